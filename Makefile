@@ -1,0 +1,49 @@
+# Every target works from a fresh clone with Rust, Python 3 and Node.js, and without the others having run.
+.DEFAULT_GOAL := help
+PYTHON := .tools/venv/bin/python -B
+SEED ?=
+ROUNDS ?=
+TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target --
+
+.PHONY: help build test test-kong check demo run bench load fuzz sim schema setup
+
+help: ## This list.
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+setup: ## Installs the pinned tools (Envoy, an OAuth2 server, wasm-opt) into the project's own folder.
+	@scripts/setup
+
+build: setup ## Builds dist/herdgate.wasm.
+	@scripts/build
+
+test: ## Everything that must hold; CI runs exactly this.
+	@scripts/test
+
+test-kong: setup build ## The integration cases in a real Kong Gateway 3.9 (KONG_BIN=, or Docker).
+	@scripts/test-kong
+
+check: ## Reads a configuration without a host: CONFIG=file [REQUEST='GET /orders'] [TOKEN=...].
+	@REQUEST="$(REQUEST)" TOKEN="$(TOKEN)" $(TOOL) $(CONFIG)
+
+demo: setup build ## Starts everything, walks through each capability with real requests, stops everything.
+	@$(PYTHON) scripts/demo
+
+run: setup build ## The demo's set-up, left running, with ready-made curl lines.
+	@$(PYTHON) scripts/demo --run
+
+bench: setup build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the short form.
+	@scripts/build --empty
+	@$(PYTHON) scripts/bench $(if $(QUICK),--quick)
+
+load: setup build ## The load lab: valid, expired and malformed tokens at several rates.
+	@$(PYTHON) scripts/load $(if $(QUICK),--quick)
+
+fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs cargo-fuzz and a nightly toolchain.
+	@scripts/fuzz
+
+sim: ## The simulations: workers that switch inside every host call (SEED=n, ROUNDS=m), and a million clients.
+	@SEED="$(SEED)" ROUNDS="$(ROUNDS)" cargo test --locked --release --lib simulation -- --nocapture
+	@HERD_CLIENTS=$${HERD_CLIENTS:-1000000} cargo test --locked --release --test token_herd -- --nocapture
+
+schema: ## Regenerates herdgate.schema.json and kong/herdgate.meta.json from the types.
+	@$(TOOL) --schema .

@@ -1,0 +1,203 @@
+//! What is fuzzed: each target takes any bytes and must not panic, and what it says must be consistent.
+//!
+//! `fuzz_targets/` makes a fuzzer of each; `tests/fuzz_regressions.rs` runs each over `seeds/` and over
+//! what once broke it, `regressions/`. Both are one file an input, in a folder named as the target.
+
+use herdgate::bearer;
+use herdgate::config::{BearerSource, Config, HostKind, PathPolicy};
+use herdgate::digest::{Digest, HostKey};
+use herdgate::jwks;
+use herdgate::jwt;
+use herdgate::path::Target;
+use herdgate::request::HeaderBlock;
+use herdgate::revocation::feed::List;
+use herdgate::shared::TableId;
+use herdgate::shared::record::Shape;
+use herdgate::signature::{Algorithm, AlgorithmSet};
+use herdgate::time::Time;
+use herdgate::token_endpoint::answer::{self, Answer};
+use herdgate::token_endpoint::jitter::{Fit, with_expires_in};
+use herdgate::token_endpoint::request::{self, Head};
+use herdgate::token_endpoint::reuse::Stored;
+
+/// A target: it panics when something is wrong.
+pub type Run = fn(&[u8]);
+
+/// Every target by its name.
+pub const ALL: [(&str, Run); 11] = [
+    ("jwt", jwt),
+    ("bearer", bearer),
+    ("path", path),
+    ("config", config),
+    ("jwks", jwks),
+    ("token_request", token_request),
+    ("token_answer", token_answer),
+    ("stored_answer", stored_answer),
+    ("record", record),
+    ("header_block", header_block),
+    ("feed", feed),
+];
+
+/// A token that is read has one spelling: its parts put together again are the input.
+pub fn jwt(data: &[u8]) {
+    let Ok(jwt) = jwt::parse(data) else { return };
+    assert!(data.starts_with(jwt.signed) && data.len() <= jwt::TOKEN_BYTES_MAX);
+    assert!(jwt.signed.ends_with(jwt.payload_segment) && !jwt.signature.is_empty());
+    let again = jwt::parse(data).map(|again| (again.algorithm, again.kid, again.signature));
+    assert_eq!(again, Ok((jwt.algorithm, jwt.kid, jwt.signature)));
+}
+
+/// The token that is found is a part of the request.
+pub fn bearer(data: &[u8]) {
+    let (target, headers, _) = message(data);
+    let sources = [
+        BearerSource::Authorization,
+        BearerSource::Header("x-token".into()),
+        BearerSource::Cookie("at".into()),
+        BearerSource::Query("jwt".into()),
+    ];
+    let found = bearer::find(headers.iter().copied(), target, &sources);
+    let located = bearer::locate(headers.iter().copied(), target, &sources);
+    if let Ok(Some(found)) = found {
+        assert!(!found.bytes.is_empty() && !found.bytes.contains(&b' '));
+        assert!(matches!(located, Ok(Some(candidate)) if candidate.source() < sources.len()));
+    }
+    for (_, value) in headers {
+        // What was joined by `;` alone comes back joined by `; ` (RFC 6265, section 4.2.1).
+        let separators = value.iter().filter(|byte| **byte == b';').count();
+        assert!(bearer::without_cookie(value, "at").len() <= value.len() + separators);
+        assert!(bearer::without_query(value, "jwt").len() <= value.len());
+    }
+}
+
+/// A strict path has nothing in it that another reader could read otherwise.
+pub fn path(data: &[u8]) {
+    let _ = Target::parse(data, PathPolicy::Lenient);
+    let Ok(target) = Target::parse(data, PathPolicy::Strict) else { return };
+    let path: &[u8] = &target.path;
+    if path.starts_with(b"/") {
+        assert!(!path.windows(2).any(|two| two == b"//") && !path.contains(&b'\\') && !path.contains(&0));
+        assert!(!path.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b".."));
+    }
+}
+
+/// No document panics, and none is refused without a reason.
+pub fn config(data: &[u8]) {
+    for host in [HostKind::Envoy, HostKind::Kong] {
+        if let Err(errors) =
+            Config::load(data, &|name| (name == "SECRET").then(|| "a-secret-of-32-bytes-from-the-environment".into()), host)
+        {
+            assert!(!errors.to_string().is_empty());
+        }
+    }
+}
+
+/// A set is bounded, and each key in it can be used.
+pub fn jwks(data: &[u8]) {
+    let allowed = AlgorithmSet::from_slice(&[Algorithm::RS256, Algorithm::PS384, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]);
+    if let Ok(set) = jwks::parse(data, allowed, 20, 65_536) {
+        assert!(data.len() <= 65_536 && set.keys.len() + set.skipped <= 20);
+    }
+}
+
+/// A request is read the same way each time, and its answers have one name.
+pub fn token_request(data: &[u8]) {
+    let (target, headers, body) = message(data);
+    let head = Head { method: b"POST", has_query: target.contains(&b'?'), client_certificate: false };
+    with_endpoint(|endpoint| {
+        let read = || request::parse(head, headers.iter().copied(), body, endpoint);
+        assert!(read().class() == read().class());
+    });
+    let _ = herdgate::token_endpoint::revocation::token(Some(b"application/x-www-form-urlencoded"), body);
+}
+
+/// What is stored can be served: its lifetime can be rewritten.
+pub fn token_answer(data: &[u8]) {
+    let (_, headers, body) = message(data);
+    for status in [200, 400, 401, 500] {
+        with_endpoint(|endpoint| {
+            if let Answer::Storable(_) = answer::analyse(status, headers.iter().copied(), body, true, endpoint) {
+                assert!(body.len() <= endpoint.answer_bytes_max);
+                let rewritten = with_expires_in(body, 7, Fit::SameLength).expect("a stored answer's lifetime can be rewritten");
+                assert!(matches!(answer::analyse(status, headers.iter().copied(), &rewritten, true, endpoint), Answer::Storable(_)));
+            }
+        });
+    }
+}
+
+/// A stored answer that is read is the one that was written.
+pub fn stored_answer(data: &[u8]) {
+    if let Some(stored) = Stored::decode(data) {
+        assert!(Stored::decode(&stored.encode()).is_some());
+        let _ = stored.body_with(1);
+    }
+}
+
+/// A record opens only as it was sealed. The first byte chooses what is done to a good one.
+pub fn record(data: &[u8]) {
+    const SHAPE: Shape = Shape::new(TableId::Tokens, 100);
+    let (key, name, now) = (key(), Digest([7; 32]), Time::from_s(10));
+    assert!(SHAPE.open_any(&key, data).is_none(), "nobody guesses a keyed checksum");
+    let payload = data.get(..data.len().min(100)).unwrap_or_default();
+    let sealed = SHAPE.seal(&key, &name, Time::from_s(20), payload).expect("it fits");
+    assert_eq!(SHAPE.open(&key, &sealed, &name, now).map(|opened| opened.payload.to_vec()).as_deref(), Some(payload));
+    if let [at, xor, ..] = data {
+        let mut changed = sealed.clone();
+        let at = usize::from(*at) % changed.len();
+        changed[at] ^= xor;
+        let meant = changed == sealed || at >= herdgate::shared::record::OVERHEAD + payload.len();
+        assert_eq!(SHAPE.open(&key, &changed, &name, now).is_some(), meant);
+    }
+}
+
+/// Whatever a host hands over is walked through, and what can be walked through comes back.
+pub fn header_block(data: &[u8]) {
+    let block = HeaderBlock::from_host(data.to_vec());
+    let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
+    for (name, value) in block.iter() {
+        assert!(name.len() + value.len() <= data.len());
+        pairs.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
+    }
+    let again = HeaderBlock::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
+    let found: Vec<_> = again.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect();
+    assert!(found == pairs);
+}
+
+/// A feed that is read comes back from shared memory as it was.
+pub fn feed(data: &[u8]) {
+    if let Ok(list) = List::parse(&key(), data, Some(b"\"v1\""), Time::from_s(1_000)) {
+        assert!(List::from_bytes(&list.to_bytes()).as_ref() == Some(&list));
+    }
+    if let Some(list) = List::from_bytes(data) {
+        assert!(list.to_bytes() == data);
+    }
+}
+
+type Headers<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// A request line's target, headers and a body, written as in HTTP/1 but with bare line feeds.
+fn message(data: &[u8]) -> (&[u8], Headers<'_>, &[u8]) {
+    let end = data.windows(2).position(|two| two == b"\n\n");
+    let (head, body) = end.map_or((data, &b""[..]), |end| (&data[..end], &data[end + 2..]));
+    let mut lines = head.split(|byte| *byte == b'\n');
+    let target = lines.next().unwrap_or_default();
+    let headers = lines.filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])))
+    });
+    (target, headers.collect(), body)
+}
+
+fn key() -> HostKey {
+    HostKey::new(&[1; 32], b"fuzz")
+}
+
+fn with_endpoint(work: impl FnOnce(&herdgate::config::TokenEndpoint)) {
+    thread_local! {
+        static CONFIG: Config = {
+            let document = br#"{"token_endpoints": [{"path": "/token"}], "shared": {"secret": "a-secret-of-thirty-two-bytes-or-more"}}"#;
+            Config::load(document, &|_| None, HostKind::Envoy).expect("a good document")
+        };
+    }
+    CONFIG.with(|config| work(config.token_endpoints.first().expect("one endpoint")));
+}

@@ -1,0 +1,111 @@
+//! Limits.
+
+use super::check::{Check, repeated};
+use super::error::shown_text;
+use super::read::Node;
+use super::{Amount, FailureMode, KeyPart, RateLimit, Window, syntax};
+
+/// Requests a second at most: one each microsecond.
+const PER_S_MAX: u64 = 1_000_000;
+/// Seconds after which a full burst is there again, at most.
+const REFILL_S_MAX: u64 = 10 * 366 * 86_400;
+
+/// Reads one part of a key.
+pub(super) fn key_part(text: &str) -> Option<KeyPart> {
+    let token = |text: &str| (syntax::HEADER.fits)(text) && !text.is_empty() && text.len() <= syntax::HEADER.max;
+    Some(match text.split_once(':') {
+        None => match text {
+            "issuer" => KeyPart::Issuer,
+            "subject" => KeyPart::Subject,
+            "client_id" => KeyPart::ClientId,
+            "consumer" => KeyPart::Consumer,
+            "address" => KeyPart::Address,
+            "route" => KeyPart::Route,
+            _ => return None,
+        },
+        Some(("header", name)) if token(name) => KeyPart::Header(name.to_ascii_lowercase()),
+        Some(("claim", path)) => KeyPart::Claim(syntax::claim_path(path)?),
+        Some(("capture", name)) if crate::issuer::is_name(name) => KeyPart::Capture(name.to_owned()),
+        Some(_) => return None,
+    })
+}
+
+impl Check {
+    /// All limits.
+    pub(super) fn rate_limits(&mut self, document: &Node<'_>) -> Vec<RateLimit> {
+        let nodes = document.objects("rate_limits");
+        for (path, name) in repeated(nodes.iter().filter_map(|node| Some((node.at("name"), node.text("name")?)))) {
+            self.report.error(&path, "a name that no other limit has", shown_text(name));
+        }
+        nodes.iter().filter_map(|node| self.rate_limit(node)).collect()
+    }
+
+    fn rate_limit(&mut self, node: &Node<'_>) -> Option<RateLimit> {
+        let mut key = Vec::new();
+        for (path, text) in node.texts("key") {
+            let Some(part) = key_part(text) else { continue };
+            if key.contains(&part) {
+                self.report.error(&path, "each part once", shown_text(text));
+            }
+            key.push(part);
+        }
+        if !key.is_empty() && key.iter().all(|part| matches!(part, KeyPart::Header(_))) {
+            self.report.warn(&node.at("key"), "clients choose their headers, so they choose their own limit");
+        }
+        let amount = self.amount(node);
+        Some(RateLimit {
+            name: node.owned("name")?,
+            key,
+            amount: amount?,
+            failure_mode: match node.text("failure_mode") {
+                Some("allow") => FailureMode::Allow,
+                _ => FailureMode::Deny,
+            },
+            shadow: node.flag("shadow"),
+            headers: node.flag("headers"),
+        })
+    }
+
+    fn amount(&mut self, node: &Node<'_>) -> Option<Amount> {
+        let rate: Vec<&str> = ["limit", "per_s", "burst"].into_iter().filter(|name| node.has(name)).collect();
+        let quota: Vec<&str> = ["quota", "window"].into_iter().filter(|name| node.has(name)).collect();
+        let expected = "limit with per_s, or quota with window";
+        if rate.is_empty() == quota.is_empty() {
+            let got = if rate.is_empty() { "neither".to_owned() } else { format!("{} beside {}", rate.join(", "), quota.join(", ")) };
+            self.report.error(&node.path, expected, got);
+            return None;
+        }
+        let needed: &[&str] = if quota.is_empty() { &["limit", "per_s"] } else { &["quota", "window"] };
+        for name in needed.iter().filter(|name| !node.has(name)) {
+            let beside = needed.iter().find(|other| other != &name).unwrap_or(name);
+            self.report.error(&node.at(name), format_args!("a value beside {beside}"), "nothing");
+        }
+        if !quota.is_empty() {
+            let window = match node.text("window")? {
+                "hour" => Window::Hour,
+                "day" => Window::Day,
+                _ => Window::Month,
+            };
+            return Some(Amount::Quota { quota: node.whole_given("quota")?, window });
+        }
+        let (limit, per_s) = (node.whole_given("limit")?, node.whole_given("per_s")?);
+        let burst = node.whole_given("burst").unwrap_or(limit);
+        if limit > per_s.saturating_mul(PER_S_MAX) {
+            self.report.error(&node.at("limit"), format_args!("at most {PER_S_MAX} a second"), format_args!("{limit} in {per_s} s"));
+        }
+        if burst.saturating_mul(per_s) > limit.saturating_mul(REFILL_S_MAX) {
+            let got = format!("{burst} at {limit} in {per_s} s");
+            self.report.error(&node.at("burst"), "a burst that refills within ten years", got);
+        }
+        Some(Amount::Rate { limit, per_s, burst })
+    }
+
+    /// Indices of the limits that an object names.
+    pub(super) fn limits_of(&mut self, node: &Node<'_>) -> Vec<usize> {
+        let names = self.limit_names.clone();
+        let mut indices = self.indices(node, "limits", &names, "a limit");
+        indices.dedup();
+        self.limits_used.extend(&indices);
+        indices
+    }
+}

@@ -1,0 +1,153 @@
+//! Token endpoints, introspection and revocation.
+
+use super::check::Check;
+use super::error::shown_text;
+use super::read::Node;
+use super::{
+    FailureMode, Feed, HostKind, Introspection, IntrospectionKind, KeyPart, PathMatch, PathPolicy, RateLimit, Reuse, TokenEndpoint,
+};
+
+/// Followers at most where the document doesn't say: a Kong worker can hold fewer.
+const WAITERS_MAX: u64 = 5000;
+const WAITERS_MAX_KONG: u64 = 500;
+
+impl Check {
+    /// All token endpoints.
+    pub(super) fn token_endpoints(&mut self, document: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> Vec<TokenEndpoint> {
+        let mut endpoints: Vec<TokenEndpoint> = Vec::new();
+        let mut taken: Vec<(String, Option<String>)> = Vec::new();
+        for node in document.objects("token_endpoints") {
+            let endpoint = self.token_endpoint(&node, paths, limits);
+            let both = [("path", Some(&endpoint.path)), ("revocation_path", endpoint.revocation_path.as_ref())];
+            for (name, path) in both {
+                let Some(path) = path.filter(|path| !path.is_empty()) else { continue };
+                let same = |(other, host): &(String, Option<String>)| {
+                    other == path && (host.is_none() || endpoint.host.is_none() || *host == endpoint.host)
+                };
+                if taken.iter().any(same) {
+                    self.report.error(&node.at(name), "a path that no other token or revocation endpoint has", shown_text(path));
+                }
+                taken.push((path.clone(), endpoint.host.clone()));
+            }
+            endpoints.push(endpoint);
+        }
+        if !endpoints.is_empty() && self.host == HostKind::Kong {
+            let kong = document.object_or_default("kong");
+            if !kong.has("wait_uri") {
+                self.report.warn(&kong.at("wait_uri"), "absent; without it identical token calls that come together all go to the server");
+            }
+        }
+        endpoints
+    }
+
+    fn token_endpoint(&mut self, node: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> TokenEndpoint {
+        let mut path = |name: &str| {
+            let found = self.rule_path(&node.at(name), "path", node.text(name)?, paths)?;
+            match found {
+                PathMatch::Exact(path) => Some(path),
+                _ => None,
+            }
+        };
+        let (own, revocation_path) = (path("path"), path("revocation_path"));
+        let reuse = node.object_or_default("reuse");
+        let (wait_ms_max, lease_ms) = (node.whole("wait_ms_max"), node.whole("lease_ms"));
+        if lease_ms <= wait_ms_max {
+            let got = format!("{lease_ms} (a lease that ends while others wait lets a second call through)");
+            self.report.error(&node.at("lease_ms"), format_args!("more than wait_ms_max ({wait_ms_max})"), got);
+        }
+        if reuse.fraction("fraction") == 0.0 {
+            self.report.warn(&reuse.at("fraction"), "0 means that no answer is ever reused");
+        }
+        let indices = self.limits_of(node);
+        let by_address = |index: &usize| limits.get(*index).is_some_and(|limit| limit.key == [KeyPart::Address]);
+        if !indices.iter().any(by_address) {
+            let message = "no limit by address alone: one client can try many client ids, and each has a limit of its own";
+            self.report.warn(&node.at("limits"), message);
+        }
+        for limit in indices.iter().filter_map(|index| limits.get(*index)) {
+            let of_token = |part: &KeyPart| {
+                matches!(part, KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) | KeyPart::Capture(_))
+            };
+            if limit.key.iter().all(of_token) {
+                let message = format!("the limit {} counts all clients together here: a token request has no verified token", limit.name);
+                self.report.warn(&node.at("limits"), message);
+            }
+            if limit.key == [KeyPart::ClientId] {
+                let message =
+                    format!("the limit {} goes by client_id alone: who knows one can lock that client out; add address", limit.name);
+                self.report.warn(&node.at("limits"), message);
+            }
+        }
+        let waiters = if self.host == HostKind::Kong { WAITERS_MAX_KONG } else { WAITERS_MAX };
+        let waiters = node.whole_given("waiters_max").unwrap_or(waiters);
+        TokenEndpoint {
+            path: own.unwrap_or_default(),
+            host: node.text("host").map(str::to_ascii_lowercase),
+            grant_types: node.owned_texts("grant_types"),
+            reuse: Reuse {
+                fraction: reuse.fraction("fraction"),
+                min_remaining_s: reuse.whole("min_remaining_s"),
+                max_s: reuse.whole("max_s"),
+            },
+            jitter: node.fraction("jitter"),
+            jitter_grants: node.has("jitter_grants").then(|| node.owned_texts("jitter_grants")),
+            negative_ttl_s: node.whole("negative_ttl_s"),
+            wait_ms_max,
+            lease_ms,
+            upstream_calls_max: node.whole_32("upstream_calls_max"),
+            waiters_max: u32::try_from(waiters).unwrap_or(u32::MAX),
+            body_bytes_max: node.size("body_bytes_max"),
+            answer_bytes_max: node.size("answer_bytes_max"),
+            revocation_path,
+            except_clients: node.owned_texts("except_clients"),
+            refresh_ahead: node.flag("refresh_ahead"),
+            coalesce_refresh: node.flag("coalesce_refresh"),
+            limits: indices,
+        }
+    }
+
+    /// The introspection endpoint.
+    pub(super) fn introspection(&mut self, document: &Node<'_>) -> Option<Introspection> {
+        let node = document.object("introspection")?;
+        let call = self.callout(&node);
+        let uri = self.url(&node, "uri", false);
+        let kind = match node.text("kind") {
+            Some("status") => IntrospectionKind::Status,
+            _ => IntrospectionKind::Oauth,
+        };
+        for (one, other) in [("client_id", "client_secret"), ("client_secret", "client_id")] {
+            if node.has(one) && !node.has(other) {
+                self.report.error(&node.at(other), format_args!("a value beside {one}"), "nothing");
+            }
+        }
+        // RFC 7662, section 2.1: the endpoint must require some form of authorization.
+        if kind == IntrospectionKind::Oauth && !node.has("client_id") && !node.has("headers") {
+            self.report.warn(&node.path, "neither client_id nor headers: an endpoint that answers to anyone helps to guess tokens");
+        }
+        Some(Introspection {
+            uri: uri?,
+            call,
+            kind,
+            client_id: node.owned("client_id"),
+            client_secret: node.secret("client_secret").cloned(),
+            ttl_s_max: node.whole("ttl_s_max"),
+            negative_ttl_s: node.whole("negative_ttl_s"),
+        })
+    }
+
+    /// Revocation feeds.
+    pub(super) fn feeds(&mut self, document: &Node<'_>) -> Vec<Feed> {
+        let Some(revocation) = document.object("revocation") else { return Vec::new() };
+        let mut feeds = Vec::new();
+        for node in revocation.objects("feeds") {
+            let call = self.callout(&node);
+            let uri = self.url(&node, "uri", false);
+            let failure_mode = match node.text("failure_mode") {
+                Some("deny") => FailureMode::Deny,
+                _ => FailureMode::Allow,
+            };
+            feeds.extend(uri.map(|uri| Feed { uri, call, every_s: node.whole("every_s"), failure_mode }));
+        }
+        feeds
+    }
+}

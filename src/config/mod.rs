@@ -1,0 +1,39 @@
+//! The configuration: a document becomes checked types, once, at load.
+//!
+//! `fields` describes the document in tables: the loader reads by them and the JSON Schemas are made
+//! from them, so neither can drift. `read` checks the form of everything by these tables and resolves
+//! secrets; `check*` check what it means and build `Config`, which is what the rest of the filter reads:
+//! parsed, bounded, with no way to be wrong. Mistakes are gathered, not thrown: a document's author
+//! sees all of them at once, and never a secret.
+
+mod check;
+mod check_call;
+mod check_issuers;
+mod check_limits;
+mod check_rules;
+mod check_tokens;
+mod error;
+mod fields;
+mod json;
+mod protobuf;
+mod read;
+pub mod shape;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub use error::{ConfigError, ConfigErrors};
+pub use fields::DOCUMENT;
+pub use types::*;
+
+/// Which host will run the filter: some fields are required on one alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostKind {
+    /// Envoy.
+    Envoy,
+    /// Kong.
+    Kong,
+    /// Not known, as in a check without a host: what one host would refuse is a warning.
+    Unknown,
+}

@@ -1,0 +1,193 @@
+//! The loader as a whole: documents in, configurations or mistakes out.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use super::shape::{Kind, Shape};
+use super::*;
+
+mod mistakes;
+mod secrets;
+
+const EVERYTHING: &str = include_str!("../../examples/everything.json");
+const EXAMPLES: [&str; 4] = [
+    EVERYTHING,
+    include_str!("../../examples/jwt.json"),
+    include_str!("../../examples/token-endpoint.json"),
+    include_str!("../../examples/kong-migration.json"),
+];
+const HOSTS: [HostKind; 3] = [HostKind::Envoy, HostKind::Kong, HostKind::Unknown];
+
+thread_local! {
+    static READ: RefCell<BTreeSet<(usize, String)>> = const { RefCell::new(BTreeSet::new()) };
+}
+
+/// Notes that the loader asked for a field.
+pub(super) fn note_read(shape: &'static Shape, name: &str) {
+    READ.with(|read| read.borrow_mut().insert((std::ptr::from_ref(shape) as usize, name.to_owned())));
+}
+
+fn env(name: &str) -> Option<String> {
+    name.ends_with("_SECRET").then(|| format!("{name}-canary-0123456789abcdef0123456789"))
+}
+
+fn load(document: &str, host: HostKind) -> Result<Config, String> {
+    Config::load(document.as_bytes(), &env, host).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn examples_load_on_both_hosts() {
+    for example in EXAMPLES {
+        for host in HOSTS {
+            load(example, host).unwrap_or_else(|errors| panic!("{host:?}: {errors}"));
+        }
+    }
+}
+
+#[test]
+fn the_whole_document_means_what_it_says() {
+    let config = load(EVERYTHING, HostKind::Envoy).unwrap();
+    assert_eq!(config.realm, "api");
+    let names: Vec<&str> = config.issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+    assert_eq!(names, ["idp", "mobile", "register", "legacy"]);
+    let [idp, _, _, legacy] = config.issuers.as_slice() else { panic!() };
+    assert!(matches!(&idp.keys, KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }
+        if uri.path == "/jwks" && call.cluster.as_deref() == Some("idp") && call.timeout_ms == 2000));
+    let roles = ClaimPath(vec!["realm".to_owned(), "roles".to_owned()]);
+    assert!(idp.forward.claims.contains(&(roles, "x-roles".to_owned())));
+    assert_eq!(legacy.matcher, IssuerMatch::Any);
+    assert_eq!(legacy.sunset_s, Some(1_814_400_000));
+    let KeySource::Credentials(credentials) = &legacy.keys else { panic!() };
+    assert_eq!(credentials.inline[0].key, "device-1");
+    assert_eq!(credentials.lookup.as_ref().unwrap().uri.path, "/jwts/{key}");
+    assert_eq!(credentials.lookup.as_ref().unwrap().uri.port, 8001);
+    assert_eq!(config.rules[2].issuers, Some(vec![1, 3]));
+    assert_eq!(config.rules[2].limits, [2]);
+    assert_eq!(config.unmatched, Unmatched::Refuse);
+    assert_eq!(config.rate_limits[0].amount, Amount::Rate { limit: 20, per_s: 1, burst: 20 });
+    assert_eq!(config.rate_limits[3].amount, Amount::Rate { limit: 1000, per_s: 60, burst: 100 });
+    assert_eq!(config.token_endpoints[0].limits, [0, 1]);
+    assert_eq!(config.token_endpoints[0].waiters_max, 5000);
+    assert_eq!(config.memory.tokens_max, 16_384);
+    assert_eq!(config.shared.answers_max, 4096);
+}
+
+/// Every shape below one, itself included.
+fn shapes(shape: &'static Shape, all: &mut Vec<&'static Shape>) {
+    fn of_kind(kind: &'static Kind, all: &mut Vec<&'static Shape>) {
+        match kind {
+            Kind::Object(shape) => shapes(shape, all),
+            Kind::List(of, _, _) | Kind::Map(_, of, _) => of_kind(of, all),
+            Kind::Either(one, other) => {
+                of_kind(one, all);
+                of_kind(other, all);
+            }
+            _ => {}
+        }
+    }
+    if !all.iter().any(|other| std::ptr::eq(*other, shape)) {
+        all.push(shape);
+        shape.fields().for_each(|field| of_kind(&field.kind, all));
+    }
+}
+
+#[test]
+fn every_described_field_is_read() {
+    // A field that the tables describe and the loader forgets would be accepted and ignored.
+    let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
+        "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
+            "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
+          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ] }"#;
+    load(EVERYTHING, HostKind::Kong).unwrap();
+    load(EVERYTHING, HostKind::Envoy).unwrap();
+    assert!(load(rich, HostKind::Unknown).is_err());
+    let read = READ.with(RefCell::take);
+    let mut all = Vec::new();
+    shapes(&DOCUMENT, &mut all);
+    for shape in all {
+        for field in shape.fields() {
+            let unread = matches!(field.kind, Kind::Later) || field.name == "$schema";
+            let was_read = read.contains(&(std::ptr::from_ref(shape) as usize, field.name.to_owned()));
+            assert_eq!(was_read, !unread, "{}", field.name);
+        }
+    }
+}
+
+#[test]
+fn defaults_fit_their_own_bounds() {
+    let mut all = Vec::new();
+    shapes(&DOCUMENT, &mut all);
+    for field in all.into_iter().flat_map(Shape::fields) {
+        let fits = match (&field.need, &field.kind) {
+            (shape::Need::Whole(default), Kind::Whole(min, max)) => (min..=max).contains(&default),
+            (shape::Need::Fraction(default), Kind::Fraction(min, max)) => (min..=max).contains(&default),
+            (shape::Need::Text(default), Kind::OneOf(names)) => names.contains(default),
+            (shape::Need::Text(default), Kind::Text(syntax)) => (syntax.fits)(default),
+            (shape::Need::Texts(_), Kind::List(..)) | (shape::Need::Bool(_), Kind::Bool) => true,
+            (shape::Need::Required | shape::Need::Optional, _) => true,
+            _ => false,
+        };
+        assert!(fits, "{}", field.name);
+    }
+}
+
+#[test]
+fn digests_follow_what_documents_mean() {
+    let digests = |document: &str| {
+        let config = load(document, HostKind::Envoy).unwrap();
+        (config.digest, config.issuers.iter().map(|issuer| issuer.digest).collect::<Vec<_>>())
+    };
+    let (digest, issuers) = digests(EVERYTHING);
+    let value: serde_json::Value = serde_json::from_str(EVERYTHING).unwrap();
+    assert_eq!(digests(&value.to_string()), (digest, issuers.clone()), "order and spaces don't count");
+    let (other, others) = digests(&EVERYTHING.replace("\"ttl_s\": 600", "\"ttl_s\": 601"));
+    assert_ne!(other, digest);
+    assert_eq!(others[..3], issuers[..3], "an issuer's digest is its own");
+    assert_ne!(others[3], issuers[3]);
+    let config = Config::load(EVERYTHING.as_bytes(), &|_| Some("another-secret-of-at-least-32-bytes!".to_owned()), HostKind::Envoy);
+    let config = config.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_ne!(config.digest, digest, "secrets count");
+    assert_ne!(config.issuers[2].digest, issuers[2]);
+}
+
+#[test]
+fn the_exact_message_of_an_http_url() {
+    let document = r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "jwks_uri": "https://a/", "cluster": "c" },
+        { "name": "b", "issuer": "b", "algorithms": ["RS256"], "jwks_uri": "http://idp.example", "cluster": "c" } ] }"#;
+    let expected = r#"issuers[1].jwks_uri: expected an https URL, got "http://idp.example" (set allow_http to true to accept it)"#;
+    assert_eq!(load(document, HostKind::Envoy).err().as_deref(), Some(expected));
+}
+
+#[test]
+fn kong_writes_an_empty_list_as_an_object() {
+    assert!(load(r#"{ "rules": {}, "shared": { "secret": { "env": "A_SECRET" } } }"#, HostKind::Kong).is_ok());
+    assert!(load(r#"{ "rules": {} }"#, HostKind::Envoy).is_err());
+}
+
+#[test]
+fn rules_are_narrower_or_wider() {
+    let rule = |path: Option<PathMatch>, methods: &[&str]| RuleMatch {
+        path,
+        methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+        ..RuleMatch::default()
+    };
+    let exact = |text: &str| crate::path::exact(text, PathPolicy::Strict).ok();
+    let prefix = |text: &str| crate::path::prefix(text, PathPolicy::Strict).ok();
+    let template = |text: &str| crate::path::template(text, PathPolicy::Strict).ok();
+    let covers = |wide: &Option<PathMatch>, narrow: &Option<PathMatch>| rule(wide.clone(), &[]).covers(&rule(narrow.clone(), &[]));
+    assert!(covers(&None, &exact("/a")));
+    assert!(covers(&prefix("/"), &template("/{a}")));
+    assert!(!covers(&prefix("/"), &None));
+    assert!(covers(&prefix("/a"), &exact("/a/b")));
+    assert!(covers(&prefix("/a"), &template("/a/{b}")));
+    assert!(!covers(&prefix("/a"), &exact("/ab")));
+    assert!(!covers(&prefix("/a/b"), &template("/a/{b}")));
+    assert!(covers(&template("/{a}/b"), &exact("/x/b")));
+    assert!(covers(&template("/{a}/{b}"), &template("/{x}/y")));
+    assert!(!covers(&template("/{a}/y"), &template("/{x}/{y}")));
+    assert!(!covers(&template("/{a}"), &prefix("/a")));
+    assert!(!covers(&exact("/a"), &prefix("/a")));
+    assert!(rule(None, &[]).covers(&rule(None, &["GET"])));
+    assert!(rule(None, &["GET", "POST"]).covers(&rule(None, &["GET"])));
+    assert!(!rule(None, &["GET"]).covers(&rule(None, &[])));
+}

@@ -1,0 +1,138 @@
+//! Mistakes and the messages that they give, as reviewed snapshots.
+
+use super::*;
+
+const RSA: &str = r#""algorithms": ["RS256"], "cluster": "c", "jwks_uri": "https://idp.example/jwks", "audiences": ["x"]"#;
+
+/// Compares with the snapshot named after the test.
+macro_rules! snapshot {
+    ($said:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($said) })
+    };
+}
+
+/// Each document and what the loader says to it.
+fn said(host: HostKind, documents: &[&str]) -> String {
+    let mut out = String::new();
+    for document in documents {
+        let document = document.replace("$RSA", RSA);
+        out.push_str(&format!("{document}\n"));
+        match Config::load(document.as_bytes(), &env, host) {
+            Ok(config) => config.warnings.iter().for_each(|warning| out.push_str(&format!("  loads, but {warning}\n"))),
+            Err(errors) => errors.iter().for_each(|error| out.push_str(&format!("  {error}\n"))),
+        }
+    }
+    out
+}
+
+#[test]
+fn of_form() {
+    snapshot!(said(
+        HostKind::Envoy,
+        &[
+            "",
+            "{",
+            "[]",
+            r#"{ "mode": "enforce" "#,
+            r#"{ "mode": "Enforce", "errors": "plain", "debug_headers": "true", "realm": "a\"b", "issuer": [], "colour": 1 }"#,
+            r#"{ "mode": "enforce", "mode": "shadow", "memory": { "tokens_max": 1, "tokens_max": 2 } }"#,
+            r#"{ "rules": { "match": {} }, "issuers": "idp", "rate_limits": null, "shared": 5 }"#,
+            r#"{ "shared": { "tokens_max": 830585, "counters_max": -1, "answers_max": 16.5 }, "memory": { "tokens_max": "7" } }"#,
+            r#"{ "shared": { "tokens_max": 1e3, "counters_max": 64.0 } }"#,
+            r#"{ "shared": { "secret": { "env": "NOT_SET" } }, "kong": { "wait_uri": "wait.sock", "auth_plugin": 1 } }"#,
+            r#"{ "shared": { "secret": { "env": "A B" } } }"#,
+            r#"{ "shared": { "secret": { "file": "/etc/x" } } }"#,
+            r#"{ "shared": { "secret": "short" } }"#,
+            r#"{ "shared": { "secret": "" } }"#,
+            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true, "rate_limits": [ { "name": "a", "key": ["address"], "limit": 1, "per_s": 1, "sync": {} } ] }"#,
+            r#"{ "errors": "line\nbreak and a very long text that goes on and on until nobody wants to read it any more" }"#,
+        ]
+    ));
+}
+
+#[test]
+fn of_issuers() {
+    snapshot!(said(
+        HostKind::Envoy,
+        &[
+            r#"{ "issuers": [ {} ] }"#,
+            r#"{ "issuers": [ { "name": "a b", "issuer": "a", $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "jwks_uri": "https://a/", "cluster": "c" } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["none", "RS265", "rs256"] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256", "HS256"], "keys": [ { "secret": { "env": "A_SECRET" } } ] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["HS256"], "jwks_uri": "https://a/", "cluster": "c" } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "keys": [ { "pem": "x", "secret": "y" }, {} ], $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "keys": [ { "pem": "-----BEGIN CANARY-----\nAAAA\n-----END CANARY-----" }, { "jwk": { "kty": "RSA", "n": "AQAB", "e": "AQAB" } }, { "jwks": { "keys": [] } }, { "jwk": {}, "jwks": {} } ] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["HS256"], "keys": [ { "secret": "too-short" } ] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["HS256"], "allow_weak_secret": true, "keys": [ { "secret": "too-short" } ] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "keys": [ { "secret": { "env": "A_SECRET" } } ], "cluster": "c", "jwks": {} } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "jwks_uri": "https://user:pass@a/?k=v", "cluster": "c" }, { "name": "b", "issuer": "b", "algorithms": ["RS256"], "jwks_uri": "a.example/jwks" } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "discovery": true, "cluster": "c" }, { "name": "b", "issuer": "b-{x}", "algorithms": ["RS256"], "discovery": "https://b/", "cluster": "c" }, { "name": "c", "issuer": "c", "algorithms": ["RS256"], "discovery": 1, "cluster": "c" } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "{x}-a", $RSA }, { "name": "b", "issuer": "b-{x", $RSA }, { "name": "c", "issuer": "https://*.example", $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", $RSA }, { "name": "a", "issuer": "i", $RSA }, { "name": "b", "issuer": "i", "algorithms": ["RS256"], "jwks_uri": "https://b/", "cluster": "c" }, { "name": "c", "issuer": "i", "algorithms": ["RS256"], "jwks_uri": "https://b/", "cluster": "c", "audiences": ["y", "y"] } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "exp": "optional", "leeway_s": 301, "sunset": "2027-02-29", "typ": "at jwt", "lifetime_s_max": 0, "scope_claim": "", "claims_required": ["a", "b..c", ["d.e"]], $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "exp": "optional", $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "jwks": { "ttl_s": 600, "ttl_s_max": 60, "keys_max": 0 }, "headers": { "Host": "x", "x-a": "b\r\nc", "X-A": "d", "b c": "e" }, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "forward": { "claims": { "sub": "Authorization", "a": "x-consumer-id", "b": "x_user", "c": "x-c", "d": "X-C", "e..f": "x-e", "https://x.example/roles": "x-roles", "[\"https://x.example/roles\"]": "x-roles-2" }, "payload_header": "x-c" }, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256", "RS256"], "credentials": { "inline": [ { "key": "a", "secret": "too-short" }, { "key": "a", "secret": { "env": "A_SECRET" }, "consumer": "x" }, { "key": "b" } ], "lookup": { "uri": "http://127.0.0.1:8001/jwts/{key}", "consumer_uri": "https://{key}/x", "cluster": "k" } } } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "credentials": { } }, { "name": "b", "issuer": "b", "algorithms": ["HS256"], "credentials": { "lookup": { "uri": "https://a/jwts", "consumer_uri": "https://a/{key}/{key}", "cluster": "k" } } } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "jwks_uri": "https://a/" } ] }"#,
+        ]
+    ));
+}
+
+#[test]
+fn of_rules_and_limits() {
+    const ISSUER: &str = r#""issuers": [ { "name": "idp", "issuer": "i-{id}", $RSA } ], "shared": { "secret": { "env": "A_SECRET" } }"#;
+    let documents: Vec<String> = [
+        r#"{ $I, "rules": [ {}, { "match": { "path": "orders", "path_prefix": "/a" } }, { "match": { "path": "/a/{id}" } }, { "match": { "path_template": "/a/b" } }, { "match": { "path_template": "/a/{b}/{b}" } } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path": "/a//b" } }, { "match": { "path": "/a%2fb" } }, { "match": { "path_prefix": "/a/*" } }, { "match": { "methods": ["get"], "hosts": ["api.example:8080", "*.example"] } } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "issuers": ["ipd", "other", "idp", "idp"], "limits": ["nope"] } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "access": "public", "issuers": ["idp"], "scopes_all": ["a"] }, { "match": {}, "introspect": true } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "scopes_all": ["a b"], "scopes_any": [], "claims": { "acr": "gold", "amr": [["x"]], "ok": [1, true, "x"] } } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path_prefix": "/a" } }, { "match": { "path": "/a/b", "methods": ["GET"] } }, { "match": {} }, { "match": { "path": "/c" } } ] }"#,
+        r#"{ "issuers": [ { "name": "idp", "issuer": "i", "forward": { "claims": { "sub": "x-user" } }, $RSA } ], "shared": { "secret": { "env": "A_SECRET" } }, "rules": [ { "match": { "route": "r" } }, { "match": { "route": "s", "route_stable": true } }, { "match": { "route": "t" }, "route_stable": true } ] }"#,
+        r#"{ "rules": [ { "match": {} } ], "shared": { "secret": { "env": "A_SECRET" } } }"#,
+        r#"{ "rate_limits": [ { "name": "a", "key": ["address"], "limit": 0, "per_s": 1 }, { "name": "b", "key": [], "limit": 1, "per_s": 1, "burst": 0 }, { "name": "b", "key": ["adress", "claim:", "capture:a-b", "header:x y"], "limit": 1 } ] }"#,
+        r#"{ "rate_limits": [ { "name": "a", "key": ["address", "address"] }, { "name": "b", "key": ["address"], "limit": 1, "per_s": 1, "quota": 1 }, { "name": "c", "key": ["address"], "quota": 1 }, { "name": "d", "key": ["address"], "quota": 1, "window": "week" }, { "name": "e", "key": ["address"], "quota": 1, "window": "day", "burst": 1 } ] }"#,
+        r#"{ "rate_limits": [ { "name": "a", "key": ["address"], "limit": 1000001, "per_s": 1 }, { "name": "b", "key": ["address"], "limit": 1, "per_s": 86400, "burst": 1000000 } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path_template": "/x/{order}" }, "access": "public", "limits": ["a", "b", "c", "d"] } ], "rate_limits": [ { "name": "a", "key": ["issuer"], "limit": 1, "per_s": 1 }, { "name": "b", "key": ["capture:order"], "limit": 1, "per_s": 1 }, { "name": "c", "key": ["capture:id", "header:X-A"], "limit": 1, "per_s": 1 }, { "name": "d", "key": ["header:x-a"], "limit": 1, "per_s": 1 }, { "name": "unused", "key": ["address"], "quota": 5, "window": "month" } ] }"#,
+    ]
+    .iter()
+    .map(|document| document.replace("$I", ISSUER))
+    .collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    snapshot!(said(HostKind::Envoy, &documents));
+}
+
+#[test]
+fn of_token_endpoints_and_calls() {
+    snapshot!(said(
+        HostKind::Envoy,
+        &[
+            r#"{ "token_endpoints": [ { "path": "/t" }, { "path": "/t", "host": "a" }, { "path": "/u", "host": "a", "revocation_path": "/u" }, { "path": "/u", "host": "b" } ] }"#,
+            r#"{ "token_endpoints": [ { "path": "/t", "grant_types": ["refresh_token"], "jitter": 0.6, "reuse": { "fraction": 1.5, "min_remaining_s": 0 }, "lease_ms": 5000, "wait_ms_max": 5000, "limits": ["x"] } ] }"#,
+            r#"{ "token_endpoints": [ { "path": "/t", "limits": ["client", "both"], "reuse": { "fraction": 0 } } ], "rate_limits": [ { "name": "client", "key": ["client_id"], "limit": 1, "per_s": 1 }, { "name": "both", "key": ["client_id", "address"], "limit": 1, "per_s": 1 } ] }"#,
+            r#"{ "token_endpoints": [ { "path": "/t", "limits": ["subject"] } ], "rate_limits": [ { "name": "subject", "key": ["subject", "capture:x"], "limit": 1, "per_s": 1 } ] }"#,
+            r#"{ "introspection": { "uri": "http://idp.example/introspect", "client_id": "a", "timeout_ms": 0, "retries": 6 } }"#,
+            r#"{ "introspection": { "uri": "http://idp.example/introspect", "allow_http": true, "cluster": "c" } }"#,
+            r#"{ "revocation": { "feeds": [ { "uri": "ftp://a/", "cluster": "c", "every_s": 0 }, { "cluster": "c" } ] } }"#,
+            r#"{ "bearer": { "sources": [ { "header": "Authorization" }, { "header": "x-token", "cookie": "c" }, {}, { "query": "jwt" }, { "header": "authorization" }, { "header": "host" } ] } }"#,
+            r#"{ "bearer": { "sources": [] } }"#,
+        ]
+    ));
+}
+
+#[test]
+fn of_hosts() {
+    let documents = [
+        r#"{}"#,
+        r#"{ "on_unknown_issuer": "pass" }"#,
+        r#"{ "on_unknown_issuer": "pass", "then": "jwt_authn", "kong": { "auth_plugin": true } }"#,
+        r#"{ "then": "jwt_authn" }"#,
+        r#"{ "issuers": [ { "name": "a", "issuer": "a", "audiences": ["x"], "algorithms": ["RS256"], "jwks_uri": "https://a/" } ] }"#,
+        r#"{ "token_endpoints": [ { "path": "/t" } ] }"#,
+    ];
+    let all: Vec<String> = HOSTS.iter().map(|host| format!("== {host:?}\n{}", said(*host, &documents))).collect();
+    snapshot!(all.concat());
+}

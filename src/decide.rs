@@ -1,0 +1,192 @@
+//! The verdict on a request: a pure function of the request, the facts and the time. It changes
+//! nothing; where a fact is missing, it names it, and is run again from the top when it is there.
+
+use std::rc::Rc;
+
+use crate::bearer;
+use crate::config::{Access, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
+use crate::facts::{Fact, Facts, Stop, Verified};
+use crate::jwt::check;
+use crate::path::{self, Captures, Target};
+use crate::reply::{Reason, Refusal};
+use crate::request::Request;
+
+/// What is to happen with a request.
+pub enum Verdict<'a> {
+    /// It goes on, once its limits are charged.
+    Admit(Admission<'a>),
+    /// It is refused.
+    Refuse {
+        /// Why.
+        refusal: Refusal,
+        /// Whether the refusal is only counted.
+        shadow: bool,
+    },
+    /// It is a call to the token endpoint at this index, which needs its body.
+    Token(usize),
+    /// It is a call to the revocation path of a token endpoint.
+    Revocation(usize),
+}
+
+/// A request that may go on.
+pub struct Admission<'a> {
+    /// The token that it carries, if it was read and is good.
+    pub verified: Option<Rc<Verified>>,
+    /// The position of the token's source, where it is to be removed.
+    pub remove_token: Option<usize>,
+    /// Whether headers of another plugin's making stay (`on_unknown_issuer: pass`).
+    pub passed_on: bool,
+    /// Indices of the limits that it is charged to.
+    pub limits: &'a [usize],
+    /// Whether a limit's refusal is only counted.
+    pub shadow: bool,
+    /// What the rule's path template captured, for the keys of limits.
+    pub captures: Vec<(String, String)>,
+}
+
+/// What is decided of a request, or the fact that is missing.
+///
+/// # Errors
+/// The missing fact.
+pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a>, Fact> {
+    let config = &facts.runtime.config;
+    let mut shadow = config.mode == Mode::Shadow;
+    match weigh(request, facts, config, &mut shadow) {
+        Ok(verdict) => Ok(verdict),
+        Err(Stop::Refuse(refusal)) => Ok(Verdict::Refuse { refusal, shadow }),
+        Err(Stop::Missing(fact)) => Err(fact),
+    }
+}
+
+fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shadow: &mut bool) -> Result<Verdict<'a>, Stop> {
+    let target = Target::parse(request.target, config.paths)?;
+    let host = target.authority.unwrap_or(request.host);
+    if let Some(verdict) = token_endpoint(config, request.method, host, &target.path) {
+        return Ok(verdict);
+    }
+    let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
+    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+    let found = config.rules.iter().find_map(|rule| path::matches(&rule.matches, &asked).map(|captures| (rule, captures)));
+    let Some((rule, captures)) = found else {
+        return match config.unmatched {
+            Unmatched::Required => weigh_token(request, facts, config, None, Vec::new(), *shadow),
+            Unmatched::Refuse => Err(Reason::NoRule.into()),
+        };
+    };
+    *shadow |= rule.shadow;
+    let captures = wanted_captures(config, rule, &captures);
+    weigh_token(request, facts, config, Some(rule), captures, *shadow)
+}
+
+/// POST to a token endpoint or to its revocation path needs no rule.
+fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
+    if config.token_endpoints.is_empty() || !method.eq_ignore_ascii_case(b"POST") {
+        return None;
+    }
+    config.token_endpoints.iter().enumerate().find_map(|(index, endpoint)| {
+        let here = endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
+        if !here {
+            None
+        } else if path == endpoint.path.as_bytes() {
+            Some(Verdict::Token(index))
+        } else if endpoint.revocation_path.as_ref().is_some_and(|revocation| path == revocation.as_bytes()) {
+            Some(Verdict::Revocation(index))
+        } else {
+            None
+        }
+    })
+}
+
+fn weigh_token<'a>(
+    request: &Request<'_>,
+    facts: &Facts<'a>,
+    config: &'a Config,
+    rule: Option<&'a Rule>,
+    captures: Vec<(String, String)>,
+    shadow: bool,
+) -> Result<Verdict<'a>, Stop> {
+    let limits = rule.map_or(&[][..], |rule| rule.limits.as_slice());
+    let anonymous = Admission { verified: None, remove_token: None, passed_on: false, limits, shadow, captures };
+    let access = rule.map_or(Access::Required, |rule| rule.access);
+    if access == Access::Public || (config.cors_preflight == CorsPreflight::Pass && is_preflight(request)) {
+        return Ok(Verdict::Admit(anonymous));
+    }
+    let Some(candidate) = bearer::locate(request.headers.iter(), request.target, &config.bearer_sources)? else {
+        return match access {
+            Access::Optional => Ok(Verdict::Admit(anonymous)),
+            _ => Err(Reason::NoToken.into()),
+        };
+    };
+    let source = candidate.source();
+    let verified = match facts.verified_before(candidate.bytes())? {
+        Some(verified) => Ok(verified),
+        None => facts.verify(&candidate.well_formed()?.bytes),
+    };
+    let verified = match verified {
+        Err(Stop::Refuse(refusal)) if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) => {
+            return Ok(Verdict::Admit(Admission { passed_on: true, ..anonymous }));
+        }
+        other => other?,
+    };
+    let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
+    if let Some(rule) = rule {
+        check::rule_allows(rule, verified.issuer, issuer.scope_claim.as_ref(), &verified.claims).map_err(|reason| refused(rule, reason))?;
+    }
+    facts.not_revoked(&verified)?;
+    if rule.is_some_and(|rule| rule.introspect) {
+        let candidate = bearer::locate(request.headers.iter(), request.target, &config.bearer_sources)?;
+        facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())?;
+    }
+    let remove_token = (!issuer.forward.token).then_some(source);
+    Ok(Verdict::Admit(Admission { verified: Some(verified), remove_token, ..anonymous }))
+}
+
+/// The Fetch standard's preflight: it never carries a token.
+fn is_preflight(request: &Request<'_>) -> bool {
+    request.method.eq_ignore_ascii_case(b"OPTIONS")
+        && request.headers.get("origin").is_some()
+        && request.headers.get("access-control-request-method").is_some()
+}
+
+/// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past a
+/// rule that asks something of the token: nobody here could say whether it holds.
+fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> bool {
+    let UnknownIssuer::Pass { then } = &config.on_unknown_issuer else { return false };
+    let asks = rule.is_some_and(|rule| {
+        rule.issuers.is_some()
+            || !rule.audiences.is_empty()
+            || !rule.scopes_all.is_empty()
+            || !rule.scopes_any.is_empty()
+            || !rule.claims.is_empty()
+            || rule.introspect
+    });
+    if asks {
+        return false;
+    }
+    if then.is_some() {
+        return true;
+    }
+    let authenticated = request.headers.get("x-credential-identifier").is_some_and(|value| !value.is_empty());
+    let anonymous = request.headers.get("x-anonymous-consumer").is_some_and(|value| !value.is_empty());
+    config.kong.auth_plugin && authenticated && !anonymous
+}
+
+/// RFC 6750, section 3.1: which scopes would do is said with the refusal.
+fn refused(rule: &Rule, reason: Reason) -> Stop {
+    let mut refusal = Refusal::from(reason);
+    if reason == Reason::Scope {
+        let scopes = if rule.scopes_all.is_empty() { &rule.scopes_any } else { &rule.scopes_all };
+        refusal.scope = scopes.join(" ");
+    }
+    Stop::Refuse(refusal)
+}
+
+/// Captures are copied only where a limit's key names them.
+fn wanted_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec<(String, String)> {
+    let limits = rule.limits.iter().filter_map(|index| config.rate_limits.get(*index));
+    let names = limits.flat_map(|limit| &limit.key).filter_map(|part| match part {
+        KeyPart::Capture(name) => Some(name),
+        _ => None,
+    });
+    names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect()
+}

@@ -1,0 +1,148 @@
+//! Calls to other servers: what is asked, and what came back.
+
+use crate::config::{Callout, Uri};
+use crate::request::HeaderBlock;
+
+/// A call, ready for the host.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Envoy's cluster.
+    pub cluster: Option<String>,
+    /// Kong's `host:port`.
+    pub address: String,
+    /// Whether Kong speaks TLS; on Envoy the cluster decides.
+    pub https: bool,
+    /// The pseudo headers and headers.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Milliseconds.
+    pub timeout_ms: u64,
+    /// How often a failed call is tried again.
+    pub retries: u32,
+}
+
+impl Call {
+    /// `GET` of `uri`.
+    pub fn get(uri: &Uri, callout: &Callout) -> Call {
+        Call::new("GET", uri, callout, Vec::new(), Vec::new())
+    }
+
+    /// `POST` of a form to `uri`.
+    pub fn post_form(uri: &Uri, callout: &Callout, headers: Vec<(String, String)>, body: Vec<u8>) -> Call {
+        let mut all = vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+        all.extend(headers);
+        Call::new("POST", uri, callout, all, body)
+    }
+
+    /// A call to Kong's waiting server, which answers after `ms` milliseconds.
+    pub fn wait(address: &str, ms: u64) -> Call {
+        let headers = [(":method", "GET"), (":path", &format!("/{ms}")), (":authority", "herdgate-wait"), (":scheme", "http")];
+        Call {
+            cluster: None,
+            address: address.to_owned(),
+            https: false,
+            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            body: Vec::new(),
+            timeout_ms: ms.saturating_add(2_000),
+            retries: 0,
+        }
+    }
+
+    fn new(method: &str, uri: &Uri, callout: &Callout, further: Vec<(String, String)>, body: Vec<u8>) -> Call {
+        let mut headers = vec![
+            (":method".to_owned(), method.to_owned()),
+            (":path".to_owned(), uri.path.clone()),
+            (":authority".to_owned(), uri.authority.clone()),
+            (":scheme".to_owned(), if uri.https { "https" } else { "http" }.to_owned()),
+            ("accept".to_owned(), "application/json".to_owned()),
+        ];
+        if method == "POST" {
+            // Kong's host sends the headers that it is given and no other.
+            headers.push(("content-length".to_owned(), body.len().to_string()));
+        }
+        headers.extend(further);
+        for (name, value) in &callout.headers {
+            headers.push((name.clone(), String::from_utf8_lossy(value.expose()).into_owned()));
+        }
+        let address = match uri.host.contains(':') {
+            true => format!("[{}]:{}", uri.host, uri.port),
+            false => format!("{}:{}", uri.host, uri.port),
+        };
+        Call {
+            cluster: callout.cluster.clone(),
+            address,
+            https: uri.https,
+            headers,
+            body,
+            timeout_ms: callout.timeout_ms,
+            retries: callout.retries,
+        }
+    }
+}
+
+/// What came back, or didn't.
+pub struct CallAnswer<'a> {
+    /// The status; 0 when the call failed before one came.
+    pub status: u16,
+    /// Headers.
+    pub headers: &'a HeaderBlock,
+    /// The whole body.
+    pub body: &'a [u8],
+}
+
+impl CallAnswer<'_> {
+    /// A call that brought nothing.
+    pub fn failed(headers: &HeaderBlock) -> CallAnswer<'_> {
+        CallAnswer { status: 0, headers, body: &[] }
+    }
+
+    /// `max-age` of Cache-Control in seconds (RFC 9111, section 5.2.2.1); 0 for `no-store` and
+    /// `no-cache`; nothing if it doesn't say.
+    pub fn max_age_s(&self) -> Option<u64> {
+        let text = std::str::from_utf8(self.headers.get("cache-control")?).ok()?;
+        let directives = || text.split(',').map(|directive| directive.trim().to_ascii_lowercase());
+        if directives().any(|directive| directive == "no-store" || directive == "no-cache") {
+            return Some(0);
+        }
+        let age = self.headers.get("age").and_then(|age| std::str::from_utf8(age).ok()?.trim().parse::<u64>().ok());
+        let max_age = directives().find_map(|directive| directive.strip_prefix("max-age=")?.trim_matches('"').parse::<u64>().ok())?;
+        Some(max_age.saturating_sub(age.unwrap_or(0)))
+    }
+}
+
+/// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3).
+pub fn percent_encode(text: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn max_age(pairs: &[(&str, &[u8])]) -> Option<u64> {
+        let headers = HeaderBlock::from_pairs(pairs.iter().copied());
+        CallAnswer { status: 200, headers: &headers, body: b"" }.max_age_s()
+    }
+
+    #[test]
+    fn cache_control_as_rfc_9111_has_it() {
+        assert_eq!(max_age(&[]), None);
+        assert_eq!(max_age(&[("cache-control", b"public, Max-Age=300")]), Some(300));
+        assert_eq!(max_age(&[("cache-control", b"max-age=300"), ("age", b"100")]), Some(200));
+        assert_eq!(max_age(&[("cache-control", b"max-age=300, no-store")]), Some(0));
+        assert_eq!(max_age(&[("cache-control", b"max-age=99999999999999999999")]), None);
+    }
+
+    #[test]
+    fn percent_encoding_leaves_unreserved_alone() {
+        assert_eq!(percent_encode("a/b c?é-._~".as_bytes()), "a%2Fb%20c%3F%C3%A9-._~");
+    }
+}

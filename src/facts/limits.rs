@@ -1,0 +1,173 @@
+//! Limits of a request: keys from what is verified, one charge for all of them or for none.
+
+use crate::config::{Amount, ErrorStyle, IssuerMatch, KeyPart, RateLimit, Window};
+use crate::metrics::Metric;
+use crate::rate_limit::{self, Address, KeyPartValue, Status, What, counter_digest};
+use crate::reply::{Reason, Refusal};
+use crate::request::Request;
+use crate::shared::Unavailable;
+
+use super::{Facts, Verified};
+
+/// Who is charged: everything that a limit's key may name.
+pub struct Payer<'a> {
+    /// The request.
+    pub request: &'a Request<'a>,
+    /// Its verified token.
+    pub verified: Option<&'a Verified>,
+    /// The client id that a token request claims; it isn't authenticated yet.
+    pub claimed_client: Option<&'a str>,
+    /// What the rule's path template captured.
+    pub captures: &'a [(String, String)],
+}
+
+impl Facts<'_> {
+    /// Charges a request to the limits at these indices; gives the headers for its answer, where limits ask for them.
+    ///
+    /// # Errors
+    /// The refusal of the limit that is exceeded, or whose count can't be kept and whose `failure_mode` is `deny`.
+    pub fn charge(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Vec<(String, String)>, Refusal> {
+        if limits.is_empty() {
+            return Ok(Vec::new());
+        }
+        let config = &self.runtime.config;
+        let charged: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
+        let charges: Vec<_> = charged.iter().map(|(_, limit)| (*limit, self.counter(limit, payer))).collect();
+        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &charges);
+        for ((index, _), status) in charged.iter().zip(&outcome.limits) {
+            self.count_limit(*index, status);
+        }
+        let headers = |only_asked: bool| {
+            let told = charged.iter().zip(&outcome.limits).map(|((_, limit), status)| (*limit, status));
+            limit_headers(told.filter(|(limit, _)| !only_asked || limit.headers), config.errors)
+        };
+        match outcome.verdict {
+            rate_limit::Verdict::Allowed => Ok(headers(true)),
+            rate_limit::Verdict::Refused { retry_after_s, .. } => {
+                let mut refusal = Refusal::from(Reason::Limited);
+                refusal.retry_after_s = Some(retry_after_s);
+                refusal.limit_headers = headers(false);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn count_limit(&self, index: usize, status: &Status) {
+        let index = u16::try_from(index).unwrap_or(u16::MAX);
+        let meter = self.host.meter;
+        match status.what {
+            What::Charged => meter.count(Metric::LimitAllowed(index)),
+            What::Over => meter.count(Metric::LimitDenied(index)),
+            What::NotCharged => {}
+            What::Uncounted(Unavailable::Exhausted) => {
+                meter.count(Metric::CasExhausted);
+                meter.count(Metric::LimitFailed(index));
+            }
+            What::Uncounted(_) | What::OutOfBounds => meter.count(Metric::LimitFailed(index)),
+        }
+        if status.sketch {
+            meter.count(Metric::LimitSketch(index));
+        }
+    }
+
+    fn counter(&self, limit: &RateLimit, payer: &Payer<'_>) -> crate::digest::Digest {
+        let owned: Vec<Part> = limit.key.iter().map(|part| self.part(part, payer)).collect();
+        let values: Vec<KeyPartValue<'_>> = owned
+            .iter()
+            .map(|part| match part {
+                Part::Absent => KeyPartValue::Absent,
+                Part::Bytes(bytes) => KeyPartValue::Bytes(bytes),
+                Part::Address(address) => KeyPartValue::Address(*address),
+            })
+            .collect();
+        counter_digest(&self.runtime.host_key, limit, &values)
+    }
+
+    fn part(&self, part: &KeyPart, payer: &Payer<'_>) -> Part {
+        let claims = payer.verified.map(|verified| &verified.claims);
+        let text = |text: Option<&str>| text.map_or(Part::Absent, |text| Part::Bytes(text.as_bytes().to_vec()));
+        match part {
+            KeyPart::Issuer => text(claims.and_then(|claims| claims.iss.as_deref())),
+            KeyPart::Subject => text(claims.and_then(|claims| claims.sub.as_deref())),
+            KeyPart::ClientId => text(payer.claimed_client.or(claims.and_then(|claims| claims.client_id.as_deref()))),
+            KeyPart::Consumer => text(payer.verified.and_then(|verified| {
+                let consumer = &verified.consumer;
+                consumer.id.as_deref().or(consumer.username.as_deref()).or(consumer.custom_id.as_deref())
+            })),
+            KeyPart::Address => {
+                let address = payer.request.surroundings.address();
+                address.and_then(|address| Address::parse(&address)).map_or(Part::Absent, Part::Address)
+            }
+            KeyPart::Header(name) => {
+                let of_name = payer.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+                let values: Vec<&[u8]> = of_name.map(|(_, value)| value).collect();
+                if values.is_empty() { Part::Absent } else { Part::Bytes(values.join(&0)) }
+            }
+            KeyPart::Claim(path) => match claims.and_then(|claims| claims.get(path)) {
+                None | Some(serde_json::Value::Null) => Part::Absent,
+                Some(serde_json::Value::String(value)) => Part::Bytes(value.as_bytes().to_vec()),
+                // The quotes of JSON keep a number apart from a string of its digits.
+                Some(other) => Part::Bytes(format!("\u{0}{other}").into_bytes()),
+            },
+            KeyPart::Capture(name) => match payer.captures.iter().find(|(known, _)| known == name) {
+                Some((_, value)) => Part::Bytes(value.as_bytes().to_vec()),
+                None => text(payer.verified.and_then(|verified| self.issuer_capture(verified, name)).as_deref()),
+            },
+            KeyPart::Route => text(payer.request.surroundings.route().as_deref()),
+        }
+    }
+
+    fn issuer_capture(&self, verified: &Verified, name: &str) -> Option<String> {
+        let IssuerMatch::Template(template) = &self.issuer(verified.issuer).ok()?.matcher else { return None };
+        template.matches(verified.claims.iss.as_deref()?)?.get(name).map(str::to_owned)
+    }
+}
+
+enum Part {
+    Absent,
+    Bytes(Vec<u8>),
+    Address(Address),
+}
+
+/// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10); Kong's own beside
+/// them where clients know those.
+fn limit_headers<'a>(limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>, style: ErrorStyle) -> Vec<(String, String)> {
+    let (mut standing, mut policies, mut kong) = (Vec::new(), Vec::new(), Vec::new());
+    for (limit, status) in limits {
+        let (quota, window_s, period) = numbers(limit.amount);
+        standing.push(format!("\"{}\";r={};t={}", limit.name, status.remaining, status.reset_s));
+        policies.push(match window_s {
+            Some(window_s) => format!("\"{}\";q={quota};w={window_s}", limit.name),
+            None => format!("\"{}\";q={quota}", limit.name),
+        });
+        if let Some(period) = period.filter(|_| style == ErrorStyle::Kong) {
+            kong.push((format!("x-ratelimit-limit-{period}"), quota.to_string()));
+            kong.push((format!("x-ratelimit-remaining-{period}"), status.remaining.to_string()));
+        }
+    }
+    if standing.is_empty() {
+        return Vec::new();
+    }
+    let mut headers = vec![("ratelimit".to_owned(), standing.join(", ")), ("ratelimit-policy".to_owned(), policies.join(", "))];
+    headers.extend(kong);
+    headers
+}
+
+/// How much, in how many seconds, and Kong's name for the period.
+fn numbers(amount: Amount) -> (u64, Option<u64>, Option<&'static str>) {
+    match amount {
+        Amount::Rate { limit, per_s, .. } => {
+            let period = match per_s {
+                1 => Some("second"),
+                60 => Some("minute"),
+                3_600 => Some("hour"),
+                86_400 => Some("day"),
+                _ => None,
+            };
+            (limit, Some(per_s), period)
+        }
+        Amount::Quota { quota, window: Window::Hour } => (quota, Some(3_600), Some("hour")),
+        Amount::Quota { quota, window: Window::Day } => (quota, Some(86_400), Some("day")),
+        Amount::Quota { quota, window: Window::Month } => (quota, None, Some("month")),
+    }
+}

@@ -1,0 +1,172 @@
+//! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
+
+pub mod call;
+mod credentials;
+mod fact;
+mod flight;
+mod introspection;
+mod keys;
+mod limits;
+pub mod memory;
+pub mod refreshes;
+mod revoked;
+mod shelf;
+pub mod tokens;
+mod verified;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub use fact::Fact;
+pub use flight::{State, Turn};
+pub use keys::KeySet;
+pub use limits::Payer;
+pub use revoked::Revocation;
+pub use verified::{Consumer, Verified};
+
+use crate::config::{Config, Issuer, Uri};
+use crate::digest::{Digest, HostKey};
+use crate::issuer;
+use crate::metrics::Meter;
+use crate::rate_limit::Counters;
+use crate::reply::{Reason, Refusal};
+use crate::shared::Store;
+use crate::signature::HostVerify;
+use crate::time::Time;
+
+use memory::BoundedMap;
+use shelf::Shelf;
+
+/// What the host lends for the time of one callback.
+pub struct Host<'a> {
+    /// Shared memory.
+    pub store: &'a dyn Store,
+    /// The host's own signature function.
+    pub verify: &'a dyn HostVerify,
+    /// Where events are counted.
+    pub meter: &'a dyn Meter,
+}
+
+/// One configuration in one worker.
+pub struct Runtime {
+    /// The configuration.
+    pub config: Rc<Config>,
+    /// What follows from it.
+    pub compiled: Compiled,
+    /// The host-wide key.
+    pub host_key: HostKey,
+    /// This worker's memory.
+    pub worker: RefCell<Worker>,
+}
+
+impl Runtime {
+    /// A worker that knows nothing yet.
+    pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
+        let memory = config.memory;
+        let worker = Worker {
+            verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
+            key_sets: BTreeMap::new(),
+            discovered: HashMap::new(),
+            leading: HashMap::new(),
+            credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            refreshes: HashMap::new(),
+            revocations: revoked::Revocations::new(config.revocation_feeds.len()),
+            generation: 0,
+        };
+        Runtime { compiled: Compiled::new(&config), config, host_key, worker: RefCell::new(worker) }
+    }
+}
+
+/// What follows from a configuration, worked out once.
+pub struct Compiled {
+    /// Finds the issuer of a token.
+    pub issuer_index: issuer::Index,
+    /// Headers beside Kong's own that only the filter may set.
+    pub reserved_headers: Vec<String>,
+    /// Whether a rule asks for the route's name.
+    pub reads_routes: bool,
+    /// Counters of all limits.
+    counters: Counters,
+    /// Whether this configuration hears of revocations itself, so that each request looks for news.
+    pub hears_of_revocations: bool,
+    /// Tables in shared memory.
+    tables: shelf::Tables,
+}
+
+impl Compiled {
+    fn new(config: &Config) -> Self {
+        let forwards = config.issuers.iter().map(|issuer| &issuer.forward);
+        let reserved = forwards.flat_map(|forward| forward.claims.iter().map(|(_, name)| name).chain(&forward.payload_header));
+        Compiled {
+            issuer_index: issuer::Index::new(&config.issuers),
+            reserved_headers: reserved.cloned().collect(),
+            reads_routes: config.rules.iter().any(|rule| rule.matches.route.is_some()),
+            counters: Counters::new(config.shared.counters_max),
+            hears_of_revocations: !config.revocation_feeds.is_empty()
+                || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
+            tables: shelf::Tables::new(&config.shared),
+        }
+    }
+}
+
+/// This worker's memory. All of it is bounded: by entries, by bytes, or by the configuration.
+pub struct Worker {
+    pub(crate) verified: BoundedMap<Rc<Verified>>,
+    key_sets: BTreeMap<usize, Arc<KeySet>>,
+    discovered: HashMap<usize, Uri>,
+    leading: HashMap<Digest, flight::Leading>,
+    credentials: BoundedMap<credentials::Known>,
+    introspections: BoundedMap<introspection::Known>,
+    refreshes: HashMap<Digest, refreshes::Refresh>,
+    revocations: revoked::Revocations,
+    generation: u64,
+}
+
+/// Why a verdict isn't an admission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The request is refused.
+    Refuse(Refusal),
+    /// A fact is missing.
+    Missing(Fact),
+}
+
+impl From<Reason> for Stop {
+    fn from(reason: Reason) -> Self {
+        Stop::Refuse(reason.into())
+    }
+}
+
+/// Everything that is known at one moment.
+pub struct Facts<'a> {
+    /// The configuration and this worker's memory.
+    pub runtime: &'a Runtime,
+    /// The host.
+    pub host: &'a Host<'a>,
+    /// The moment.
+    pub now: Time,
+}
+
+impl Facts<'_> {
+    fn issuer(&self, index: usize) -> Result<&Issuer, Stop> {
+        self.runtime.config.issuers.get(index).ok_or_else(|| Reason::UnknownIssuer.into())
+    }
+
+    fn digest(&self, fact: &Fact) -> Digest {
+        fact.digest(&self.runtime.host_key, &self.runtime.config)
+    }
+
+    fn shared(&self) -> Shelf<'_> {
+        Shelf::new(self)
+    }
+
+    /// A refusal since something can't be had until about `until`.
+    fn unavailable(&self, reason: Reason, until: Time) -> Stop {
+        let mut refusal = Refusal::from(reason);
+        refusal.retry_after_s = Some(self.retry_after_s(until));
+        Stop::Refuse(refusal)
+    }
+}

@@ -1,0 +1,308 @@
+//! Revoked tokens: what feeds list, in this worker's memory whole, and what calls revoked, in shared memory.
+//!
+//! A number in shared memory changes with every revocation ([`Epoch::REVOCATION`]). A token that was
+//! looked up while the number stood as it does now needs no second look, so a request costs one host
+//! call. Writers revoke first and change the number then; readers read the number first and look then.
+//!
+//! [`Epoch::REVOCATION`]: crate::shared::Epoch::REVOCATION
+
+use crate::config::FailureMode;
+use crate::digest::Digest;
+use crate::jwt;
+use crate::metrics::Metric;
+use crate::reply::Reason;
+use crate::revocation::feed::List;
+use crate::revocation::{LEEWAY_S_MAX, Names};
+use crate::shared::Epoch;
+use crate::shared::document::{DOCUMENT_BYTES_MAX, META_BYTES};
+use crate::time::Time;
+use crate::token_endpoint::revocation::token_handle;
+
+use super::call::CallAnswer;
+use super::{Fact, Facts, Stop, Verified};
+
+/// What this worker knows of revocations.
+pub(super) struct Revocations {
+    /// What the shared number stood at when it was last read.
+    epoch: Option<u64>,
+    epoch_name: Option<Digest>,
+    read_at: Time,
+    /// Which state of knowledge this is; 0 before the first look.
+    generation: u64,
+    feeds: Vec<Option<Held>>,
+}
+
+/// A feed as this worker holds it. It outlives the stored document: the host may lose that.
+struct Held {
+    list: List,
+    /// The stored document's version; 0 if it couldn't be stored.
+    version: u64,
+}
+
+impl Revocations {
+    pub fn new(feeds: usize) -> Self {
+        Revocations { epoch: None, epoch_name: None, read_at: Time::default(), generation: 0, feeds: (0..feeds).map(|_| None).collect() }
+    }
+}
+
+/// What a revocation call takes along once the authorization server has agreed to it.
+pub struct Revocation {
+    names: Vec<Digest>,
+    until: Time,
+    /// Whether the token verified here, so that its claims are its issuer's own.
+    verified: bool,
+}
+
+impl Facts<'_> {
+    /// Whether the token was revoked, as far as this host has heard. One host call, and on each change
+    /// of what is known two more.
+    ///
+    /// # Errors
+    /// `Revoked`; `RevocationUnavailable` if that can't be known; `Missing` while a feed is to be read
+    /// for the first time.
+    pub fn not_revoked(&self, verified: &Verified) -> Result<(), Stop> {
+        let generation = self.look_for_news();
+        self.feeds_were_read()?;
+        if verified.looked_up.get() == generation {
+            return Ok(());
+        }
+        if self.is_revoked(&verified.names)? {
+            return Err(Reason::Revoked.into());
+        }
+        verified.looked_up.set(generation);
+        Ok(())
+    }
+
+    /// Whether a token that isn't verified here was revoked by a call: by its handle, for answers in
+    /// the cache that carry it. What can't be known counts as revoked.
+    pub fn handle_was_revoked(&self, handle: &Digest) -> bool {
+        self.shared().is_revoked(handle) != Some(false)
+    }
+
+    /// What revoking `token` will take: asked before the authorization server is, so that the keys
+    /// which verify the token can be fetched.
+    ///
+    /// RFC 7009, section 2.2: the server answers 200 for tokens that it doesn't know too. So a token
+    /// is revoked by what it says only if it verifies here; anything else by its very bytes, or a
+    /// forged token with someone's `iss` and `jti` would revoke that one's.
+    ///
+    /// # Errors
+    /// The fact without which the token can't be verified; [`Facts::revoke_token`] does without.
+    pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
+        match self.verify(token) {
+            Ok(verified) => Ok(self.verified_revocation(&verified)),
+            Err(Stop::Missing(fact)) => Err(fact),
+            Err(Stop::Refuse(_)) => Ok(self.unverified_revocation(token)),
+        }
+    }
+
+    /// Revokes on all workers. False if it isn't certain that all will refuse the token: the client
+    /// is then to hear 503, which makes it try again (RFC 7009, section 2.2.1).
+    pub fn revoke(&self, revocation: &Revocation) -> bool {
+        let shared = self.shared();
+        // All are tried, whatever became of the first.
+        let lost = revocation.names.iter().filter(|name| !shared.revoke(name, revocation.until, revocation.verified)).count();
+        let told = shared.bump_revocations();
+        self.host.meter.count(Metric::RevocationSeen);
+        lost == 0 && told
+    }
+
+    /// Revokes a token for which nobody waited to have its keys; see [`Facts::revocation_of`].
+    pub fn revoke_token(&self, token: &[u8]) -> bool {
+        let revocation = self.revocation_of(token).unwrap_or_else(|_| self.unverified_revocation(token));
+        self.revoke(&revocation)
+    }
+
+    fn verified_revocation(&self, verified: &Verified) -> Revocation {
+        let Names { said, bytes, .. } = verified.names;
+        // Another configuration on this host may admit the token with a larger leeway.
+        let until = self.end_of(verified).unwrap_or(self.now).plus_s(LEEWAY_S_MAX);
+        Revocation { names: vec![said, bytes], until, verified: true }
+    }
+
+    /// An unverified token may claim any end: it is kept for a day at most, and for a day if it
+    /// doesn't say, which is longer than answers with it are reused.
+    fn unverified_revocation(&self, token: &[u8]) -> Revocation {
+        let latest = self.now.plus_s(UNVERIFIED_S_MAX);
+        let claimed = jwt::parse(token).ok().and_then(|jwt| jwt.claims.exp).map(|exp| Time::from_s(exp).plus_s(LEEWAY_S_MAX));
+        let until = claimed.map_or(latest, |end| end.min(latest));
+        Revocation { names: vec![token_handle(&self.runtime.host_key, token)], until, verified: false }
+    }
+
+    fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
+        let listed = |held: &Held| held.list.has(&names.said);
+        if names.has_id && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed) {
+            return Ok(true);
+        }
+        for name in [&names.said, &names.bytes] {
+            match self.shared().is_revoked(name) {
+                Some(false) => {}
+                Some(true) => return Ok(true),
+                None => return Err(self.unavailable(Reason::RevocationUnavailable, self.now)),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Reads the shared number, and what changed if it changed. Returns the state of knowledge.
+    fn look_for_news(&self) -> u64 {
+        let hears = self.runtime.compiled.hears_of_revocations;
+        let name = {
+            let mut worker = self.runtime.worker.borrow_mut();
+            let known = &mut worker.revocations;
+            let fresh = known.read_at <= self.now && self.now < known.read_at.plus_ms(NEWS_MS);
+            if !hears && fresh && known.generation > 0 {
+                return known.generation;
+            }
+            *known.epoch_name.get_or_insert_with(|| Epoch::REVOCATION.name(&self.runtime.host_key))
+        };
+        let epoch = self.shared().revocation_epoch(&name);
+        let changed = {
+            let mut worker = self.runtime.worker.borrow_mut();
+            let known = &mut worker.revocations;
+            known.read_at = self.now;
+            // Without a number nothing tells of changes, so every look counts as one.
+            let changed = known.generation == 0 || epoch != known.epoch || (hears && epoch.is_none());
+            if changed {
+                known.epoch = epoch;
+                known.generation = known.generation.saturating_add(1);
+            }
+            changed
+        };
+        if changed {
+            self.reload_feeds();
+        }
+        self.runtime.worker.borrow().revocations.generation
+    }
+
+    /// Takes over feeds that another worker read.
+    fn reload_feeds(&self) {
+        for index in 0..self.runtime.config.revocation_feeds.len() {
+            let digest = self.digest(&Fact::Feed(index, None));
+            let Some(version) = self.shared().document_version(&digest) else { continue };
+            if self.held(index, |held| held.version == version) == Some(true) {
+                continue;
+            }
+            let document = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
+            let list = document.as_ref().and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
+            if let Some((version, list)) = list {
+                self.hold(index, Held { list, version });
+            }
+        }
+    }
+
+    /// A feed that was never read is waited for. What happens when it can't be had is configured.
+    fn feeds_were_read(&self) -> Result<(), Stop> {
+        let feeds = &self.runtime.config.revocation_feeds;
+        let unread = |index: &usize| self.held(*index, |_| ()).is_none();
+        if !(0..feeds.len()).any(|index| unread(&index)) {
+            return Ok(());
+        }
+        self.reload_feeds();
+        for (index, feed) in feeds.iter().enumerate().filter(|(index, _)| unread(index)) {
+            let fact = Fact::Feed(index, None);
+            let state = self.state(&fact);
+            match feed.failure_mode {
+                _ if state.failures == 0 => return Err(Stop::Missing(fact)),
+                FailureMode::Allow => {}
+                FailureMode::Deny if self.now < state.retry_at => {
+                    return Err(self.unavailable(Reason::RevocationUnavailable, state.retry_at));
+                }
+                FailureMode::Deny => return Err(Stop::Missing(fact)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The feeds whose next poll is due.
+    pub(super) fn feeds_due(&self, due: &mut Vec<Fact>) {
+        if !self.runtime.compiled.hears_of_revocations {
+            return;
+        }
+        // The number is there before the first revocation, so that a full zone is known before it too.
+        if self.shared().revocation_epoch(&Epoch::REVOCATION.name(&self.runtime.host_key)).is_none() {
+            self.shared().bump_revocations();
+        }
+        self.reload_feeds();
+        for (index, feed) in self.runtime.config.revocation_feeds.iter().enumerate() {
+            let fact = Fact::Feed(index, None);
+            let version = self.shared().document_version(&self.digest(&fact));
+            let state = self.state(&fact);
+            let at_time = match (version, state.failures) {
+                (_, 1..) => state.retry_at,
+                (None, 0) => self.now,
+                // A moment that lies ahead was written by a clock that ran ahead.
+                (Some(_), 0) if state.refetched_at > self.now => self.now,
+                // Looks are up to a second apart: half of them come early, and none by more than half.
+                (Some(_), 0) => state.refetched_at.plus_ms(feed.every_s.saturating_mul(1_000).saturating_sub(EARLY_MS)),
+            };
+            if self.now >= at_time {
+                // Only a worker that holds what is stored may ask whether that has changed.
+                let etag = self.held(index, |held| (Some(held.version) == version).then(|| held.list.etag.clone())).flatten().flatten();
+                due.push(Fact::Feed(index, etag));
+            }
+        }
+    }
+
+    /// Takes a feed's answer in. A document that is older than the one known is none.
+    pub(super) fn learn_feed(&self, index: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
+        let fact = Fact::Feed(index, None);
+        let digest = self.digest(&fact);
+        let stored = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
+        let stored = stored.and_then(|document| Some((List::from_bytes(&document.body)?, document)));
+        let learnt = match (answer.status, stored) {
+            (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
+            (304, Some((list, _))) => self.store_feed(index, &digest, list),
+            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.now) {
+                Ok(list) => {
+                    let known = stored.as_ref().map(|(list, _)| list.sequence).max(self.held(index, |held| held.list.sequence));
+                    let unchanged =
+                        stored.is_some_and(|(stored, document)| stored == list && document.expires > self.now.plus_s(STORED_S / 2));
+                    known.is_none_or(|known| list.sequence >= known) && (unchanged || self.store_feed(index, &digest, list))
+                }
+                Err(_) => false,
+            },
+            _ => false,
+        };
+        if learnt {
+            self.update_state(&fact, |state| state.refetched_at = asked_at);
+        }
+        learnt
+    }
+
+    /// Keeps a feed here and for all workers, and tells them.
+    fn store_feed(&self, index: usize, digest: &Digest, list: List) -> bool {
+        let written = self.shared().write_document(digest, &list.to_bytes(), &[0; META_BYTES], self.now.plus_s(STORED_S));
+        self.hold(index, Held { list, version: written.unwrap_or_default() });
+        // This worker looks again too.
+        let told = self.shared().bump_revocations();
+        written.is_some() && told
+    }
+
+    fn held<T>(&self, index: usize, look: impl FnOnce(&Held) -> T) -> Option<T> {
+        self.runtime.worker.borrow().revocations.feeds.get(index)?.as_ref().map(look)
+    }
+
+    fn hold(&self, index: usize, held: Held) {
+        let mut worker = self.runtime.worker.borrow_mut();
+        let known = &mut worker.revocations;
+        if let Some(place) = known.feeds.get_mut(index) {
+            *place = Some(held);
+            known.generation = known.generation.saturating_add(1);
+        }
+    }
+}
+
+/// Seconds for which a revocation by an unverified token is kept at most.
+const UNVERIFIED_S_MAX: u64 = 86_400;
+/// How old the news of a worker are at most that doesn't hear of revocations itself, in milliseconds.
+const NEWS_MS: u64 = 100;
+/// By how much a poll may come early, in milliseconds.
+const EARLY_MS: u64 = 500;
+/// Seconds for which a feed's document is kept after it was last seen to be the newest: longer than
+/// any outage, but not for ever, since nobody removes the document of a feed that is no longer configured.
+const STORED_S: u64 = 30 * 86_400;
+
+#[cfg(test)]
+#[path = "revoked_tests.rs"]
+mod tests;

@@ -1,0 +1,169 @@
+//! What a token's claims must fulfil, as pure functions: they run on a fresh token and again on
+//! each hit of a cached one.
+
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+
+use super::Claims;
+use crate::config::{ClaimPath, ExpPolicy, Issuer, Rule};
+use crate::reply::Reason;
+use crate::time::Time;
+
+/// Everything that an issuer demands of a token: [`sunset`], [`typ`], [`times`], [`audience`] and
+/// [`claims_required`], in this order.
+///
+/// # Errors
+/// Those of the checks.
+pub fn issuer(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims, now: Time, first_seen: Time) -> Result<(), Reason> {
+    sunset(issuer, now)?;
+    typ(issuer, typ_header)?;
+    times(claims, issuer, now, first_seen)?;
+    audience(issuer, claims)?;
+    claims_required(issuer, claims)
+}
+
+/// Whether the token is in its time. `first_seen` is when this host first met it; it counts only
+/// for tokens without `iat`.
+///
+/// A token ends at `exp + leeway_s`: that second itself is refused ("on or after", RFC 7519,
+/// section 4.1.4). It begins at `nbf - leeway_s`: that second itself is admitted.
+///
+/// # Errors
+/// [`Reason::Expired`] after the end, or without an `exp` where it is required;
+/// [`Reason::NotYetValid`] if `nbf` or `iat` lies ahead by more than the leeway;
+/// [`Reason::LifetimeTooLong`] if `exp` grants more than `lifetime_s_max`.
+pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> Result<(), Reason> {
+    // Claims are whole seconds, so comparing whole seconds says the same as comparing nanoseconds.
+    if now.s() >= end_s(claims, issuer, first_seen).ok_or(Reason::Expired)? {
+        return Err(Reason::Expired);
+    }
+    let latest_begin = now.s().saturating_add(issuer.leeway_s);
+    if [claims.nbf, claims.iat].into_iter().flatten().any(|begin| begin > latest_begin) {
+        return Err(Reason::NotYetValid);
+    }
+    if issuer.exp == ExpPolicy::Optional {
+        return Ok(());
+    }
+    let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else { return Ok(()) };
+    let exp_max = match claims.iat {
+        Some(iat) => iat.saturating_add(lifetime_s_max),
+        // Two clocks are compared here, so the leeway counts.
+        None => first_seen.s().saturating_add(lifetime_s_max).saturating_add(issuer.leeway_s),
+    };
+    if exp > exp_max { Err(Reason::LifetimeTooLong) } else { Ok(()) }
+}
+
+/// The second since the epoch from which the token is expired, or none if it never was in time:
+/// no `exp` where it is required, or nothing that bounds it. Where `exp` is optional it isn't looked
+/// at: the issuer's tokens live for `lifetime_s_max` from `iat`, or from first sight.
+pub fn end_s(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Option<u64> {
+    match issuer.exp {
+        ExpPolicy::Required => claims.exp.map(|exp| exp.saturating_add(issuer.leeway_s)),
+        ExpPolicy::Optional => {
+            let lifetime_s_max = issuer.lifetime_s_max?;
+            Some(match claims.iat {
+                Some(iat) => iat.saturating_add(lifetime_s_max).saturating_add(issuer.leeway_s),
+                None => first_seen.s().saturating_add(lifetime_s_max),
+            })
+        }
+    }
+}
+
+/// Whether the issuer is still in use.
+///
+/// # Errors
+/// [`Reason::Sunset`] from 00:00 UTC of the day after.
+pub fn sunset(issuer: &Issuer, now: Time) -> Result<(), Reason> {
+    if issuer.sunset_s.is_some_and(|sunset_s| now.s() >= sunset_s) { Err(Reason::Sunset) } else { Ok(()) }
+}
+
+/// Whether `typ` is what the issuer's tokens carry. Media types compare in any case, and
+/// `application/` may be left out (RFC 7515, section 4.1.9).
+///
+/// # Errors
+/// [`Reason::WrongType`] if another one is there, or none where one is expected.
+pub fn typ(issuer: &Issuer, typ_header: Option<&str>) -> Result<(), Reason> {
+    let Some(expected) = issuer.typ.as_deref() else { return Ok(()) };
+    match typ_header {
+        Some(found) if subtype(found).eq_ignore_ascii_case(subtype(expected)) => Ok(()),
+        _ => Err(Reason::WrongType),
+    }
+}
+
+fn subtype(media_type: &str) -> &str {
+    const APPLICATION: &str = "application/";
+    match media_type.split_at_checked(APPLICATION.len()) {
+        // "application/a/b" keeps its prefix: without it, it would be another type, `a/b`.
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(APPLICATION) && !rest.contains('/') => rest,
+        _ => media_type,
+    }
+}
+
+/// Whether one of the issuer's audiences is in `aud` (RFC 7519, section 4.1.3).
+///
+/// # Errors
+/// [`Reason::WrongAudience`] if none is; an issuer without audiences doesn't ask.
+pub fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Reason> {
+    if issuer.audiences.is_empty() || names_one(&claims.aud, &issuer.audiences) { Ok(()) } else { Err(Reason::WrongAudience) }
+}
+
+/// Whether one of `ours` is in `aud`.
+pub fn names_one(aud: &[String], ours: &[String]) -> bool {
+    aud.iter().any(|audience| ours.contains(audience))
+}
+
+/// Whether the issuer's required claims are there; `null` is not there.
+///
+/// # Errors
+/// [`Reason::Claim`].
+pub fn claims_required(issuer: &Issuer, claims: &Claims) -> Result<(), Reason> {
+    let there = |path: &ClaimPath| claims.get(path).is_some_and(|value| !value.is_null());
+    if issuer.claims_required.iter().all(there) { Ok(()) } else { Err(Reason::Claim) }
+}
+
+/// The scopes of a token: the issuer's `scope_claim`, else `scope`, else `scp`. A string is a list
+/// separated by spaces (RFC 6749, section 3.3); an element of an array is one scope and isn't
+/// split. Anything else holds no scope.
+pub fn scopes<'a>(claims: &'a Claims, scope_claim: Option<&ClaimPath>) -> impl Iterator<Item = &'a str> + Clone {
+    let value = match scope_claim {
+        Some(path) => claims.get(path),
+        None => claims.raw.get("scope").or_else(|| claims.raw.get("scp")),
+    };
+    let (text, list) = match value {
+        Some(Value::String(text)) => (text.as_str(), &[][..]),
+        Some(Value::Array(list)) => ("", list.as_slice()),
+        _ => ("", &[][..]),
+    };
+    text.split(' ').chain(list.iter().filter_map(Value::as_str)).filter(|scope| !scope.is_empty())
+}
+
+/// Whether a rule admits a verified token of the issuer at `issuer_index`, whose `scope_claim` is
+/// given. `introspect`, limits and `shadow` are not looked at.
+///
+/// # Errors
+/// In this order: [`Reason::IssuerNotAllowed`], [`Reason::WrongAudience`], [`Reason::Claim`],
+/// [`Reason::Scope`].
+pub fn rule_allows(rule: &Rule, issuer_index: usize, scope_claim: Option<&ClaimPath>, claims: &Claims) -> Result<(), Reason> {
+    if rule.issuers.as_ref().is_some_and(|admitted| !admitted.contains(&issuer_index)) {
+        return Err(Reason::IssuerNotAllowed);
+    }
+    if !rule.audiences.is_empty() && !names_one(&claims.aud, &rule.audiences) {
+        return Err(Reason::WrongAudience);
+    }
+    if !rule.claims.iter().all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values))) {
+        return Err(Reason::Claim);
+    }
+    let granted = scopes(claims, scope_claim);
+    let is_granted = |wanted: &String| granted.clone().any(|scope| scope == wanted);
+    let all = rule.scopes_all.iter().all(is_granted);
+    let any = rule.scopes_any.is_empty() || rule.scopes_any.iter().any(is_granted);
+    if all && any { Ok(()) } else { Err(Reason::Scope) }
+}
+
+/// Whether the claim is one of `values`, or an array with one of them as an element. Values are
+/// equal as JSON of the same spelling: `1` is neither `"1"` nor `1.0`.
+fn has_one(claim: &Value, values: &[Value]) -> bool {
+    values.contains(claim) || claim.as_array().is_some_and(|elements| elements.iter().any(|element| values.contains(element)))
+}

@@ -1,0 +1,128 @@
+//! JSON Web Tokens in the JWS compact serialization, read strictly (RFC 7515, 7519, RFC 8725).
+//!
+//! [`parse`] says what a token claims, not that it is true: the signature is verified by the
+//! signature room, with a key of the issuer that was chosen by `iss`; [`check`] then holds the
+//! claims against that issuer and the rule. Nothing in a token's own header is ever a key or the
+//! address of one: `jwk`, `jku`, `x5c` and `x5u` are not read.
+
+pub mod check;
+mod claims;
+pub mod json;
+#[cfg(test)]
+mod tests;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+pub use claims::{Claims, DATE_S_MAX};
+
+use crate::reply::Reason;
+use crate::signature::Algorithm;
+
+/// The most bytes of a token.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// The most bytes of a header, decoded.
+pub const HEADER_BYTES_MAX: usize = 4 * 1024;
+/// The most bytes of a `kid`.
+pub const KID_BYTES_MAX: usize = 512;
+
+/// A token, read but not yet believed.
+pub struct Jwt<'a> {
+    /// `alg`.
+    pub algorithm: Algorithm,
+    /// `kid`, at most [`KID_BYTES_MAX`] bytes.
+    pub kid: Option<String>,
+    /// `typ` as written.
+    pub typ: Option<String>,
+    /// What is signed: header and payload segment with the dot between (RFC 7515, section 5.2).
+    pub signed: &'a [u8],
+    /// The signature, decoded; never empty.
+    pub signature: Vec<u8>,
+    /// The payload segment as sent.
+    pub payload_segment: &'a [u8],
+    /// The claims.
+    pub claims: Claims,
+}
+
+impl std::fmt::Debug for Jwt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Jwt(..)")
+    }
+}
+
+/// Reads a token. There is one spelling of each segment (base64url without padding, no stray
+/// bits), and one reading of header and claims ([`json::object`]).
+///
+/// # Errors
+/// [`Reason::Critical`] if the header has `crit`, `b64` or `zip` at all: this filter understands
+/// no extension. [`Reason::Algorithm`] for `none` and algorithms that it doesn't know.
+/// [`Reason::Malformed`] for everything else, an empty signature included.
+pub fn parse(token: &[u8]) -> Result<Jwt<'_>, Reason> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(Reason::Malformed);
+    }
+    let (signed, signature) = split_last_dot(token)?;
+    let (header, payload) = split_last_dot(signed)?;
+    // A third dot would be in the header's segment, where base64url refuses it.
+    if header.len() > HEADER_BYTES_MAX.div_ceil(3) * 4 {
+        return Err(Reason::Malformed);
+    }
+    let header = Header::parse(&decode(header)?)?;
+    let payload_segment = payload;
+    let payload = decode(payload)?;
+    let signature = decode(signature)?;
+    let claims = Claims::from_map(json::object(&payload).map_err(|_| Reason::Malformed)?)?;
+    let Header { algorithm, kid, typ } = header;
+    Ok(Jwt { algorithm, kid, typ, signed, signature, payload_segment, claims })
+}
+
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<String>,
+    typ: Option<String>,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Header, Reason> {
+        if bytes.len() > HEADER_BYTES_MAX {
+            return Err(Reason::Malformed);
+        }
+        let mut members = json::object(bytes).map_err(|_| Reason::Malformed)?;
+        // RFC 7515, section 4.1.11: an extension that isn't understood makes the token invalid.
+        // `b64` (RFC 7797) and `zip` change what is signed or read, so they count without `crit`.
+        if ["crit", "b64", "zip"].iter().any(|name| members.contains_key(*name)) {
+            return Err(Reason::Critical);
+        }
+        let algorithm = match members.get("alg") {
+            Some(Value::String(name)) => Algorithm::parse(name).ok_or(Reason::Algorithm)?,
+            _ => return Err(Reason::Malformed),
+        };
+        let mut text = |name: &str| match members.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(Reason::Malformed),
+        };
+        let kid = text("kid")?;
+        let typ = text("typ")?;
+        if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
+            return Err(Reason::Malformed);
+        }
+        Ok(Header { algorithm, kid, typ })
+    }
+}
+
+fn split_last_dot(bytes: &[u8]) -> Result<(&[u8], &[u8]), Reason> {
+    let dot = bytes.iter().rposition(|byte| *byte == b'.').ok_or(Reason::Malformed)?;
+    let (before, from) = bytes.split_at_checked(dot).ok_or(Reason::Malformed)?;
+    Ok((before, from.get(1..).unwrap_or_default()))
+}
+
+/// RFC 7515, section 2: base64url, all trailing `=` omitted. The engine refuses padding, other
+/// alphabets, and last characters whose unused bits aren't zero; an empty segment is refused here.
+fn decode(segment: &[u8]) -> Result<Vec<u8>, Reason> {
+    if segment.is_empty() {
+        return Err(Reason::Malformed);
+    }
+    URL_SAFE_NO_PAD.decode(segment).map_err(|_| Reason::Malformed)
+}

@@ -1,0 +1,32 @@
+//! Herdgate: one Proxy-Wasm filter that keeps OAuth2 and JWT traffic calm under load.
+//!
+//! Everything but the shell is plain Rust that builds and is tested on any target.
+#![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod bearer;
+pub mod config;
+pub mod decide;
+pub mod digest;
+pub mod exchange;
+pub mod facts;
+pub mod forward;
+pub mod issuer;
+pub mod jwks;
+pub mod jwt;
+pub mod metrics;
+pub mod path;
+pub mod rate_limit;
+pub mod reply;
+pub mod request;
+pub mod revocation;
+pub mod shared;
+pub mod signature;
+#[cfg(test)]
+mod simulation;
+pub mod time;
+pub mod token_endpoint;
+pub mod token_exchange;
+
+#[cfg(target_os = "wasi")]
+mod shell;

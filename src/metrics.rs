@@ -1,0 +1,160 @@
+//! What is counted. One name per event; the shell turns names into the host's metrics.
+
+use std::borrow::Cow;
+
+use crate::reply::Reason;
+
+/// One event. Counters all, so that no host's metric kinds differ.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum Metric {
+    /// A token was accepted.
+    Accepted,
+    /// A request without a token was admitted (`access: optional`, `public`, preflight).
+    Anonymous,
+    /// A request was refused.
+    Rejected(Reason),
+    /// A request would have been refused in shadow mode.
+    Shadowed(Reason),
+    /// A token of an unknown issuer was passed on (`on_unknown_issuer: pass`).
+    PassedOn,
+    /// The verified token was in the worker's memory.
+    L1Hit,
+    /// The signature was verified before by some worker.
+    L2Hit,
+    /// The signature was verified now.
+    Verified,
+    /// The signature was verified by the host's own function.
+    VerifiedByHost,
+    /// A token verified by a credential of an issuer that has a sunset.
+    Legacy,
+    /// A token verified with an HMAC secret shorter than its hash.
+    WeakSecret,
+    /// A JWK Set or metadata document was fetched.
+    JwksFetched,
+    /// Fetching one failed.
+    JwksFetchFailed,
+    /// An old set was served while its endpoint fails.
+    JwksStale,
+    /// A refetch was caused by an unknown `kid`.
+    JwksUnknownKid,
+    /// A credential was fetched.
+    LookupFetched,
+    /// Fetching one failed.
+    LookupFailed,
+    /// Introspection was asked.
+    IntrospectionFetched,
+    /// Asking failed.
+    IntrospectionFailed,
+    /// Introspection was answered from memory.
+    IntrospectionHit,
+    /// A request waited for a fact.
+    Waited,
+    /// A request waited too long.
+    WaitTimedOut,
+    /// Too many requests wait already.
+    WaitersFull,
+    /// A token call was answered from the cache.
+    TokenHit,
+    /// A token call found nothing in the cache.
+    TokenMiss,
+    /// A token call was answered with another call's answer.
+    TokenShared,
+    /// A token call may not be cached.
+    TokenBypass,
+    /// A token call was answered with a remembered refusal.
+    TokenNegative,
+    /// A token call went to the server.
+    TokenUpstream,
+    /// A token answer was not stored.
+    TokenNotStored,
+    /// A token answer couldn't be rewritten.
+    TokenNotRewritten,
+    /// A token call was refused since too many are under way.
+    TokenCapped,
+    /// A token or a client's tokens were revoked by a call seen here.
+    RevocationSeen,
+    /// A feed was read.
+    RevocationFeedRead,
+    /// Reading a feed failed.
+    RevocationFeedFailed,
+    /// A limit admitted a request.
+    LimitAllowed(u16),
+    /// A limit refused a request.
+    LimitDenied(u16),
+    /// A limit's counter table was full, so a shared cell counted.
+    LimitSketch(u16),
+    /// A limit's count couldn't be kept, so its `failure_mode` decided.
+    LimitFailed(u16),
+    /// An update of shared memory lost every race.
+    CasExhausted,
+    /// Shared memory refused a write for want of room.
+    SharedFull,
+    /// The signature function of the host failed its known vectors and isn't used.
+    HostVerifyRefused,
+}
+
+impl Metric {
+    /// The metric's full name. `limits` are the names of the limits in configuration order.
+    pub fn name(self, limits: &[&str]) -> Cow<'static, str> {
+        let of_limit = |index: u16, event: &str| {
+            Cow::Owned(format!("herdgate.limit.{}.{event}", limits.get(usize::from(index)).copied().unwrap_or("unknown")))
+        };
+        Cow::Borrowed(match self {
+            Metric::Accepted => "herdgate.bearer.accepted",
+            Metric::Anonymous => "herdgate.bearer.anonymous",
+            Metric::Rejected(reason) => return Cow::Owned(format!("herdgate.bearer.rejected.{}", reason.name())),
+            Metric::Shadowed(reason) => return Cow::Owned(format!("herdgate.bearer.shadowed.{}", reason.name())),
+            Metric::PassedOn => "herdgate.bearer.passed_on",
+            Metric::L1Hit => "herdgate.bearer.l1_hit",
+            Metric::L2Hit => "herdgate.bearer.l2_hit",
+            Metric::Verified => "herdgate.bearer.verified",
+            Metric::VerifiedByHost => "herdgate.bearer.verified_by_host",
+            Metric::Legacy => "herdgate.bearer.legacy",
+            Metric::WeakSecret => "herdgate.bearer.weak_secret",
+            Metric::JwksFetched => "herdgate.jwks.fetched",
+            Metric::JwksFetchFailed => "herdgate.jwks.fetch_failed",
+            Metric::JwksStale => "herdgate.jwks.stale",
+            Metric::JwksUnknownKid => "herdgate.jwks.unknown_kid",
+            Metric::LookupFetched => "herdgate.lookup.fetched",
+            Metric::LookupFailed => "herdgate.lookup.fetch_failed",
+            Metric::IntrospectionFetched => "herdgate.introspection.fetched",
+            Metric::IntrospectionFailed => "herdgate.introspection.fetch_failed",
+            Metric::IntrospectionHit => "herdgate.introspection.hit",
+            Metric::Waited => "herdgate.wait.started",
+            Metric::WaitTimedOut => "herdgate.wait.timed_out",
+            Metric::WaitersFull => "herdgate.wait.full",
+            Metric::TokenHit => "herdgate.token.hit",
+            Metric::TokenMiss => "herdgate.token.miss",
+            Metric::TokenShared => "herdgate.token.shared",
+            Metric::TokenBypass => "herdgate.token.bypass",
+            Metric::TokenNegative => "herdgate.token.negative",
+            Metric::TokenUpstream => "herdgate.token.upstream",
+            Metric::TokenNotStored => "herdgate.token.not_stored",
+            Metric::TokenNotRewritten => "herdgate.token.not_rewritten",
+            Metric::TokenCapped => "herdgate.token.capped",
+            Metric::RevocationSeen => "herdgate.revocation.seen",
+            Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
+            Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",
+            Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
+            Metric::LimitDenied(index) => return of_limit(index, "denied"),
+            Metric::LimitSketch(index) => return of_limit(index, "sketch"),
+            Metric::LimitFailed(index) => return of_limit(index, "failed"),
+            Metric::CasExhausted => "herdgate.shared.cas_exhausted",
+            Metric::SharedFull => "herdgate.shared.full",
+            Metric::HostVerifyRefused => "herdgate.verify.host_refused",
+        })
+    }
+}
+
+/// Where events are counted.
+pub trait Meter {
+    /// Counts one event.
+    fn count(&self, metric: Metric);
+}
+
+/// Counts nothing.
+pub struct NoMeter;
+
+impl Meter for NoMeter {
+    fn count(&self, _: Metric) {}
+}

@@ -1,0 +1,152 @@
+//! Several limits on one request: all are charged, or none.
+
+use super::counters::{Charge, Charged, Counters, Look, Receipt};
+use super::policy::{Decision, Policy};
+use crate::config::{FailureMode, RateLimit};
+use crate::digest::Digest;
+use crate::shared::{Moment, Unavailable};
+use crate::time::NS_PER_S;
+
+/// What came of charging a request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Whether it passes.
+    pub verdict: Verdict,
+    /// One for each limit, in their order.
+    pub limits: Vec<Status>,
+}
+
+/// Whether a request passes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It does.
+    Allowed,
+    /// It doesn't; nothing is charged.
+    Refused {
+        /// The index of the limit that refused it; of several, the one that lasts longest.
+        limit: usize,
+        /// Whole seconds, rounded up, at least 1: `Retry-After`.
+        retry_after_s: u64,
+    },
+}
+
+/// How one limit stands after a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// What this limit said.
+    pub what: What,
+    /// How many more would pass now.
+    pub remaining: u64,
+    /// Seconds, rounded up, until it is as unused.
+    pub reset_s: u64,
+    /// Whether the sketch counted, which may count too much.
+    pub sketch: bool,
+}
+
+/// What one limit said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum What {
+    /// The request is charged.
+    Charged,
+    /// It would have been, but another limit refused it, or it wasn't asked any more.
+    NotCharged,
+    /// Over the limit. With `shadow` the request passes all the same.
+    Over,
+    /// The count couldn't be kept; `failure_mode` decided, which with `shadow` never refuses.
+    Uncounted(Unavailable),
+    /// The limit's numbers are out of bounds; `failure_mode` decided. Refused at load, so never seen.
+    OutOfBounds,
+}
+
+/// Charges a request to all of `limits`, each with the digest of its counter, or to none.
+///
+/// With one limit: one read, and one compare-and-set if it passes. With several all are read first,
+/// so that a request that one refuses isn't charged to the others even for a moment. When one
+/// refuses all the same, because others were charged in between, the charges before it are taken
+/// back: for a moment others may then be refused that could have passed, but none passes that
+/// should not.
+pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[(&RateLimit, Digest)]) -> Outcome {
+    let mut statuses = vec![UNASKED; limits.len()];
+    let mut looks = Vec::new();
+    if limits.len() > 1 {
+        looks = limits.iter().map(|one| look(counters, at, one)).collect();
+        if let Some(refused) = refused_at_first_look(limits, &looks, &mut statuses) {
+            return Outcome { verdict: refused, limits: statuses };
+        }
+    }
+    let mut looks = looks.into_iter();
+    let mut receipts: Vec<(Charge<'_>, Receipt)> = Vec::new();
+    for (index, (one, status)) in limits.iter().zip(statuses.iter_mut()).enumerate() {
+        let (limit, _) = one;
+        let refused = match charge_one(counters, at, one, looks.next().flatten()) {
+            Err(what) => {
+                status.what = what;
+                (limit.failure_mode == FailureMode::Deny).then_some(1)
+            }
+            Ok((_, Charged::Refused { retry_after_ns, reset_ns })) => {
+                *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
+                Some(seconds(retry_after_ns))
+            }
+            Ok((charge, Charged::Allowed { receipt, remaining, reset_ns })) => {
+                let sketch = matches!(receipt, Receipt::Sketch(_));
+                *status = Status { what: What::Charged, remaining, reset_s: seconds(reset_ns), sketch };
+                receipts.push((charge, receipt));
+                None
+            }
+        };
+        if let Some(retry_after_s) = refused.filter(|_| !limit.shadow) {
+            for (charge, receipt) in receipts.iter().rev() {
+                counters.refund(at, charge, *receipt);
+            }
+            for charged in statuses.iter_mut().filter(|status| status.what == What::Charged) {
+                *charged = Status { what: What::NotCharged, remaining: charged.remaining.saturating_add(1), ..*charged };
+            }
+            return Outcome { verdict: Verdict::Refused { limit: index, retry_after_s }, limits: statuses };
+        }
+    }
+    Outcome { verdict: Verdict::Allowed, limits: statuses }
+}
+
+const UNASKED: Status = Status { what: What::NotCharged, remaining: 0, reset_s: 1, sketch: false };
+
+fn look(counters: &Counters, at: &Moment<'_>, (limit, digest): &(&RateLimit, Digest)) -> Option<Look> {
+    let policy = Policy::new(limit.amount)?;
+    counters.look(at, &Charge { limit, policy, digest: *digest }).ok()
+}
+
+fn refused_at_first_look(limits: &[(&RateLimit, Digest)], looks: &[Option<Look>], statuses: &mut [Status]) -> Option<Verdict> {
+    let mut longest = None;
+    for (index, (((limit, _), look), status)) in limits.iter().zip(looks).zip(statuses).enumerate() {
+        match look.as_ref().and_then(|look| look.decision) {
+            None => {}
+            Some(Decision::Allowed { remaining, reset_ns, .. }) => {
+                *status = Status { remaining: remaining.saturating_add(1), reset_s: seconds(reset_ns), ..*status };
+            }
+            Some(Decision::Refused { retry_after_ns, reset_ns, .. }) => {
+                *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
+                if !limit.shadow && longest.is_none_or(|(ns, _)| ns < retry_after_ns) {
+                    longest = Some((retry_after_ns, index));
+                }
+            }
+        }
+    }
+    longest.map(|(ns, limit)| Verdict::Refused { limit, retry_after_s: seconds(ns) })
+}
+
+fn charge_one<'a>(
+    counters: &Counters,
+    at: &Moment<'_>,
+    one: &(&'a RateLimit, Digest),
+    look: Option<Look>,
+) -> Result<(Charge<'a>, Charged), What> {
+    let (limit, digest) = *one;
+    let policy = Policy::new(limit.amount).ok_or(What::OutOfBounds)?;
+    let charge = Charge { limit, policy, digest };
+    let charged = counters.charge(at, &charge, look).map_err(What::Uncounted)?;
+    Ok((charge, charged))
+}
+
+/// Whole seconds, rounded up, at least 1.
+fn seconds(ns: u64) -> u64 {
+    ns.div_ceil(NS_PER_S).max(1)
+}

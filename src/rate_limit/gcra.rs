@@ -1,0 +1,264 @@
+//! The generic cell rate algorithm over one moment: the theoretical arrival time (TAT).
+//!
+//! Each admitted request puts the TAT off by the emission interval, and none is admitted that would
+//! put it further ahead than `burst` intervals. What is missing to that *is* `Retry-After`.
+
+use super::policy::Decision;
+use crate::shared::cells::{CLOCK_SLACK_NS, Cell};
+use crate::shared::twin::{Twin, broken};
+use crate::time::{NS_PER_S, Time};
+
+/// A rate, checked: whole nanoseconds, no overflow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gcra {
+    emission_ns: u64,
+    tolerance_ns: u64,
+}
+
+/// No rate lets more than this many nanoseconds of requests pass at once: 146 years, so that no sum
+/// with a present moment overflows.
+const TOLERANCE_NS_MAX: u128 = 1 << 62;
+
+impl Gcra {
+    /// `limit` requests per `per_s` seconds, `burst` of them at one instant after idle. The interval
+    /// between two is rounded up to a whole nanosecond, so never more than the limit passes. Nothing
+    /// if one of them is 0, or `burst` requests at that rate take more than 146 years.
+    pub fn new(limit: u64, per_s: u64, burst: u64) -> Option<Self> {
+        if limit == 0 || per_s == 0 || burst == 0 {
+            return None;
+        }
+        let emission_ns = (u128::from(per_s) * u128::from(NS_PER_S)).div_ceil(u128::from(limit));
+        let tolerance_ns = emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
+        Some(Gcra { emission_ns: u64::try_from(emission_ns).ok()?, tolerance_ns: u64::try_from(tolerance_ns).ok()? })
+    }
+
+    /// Nanoseconds from one request to the next at the limit's pace.
+    pub const fn emission_ns(&self) -> u64 {
+        self.emission_ns
+    }
+
+    /// Whether one more request passes now.
+    pub fn decide(&self, cell: Option<Cell>, now: Time) -> Decision {
+        let after = self.add(cell, now);
+        let ahead_ns = after.until.ns() - now.ns();
+        if self.within(after, now) {
+            return Decision::Allowed { cell: after, remaining: (self.tolerance_ns - ahead_ns) / self.emission_ns, reset_ns: ahead_ns };
+        }
+        let kept = cell.map(|cell| Cell { until: self.plausible(cell.until, now), ..cell });
+        Decision::Refused {
+            retry_after_ns: ahead_ns.saturating_sub(self.tolerance_ns).max(1),
+            reset_ns: ahead_ns.saturating_sub(self.emission_ns),
+            rewritten: kept.filter(|kept| Some(*kept) != cell),
+        }
+    }
+
+    /// The cell with one more request, whether that is within the limit or not. Its number counts
+    /// the charges and the refunds.
+    pub fn add(&self, cell: Option<Cell>, now: Time) -> Cell {
+        let tat = cell.map_or(now, |cell| self.plausible(cell.until, now)).max(now);
+        let until = Time::from_ns(tat.ns().saturating_add(self.emission_ns));
+        let before = cell.map_or(0, |cell| cell.word);
+        Cell { until, word: word(charges(before).wrapping_add(1), refunds(before)) }
+    }
+
+    /// Whether what has been charged is within the limit.
+    pub fn within(&self, cell: Cell, now: Time) -> bool {
+        cell.until.ns() != u64::MAX && cell.until.ns().saturating_sub(now.ns()) <= self.tolerance_ns
+    }
+
+    /// The cell without a request that was charged at `now`, when it became `wrote`; nothing if that
+    /// can't be taken back. What it leaves is never less than if the request had not been.
+    ///
+    /// Without it, those charged since had found the bucket as it was before, or idle: then their
+    /// requests count from their own moments, of which all that is known is that they are within the
+    /// slack of this one. A TAT that is behind its charges was cut off, because the clock went back.
+    pub fn refund(&self, cell: Cell, wrote: Cell, now: Time) -> Option<Cell> {
+        let charged = u128::from(charges(cell.word).wrapping_sub(charges(wrote.word)));
+        let refunded = u128::from(refunds(cell.word).wrapping_sub(refunds(wrote.word)));
+        let (emission, tat) = (u128::from(self.emission_ns), u128::from(cell.until.ns()));
+        let cut_off = tat + refunded * emission < u128::from(wrote.until.ns()) + charged * emission;
+        let mut least = tat.saturating_sub(emission);
+        if charged > 0 && !broken(Twin::RefundBlindly) {
+            let from_idle = u128::from(now.ns()) + u128::from(CLOCK_SLACK_NS) + charged * emission;
+            least = least.max(from_idle.min(tat));
+        }
+        let until = Time::from_ns(u64::try_from(least).ok()?);
+        (!cut_off).then(|| Cell { until, word: word(charges(cell.word), refunds(cell.word).wrapping_add(1)) })
+    }
+
+    /// A TAT as this rate can have made it: after the clock went back it may lie any way ahead, and
+    /// then the bucket counts as full, no more. The slack is for workers whose clock is a little
+    /// ahead of this one's: what they charged stays charged.
+    fn plausible(&self, tat: Time, now: Time) -> Time {
+        tat.min(Time::from_ns(now.ns().saturating_add(self.tolerance_ns).saturating_add(CLOCK_SLACK_NS)))
+    }
+}
+
+const fn word(charges: u32, refunds: u32) -> u64 {
+    (refunds as u64) << 32 | charges as u64
+}
+
+const fn charges(word: u64) -> u32 {
+    word as u32
+}
+
+const fn refunds(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn now() -> Time {
+        Time::from_s(1_800_000_000)
+    }
+
+    fn at(ns: u64) -> Time {
+        Time::from_ns(now().ns() + ns)
+    }
+
+    /// How many of `tries` pass at one moment, and the cell after them.
+    fn admit(gcra: &Gcra, mut cell: Option<Cell>, now: Time, tries: u64) -> (u64, Option<Cell>) {
+        let mut admitted = 0;
+        for _ in 0..tries {
+            match gcra.decide(cell, now) {
+                Decision::Allowed { cell: after, .. } => {
+                    admitted += 1;
+                    cell = Some(after);
+                }
+                Decision::Refused { rewritten, .. } => cell = rewritten.or(cell),
+            }
+        }
+        (admitted, cell)
+    }
+
+    #[test]
+    fn one_per_hour_with_burst_1000_admits_exactly_1000() {
+        let gcra = Gcra::new(1, 3600, 1000).unwrap();
+        let (admitted, cell) = admit(&gcra, None, now(), 2000);
+        assert_eq!(admitted, 1000);
+        assert_eq!(admit(&gcra, cell, at(3600 * NS_PER_S - 1), 5).0, 0);
+        assert_eq!(admit(&gcra, cell, at(3600 * NS_PER_S), 5).0, 1);
+    }
+
+    #[test]
+    fn the_21st_of_a_second_is_told_when_to_come_back() {
+        let gcra = Gcra::new(20, 1, 20).unwrap();
+        let (admitted, cell) = admit(&gcra, None, now(), 20);
+        assert_eq!(admitted, 20);
+        let Decision::Refused { retry_after_ns, rewritten: None, .. } = gcra.decide(cell, now()) else { panic!() };
+        assert_eq!(retry_after_ns, NS_PER_S / 20);
+        assert!(matches!(gcra.decide(cell, at(retry_after_ns)), Decision::Allowed { remaining: 0, .. }));
+        assert!(matches!(gcra.decide(cell, at(retry_after_ns - 1)), Decision::Refused { retry_after_ns: 1, .. }));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_locks_out_for_no_longer_than_the_burst() {
+        let gcra = Gcra::new(10, 3600, 10).unwrap();
+        let (_, used) = admit(&gcra, None, at(86_400 * NS_PER_S), 10);
+        // Back by a day: full, and told to come back after one interval and the slack.
+        let Decision::Refused { retry_after_ns, rewritten, .. } = gcra.decide(used, now()) else { panic!() };
+        assert_eq!(retry_after_ns, 361 * NS_PER_S);
+        let kept = rewritten.unwrap();
+        assert_eq!(kept.until, at(3601 * NS_PER_S));
+        assert_eq!(admit(&gcra, Some(kept), at(361 * NS_PER_S), 5).0, 1);
+    }
+
+    #[test]
+    fn a_window_is_not_reopened_twice() {
+        let gcra = Gcra::new(10, 3600, 10).unwrap();
+        let (first, cell) = admit(&gcra, None, now(), 20);
+        let (ahead, cell) = admit(&gcra, cell, at(86_400 * NS_PER_S), 20);
+        let (back, cell) = admit(&gcra, cell, at(1), 20);
+        let (ahead_again, cell) = admit(&gcra, cell, at(2), 20);
+        assert_eq!((first, ahead, back, ahead_again), (10, 10, 0, 0));
+        assert_eq!(admit(&gcra, cell, at(3601 * NS_PER_S + 1), 20).0, 10);
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_no_rate() {
+        assert!(Gcra::new(0, 1, 1).is_none() && Gcra::new(1, 0, 1).is_none() && Gcra::new(1, 1, 0).is_none());
+        assert!(Gcra::new(1, u64::MAX, u64::MAX).is_none());
+        assert_eq!(Gcra::new(u64::MAX, 1, 1).unwrap().emission_ns(), 1);
+        assert_eq!(Gcra::new(3, 1, 3).unwrap().emission_ns(), 333_333_334);
+    }
+
+    #[test]
+    fn a_refund_after_idle_takes_nothing_from_others() {
+        let gcra = Gcra::new(1, 10, 9).unwrap();
+        let mine = gcra.add(None, now());
+        assert_eq!(gcra.refund(mine, mine, now()).unwrap().until, now());
+        // Another half a second later: without mine it would have counted from there.
+        let others = gcra.add(Some(mine), at(NS_PER_S / 2));
+        let left = gcra.refund(others, mine, now()).unwrap();
+        assert_eq!(left.until, at(11 * NS_PER_S));
+        // And that one taken back too.
+        assert_eq!(gcra.refund(left, others, at(NS_PER_S / 2)).unwrap().until, at(NS_PER_S));
+        // Cut off in between: what is there is not known to hold mine.
+        assert_eq!(gcra.refund(Cell { until: at(15 * NS_PER_S), ..others }, mine, now()), None);
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_the_burst_passes_at_once(limit in 1u64..5000, per_s in 1u64..100_000, burst in 1u64..300) {
+            let gcra = Gcra::new(limit, per_s, burst).unwrap();
+            prop_assert_eq!(admit(&gcra, None, now(), burst + 50).0, burst);
+        }
+
+        #[test]
+        fn never_more_than_burst_and_rate(limit in 1u64..50, per_s in 1u64..50, burst in 1u64..50, steps in proptest::collection::vec(0u64..3_000_000_000, 1..200)) {
+            let gcra = Gcra::new(limit, per_s, burst).unwrap();
+            let (mut cell, mut passed_ns, mut admitted) = (None, 0u64, 0u64);
+            for step in steps {
+                passed_ns += step;
+                let (n, after) = admit(&gcra, cell, at(passed_ns), 3);
+                (admitted, cell) = (admitted + n, after);
+                prop_assert!(u128::from(admitted) <= u128::from(burst) + u128::from(passed_ns) * u128::from(limit) / (u128::from(per_s) * u128::from(NS_PER_S)));
+            }
+        }
+
+        #[test]
+        fn a_refund_leaves_no_less_than_if_it_had_not_been(per_s in 1u64..20, before in 0u64..3, steps in proptest::collection::vec((0u64..300_000_000, any::<bool>()), 0..4)) {
+            let gcra = Gcra::new(1, per_s, 50).unwrap();
+            let start = (0..before).fold(None, |cell, _| Some(gcra.add(cell, now())));
+            let mine = gcra.add(start, now());
+            let (mut with, mut without, mut passed_ns) = (mine, start, 0);
+            for (step, back) in steps {
+                passed_ns += step;
+                let theirs = gcra.add(Some(with), at(passed_ns));
+                with = theirs;
+                if back {
+                    with = gcra.refund(with, theirs, at(passed_ns)).unwrap();
+                } else {
+                    without = Some(gcra.add(without, at(passed_ns)));
+                }
+            }
+            let left = gcra.refund(with, mine, now()).unwrap();
+            prop_assert!(left.until >= without.map_or(Time::default(), |cell| cell.until));
+        }
+
+        #[test]
+        fn any_numbers_do(limit in any::<u64>(), per_s in any::<u64>(), burst in any::<u64>(), until in any::<u64>(), word in any::<u64>(), now in any::<u64>()) {
+            if let Some(gcra) = Gcra::new(limit, per_s, burst) {
+                let cell = Cell { until: Time::from_ns(until), word };
+                if let Decision::Refused { retry_after_ns, .. } = gcra.decide(Some(cell), Time::from_ns(now)) {
+                    prop_assert!(retry_after_ns <= gcra.tolerance_ns + gcra.emission_ns + CLOCK_SLACK_NS);
+                }
+                let _ = gcra.refund(cell, Cell { until: Time::from_ns(now), word: limit }, Time::from_ns(per_s));
+            }
+        }
+
+        #[test]
+        fn who_obeys_is_not_refused_again(limit in 1u64..100, per_s in 1u64..100, burst in 1u64..20, at_ns in 0u64..10_000_000_000) {
+            let gcra = Gcra::new(limit, per_s, burst).unwrap();
+            let (_, cell) = admit(&gcra, None, now(), burst);
+            if let Decision::Refused { retry_after_ns, .. } = gcra.decide(cell, at(at_ns)) {
+                let obeyed = matches!(gcra.decide(cell, at(at_ns + retry_after_ns)), Decision::Allowed { .. });
+                let early = matches!(gcra.decide(cell, at(at_ns + retry_after_ns - 1)), Decision::Refused { .. });
+                prop_assert!(obeyed && early);
+            }
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Limits: what a request is charged to, and whether it passes.
+
+mod charge;
+pub mod counters;
+pub mod gcra;
+mod key;
+mod policy;
+pub mod quota;
+pub mod sketch;
+
+pub use charge::{Outcome, Status, Verdict, What, charge};
+pub use counters::Counters;
+pub use gcra::Gcra;
+pub use key::{Address, KeyPartValue, counter_digest};
+pub use policy::{Decision, Policy};

@@ -1,0 +1,179 @@
+//! Every reason for which a request is refused, each with one metric name and one fixed text.
+
+/// Why a request is not admitted. Each has one counter, and one text that holds nothing of the token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// No credentials in the request.
+    NoToken,
+    /// More than one token, or one in two places (RFC 6750, section 2).
+    TwoTokens,
+    /// The Authorization header or another source can't be read.
+    MalformedRequest,
+    /// The path has a dot segment, an empty segment or an encoded separator.
+    BadPath,
+    /// A header that the filter sets came more than once and can't be removed on this host.
+    DuplicateHeader,
+    /// More header fields than this host hands over, so what is in them isn't known.
+    TooManyHeaders,
+    /// Not three canonical base64url segments of strict JSON.
+    Malformed,
+    /// `alg` is none, unknown, or not allowed for this issuer or key.
+    Algorithm,
+    /// `crit`, `b64` or `zip` in the header (RFC 7515, section 4.1.11; RFC 7797).
+    Critical,
+    /// `typ` is not what the issuer's tokens carry.
+    WrongType,
+    /// No configured issuer has this `iss`.
+    UnknownIssuer,
+    /// No key of the issuer fits, or the credential is unknown.
+    UnknownKey,
+    /// The signature doesn't verify.
+    BadSignature,
+    /// `exp` has passed, or is missing where it is required.
+    Expired,
+    /// `nbf` or `iat` lies ahead.
+    NotYetValid,
+    /// The lifetime is longer than `lifetime_s_max`.
+    LifetimeTooLong,
+    /// `aud` names none of ours.
+    WrongAudience,
+    /// A required claim is missing, of a wrong type, or not one of the required values.
+    Claim,
+    /// A claim that is to be forwarded doesn't fit.
+    ClaimTooLong,
+    /// The issuer's sunset has passed.
+    Sunset,
+    /// Revoked by a call seen here, a feed or a list.
+    Revoked,
+    /// Introspection says that the token is not active (RFC 7662, section 2.2).
+    Inactive,
+    /// The rule does not admit this issuer.
+    IssuerNotAllowed,
+    /// Scopes are missing (RFC 6750, section 3.1).
+    Scope,
+    /// No rule matches.
+    NoRule,
+    /// Over a limit.
+    Limited,
+    /// The issuer's keys can't be had at the moment.
+    KeysUnavailable,
+    /// The introspection endpoint can't be had at the moment.
+    IntrospectionUnavailable,
+    /// A revocation feed that must be known was never read.
+    RevocationUnavailable,
+    /// The token endpoint can't be had at the moment, or too many calls are under way.
+    TokenServerUnavailable,
+    /// The body is over its limit.
+    BodyTooLarge,
+    /// The filter's own configuration was refused, so nothing is admitted.
+    Misconfigured,
+}
+
+impl Reason {
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        self.parts().0
+    }
+
+    /// The fixed `error_description`: printable ASCII without `"` and `\` (RFC 6750, section 3).
+    pub const fn description(self) -> &'static str {
+        self.parts().3
+    }
+
+    /// The status of the answer.
+    pub const fn status(self) -> u16 {
+        self.parts().1
+    }
+
+    /// The RFC 6749 / 6750 error code, where one applies.
+    pub const fn code(self) -> Option<&'static str> {
+        match self.parts().2.is_empty() {
+            true => None,
+            false => Some(self.parts().2),
+        }
+    }
+
+    /// Metric name, status, error code, description: one row a reason.
+    const fn parts(self) -> (&'static str, u16, &'static str, &'static str) {
+        const TOKEN: &str = "invalid_token";
+        const REQUEST: &str = "invalid_request";
+        match self {
+            // RFC 6750, section 3.1: no error code when the request lacks any authentication.
+            Reason::NoToken => ("no_token", 401, "", "An access token is required"),
+            Reason::TwoTokens => ("two_tokens", 400, REQUEST, "More than one access token in the request"),
+            Reason::MalformedRequest => ("malformed_request", 400, REQUEST, "The credentials can't be read"),
+            Reason::BadPath => ("bad_path", 400, REQUEST, "The path is ambiguous"),
+            Reason::DuplicateHeader => ("duplicate_header", 400, REQUEST, "A reserved header came more than once"),
+            // RFC 6585, section 5.
+            Reason::TooManyHeaders => ("too_many_headers", 431, REQUEST, "Too many header fields"),
+            Reason::Malformed => ("malformed", 401, TOKEN, "The access token is malformed"),
+            Reason::Algorithm => ("algorithm", 401, TOKEN, "The signature algorithm is not accepted"),
+            Reason::Critical => ("critical", 401, TOKEN, "The token's header asks for what is not supported"),
+            Reason::WrongType => ("wrong_type", 401, TOKEN, "The token is of another type"),
+            Reason::UnknownIssuer => ("unknown_issuer", 401, TOKEN, "The issuer is unknown"),
+            Reason::UnknownKey => ("unknown_key", 401, TOKEN, "The signing key is unknown"),
+            Reason::BadSignature => ("bad_signature", 401, TOKEN, "The signature doesn't verify"),
+            Reason::Expired => ("expired", 401, TOKEN, "The access token expired"),
+            Reason::NotYetValid => ("not_yet_valid", 401, TOKEN, "The access token is not yet valid"),
+            Reason::LifetimeTooLong => ("lifetime_too_long", 401, TOKEN, "The access token's lifetime is too long"),
+            Reason::WrongAudience => ("wrong_audience", 401, TOKEN, "The access token is for another audience"),
+            Reason::Claim => ("claim", 401, TOKEN, "A required claim is missing or not accepted"),
+            Reason::ClaimTooLong => ("claim_too_long", 401, TOKEN, "A claim is too long"),
+            Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
+            Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
+            Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
+            Reason::IssuerNotAllowed => ("issuer_not_allowed", 401, TOKEN, "The issuer is not accepted here"),
+            Reason::Scope => ("scope", 403, "insufficient_scope", "The access token lacks a scope"),
+            Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
+            Reason::Limited => ("limited", 429, "temporarily_unavailable", "Too many requests"),
+            Reason::KeysUnavailable => ("keys_unavailable", 503, "temporarily_unavailable", "The signing keys can't be had at the moment"),
+            Reason::IntrospectionUnavailable => {
+                ("introspection_unavailable", 503, "temporarily_unavailable", "The token's state can't be had at the moment")
+            }
+            Reason::RevocationUnavailable => {
+                ("revocation_unavailable", 503, "temporarily_unavailable", "Whether the token was revoked can't be known at the moment")
+            }
+            Reason::TokenServerUnavailable => {
+                ("token_server_unavailable", 503, "temporarily_unavailable", "The authorization server can't be had at the moment")
+            }
+            Reason::BodyTooLarge => ("body_too_large", 413, REQUEST, "The request body is too large"),
+            Reason::Misconfigured => ("misconfigured", 503, "temporarily_unavailable", "The gateway is not configured"),
+        }
+    }
+
+    /// Every reason, for tables and tests.
+    pub const ALL: [Reason; 32] = [
+        Reason::NoToken,
+        Reason::TwoTokens,
+        Reason::MalformedRequest,
+        Reason::BadPath,
+        Reason::DuplicateHeader,
+        Reason::TooManyHeaders,
+        Reason::Malformed,
+        Reason::Algorithm,
+        Reason::Critical,
+        Reason::WrongType,
+        Reason::UnknownIssuer,
+        Reason::UnknownKey,
+        Reason::BadSignature,
+        Reason::Expired,
+        Reason::NotYetValid,
+        Reason::LifetimeTooLong,
+        Reason::WrongAudience,
+        Reason::Claim,
+        Reason::ClaimTooLong,
+        Reason::Sunset,
+        Reason::Revoked,
+        Reason::Inactive,
+        Reason::IssuerNotAllowed,
+        Reason::Scope,
+        Reason::NoRule,
+        Reason::Limited,
+        Reason::KeysUnavailable,
+        Reason::IntrospectionUnavailable,
+        Reason::RevocationUnavailable,
+        Reason::TokenServerUnavailable,
+        Reason::BodyTooLarge,
+        Reason::Misconfigured,
+    ];
+}

@@ -1,0 +1,54 @@
+use super::*;
+
+#[test]
+fn every_reason_has_its_own_name_and_a_harmless_text() {
+    let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        assert!(reason.description().bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\'));
+        assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+    }
+}
+
+#[test]
+fn unavailable_is_never_an_invalid_token() {
+    for reason in Reason::ALL {
+        assert_eq!(reason.code() == Some("invalid_token"), reason.status() == 401 && reason != Reason::NoToken, "{reason:?}");
+    }
+}
+
+#[test]
+fn answers_in_three_dialects() {
+    let mut table = String::new();
+    for style in [ErrorStyle::Oauth, ErrorStyle::Kong, ErrorStyle::Problem] {
+        for reason in Reason::ALL {
+            let mut refusal = Refusal::from(reason);
+            refusal.scope = "orders:read".into();
+            let answer = answer(&refusal, style, "api", Place::default());
+            table.push_str(&format!("{style:?} {} {}\n", reason.name(), answer.status));
+            for (name, value) in &answer.headers {
+                table.push_str(&format!("  {name}: {value}\n"));
+            }
+            table.push_str(&format!("  {}\n", String::from_utf8_lossy(&answer.body)));
+        }
+    }
+    insta::assert_snapshot!(table);
+}
+
+#[test]
+fn a_token_endpoint_has_no_bearer_challenge_and_grpc_a_plain_body() {
+    let place = Place { token_endpoint: true, grpc: true };
+    let answer = answer(&Refusal::from(Reason::BadSignature), ErrorStyle::Oauth, "api", place);
+    assert!(answer.headers.iter().all(|(name, _)| name != "www-authenticate"));
+    assert_eq!(answer.body, b"The signature doesn't verify");
+}
+
+#[test]
+fn retry_after_is_at_least_a_second() {
+    let mut refusal = Refusal::from(Reason::Limited);
+    refusal.retry_after_s = Some(0);
+    let answer = answer(&refusal, ErrorStyle::Oauth, "api", Place::default());
+    assert!(answer.headers.contains(&("retry-after".into(), "1".into())));
+}

@@ -1,0 +1,84 @@
+//! Epochs: a number in shared memory that grows when something changed that workers keep copies of.
+
+use super::record::Shape;
+use super::slot::TableId;
+use super::{CAS_TRIES, Expect, Moment, Refused, Slot, Unavailable};
+use crate::digest::{Digest, HostKey};
+use crate::time::Time;
+
+const SHAPE: Shape = Shape::new(TableId::Epochs, 8);
+
+/// One such number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Epoch {
+    index: u32,
+}
+
+impl Epoch {
+    /// Revoked tokens.
+    pub const REVOCATION: Epoch = Epoch { index: 0 };
+    /// JWK Sets and credentials.
+    pub const KEYS: Epoch = Epoch { index: 1 };
+
+    /// What it stands at; nothing before the first bump, and after the host has lost it. Compare
+    /// with what was read before: any difference, to or from nothing as well, is a change. One host
+    /// call.
+    pub fn read(&self, at: &Moment<'_>) -> Option<u64> {
+        self.read_for_write(at, &self.name(at.host)).0
+    }
+
+    /// The same for one who reads often and keeps its [`Epoch::name`].
+    pub fn read_named(&self, at: &Moment<'_>, name: &Digest) -> Option<u64> {
+        self.read_for_write(at, name).0
+    }
+
+    /// What its record says that it is.
+    pub fn name(&self, host: &HostKey) -> Digest {
+        host.digest("epoch", &[&self.index.to_le_bytes()])
+    }
+
+    /// Makes it another number than it ever was; returns that. Counted up from the moment of the
+    /// first bump, so that a lost number doesn't come back.
+    ///
+    /// # Errors
+    /// `Full` if the host has no room, `Exhausted` if it refuses for no visible reason: workers may
+    /// then go on with their copies.
+    pub fn bump(&self, at: &Moment<'_>) -> Result<u64, Unavailable> {
+        let digest = self.name(at.host);
+        let (before, mut expect) = self.read_for_write(at, &digest);
+        for _ in 0..CAS_TRIES {
+            let next = before.map_or(0, |n| n.saturating_add(1)).max(at.now.ns());
+            let record = SHAPE.seal(at.host, &digest, Time::from_ns(u64::MAX), &next.to_le_bytes()).ok_or(Unavailable::TooLong)?;
+            match at.store.set(self.slot(), &record, expect) {
+                Ok(()) => return Ok(next),
+                Err(Refused::Full) => return Err(Unavailable::Full),
+                Err(Refused::Lost) => {
+                    let (found, version) = self.read_for_write(at, &digest);
+                    match found {
+                        // Another bumped it after this call began, which serves this call as well.
+                        Some(found) if before.is_none_or(|before| found > before) => return Ok(found),
+                        _ => expect = version,
+                    }
+                }
+            }
+        }
+        Err(Unavailable::Exhausted)
+    }
+
+    fn read_for_write(&self, at: &Moment<'_>, name: &Digest) -> (Option<u64>, Expect) {
+        let Some((bytes, version)) = at.store.get(self.slot()) else {
+            return (None, Expect::Absent);
+        };
+        if bytes.len() < SHAPE.record_bytes() && !bytes.is_empty() {
+            // Foreign: growing it could kill a Kong worker. A creation that is refused does no harm.
+            return (None, Expect::Absent);
+        }
+        let record = SHAPE.open_any(at.host, &bytes).filter(|record| record.digest == *name);
+        let number = record.and_then(|record| record.payload.try_into().ok()).map(u64::from_le_bytes);
+        (number, Expect::Version(version))
+    }
+
+    const fn slot(&self) -> Slot {
+        Slot::new(TableId::Epochs, self.index)
+    }
+}

@@ -1,0 +1,60 @@
+//! Deliberate breakage for the simulation: each invariant has a twin of the code that must fail it.
+//!
+//! Outside tests [`broken`] is a constant `false`, and nothing of this is left in the filter.
+
+/// A protection that the simulation can take away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(test), allow(dead_code))]
+pub(crate) enum Twin {
+    /// Two records of one key stay in both of its slots.
+    DuplicatesStay,
+    /// A document's chunks are found by its name alone, without its version.
+    ChunksWithoutVersion,
+    /// A lease is taken without looking who has it.
+    LeaseUnasked,
+    /// A key that moves into a counter cell leaves its charges in the sketch behind.
+    SketchForgotten,
+    /// Charging the sketch doesn't touch the key's own slot.
+    SketchUntouched,
+    /// The sketch admits by the state before all rows are charged.
+    SketchEarly,
+    /// A charge is given back although its counter was idle in between.
+    RefundBlindly,
+    /// Busy counters give way.
+    BusyGivesWay,
+    /// A record's digest isn't compared.
+    AnyKey,
+    /// A host that doesn't compare versions.
+    BlindWrites,
+    /// A slot that can't be read is overwritten without a second look.
+    OneLook,
+}
+
+#[cfg(not(test))]
+pub(crate) const fn broken(_: Twin) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub(crate) use for_tests::{broken, with};
+
+#[cfg(test)]
+mod for_tests {
+    use super::Twin;
+    use std::cell::Cell;
+
+    thread_local!(static BROKEN: Cell<Option<Twin>> = const { Cell::new(None) });
+
+    /// Whether this thread runs the twin without that protection.
+    pub(crate) fn broken(twin: Twin) -> bool {
+        BROKEN.get() == Some(twin)
+    }
+
+    /// Runs `work` without that protection.
+    pub(crate) fn with<R>(twin: Option<Twin>, work: impl FnOnce() -> R) -> R {
+        let before = BROKEN.replace(twin);
+        let result = work();
+        BROKEN.set(before);
+        result
+    }
+}

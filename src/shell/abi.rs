@@ -1,0 +1,253 @@
+//! The host's functions that a client's bytes can steer, called without the SDK's panics: an
+//! unexpected status is an absence here, never a trap.
+#![allow(unsafe_code)]
+
+use crate::request::HeaderBlock;
+use crate::time::Time;
+
+mod raw {
+    #[link(wasm_import_module = "env")]
+    unsafe extern "C" {
+        pub fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_get_header_map_value(map: u32, key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_replace_header_map_value(map: u32, key: *const u8, key_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+        pub fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+        pub fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, cas: *mut u32) -> u32;
+        pub fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
+        pub fn proxy_send_local_response(
+            status: u32,
+            details: *const u8,
+            details_size: usize,
+            body: *const u8,
+            body_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            grpc_status: i32,
+        ) -> u32;
+        pub fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
+        pub fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
+        pub fn proxy_call_foreign_function(
+            name: *const u8,
+            name_size: usize,
+            arguments: *const u8,
+            arguments_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+        pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+        pub fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
+        pub fn proxy_continue_stream(stream: u32) -> u32;
+        pub fn proxy_set_effective_context(context: u32) -> u32;
+        pub fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    }
+}
+
+const OK: u32 = 0;
+
+/// A header map of the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Map {
+    /// The client's request.
+    Request = 0,
+    /// The API's answer.
+    Response = 2,
+    /// The answer to a callout.
+    CalloutResponse = 6,
+}
+
+/// A buffer of the host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Buffer {
+    /// The client's body.
+    Request = 0,
+    /// The API's body.
+    Response = 1,
+    /// A callout's body.
+    CalloutResponse = 4,
+    /// The filter's configuration.
+    PluginConfiguration = 7,
+}
+
+/// Levels of the host's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Level {
+    /// Worth knowing.
+    Info = 2,
+    /// Worth a look.
+    Warn = 3,
+    /// Something doesn't work.
+    Error = 4,
+}
+
+/// Takes what the host wrote into memory that it asked our allocator for.
+fn take(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
+    if status != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: the host wrote `size` bytes into a block that it got from proxy_on_memory_allocate,
+    // which allocates by Vec with that capacity, and hands it over.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+fn fetch(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let (mut data, mut size) = (std::ptr::null_mut(), 0);
+    let status = call(&mut data, &mut size);
+    take(status, data, size)
+}
+
+/// All headers of a map in one call.
+pub fn headers(map: Map) -> HeaderBlock {
+    HeaderBlock::from_host(
+        // SAFETY: the host writes through the two pointers for the time of the call.
+        fetch(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) }).unwrap_or_default(),
+    )
+}
+
+/// One header; the hosts differ in what they do with several of one name.
+pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
+    // SAFETY: as above; the name outlives the call.
+    fetch(|data, size| unsafe { raw::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) })
+}
+
+/// Sets a header, in place of any of that name. The value holds no control bytes: the callers' duty,
+/// since Envoy doesn't check.
+pub fn replace_header(map: Map, name: &str, value: &str) -> bool {
+    // SAFETY: both slices outlive the call.
+    unsafe { raw::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == OK }
+}
+
+/// Removes a header. On Kong it answers yes and does nothing for requests.
+pub fn remove_header(map: Map, name: &str) -> bool {
+    // SAFETY: the slice outlives the call.
+    unsafe { raw::proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) == OK }
+}
+
+/// A property by its path, or nothing.
+pub fn property(path: &[&str]) -> Option<Vec<u8>> {
+    let path = path.join("\0");
+    // SAFETY: the slice outlives the call.
+    fetch(|data, size| unsafe { raw::proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// Sets a property; tells whether the host took it.
+pub fn set_property(path: &[&str], value: &[u8]) -> bool {
+    let path = path.join("\0");
+    // SAFETY: both slices outlive the call.
+    unsafe { raw::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) == OK }
+}
+
+/// The host's clock. A host without one stands at 0, where every token is too young to be valid.
+pub fn now() -> Time {
+    let mut ns = 0u64;
+    // SAFETY: the host writes through the pointer for the time of the call.
+    let status = unsafe { raw::proxy_get_current_time_nanoseconds(&mut ns) };
+    Time::from_ns(if status == OK { ns } else { 0 })
+}
+
+/// A shared value and its version.
+pub fn shared_get(key: &[u8]) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0u32;
+    // SAFETY: as above.
+    let value = fetch(|data, size| unsafe { raw::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas) })?;
+    Some((value, cas))
+}
+
+/// What became of a shared write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SharedSet {
+    /// Written.
+    Written,
+    /// The version was another.
+    Mismatch,
+    /// The host refused for another reason.
+    Refused,
+}
+
+/// Writes a shared value under the host's own meaning of `cas`; see `dialect`.
+pub fn shared_set(key: &[u8], value: &[u8], cas: u32) -> SharedSet {
+    const CAS_MISMATCH: u32 = 8;
+    // SAFETY: both slices outlive the call.
+    match unsafe { raw::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) } {
+        OK => SharedSet::Written,
+        CAS_MISMATCH => SharedSet::Mismatch,
+        _ => SharedSet::Refused,
+    }
+}
+
+/// Answers the client. Headers hold no control bytes: the callers' duty.
+pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
+    let block = HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let headers = block.as_bytes();
+    let no_details = std::ptr::null();
+    // SAFETY: all slices outlive the call.
+    unsafe {
+        raw::proxy_send_local_response(u32::from(status), no_details, 0, body.as_ptr(), body.len(), headers.as_ptr(), headers.len(), -1)
+            == OK
+    }
+}
+
+/// At most `max` bytes of a buffer, from its start.
+pub fn buffer(buffer: Buffer, max: usize) -> Option<Vec<u8>> {
+    // SAFETY: the host writes through the two pointers for the time of the call.
+    fetch(|data, size| unsafe { raw::proxy_get_buffer_bytes(buffer as u32, 0, max, data, size) })
+}
+
+/// Puts `bytes` in place of the first `size` bytes of a buffer.
+pub fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> bool {
+    // SAFETY: the slice outlives the call.
+    unsafe { raw::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) == OK }
+}
+
+/// Calls a function that only this host has.
+pub fn foreign(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
+    // SAFETY: both slices outlive the call.
+    fetch(|data, size| unsafe {
+        raw::proxy_call_foreign_function(name.as_ptr(), name.len(), arguments.as_ptr(), arguments.len(), data, size)
+    })
+}
+
+/// Defines a counter.
+pub fn define_counter(name: &str) -> Option<u32> {
+    const COUNTER: u32 = 0;
+    let mut id = 0u32;
+    // SAFETY: the name outlives the call; the host writes through the pointer for its time.
+    let status = unsafe { raw::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
+    (status == OK).then_some(id)
+}
+
+/// Counts on.
+pub fn increment(id: u32, offset: i64) {
+    // SAFETY: no pointers.
+    unsafe { raw::proxy_increment_metric(id, offset) };
+}
+
+/// Writes a line to the host's log.
+pub fn log(level: Level, message: &str) {
+    // SAFETY: the slice outlives the call.
+    unsafe { raw::proxy_log(level as u32, message.as_ptr(), message.len()) };
+}
+
+/// Lets the paused request of the effective context go on.
+pub fn continue_request() -> bool {
+    // SAFETY: no pointers.
+    unsafe { raw::proxy_continue_stream(0) == OK }
+}
+
+/// Makes `context` the one that host calls act on. A no-op on Kong.
+pub fn set_effective_context(context: u32) -> bool {
+    // SAFETY: no pointers.
+    unsafe { raw::proxy_set_effective_context(context) == OK }
+}
+
+/// Sets the time between ticks in milliseconds.
+pub fn set_tick_period(ms: u32) {
+    // SAFETY: no pointers.
+    unsafe { raw::proxy_set_tick_period_milliseconds(ms) };
+}

@@ -1,0 +1,289 @@
+//! One configuration in one worker, shared by its root context and all its exchanges.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::config::{Config, ErrorStyle};
+use crate::digest::Digest;
+use crate::exchange::Exchange;
+use crate::facts::call::Call;
+use crate::facts::{Fact, Facts, Host, Runtime};
+use crate::metrics::{Meter, Metric};
+use crate::shared::host_key::HostRandom;
+use crate::signature::{Algorithm, host_passes};
+use crate::time::Time;
+
+use super::abi;
+use super::dialect::{Dialect, HostStore, random};
+use super::meter::HostMeter;
+use super::verify::{EnvoyVerify, Untrusted};
+use super::waiters::Waiters;
+
+/// One configuration in one worker.
+pub struct Chain {
+    /// Which host.
+    pub dialect: Dialect,
+    /// Exchanges that wait (Envoy).
+    pub waiters: RefCell<Waiters>,
+    config: Option<Rc<Config>>,
+    runtime: RefCell<Option<Rc<Runtime>>>,
+    host_random: Cell<Option<HostRandom>>,
+    store: HostStore,
+    verify: EnvoyVerify,
+    meter: HostMeter,
+    queue: Option<u32>,
+    watched: RefCell<HashMap<u32, Watched>>,
+    orders: RefCell<Vec<Ordered>>,
+    calls: RefCell<HashMap<u32, Ordered>>,
+    note_name: String,
+    in_use_at: Cell<Time>,
+}
+
+/// An exchange that the root let go on and whose answer is watched, with headers to set in it.
+type Watched = (Rc<RefCell<Exchange>>, Vec<(String, String)>);
+
+/// A fact that the root is to fetch.
+pub struct Ordered {
+    /// Which.
+    pub fact: Fact,
+    /// How often a failed call is tried again.
+    pub retries: u32,
+}
+
+impl Chain {
+    /// Without a configuration nothing is admitted.
+    pub fn closed(dialect: Dialect) -> Self {
+        Chain::new(dialect, None, None)
+    }
+
+    /// A worker under `config`; `queue` calls its root (Envoy).
+    pub fn open(dialect: Dialect, config: Config, queue: Option<u32>) -> Self {
+        let chain = Chain::new(dialect, Some(Rc::new(config)), queue);
+        OPENED.set(OPENED.get().saturating_add(1));
+        // A new configuration warms up before its first request.
+        chain.note_request();
+        chain.agree_on_host_key();
+        chain.trust_the_host();
+        chain
+    }
+
+    fn new(dialect: Dialect, config: Option<Rc<Config>>, queue: Option<u32>) -> Self {
+        let digest = config.as_ref().map(|config| config.digest).unwrap_or_default();
+        let note_name = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let meter = HostMeter::default();
+        meter.name_limits(config.iter().flat_map(|config| config.rate_limits.iter().map(|limit| limit.name.clone())).collect());
+        Chain {
+            dialect,
+            waiters: RefCell::default(),
+            config,
+            runtime: RefCell::default(),
+            host_random: Cell::default(),
+            store: HostStore::new(dialect),
+            verify: EnvoyVerify::default(),
+            meter,
+            queue,
+            watched: RefCell::default(),
+            orders: RefCell::default(),
+            calls: RefCell::default(),
+            note_name,
+            in_use_at: Cell::default(),
+        }
+    }
+
+    /// The dialect and realm of refusals.
+    pub fn style(&self) -> (ErrorStyle, &str) {
+        self.config.as_ref().map_or((ErrorStyle::Oauth, "herdgate"), |config| (config.errors, config.realm.as_str()))
+    }
+
+    /// Whether there is no configuration in force.
+    pub fn is_closed(&self) -> bool {
+        self.config.is_none()
+    }
+
+    /// Runs `work` with everything that is known now; nothing without a configuration, or while the
+    /// workers of this host have no key in common.
+    pub fn with_facts<T>(&self, work: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
+        let runtime = self.runtime()?;
+        let host = Host { store: &self.store, verify: &self.verify, meter: &self.meter };
+        Some(work(&Facts { runtime: &runtime, host: &host, now: abi::now() }))
+    }
+
+    fn runtime(&self) -> Option<Rc<Runtime>> {
+        if let Some(runtime) = &*self.runtime.borrow() {
+            return Some(runtime.clone());
+        }
+        self.agree_on_host_key();
+        self.runtime.borrow().clone()
+    }
+
+    /// Takes the host's random bytes, stores them where they were lost, and begins anew under others
+    /// where another worker was faster.
+    pub fn agree_on_host_key(&self) {
+        let Some(config) = &self.config else { return };
+        let known = self.host_random.get();
+        match HostRandom::agree(&self.store, known, fresh_random()) {
+            Ok(agreed) if known != Some(agreed) => {
+                self.host_random.set(Some(agreed));
+                let key = agreed.key(config.shared.secret.expose());
+                *self.runtime.borrow_mut() = Some(Rc::new(Runtime::new(config.clone(), key)));
+            }
+            Ok(_) => {}
+            Err(_) => self.meter.count(Metric::SharedFull),
+        }
+    }
+
+    /// Uses the host's signature function for what it provably does right.
+    fn trust_the_host(&self) {
+        if self.dialect != Dialect::Envoy {
+            return;
+        }
+        for algorithm in [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256] {
+            match host_passes(&Untrusted, algorithm) {
+                true => self.verify.trust(algorithm),
+                false => self.meter.count(Metric::HostVerifyRefused),
+            }
+        }
+    }
+
+    /// The digest of a fact.
+    pub fn digest(&self, fact: &Fact) -> Option<Digest> {
+        let runtime = self.runtime()?;
+        Some(fact.digest(&runtime.host_key, &runtime.config))
+    }
+
+    /// The call that fetches a fact.
+    pub fn call(&self, fact: &Fact) -> Option<Call> {
+        fact.call(self.config.as_ref()?)
+    }
+
+    /// Calls all that wait for `name`, soon.
+    pub fn call_waiters(&self, name: &Digest) {
+        let mut waiters = self.waiters.borrow_mut();
+        if waiters.len() > 0 {
+            waiters.call(name);
+            drop(waiters);
+            self.call_root();
+        }
+    }
+
+    /// How many exchanges may wait.
+    pub fn waiters_max(&self) -> usize {
+        self.config.as_ref().map_or(WAITERS_MAX, |config| {
+            config.token_endpoints.iter().map(|endpoint| endpoint.waiters_max as usize).max().unwrap_or(WAITERS_MAX)
+        })
+    }
+
+    /// Whether one more exchange may wait (Envoy).
+    pub fn has_room(&self) -> bool {
+        let room = self.waiters.borrow().len() < self.waiters_max();
+        if !room {
+            self.meter.count(Metric::WaitersFull);
+        }
+        room
+    }
+
+    /// Has the context of an exchange that the root let go on see its answer.
+    pub fn watch(&self, context: u32, exchange: Rc<RefCell<Exchange>>, response: Vec<(String, String)>) {
+        self.watched.borrow_mut().insert(context, (exchange, response));
+    }
+
+    /// What `watch` left for a context.
+    pub fn take_watched(&self, context: u32) -> Option<Watched> {
+        // The hot path: nobody has waited.
+        if self.watched.borrow().is_empty() {
+            return None;
+        }
+        self.watched.borrow_mut().remove(&context)
+    }
+
+    /// Whether an exchange can wait for what another one fetches.
+    pub fn can_wait(&self) -> bool {
+        self.dialect.wakes_others() || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some())
+    }
+
+    /// The call that is answered after `ms` milliseconds (Kong): the only way to wait there.
+    pub fn waiting_call(&self, ms: u64) -> Option<Call> {
+        let uri = self.config.as_ref()?.kong.wait_uri.as_ref()?;
+        Some(Call::wait(uri, ms))
+    }
+
+    /// Counts an event of the shell's own.
+    pub fn count(&self, metric: Metric) {
+        self.meter.count(metric);
+    }
+
+    /// The name under which an admitted request is noted (Kong). Nothing while this worker has one
+    /// configuration alone, so that no request can meet the filter twice.
+    pub fn name_to_note(&self) -> Option<&str> {
+        let several = self.dialect == Dialect::Kong && OPENED.get() > 1;
+        several.then_some(self.note_name.as_str())
+    }
+
+    /// Notes that requests still come here.
+    pub fn note_request(&self) {
+        if self.dialect == Dialect::Kong {
+            self.in_use_at.set(abi::now());
+        }
+    }
+
+    /// Whether requests have come lately. Kong lets the root context of a configuration that is gone
+    /// tick on for ever, and such a one is to do nothing.
+    pub fn is_in_use(&self, now: Time) -> bool {
+        self.dialect != Dialect::Kong || now.ms_since(self.in_use_at.get()) < IN_USE_MS
+    }
+
+    /// Asks the root to fetch a fact.
+    pub fn order(&self, fact: Fact) {
+        let retries = self.call(&fact).map_or(0, |call| call.retries);
+        self.order_again(Ordered { fact, retries });
+        self.call_root();
+    }
+
+    /// Puts a call on the list that the root works off next.
+    pub fn order_again(&self, ordered: Ordered) {
+        self.orders.borrow_mut().push(ordered);
+    }
+
+    /// Has the root called back soon; on the next tick if there is no queue.
+    pub fn call_root(&self) {
+        if let Some(queue) = self.queue {
+            let _ = proxy_wasm::hostcalls::enqueue_shared_queue(queue, Some(b"."));
+        }
+    }
+
+    /// The calls to make.
+    pub fn take_orders(&self) -> Vec<Ordered> {
+        std::mem::take(&mut *self.orders.borrow_mut())
+    }
+
+    /// Notes a call under way.
+    pub fn note_call(&self, token: u32, ordered: Ordered) {
+        self.calls.borrow_mut().insert(token, ordered);
+    }
+
+    /// The fact that a call was for.
+    pub fn take_call(&self, token: u32) -> Option<Ordered> {
+        self.calls.borrow_mut().remove(&token)
+    }
+}
+
+/// For how long after its last request a configuration's keys are renewed ahead of their end (Kong).
+const IN_USE_MS: u64 = 600_000;
+
+/// Exchanges that wait in one worker, where no token endpoint says.
+const WAITERS_MAX: usize = 5_000;
+
+thread_local! {
+    /// Configurations that this instance has taken on. Kong makes one instance for all chains.
+    static OPENED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// 256 bits for a host that has none yet.
+fn fresh_random() -> [u8; 32] {
+    let mut bytes = [0u8; 32];
+    for chunk in bytes.chunks_mut(8) {
+        chunk.copy_from_slice(&random().to_le_bytes());
+    }
+    bytes
+}

@@ -1,0 +1,427 @@
+//! One HTTP context: the host's callbacks for one exchange.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use crate::digest::Digest;
+use crate::exchange::{self, Abilities, Effect, Exchange, Finish, Input};
+use crate::facts::call::CallAnswer;
+use crate::metrics::Metric;
+use crate::reply::{Answer, Reason, Refusal};
+use crate::request::{HeaderBlock, Surroundings};
+use crate::time::Time;
+use crate::token_exchange::{Passed, ServerAnswer, Started};
+
+use super::abi::{self, Buffer, Map};
+use super::chain::Chain;
+use super::dialect::{self, Aside, Dialect};
+use super::poll::{self, Seat};
+use super::root::{dispatch, status};
+use super::waiters::Waiter;
+
+/// One exchange as the host sees it.
+pub struct Http {
+    id: u32,
+    chain: Rc<Chain>,
+    paused: Option<Paused>,
+    /// An exchange that waits for its request's body, of at most so many bytes.
+    reading: Option<(Rc<RefCell<Exchange>>, usize)>,
+    /// An exchange that sees the answer to its request.
+    watching: Option<Watching>,
+    /// Headers to set in the answer.
+    response: Vec<(String, String)>,
+}
+
+/// An answer on its way back.
+struct Watching {
+    exchange: Rc<RefCell<Exchange>>,
+    status: u16,
+    headers: HeaderBlock,
+}
+
+/// An exchange that isn't decided yet.
+struct Paused {
+    exchange: Rc<RefCell<Exchange>>,
+    /// What stands aside until the verdict is in (Kong).
+    aside: Aside,
+    /// Its place among those that wait, while the call under way is a wait and not a fetch (Kong).
+    seat: Option<Seat>,
+}
+
+/// What the host knows beside the headers.
+pub struct Around {
+    /// Which host.
+    pub dialect: Dialect,
+}
+
+impl Surroundings for Around {
+    fn address(&self) -> Option<String> {
+        self.dialect.address()
+    }
+    fn route(&self) -> Option<String> {
+        self.dialect.route()
+    }
+    fn client_certificate(&self) -> bool {
+        self.dialect.client_certificate()
+    }
+}
+
+impl Http {
+    /// A context for an exchange under the configuration of `chain`.
+    pub fn new(id: u32, chain: Rc<Chain>) -> Self {
+        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new() }
+    }
+
+    fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
+        let around = Around { dialect: self.chain.dialect };
+        let effect = self.chain.with_facts(|facts| exchange.borrow_mut().step(input, facts, &around));
+        effect.unwrap_or_else(|| Effect::Finish(self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable)))
+    }
+
+    /// Carries effects out until one finishes the exchange or leaves it waiting.
+    fn carry_out(&mut self, exchange: Rc<RefCell<Exchange>>, mut effect: Effect) -> Action {
+        loop {
+            let (fact, sleep_until) = match effect {
+                Effect::Finish(finish) => return self.finish(Some(&exchange), finish),
+                Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
+                Effect::Fetch(fact, deadline) if self.chain.dialect.wakes_others() => {
+                    // The root makes the call, so that it outlives this exchange; this one waits like the others.
+                    let name = self.chain.digest(&fact);
+                    self.chain.order(fact);
+                    return self.wait(exchange, name, deadline);
+                }
+                Effect::SleepUntil(deadline, name) if self.chain.dialect.wakes_others() => {
+                    return self.wait(exchange, Some(name), deadline);
+                }
+                Effect::Fetch(fact, _) => (Some(fact), None),
+                Effect::SleepUntil(deadline, _) => (None, Some(deadline)),
+            };
+            // Before anything that pauses: from then on the host may let the request go by itself.
+            if !self.pause(&exchange) {
+                return self.give_up(&exchange);
+            }
+            let call = match sleep_until {
+                None => fact.and_then(|fact| self.chain.call(&fact)),
+                Some(deadline) => {
+                    let Some(seat) = Seat::take(self.chain.waiters_max()) else {
+                        self.chain.count(Metric::WaitersFull);
+                        return self.give_up(&exchange);
+                    };
+                    let call = self.chain.waiting_call(poll::interval_ms(abi::now(), deadline));
+                    self.sit(Some(seat));
+                    call
+                }
+            };
+            if call.is_some_and(|call| dispatch(&call, self.chain.dialect).is_some()) {
+                return Action::Pause;
+            }
+            effect = self.not_called(&exchange, sleep_until.is_some());
+        }
+    }
+
+    /// Goes on after a call that couldn't be made, or a wait that didn't wait.
+    fn not_called(&mut self, exchange: &Rc<RefCell<Exchange>>, was_wait: bool) -> Effect {
+        self.sit(None);
+        if was_wait {
+            exchange.borrow_mut().cannot_wait();
+            return self.step(exchange, Input::Woken);
+        }
+        self.step(exchange, Input::Fetched(CallAnswer::failed(&HeaderBlock::default())))
+    }
+
+    /// Refuses an exchange that can't wait here any more.
+    fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
+        let reason = if exchange.borrow().name().is_some() { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable };
+        let finish = self.refuse(&HeaderBlock::default(), reason);
+        self.finish(None, finish)
+    }
+
+    /// Waits until the root calls (Envoy).
+    fn wait(&mut self, exchange: Rc<RefCell<Exchange>>, name: Option<Digest>, deadline: Time) -> Action {
+        let Some(name) = name.filter(|_| self.chain.has_room()) else {
+            return self.give_up(&exchange);
+        };
+        if !self.pause(&exchange) {
+            return self.give_up(&exchange);
+        }
+        let first = self.chain.waiters.borrow().len() == 0;
+        self.chain.waiters.borrow_mut().add(self.id, Waiter { exchange, name, deadline, called: false });
+        if first {
+            // From now on the root looks more often.
+            self.chain.call_root();
+        }
+        Action::Pause
+    }
+
+    /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before anything goes on.
+    fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
+        if !self.pause(&exchange) {
+            return self.give_up(&exchange);
+        }
+        self.reading = Some((exchange, bytes_max));
+        if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
+    }
+
+    fn body_has_come(&mut self, body: Option<&[u8]>) -> Action {
+        let Some((exchange, _)) = self.reading.take() else { return Action::Continue };
+        let effect = self.step(&exchange, Input::Body(body));
+        self.carry_out(exchange, effect)
+    }
+
+    /// Sets the request aside before it first waits; tells whether it may be paused.
+    fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) -> bool {
+        if self.paused.is_none() {
+            let Some(aside) = self.chain.dialect.set_aside() else { return false };
+            self.paused = Some(Paused { exchange: exchange.clone(), aside, seat: None });
+        }
+        true
+    }
+
+    fn sit(&mut self, seat: Option<Seat>) {
+        if let Some(paused) = &mut self.paused {
+            paused.seat = seat;
+        }
+    }
+
+    fn finish(&mut self, exchange: Option<&Rc<RefCell<Exchange>>>, finish: Finish) -> Action {
+        match (self.paused.take(), &finish) {
+            (Some(paused), Finish::Admit(_)) => self.chain.dialect.put_back(&paused.aside),
+            (None, Finish::Admit(_)) => self.chain.dialect.open_bolt(),
+            (_, Finish::Answer(_)) => {}
+        }
+        if let (Finish::Admit(_), Some(name)) = (&finish, self.chain.name_to_note()) {
+            self.chain.dialect.note_admitted(name);
+        }
+        self.note_changes(exchange, &finish);
+        carry_out_finish(&finish, self.chain.dialect)
+    }
+
+    /// Keeps what the answer will need.
+    fn note_changes(&mut self, exchange: Option<&Rc<RefCell<Exchange>>>, finish: &Finish) {
+        let Finish::Admit(changes) = finish else { return };
+        self.response.clone_from(&changes.response);
+        if changes.watch {
+            self.watching = exchange.map(|exchange| Watching { exchange: exchange.clone(), status: 0, headers: HeaderBlock::default() });
+        }
+    }
+
+    fn refuse(&self, headers: &HeaderBlock, reason: Reason) -> Finish {
+        let mut refusal = Refusal::from(reason);
+        if reason.status() == 503 {
+            refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
+        }
+        let (style, realm) = self.chain.style();
+        Finish::Answer(exchange::answer(headers, &refusal, style, realm))
+    }
+}
+
+impl Http {
+    fn answer_has_come(&mut self, body: &[u8], complete: bool) -> Action {
+        let Some(watching) = self.watching.take() else { return Action::Continue };
+        let answer = ServerAnswer { status: watching.status, headers: &watching.headers, body, complete };
+        let passed = self.chain.with_facts(|facts| watching.exchange.borrow_mut().answered(&answer, facts));
+        self.call_followers(&watching.exchange);
+        match passed {
+            Some(Passed::Body(rewritten)) => {
+                abi::set_buffer(Buffer::Response, body.len(), &rewritten);
+            }
+            Some(Passed::Kept(kept)) if self.chain.dialect.holds_headers() => return answer_instead(&kept),
+            Some(Passed::Kept(kept)) => {
+                // The head has gone already, without a length: it is one of JSON.
+                abi::set_buffer(Buffer::Response, body.len(), &kept.body);
+            }
+            Some(Passed::Unchanged) | None => {}
+        }
+        Action::Continue
+    }
+
+    /// Lets those look who waited for this exchange's call.
+    fn call_followers(&self, exchange: &Rc<RefCell<Exchange>>) {
+        if let Some(name) = exchange.borrow().name() {
+            self.chain.call_waiters(&name);
+        }
+    }
+}
+
+/// Answers the client in place of the server, none of whose answer has gone on yet.
+fn answer_instead(answer: &Answer) -> Action {
+    // Kong would keep it beside our own.
+    abi::remove_header(Map::Response, "content-length");
+    abi::respond(answer.status, &answer.headers, &answer.body);
+    Action::Pause
+}
+
+/// No token answer is longer; it is what both hosts buffer without more.
+const ANSWER_BYTES_MAX: usize = 65_536;
+
+/// When nothing better is known, in seconds.
+const RETRY_AFTER_S: u64 = 2;
+
+impl HttpContext for Http {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let headers = abi::headers(Map::Request);
+        if self.chain.is_closed() {
+            let finish = self.refuse(&headers, Reason::Misconfigured);
+            return self.finish(None, finish);
+        }
+        let dialect = self.chain.dialect;
+        if self.chain.name_to_note().is_some_and(|name| dialect.was_admitted(name)) {
+            return Action::Continue;
+        }
+        if dialect.may_lack(&headers) {
+            self.chain.count(Metric::Rejected(Reason::TooManyHeaders));
+            let finish = self.refuse(&headers, Reason::TooManyHeaders);
+            return self.finish(None, finish);
+        }
+        self.chain.note_request();
+        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
+        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
+        let around = Around { dialect };
+        match self.chain.with_facts(|facts| exchange.step(Input::Begin, facts, &around)) {
+            // The hot path: nothing is kept.
+            Some(Effect::Finish(finish)) => self.finish(None, finish),
+            Some(Effect::ReadBody(bytes_max)) => {
+                let action = self.read_body(Rc::new(RefCell::new(exchange)), bytes_max);
+                if end_of_stream || dialect.has_no_body() { self.body_has_come(Some(&[])) } else { action }
+            }
+            Some(effect) => self.carry_out(Rc::new(RefCell::new(exchange)), effect),
+            None => {
+                let finish = self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable);
+                self.finish(None, finish)
+            }
+        }
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if let Some((_, bytes_max)) = &self.reading {
+            if size > *bytes_max {
+                return self.body_has_come(None);
+            }
+            if !end_of_stream {
+                return Action::Pause;
+            }
+            let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(Buffer::Request, size).filter(|body| body.len() == size) };
+            return self.body_has_come(body.as_deref());
+        }
+        match self.paused.is_some() && self.chain.waiters.borrow().contains(self.id) {
+            true => Action::Pause,
+            false => Action::Continue,
+        }
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        for (name, value) in std::mem::take(&mut self.response) {
+            abi::replace_header(Map::Response, &name, &value);
+        }
+        let exchange = match &self.watching {
+            Some(watching) => watching.exchange.clone(),
+            // An exchange that waited was let go by the root.
+            None => match self.chain.take_watched(self.id) {
+                Some((exchange, response)) => {
+                    for (name, value) in response {
+                        abi::replace_header(Map::Response, &name, &value);
+                    }
+                    exchange
+                }
+                None => return Action::Continue,
+            },
+        };
+        let headers = abi::headers(Map::Response);
+        let status = status(&headers);
+        let started = self.chain.with_facts(|facts| exchange.borrow_mut().answer_started(status, &headers, facts));
+        match started {
+            None | Some(Started::Pass) => {
+                self.watching = None;
+                return Action::Continue;
+            }
+            Some(Started::Kept(answer)) => {
+                self.watching = None;
+                self.call_followers(&exchange);
+                return answer_instead(&answer);
+            }
+            Some(Started::Watch { may_change_length }) => {
+                if may_change_length && !self.chain.dialect.holds_headers() {
+                    abi::remove_header(Map::Response, "content-length");
+                }
+            }
+        }
+        self.watching = Some(Watching { exchange, status, headers });
+        if end_of_stream {
+            return self.answer_has_come(&[], true);
+        }
+        if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let Some(watching) = &self.watching else { return Action::Continue };
+        let complete = end_of_stream || self.chain.dialect.is_whole(&watching.headers, size);
+        if size > ANSWER_BYTES_MAX {
+            // Too large to be a token answer, so it is judged as one that says nothing, and goes on as it comes.
+            return self.answer_has_come(&[], true);
+        }
+        if !complete {
+            return Action::Pause;
+        }
+        let body = abi::buffer(Buffer::Response, size).unwrap_or_default();
+        let all = body.len() == size;
+        self.answer_has_come(&body, all)
+    }
+}
+
+impl Context for Http {
+    fn on_http_call_response(&mut self, _: u32, headers: usize, body_size: usize, _: usize) {
+        // The exchange itself has called: Kong. After this the request goes on by itself, unless it is
+        // answered here or makes another call.
+        let Some(paused) = &self.paused else { return };
+        let (exchange, waited) = (paused.exchange.clone(), paused.seat.is_some());
+        let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
+        let status = status(&answer_headers);
+        let effect = match waited {
+            true if (200..300).contains(&status) => self.step(&exchange, Input::Woken),
+            // Whoever looked again at once would do so without end.
+            true => self.not_called(&exchange, true),
+            false => {
+                let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
+                self.step(&exchange, Input::Fetched(CallAnswer { status, headers: &answer_headers, body: &body }))
+            }
+        };
+        self.sit(None);
+        self.carry_out(exchange, effect);
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        if self.paused.is_some() {
+            self.chain.waiters.borrow_mut().remove(self.id);
+        }
+        let watched = self
+            .watching
+            .take()
+            .map(|watching| watching.exchange)
+            .or_else(|| self.chain.take_watched(self.id).map(|(exchange, _)| exchange));
+        if let Some(exchange) = watched {
+            let name = self.chain.with_facts(|facts| exchange.borrow_mut().close(facts)).flatten();
+            if let Some(name) = name {
+                self.chain.call_waiters(&name);
+            }
+        }
+    }
+}
+
+/// Carries out how an exchange was decided.
+pub fn carry_out_finish(finish: &Finish, dialect: Dialect) -> Action {
+    match finish {
+        Finish::Admit(changes) => {
+            dialect.apply(changes);
+            Action::Continue
+        }
+        Finish::Answer(Answer { status, headers, body }) => {
+            abi::respond(*status, headers, body);
+            Action::Pause
+        }
+    }
+}

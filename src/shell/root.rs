@@ -1,0 +1,251 @@
+//! The root context: configuration, ticks, and the calls that serve all exchanges of a worker (Envoy).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+
+use crate::config::{Config, HostKind};
+use crate::digest::Digest;
+use crate::exchange::{Effect, Finish, Input};
+use crate::facts::call::{Call, CallAnswer};
+use crate::facts::{Fact, Turn};
+use crate::request::HeaderBlock;
+use crate::time::Time;
+
+use super::abi::{self, Buffer, Level, Map};
+use super::chain::{Chain, Ordered};
+use super::dialect::{self, Dialect};
+use super::http::{Around, Http, carry_out_finish};
+use super::waiters::Waiter;
+
+/// Until the first tick, which fetches what requests will ask for, in milliseconds.
+const TICK_FIRST_MS: u32 = 100;
+/// Between ticks when nobody waits, in milliseconds. Each costs tens of microseconds, in a virtual
+/// machine for each worker and one more.
+const TICK_MS: u32 = 500;
+/// Between ticks on Kong, which wakes nobody, and where root contexts that are gone tick on.
+const TICK_KONG_MS: u32 = 1_000;
+/// Between ticks while someone waits for what another worker fetches, in milliseconds.
+const TICK_WAITING_MS: u32 = 10;
+/// Between looks at what is due ahead of its end, in milliseconds.
+const DUE_MS: u64 = 1_000;
+
+/// One root context.
+pub struct Root {
+    id: u32,
+    chain: Rc<Chain>,
+    queue: Option<u32>,
+    looked_at: Time,
+    tick_ms: u32,
+}
+
+impl Root {
+    /// A root context that isn't configured yet: everything is refused.
+    pub fn new(id: u32) -> Self {
+        Root { id, chain: Rc::new(Chain::closed(Dialect::Envoy)), queue: None, looked_at: Time::default(), tick_ms: TICK_FIRST_MS }
+    }
+
+    /// Tells the operator what is wrong. Envoy keeps what it had; Kong would serve the route without
+    /// us, so there the filter stays and refuses everything.
+    fn misconfigured(&mut self, dialect: Dialect, mistakes: &str) -> bool {
+        for line in mistakes.lines() {
+            abi::log(Level::Error, &format!("herdgate: configuration: {line}"));
+        }
+        self.chain = Rc::new(Chain::closed(dialect));
+        dialect == Dialect::Kong
+    }
+
+    /// Makes calls that exchanges have ordered.
+    fn serve_orders(&self) {
+        for Ordered { fact, retries } in self.chain.take_orders() {
+            let token = self.chain.call(&fact).and_then(|call| dispatch(&call, self.chain.dialect));
+            match token {
+                Some(token) => self.chain.note_call(token, Ordered { fact, retries }),
+                None => self.learn(&fact, &CallAnswer::failed(&HeaderBlock::default())),
+            }
+        }
+    }
+
+    fn learn(&self, fact: &Fact, answer: &CallAnswer<'_>) {
+        self.chain.with_facts(|facts| facts.learn(fact, answer));
+        if let Some(digest) = self.chain.digest(fact) {
+            self.chain.waiters.borrow_mut().call(&digest);
+        }
+        self.wake();
+    }
+
+    /// Lets exchanges that were called look again, a bounded number in one callback.
+    fn wake(&self) {
+        let now = abi::now();
+        let (taken, more) = self.chain.waiters.borrow_mut().take_called(now);
+        for (context, waiter) in taken {
+            self.wake_one(context, waiter);
+        }
+        abi::set_effective_context(self.id);
+        if more {
+            self.call_myself();
+        }
+    }
+
+    fn wake_one(&self, context: u32, waiter: Waiter) {
+        if !abi::set_effective_context(context) {
+            return;
+        }
+        let around = Around { dialect: self.chain.dialect };
+        let effect = self.chain.with_facts(|facts| waiter.exchange.borrow_mut().step(Input::Woken, facts, &around));
+        match effect {
+            Some(Effect::Finish(finish)) => {
+                // What served one serves all.
+                self.chain.waiters.borrow_mut().call(&waiter.name);
+                self.finish_waiter(context, &waiter, &finish);
+            }
+            Some(Effect::SleepUntil(deadline, name)) => self.wait_on(context, waiter, name, deadline),
+            Some(Effect::Fetch(fact, deadline)) => {
+                let name = self.chain.digest(&fact).unwrap_or(waiter.name);
+                self.wait_on(context, waiter, name, deadline);
+                self.chain.order(fact);
+            }
+            // A body is read before an exchange waits, never after.
+            Some(Effect::ReadBody(_)) | None => {}
+        }
+    }
+
+    fn finish_waiter(&self, context: u32, waiter: &Waiter, finish: &Finish) {
+        if let Finish::Admit(changes) = finish
+            && (changes.watch || !changes.response.is_empty())
+        {
+            self.chain.watch(context, waiter.exchange.clone(), changes.response.clone());
+        }
+        if carry_out_finish(finish, self.chain.dialect) == Action::Continue {
+            abi::continue_request();
+        }
+    }
+
+    fn wait_on(&self, context: u32, waiter: Waiter, name: Digest, deadline: Time) {
+        self.chain.waiters.borrow_mut().add(context, Waiter { name, deadline, called: false, ..waiter });
+    }
+
+    /// Asks for another callback soon: a message to the queue that this virtual machine alone has.
+    fn call_myself(&self) {
+        self.chain.call_root();
+    }
+
+    fn look_at_what_is_due(&mut self, now: Time) {
+        if now.ms_since(self.looked_at) < DUE_MS && now >= self.looked_at {
+            return;
+        }
+        self.looked_at = now;
+        if !self.chain.is_in_use(now) {
+            return;
+        }
+        self.chain.agree_on_host_key();
+        let due = self.chain.with_facts(|facts| facts.due().into_iter().filter(|fact| facts.join(fact) == Turn::Lead).collect::<Vec<_>>());
+        for fact in due.unwrap_or_default() {
+            self.chain.order(fact);
+        }
+    }
+
+    fn pace(&mut self) {
+        let tick_ms = if self.chain.waiters.borrow().len() > 0 { TICK_WAITING_MS } else { TICK_MS };
+        if self.chain.dialect.wakes_others() && tick_ms != self.tick_ms {
+            self.tick_ms = tick_ms;
+            abi::set_tick_period(tick_ms);
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let dialect = Dialect::probe();
+        let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
+        let kind = match dialect {
+            Dialect::Envoy => HostKind::Envoy,
+            Dialect::Kong => HostKind::Kong,
+        };
+        let config = match Config::load(&document, &|name| std::env::var(name).ok(), kind) {
+            Ok(config) => config,
+            Err(errors) => return self.misconfigured(dialect, &errors.to_string()),
+        };
+        for warning in &config.warnings {
+            abi::log(Level::Warn, &format!("herdgate: configuration: {warning}"));
+        }
+        self.queue = match dialect {
+            // One name has one owner, so each root context of each virtual machine has its own.
+            Dialect::Envoy => hostcalls::register_shared_queue(&format!("herdgate.{:016x}.{}", dialect::random(), self.id)).ok(),
+            Dialect::Kong => None,
+        };
+        self.chain = Rc::new(Chain::open(dialect, config, self.queue));
+        abi::log(Level::Info, "herdgate: configuration in force");
+        self.tick_ms = TICK_FIRST_MS;
+        abi::set_tick_period(if dialect.wakes_others() { TICK_FIRST_MS } else { TICK_KONG_MS });
+        true
+    }
+
+    fn on_tick(&mut self) {
+        let now = abi::now();
+        self.look_at_what_is_due(now);
+        self.serve_orders();
+        if self.chain.dialect.wakes_others() {
+            let names = self.chain.waiters.borrow().names();
+            for name in names {
+                self.chain.waiters.borrow_mut().call_one(&name);
+            }
+            self.wake();
+        }
+        self.pace();
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        // One message a callback; the host calls again for the next.
+        let _ = hostcalls::dequeue_shared_queue(queue);
+        self.serve_orders();
+        self.wake();
+        self.pace();
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Http::new(id, self.chain.clone())))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+        let Some(Ordered { fact, retries }) = self.chain.take_call(token) else { return };
+        let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
+        let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
+        let status = status(&answer_headers);
+        if retries > 0 && (status == 0 || status >= 500) {
+            self.chain.order_again(Ordered { fact, retries: retries - 1 });
+            self.serve_orders();
+            return;
+        }
+        self.learn(&fact, &CallAnswer { status, headers: &answer_headers, body: &body });
+        // What came may be only a step on the way: metadata before keys.
+        self.serve_orders();
+        self.pace();
+    }
+}
+
+/// The status of a callout's answer; 0 if none came.
+pub fn status(headers: &HeaderBlock) -> u16 {
+    let digits = headers.get(":status").unwrap_or_default();
+    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// Makes a call through the SDK, which keeps account of whose answer it is.
+pub fn dispatch(call: &Call, dialect: Dialect) -> Option<u32> {
+    let upstream = match dialect {
+        Dialect::Envoy => call.cluster.as_deref()?,
+        Dialect::Kong => &call.address,
+    };
+    let headers: Vec<(&str, &str)> = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let body = (!call.body.is_empty()).then_some(call.body.as_slice());
+    hostcalls::dispatch_http_call(upstream, headers, body, Vec::new(), Duration::from_millis(call.timeout_ms)).ok()
+}

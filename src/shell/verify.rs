@@ -1,0 +1,68 @@
+//! Envoy's own signature function: 20 us for RSA where the filter takes 50 and more.
+
+use std::cell::RefCell;
+
+use crate::signature::{Algorithm, HostVerify};
+
+use super::abi;
+
+/// The host's `verify_signature`, for the algorithms that passed their known vectors at load.
+#[derive(Default)]
+pub struct EnvoyVerify {
+    trusted: RefCell<Vec<Algorithm>>,
+}
+
+impl EnvoyVerify {
+    /// Uses the host's function for `algorithm` from now on.
+    pub fn trust(&self, algorithm: Algorithm) {
+        let mut trusted = self.trusted.borrow_mut();
+        if !trusted.contains(&algorithm) {
+            trusted.push(algorithm);
+        }
+    }
+}
+
+impl HostVerify for EnvoyVerify {
+    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+        if !self.trusted.borrow().contains(&algorithm) {
+            return None;
+        }
+        call(algorithm, spki_der, message, signature)
+    }
+}
+
+/// The host's function without the question whether it is trusted: for the known vectors.
+pub struct Untrusted;
+
+impl HostVerify for Untrusted {
+    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+        call(algorithm, spki_der, message, signature)
+    }
+}
+
+fn call(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+    let hash = match algorithm {
+        Algorithm::RS256 | Algorithm::ES256 => "sha256",
+        Algorithm::RS384 | Algorithm::ES384 => "sha384",
+        Algorithm::RS512 => "sha512",
+        _ => return None,
+    };
+    // VerifySignatureArguments: hash_function = 1, public_key = 2, signature = 3, text = 4.
+    let mut arguments = Vec::with_capacity(spki_der.len() + message.len() + signature.len() + 32);
+    for (number, field) in [(1u8, hash.as_bytes()), (2, spki_der), (3, signature), (4, message)] {
+        arguments.push(number << 3 | 2);
+        push_varint(&mut arguments, field.len() as u64);
+        arguments.extend_from_slice(field);
+    }
+    let answer = abi::foreign("verify_signature", &arguments)?;
+    // VerifySignatureResult: result = 1 (bool), error = 2. Anything but "result: true" is a no.
+    Some(answer.first_chunk::<2>() == Some(&[0x08, 0x01]))
+}
+
+fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value & 0x7f) as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}

@@ -1,0 +1,109 @@
+//! Public keys out of DER: SubjectPublicKeyInfo, PKCS#1 and X.509 certificates, and back into SubjectPublicKeyInfo.
+
+use super::ec::{Curve, EcKey};
+use super::ed25519::EdKey;
+use super::error::KeyError;
+use super::key::PublicKey;
+use super::rsa::{RsaKey, without_leading_zeros};
+use spki::der::asn1::{AnyRef, BitStringRef, ContextSpecific, UintRef};
+use spki::der::{Decode, Reader, SliceReader, TagNumber};
+use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P_384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// The `AlgorithmIdentifier` of an RSA key with its `NULL` parameters (RFC 3279, section 2.3.1).
+const RSA_ALGORITHM: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+
+/// A key from SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+pub(super) fn from_spki(der: &[u8]) -> Result<PublicKey, KeyError> {
+    let malformed = KeyError::NotDer("a SubjectPublicKeyInfo");
+    let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| malformed.clone())?;
+    let content = info.subject_public_key.as_bytes().ok_or(malformed)?;
+    match info.algorithm.oid {
+        RSA_ENCRYPTION => from_pkcs1(content),
+        // Its parameters may pin hash and salt; honouring them is more than any issuer asks for.
+        RSASSA_PSS => Err(KeyError::UnsupportedKey("an RSA key restricted to PSS (id-RSASSA-PSS)")),
+        EC_PUBLIC_KEY => {
+            let curve = match info.algorithm.parameters_oid() {
+                Ok(P_256) => Curve::P256,
+                Ok(P_384) => Curve::P384,
+                _ => return Err(KeyError::UnsupportedKey("an EC key on another curve")),
+            };
+            EcKey::from_sec1(curve, content).map(PublicKey::Ec)
+        }
+        ED25519 => EdKey::new(content).map(PublicKey::Ed),
+        _ => Err(KeyError::UnsupportedKey("a key of another kind")),
+    }
+}
+
+/// A key from PKCS#1's `RSAPublicKey` (RFC 8017, appendix A.1.1). Negative numbers are refused.
+pub(super) fn from_pkcs1(der: &[u8]) -> Result<PublicKey, KeyError> {
+    fn numbers(der: &[u8]) -> spki::der::Result<(&[u8], &[u8])> {
+        let mut reader = SliceReader::new(der)?;
+        let numbers = reader.sequence(|reader: &mut SliceReader<'_>| {
+            Ok::<_, spki::der::Error>((UintRef::decode(reader)?.as_bytes(), UintRef::decode(reader)?.as_bytes()))
+        })?;
+        reader.finish()?;
+        Ok(numbers)
+    }
+    let (modulus, exponent) = numbers(der).map_err(|_| KeyError::NotDer("an RSAPublicKey"))?;
+    RsaKey::new(modulus, exponent).map(|key| PublicKey::rsa(key, modulus, exponent))
+}
+
+/// The key of an X.509 certificate (RFC 5280, section 4.1). Neither its validity nor its issuer is looked at: the
+/// configuration names the certificate, and that is what makes it trusted.
+pub(super) fn from_certificate(der: &[u8]) -> Result<PublicKey, KeyError> {
+    fn key(der: &[u8]) -> spki::der::Result<Vec<u8>> {
+        let mut reader = SliceReader::new(der)?;
+        let key = reader.sequence(|certificate: &mut SliceReader<'_>| {
+            let key = certificate.sequence(|tbs: &mut SliceReader<'_>| {
+                // version, serialNumber, signature, issuer, validity, subject
+                ContextSpecific::<AnyRef<'_>>::decode_explicit(tbs, TagNumber(0))?;
+                for _ in 0..5 {
+                    AnyRef::decode(tbs)?;
+                }
+                let key = tbs.tlv_bytes()?;
+                while !tbs.is_finished() {
+                    AnyRef::decode(tbs)?;
+                }
+                Ok::<_, spki::der::Error>(key.to_vec())
+            })?;
+            AnyRef::decode(certificate)?;
+            BitStringRef::decode(certificate)?;
+            Ok::<_, spki::der::Error>(key)
+        })?;
+        reader.finish()?;
+        Ok(key)
+    }
+    from_spki(&key(der).map_err(|_| KeyError::NotDer("an X.509 certificate"))?)
+}
+
+/// SubjectPublicKeyInfo of an RSA key given as big-endian numbers.
+pub(super) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
+    let numbers = [unsigned(modulus), unsigned(exponent)].concat();
+    let key = tlv(0x30, &numbers);
+    tlv(0x30, &[RSA_ALGORITHM, &tlv(0x03, &[&[0], key.as_slice()].concat())].concat())
+}
+
+/// `INTEGER` of a number that isn't negative.
+fn unsigned(big_endian: &[u8]) -> Vec<u8> {
+    let digits = without_leading_zeros(big_endian);
+    let sign: &[u8] = if digits.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
+    tlv(0x02, &[sign, digits].concat())
+}
+
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let len = (content.len() as u32).to_be_bytes();
+    let digits = without_leading_zeros(&len);
+    let header = match digits {
+        [] => vec![tag, 0],
+        [len @ ..=0x7f] => vec![tag, *len],
+        _ => [&[tag, 0x80 | digits.len() as u8], digits].concat(),
+    };
+    [header.as_slice(), content].concat()
+}

@@ -1,0 +1,101 @@
+//! ECDSA on P-256 and P-384 (RFC 7518, section 3.4).
+
+use super::algorithm::Hash;
+use super::digest::digest;
+use super::error::KeyError;
+use super::{Algorithm, BadSignature};
+use p256::ecdsa::signature::hazmat::PrehashVerifier;
+
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING` of a point of 65 bytes (RFC 5480).
+const SPKI_P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp384r1 }, BIT STRING` of a point of 97 bytes (RFC 5480).
+const SPKI_P384: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
+
+/// A curve that a supported algorithm uses.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Curve {
+    P256,
+    P384,
+}
+
+impl Curve {
+    /// What the curve is called in messages about a key on it.
+    pub(super) fn key_name(self) -> &'static str {
+        match self {
+            Curve::P256 => "EC key on curve P-256",
+            Curve::P384 => "EC key on curve P-384",
+        }
+    }
+
+    /// Bytes of a coordinate, and of each half of a signature.
+    pub(super) fn coordinate_bytes(self) -> usize {
+        match self {
+            Curve::P256 => 32,
+            Curve::P384 => 48,
+        }
+    }
+}
+
+/// A point on its curve, other than infinity.
+#[derive(Clone)]
+pub(super) enum EcKey {
+    P256(p256::ecdsa::VerifyingKey),
+    P384(p384::ecdsa::VerifyingKey),
+}
+
+impl EcKey {
+    /// From the SEC1 encoding, uncompressed or compressed.
+    pub(super) fn from_sec1(curve: Curve, point: &[u8]) -> Result<EcKey, KeyError> {
+        match curve {
+            Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P256).ok(),
+            Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P384).ok(),
+        }
+        .ok_or(KeyError::BadPoint(curve.key_name()))
+    }
+
+    /// From the coordinates of a JWK, each of the curve's full length.
+    pub(super) fn from_coordinates(curve: Curve, x: &[u8], y: &[u8]) -> Result<EcKey, KeyError> {
+        for (member, coordinate) in [("x", x), ("y", y)] {
+            let (expected, found) = (curve.coordinate_bytes(), coordinate.len());
+            if expected != found {
+                return Err(KeyError::MemberLength { member, expected, found });
+            }
+        }
+        EcKey::from_sec1(curve, &[&[4], x, y].concat())
+    }
+
+    pub(super) fn curve(&self) -> Curve {
+        match self {
+            EcKey::P256(_) => Curve::P256,
+            EcKey::P384(_) => Curve::P384,
+        }
+    }
+
+    /// The key as SubjectPublicKeyInfo with an uncompressed point.
+    pub(super) fn spki_der(&self) -> Vec<u8> {
+        match self {
+            EcKey::P256(key) => [SPKI_P256, key.to_sec1_point(false).as_bytes()].concat(),
+            EcKey::P384(key) => [SPKI_P384, key.to_sec1_point(false).as_bytes()].concat(),
+        }
+    }
+
+    /// The signature as DER, which hosts want; `None` if it isn't r and s of the full length, each from 1 to n - 1.
+    pub(super) fn signature_der(&self, signature: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            EcKey::P256(_) => Some(p256::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec()),
+            EcKey::P384(_) => Some(p384::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec()),
+        }
+    }
+
+    /// Verifies r and s of the full length. A high s is good: JOSE doesn't ask for the lower of the two.
+    pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        let verified = match (self, algorithm) {
+            (EcKey::P256(key), Algorithm::ES256) => p256::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_prehash(&digest(Hash::Sha256, signed), &signature)),
+            (EcKey::P384(key), Algorithm::ES384) => p384::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_prehash(&digest(Hash::Sha384, signed), &signature)),
+            _ => return Err(BadSignature),
+        };
+        verified.map_err(|_| BadSignature)
+    }
+}

@@ -1,0 +1,195 @@
+//! Known answers: signatures whose verdict is certain, to try a host's signature function before it is trusted.
+
+use super::key::VerifyKey;
+use super::{Algorithm, AlgorithmSet, HostVerify};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+struct KnownAnswer {
+    algorithm: Algorithm,
+    jwk: &'static str,
+    signed: &'static str,
+    /// As in a token: base64url.
+    signature: &'static str,
+}
+
+/// Whether the host's function knows good from bad for `algorithm`: it accepts a right signature, and refuses it with one
+/// bit changed at its end or its middle, over another message, over none, under another key, and cut short. `false` for
+/// algorithms that hosts aren't asked for.
+pub fn host_passes(host: &dyn HostVerify, algorithm: Algorithm) -> bool {
+    KNOWN_ANSWERS.iter().find(|known| known.algorithm == algorithm).is_some_and(|known| passes(host, known).unwrap_or(false))
+}
+
+/// `None` if the vector itself can't be read, which the tests rule out.
+fn passes(host: &dyn HostVerify, known: &KnownAnswer) -> Option<bool> {
+    let KnownAnswer { algorithm, jwk, signed, signature } = *known;
+    let key = read(jwk, algorithm)?;
+    let (signed, signature) = (signed.as_bytes(), URL_SAFE_NO_PAD.decode(signature).ok()?);
+    let other_key = match algorithm {
+        Algorithm::RS256 => read(RSA_KEY, algorithm)?,
+        Algorithm::ES256 => read(OTHER_P256_KEY, algorithm)?,
+        Algorithm::ES384 => read(OTHER_P384_KEY, algorithm)?,
+        _ => read(RFC7515_RSA_KEY, algorithm)?,
+    };
+    let ask = |key: &VerifyKey, signed: &[u8], signature: &[u8]| {
+        let form = key.signature_for_host(algorithm, signature)?;
+        Some(host.verify(algorithm, key.spki_der(), signed, &form))
+    };
+    let flipped = |index: usize| -> Option<Vec<u8>> {
+        let mut flipped = signature.clone();
+        *flipped.get_mut(index)? ^= 1;
+        Some(flipped)
+    };
+    let other_message = [signed, b"."].concat();
+    let form = key.signature_for_host(algorithm, &signature)?;
+    let cut = form.split_last()?.1;
+    let good = ask(&key, signed, &signature)? == Some(true);
+    let bad = [
+        ask(&key, signed, &flipped(signature.len() - 1)?)?,
+        ask(&key, signed, &flipped(signature.len() / 2)?)?,
+        ask(&key, &other_message, &signature)?,
+        ask(&key, b"", &signature)?,
+        ask(&other_key, signed, &signature)?,
+        host.verify(algorithm, key.spki_der(), signed, cut),
+    ];
+    Some(good && bad.iter().all(|verdict| *verdict == Some(false)))
+}
+
+fn read(jwk: &str, algorithm: Algorithm) -> Option<VerifyKey> {
+    VerifyKey::from_jwk(jwk, AlgorithmSet::from_slice(&[algorithm])).ok()
+}
+
+/// RFC 7515, appendix A.2.
+const RFC7515_RSA_KEY: &str = r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}"#;
+/// RFC 7515, appendix A.3.
+const RFC7515_P256_KEY: &str =
+    r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+/// Made for these answers; nobody has its private half.
+const RSA_KEY: &str = r#"{"kty":"RSA","n":"pVpt6m0Qs4JpRdCJb6Mt4-MbsSANuOsWw2GnqVwoi7o2COy1eqquGw5sZolbRLSAyLMrUfIeBjZYZEPFNoZrpx3ILC9QfXUP68eEuiSUbsxQK199-paIG255LzD1rzcrgmYkAhgEndFL78Q5m_QlwqRlK19RMS9Nq-D4KAKXiyTUPpALLyuwlxCCG0qj9uB1DcNeKvdkdpp2QG7hFb3b8EPoIYadg0D8yqvrdgheIhQgUD7B2nTwHZ4FcYDLiz7Q6sb-R78RgT3UhUP8mQvoFjZTw8kcprdT3Us7wUDHfjEndJZbKmYuuTcWVd7RsEtat46Yg0WxeLjGYgeEX3WFSw","e":"AQAB"}"#;
+/// Made for these answers; nobody has its private half.
+const P384_KEY: &str = r#"{"kty":"EC","crv":"P-384","x":"pom1yK7d_CMzk8Yg_i9ARnS_JQmSrAuTXgH8Mo-YMifApBfpFST-t2ef-KLf-zJw","y":"3F4Z442Iqf4GlKh3sdzovQ_NMVjZAM7YAu3V1bZlBCkcgxdUBOMof_aDhbN2hzAP"}"#;
+/// A key that signed nothing.
+const OTHER_P256_KEY: &str =
+    r#"{"kty":"EC","crv":"P-256","x":"9ZIy3bjHcD52gS12srG1rUbAygjOWzLM2pDZy0Uk8GY","y":"4tJ4M7YFurrDEFDl7rEt2_PwMpbkmL_Z0iDhNtDJW14"}"#;
+/// A key that signed nothing.
+const OTHER_P384_KEY: &str = r#"{"kty":"EC","crv":"P-384","x":"p3rPVS9JKdRd_sh-K17A2XkFvaUbTmheWvInzmy58qk2jwhW_8i6FV08239yhA7s","y":"22I5KoSblvJx34BhC8WZWRrMHg533trtB12e0U0XnQihdhnPUUGx-D85XQhi39JQ"}"#;
+
+const KNOWN_ANSWERS: &[KnownAnswer] = &[
+    // RFC 7515, appendix A.2.
+    KnownAnswer {
+        algorithm: Algorithm::RS256,
+        jwk: RFC7515_RSA_KEY,
+        signed: "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ",
+        signature: "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw",
+    },
+    KnownAnswer {
+        algorithm: Algorithm::RS384,
+        jwk: RSA_KEY,
+        signed: "herdgate",
+        signature: "B710XWw2qpvrZ7PFbkO_HFKCHhKD6lms37ZIPVt9EDr931AF1phQmJ9VHzZ0UE4lLbLATmN2iRKdhp-99Yg_OnlSt8QMH92xFpCkR2RJorJY6SUkAYe7oyMmRXZf6Ia_9lkN3UD5QPkEPBePYiVZxuPaWCSirPKS4bkskSP3J9tGE_amRtV8hoa6JxlQiAqp4mweEl47DF24xWrbymnNT7khQ-N3zMtmEwPSM2w-s0ncuZb23b0HAy33a_ZkdBSJpDqGXwRyKls06RcKDmu-2u_805ivZld1f17KzhY2dECmKBKabh1GURCKVYfAWUpI9gEKEFoH9Ty0QZxKl4IUew",
+    },
+    KnownAnswer {
+        algorithm: Algorithm::RS512,
+        jwk: RSA_KEY,
+        signed: "herdgate",
+        signature: "Gz5q7jIOBYaHYS_xhUm92KuAxqJmzDNiOjHgxdJBw-15VfCvmhrS7byQKQDUBZF-m0AfxKWDCV7svmRAQRC3xqpyChaaCBQBlZ-19HI3QHj1ruByC6TIaN8Kj1MZJc3WBop-xE-jEF5XnBXS07APgobQ2N6siIBBE5OshyXV7YYEZX0y8vEHZn5JZ_9H85QLAYTJrZ9UpOpEL8p-e-Aht2J2A_nY_9McfB3qJfUmWh6nnhpXP6GQAKkOpeWeON3Zwo-BjPcmuEZXL-8mCeIOF8Z6CRESJ8KG2rRf5MsOCOCaxyoLgITLv7iIvqaJjAuVwAUdD_JuUk3wUplp69XqUQ",
+    },
+    // RFC 7515, appendix A.3.
+    KnownAnswer {
+        algorithm: Algorithm::ES256,
+        jwk: RFC7515_P256_KEY,
+        signed: "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ",
+        signature: "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q",
+    },
+    KnownAnswer {
+        algorithm: Algorithm::ES384,
+        jwk: P384_KEY,
+        signed: "herdgate",
+        signature: "ZAmiZE8n4hr8ntPSmcnWVYopsuuZ6C8J1w8Ql0d8iQerUVa26zZSGZ43LZlPT5ypaSAumxXIvEXOY__EZgpk_LtrfRvoHniv7jGeF-xG8WXlAKuhYlntchiiMENH77ra",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{BadSignature, NoHost};
+    use std::cell::RefCell;
+
+    /// A host that verifies with the code of this crate, and one that misbehaves in a stated way.
+    struct Host(fn(Option<bool>, &[u8]) -> Option<bool>);
+
+    impl HostVerify for Host {
+        fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+            let pem = format!(
+                "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
+                base64::engine::general_purpose::STANDARD.encode(spki_der)
+            );
+            let key = VerifyKey::from_pem(&pem, AlgorithmSet::from_slice(&[algorithm])).unwrap();
+            let raw = match algorithm {
+                Algorithm::ES256 => p256::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
+                Algorithm::ES384 => p384::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
+                _ => Some(signature.to_vec()),
+            };
+            let verdict = raw.is_some_and(|raw| key.verify(algorithm, message, &raw, &NoHost).is_ok());
+            (self.0)(Some(verdict), message)
+        }
+    }
+
+    #[test]
+    fn an_honest_host_passes_and_others_fail() {
+        for known in KNOWN_ANSWERS {
+            let algorithm = known.algorithm;
+            assert!(host_passes(&Host(|verdict, _| verdict), algorithm), "{algorithm}");
+            assert!(!host_passes(&Host(|_, _| Some(true)), algorithm), "accepts all");
+            assert!(!host_passes(&Host(|_, _| Some(false)), algorithm), "refuses all");
+            assert!(!host_passes(&Host(|_, _| None), algorithm), "can't say");
+            assert!(!host_passes(&Host(|verdict, _| verdict.map(|verdict| !verdict)), algorithm), "inverted");
+            let only_good = |verdict: Option<bool>, _: &[u8]| verdict.filter(|verdict| *verdict);
+            assert!(!host_passes(&Host(only_good), algorithm), "can't say no");
+            let empty = |verdict, message: &[u8]| {
+                if message.is_empty() { Some(true) } else { verdict }
+            };
+            assert!(!host_passes(&Host(empty), algorithm), "accepts the empty message");
+            assert!(!host_passes(&NoHost, algorithm));
+        }
+        for algorithm in [Algorithm::HS256, Algorithm::PS256, Algorithm::EdDSA] {
+            assert!(!host_passes(&Host(|_, _| Some(true)), algorithm));
+        }
+    }
+
+    #[test]
+    fn the_answers_are_right_without_a_host() {
+        for KnownAnswer { algorithm, jwk, signed, signature } in KNOWN_ANSWERS {
+            let key = read(jwk, *algorithm).unwrap();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            assert_eq!(key.verify(*algorithm, signed.as_bytes(), &signature, &NoHost), Ok(()));
+            assert_eq!(key.verify(*algorithm, b"other", &signature, &NoHost), Err(BadSignature));
+        }
+    }
+
+    #[test]
+    fn the_hosts_answer_holds_and_only_well_formed_signatures_reach_it() {
+        struct Recorder(Option<bool>, RefCell<usize>);
+        impl HostVerify for Recorder {
+            fn verify(&self, _: Algorithm, _: &[u8], _: &[u8], _: &[u8]) -> Option<bool> {
+                *self.1.borrow_mut() += 1;
+                self.0
+            }
+        }
+        for KnownAnswer { algorithm, jwk, signed, signature } in KNOWN_ANSWERS {
+            let key = read(jwk, *algorithm).unwrap();
+            let signed = signed.as_bytes();
+            let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let says = |verdict| Recorder(verdict, RefCell::new(0));
+            assert_eq!(key.verify(*algorithm, signed, &signature, &says(Some(false))), Err(BadSignature));
+            assert_eq!(key.verify(*algorithm, b"other", &signature, &says(Some(true))), Ok(()));
+            assert_eq!(key.verify(*algorithm, signed, &signature, &says(None)), Ok(()));
+            let host = says(Some(true));
+            for malformed in [&signature[1..], &[], &[&[0], signature.as_slice()].concat()] {
+                assert_eq!(key.verify(*algorithm, signed, malformed, &host), Err(BadSignature));
+            }
+            assert_eq!(key.verify(Algorithm::HS256, signed, &signature, &host), Err(BadSignature));
+            assert_eq!(*host.1.borrow(), 0);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The examples of the RFCs, and our verdicts against jwt-simple's.
+
+use super::*;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_simple::prelude::*;
+
+fn all() -> AlgorithmSet {
+    AlgorithmSet::from_slice(&Algorithm::ALL)
+}
+
+/// Verifies a compact JWS as it is and then damaged in every way that keeps it a JWS.
+fn good_then_damaged(key: &VerifyKey, algorithm: Algorithm, compact: &str) {
+    let (signed, signature) = compact.rsplit_once('.').unwrap();
+    let (signed, signature) = (signed.as_bytes(), URL_SAFE_NO_PAD.decode(signature).unwrap());
+    assert_eq!(key.verify(algorithm, signed, &signature, &NoHost), Ok(()), "{algorithm}");
+    let refused = |signed: &[u8], signature: &[u8]| {
+        assert_eq!(key.verify(algorithm, signed, signature, &NoHost), Err(BadSignature), "{algorithm}");
+    };
+    for index in (0..signature.len()).step_by(7).chain([signature.len() - 1]) {
+        for bit in [0, 7] {
+            let mut damaged = signature.clone();
+            damaged[index] ^= 1 << bit;
+            refused(signed, &damaged);
+        }
+    }
+    refused(&signed[1..], &signature);
+    refused(b"", &signature);
+    refused(&[signed, b"A"].concat(), &signature);
+    refused(signed, &signature[1..]);
+    refused(signed, &signature[..signature.len() - 1]);
+    refused(signed, &[signature.as_slice(), &[0]].concat());
+    refused(signed, &[&[0], signature.as_slice()].concat());
+    refused(signed, &[]);
+    refused(signed, &vec![0; signature.len()]);
+    refused(signed, &vec![0xff; signature.len()]);
+    for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
+        assert_eq!(key.verify(other, signed, &signature, &NoHost), Err(BadSignature), "{algorithm} as {other}");
+    }
+}
+
+#[test]
+fn rfc_7515_a1_hs256() {
+    let key = r#"{"kty":"oct",
+        "k":"AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}"#;
+    good_then_damaged(
+        &VerifyKey::from_jwk(key, all()).unwrap(),
+        Algorithm::HS256,
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9\
+         .eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ\
+         .dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk",
+    );
+}
+
+#[test]
+fn rfc_7520_4_1_rs256_and_4_2_ps384() {
+    let key = r#"{"kty":"RSA","kid":"bilbo.baggins@hobbiton.example","use":"sig",
+        "n":"n4EPtAOCc9AlkeQHPzHStgAbgs7bTZLwUBZdR8_KuKPEHLd4rHVTeT-O-XV2jRojdNhxJWTDvNd7nqQ0VEiZQHz_AJmSCpMaJMRBSFKrKb2wqVwGU_NsYOYL-QtiWN2lbzcEe6XC0dApr5ydQLrHqkHHig3RBordaZ6Aj-oBHqFEHYpPe7Tpe-OfVfHd1E6cS6M1FZcD1NNLYD5lFHpPI9bTwJlsde3uhGqC0ZCuEHg8lhzwOHrtIQbS0FVbb9k3-tVTU4fg_3L_vniUFAKwuCLqKnS2BYwdq_mzSnbLY7h_qixoR7jig3__kRhuaxwUkRz5iaiQkqgc5gHdrNP5zw",
+        "e":"AQAB"}"#;
+    let key = VerifyKey::from_jwk(key, all()).unwrap();
+    assert_eq!(key.kid(), Some("bilbo.baggins@hobbiton.example"));
+    let payload = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
+    for (algorithm, header, signature) in [
+        (
+            Algorithm::RS256,
+            "eyJhbGciOiJSUzI1NiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9",
+            "MRjdkly7_-oTPTS3AXP41iQIGKa80A0ZmTuV5MEaHoxnW2e5CZ5NlKtainoFmKZopdHM1O2U4mwzJdQx996ivp83xuglII7PNDi84wnB-BDkoBwA78185hX-Es4JIwmDLJK3lfWRa-XtL0RnltuYv746iYTh_qHRD68BNt1uSNCrUCTJDt5aAE6x8wW1Kt9eRo4QPocSadnHXFxnt8Is9UzpERV0ePPQdLuW3IS_de3xyIrDaLGdjluPxUAhb6L2aXic1U12podGU0KLUQSE_oI-ZnmKJ3F4uOZDnd6QZWJushZ41Axf_fcIe8u9ipH84ogoree7vjbU5y18kDquDg",
+        ),
+        (
+            Algorithm::PS384,
+            "eyJhbGciOiJQUzM4NCIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9",
+            "cu22eBqkYDKgIlTpzDXGvaFfz6WGoz7fUDcfT0kkOy42miAh2qyBzk1xEsnk2IpN6-tPid6VrklHkqsGqDqHCdP6O8TTB5dDDItllVo6_1OLPpcbUrhiUSMxbbXUvdvWXzg-UD8biiReQFlfz28zGWVsdiNAUf8ZnyPEgVFn442ZdNqiVJRmBqrYRXe8P_ijQ7p8Vdz0TTrxUeT3lm8d9shnr2lfJT8ImUjvAA2Xez2Mlp8cBE5awDzT0qI0n6uiP1aCN_2_jLAeQTlqRHtfa64QQSUmFAAjVKPbByi7xho0uTOcbH510a6GYmJUAfmWjwZ6oD4ifKo8DYM-X72Eaw",
+        ),
+    ] {
+        good_then_damaged(&key, algorithm, &format!("{header}.{payload}.{signature}"));
+    }
+}
+
+#[test]
+fn rfc_8037_a4_ed25519() {
+    let key = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    good_then_damaged(
+        &VerifyKey::from_jwk(key, all()).unwrap(),
+        Algorithm::EdDSA,
+        "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
+    );
+}
+
+#[test]
+fn what_jwt_simple_signs() {
+    let claims = || Claims::create(Duration::from_hours(1)).with_subject("a subject");
+    let secret = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    let hmac = VerifyKey::from_secret(secret, all(), false).unwrap();
+    good_then_damaged(&hmac, Algorithm::HS256, &HS256Key::from_bytes(secret).authenticate(claims()).unwrap());
+    good_then_damaged(&hmac, Algorithm::HS384, &HS384Key::from_bytes(secret).authenticate(claims()).unwrap());
+    good_then_damaged(&hmac, Algorithm::HS512, &HS512Key::from_bytes(secret).authenticate(claims()).unwrap());
+
+    let pair = ES256KeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::ES256, &pair.sign(claims()).unwrap());
+    let pair = ES384KeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::ES384, &pair.sign(claims()).unwrap());
+    let pair = Ed25519KeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::EdDSA, &pair.sign(claims()).unwrap());
+
+    let pair = RS256KeyPair::generate(2048).unwrap();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
+    let pem = pair.to_pem().unwrap();
+    good_then_damaged(&key, Algorithm::RS256, &pair.sign(claims()).unwrap());
+    let pair = RS384KeyPair::from_pem(&pem).unwrap();
+    good_then_damaged(&key, Algorithm::RS384, &pair.sign(claims()).unwrap());
+    let pair = RS512KeyPair::from_pem(&pem).unwrap();
+    good_then_damaged(&key, Algorithm::RS512, &pair.sign(claims()).unwrap());
+    let pair = PS256KeyPair::from_pem(&pem).unwrap();
+    good_then_damaged(&key, Algorithm::PS256, &pair.sign(claims()).unwrap());
+    let pair = PS384KeyPair::from_pem(&pem).unwrap();
+    good_then_damaged(&key, Algorithm::PS384, &pair.sign(claims()).unwrap());
+    let pair = PS512KeyPair::from_pem(&pem).unwrap();
+    good_then_damaged(&key, Algorithm::PS512, &pair.sign(claims()).unwrap());
+}

@@ -1,0 +1,237 @@
+//! What came back from a token endpoint: whether it may be kept (RFC 6749, section 5).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::config::TokenEndpoint;
+
+use super::media;
+use super::members::Object;
+
+/// The longest lifetime that is believed: ten years.
+pub const EXPIRES_IN_S_MAX: u64 = 315_360_000;
+
+/// An answer, judged.
+#[derive(Debug)]
+pub enum Answer {
+    /// It may be served again.
+    Storable(Storable),
+    /// A refusal that would come again: it may be served for `negative_ttl_s`.
+    Negative,
+    /// It goes to this client alone.
+    NotStored(NotStored),
+}
+
+impl Answer {
+    /// Whether what is stored under the request's key must go now: the server refuses these very
+    /// credentials (a rotated secret), whether or not its refusal can be kept.
+    pub fn purges(&self, status: u16) -> bool {
+        status == 401 || matches!(self, Answer::Negative)
+    }
+}
+
+/// What is needed to serve an answer again.
+pub struct Storable {
+    /// Seconds, as the server says.
+    pub expires_in_s: u64,
+    /// `exp` of the access token if it is a JWT, in seconds since the epoch, rounded down.
+    pub jwt_exp_s: Option<u64>,
+    /// The access token, to be named in [`super::revocation::token_handle`].
+    pub(super) access_token: String,
+}
+
+impl std::fmt::Debug for Storable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storable").field("expires_in_s", &self.expires_in_s).finish_non_exhaustive()
+    }
+}
+
+/// Why an answer isn't kept. Each has one metric name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum NotStored {
+    /// It may have been cut off.
+    Incomplete,
+    /// Neither 200 nor a refusal that is kept.
+    Status,
+    /// Over `answer_bytes_max`.
+    TooLarge,
+    /// Not `application/json` in UTF-8, or two types.
+    ContentType,
+    /// Set-Cookie, Content-Encoding, Vary or another header that belongs to one client.
+    Header,
+    /// Not one JSON object to the last byte, or a member twice.
+    Json,
+    /// `error` in a 200, or no error in a refusal, or one that may be gone next time.
+    Error,
+    /// No access token, or not a bearer token (RFC 6750).
+    NotBearer,
+    /// No lifetime, or one that isn't a whole number of seconds from 1 to ten years.
+    Lifetime,
+    /// A refresh token or an id token, which belong to one client and one moment.
+    Personal,
+    /// A JWT whose `exp` can't be read, or one bound to a key or certificate (RFC 7800).
+    Jwt,
+}
+
+impl NotStored {
+    /// The last part of the metric's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotStored::Incomplete => "incomplete",
+            NotStored::Status => "status",
+            NotStored::TooLarge => "too_large",
+            NotStored::ContentType => "content_type",
+            NotStored::Header => "header",
+            NotStored::Json => "json",
+            NotStored::Error => "error",
+            NotStored::NotBearer => "not_bearer",
+            NotStored::Lifetime => "lifetime",
+            NotStored::Personal => "personal",
+            NotStored::Jwt => "jwt",
+        }
+    }
+}
+
+/// Judges an answer. `complete` is the host's rule for "all of it came". It doesn't look at the
+/// request: only what [`Class::Reusable`](super::request::Class) asked for may be kept.
+pub fn analyse<'a>(
+    status: u16,
+    headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    body: &[u8],
+    complete: bool,
+    endpoint: &TokenEndpoint,
+) -> Answer {
+    let judged = match (complete, status) {
+        (false, _) => Err(NotStored::Incomplete),
+        (true, 200) => check_outside(headers, body, endpoint).and_then(|object| token(&object)).map(Answer::Storable),
+        (true, 400 | 401) => check_outside(headers, body, endpoint).and_then(|object| refusal(&object, endpoint)),
+        (true, _) => Err(NotStored::Status),
+    };
+    judged.unwrap_or_else(Answer::NotStored)
+}
+
+fn check_outside<'a, 'b>(
+    headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    body: &'b [u8],
+    endpoint: &TokenEndpoint,
+) -> Result<Object<'b>, NotStored> {
+    if body.len() > endpoint.answer_bytes_max {
+        return Err(NotStored::TooLarge);
+    }
+    let mut content_type = None;
+    for (name, value) in headers {
+        let fits = match name.to_ascii_lowercase().as_slice() {
+            b"content-type" => {
+                if content_type.replace(value).is_some() {
+                    return Err(NotStored::ContentType);
+                }
+                true
+            }
+            b"content-encoding" => value.eq_ignore_ascii_case(b"identity"),
+            // Requests with an Origin pass through, so that all that are served alike have none.
+            b"vary" => media::all_elements(value, |field| ["accept-encoding", "origin"].iter().any(|one| field.eq_ignore_ascii_case(one))),
+            b"set-cookie" | b"set-cookie2" | b"content-range" | b"dpop-nonce" | b"retry-after" | b"authentication-info" => false,
+            _ => true,
+        };
+        if !fits {
+            return Err(NotStored::Header);
+        }
+    }
+    if !content_type.is_some_and(|value| media::is(value, "application/json")) {
+        return Err(NotStored::ContentType);
+    }
+    Object::read(body).ok_or(NotStored::Json)
+}
+
+/// A successful answer (RFC 6749, section 5.1).
+fn token(object: &Object<'_>) -> Result<Storable, NotStored> {
+    if object.get("error").is_some() {
+        return Err(NotStored::Error);
+    }
+    if object.get("refresh_token").is_some() || object.get("id_token").is_some() {
+        return Err(NotStored::Personal);
+    }
+    let access_token = object.string("access_token").ok().flatten().filter(|token| !token.is_empty());
+    let token_type = object.string("token_type").ok().flatten();
+    let (Some(access_token), Some(true)) = (access_token, token_type.map(|t| t.eq_ignore_ascii_case("bearer"))) else {
+        return Err(NotStored::NotBearer);
+    };
+    let expires_in_s = expires_in_s(object).ok_or(NotStored::Lifetime)?;
+    let jwt = Jwt::read(&access_token).map_err(|NotClear| NotStored::Jwt)?;
+    if jwt.is_bound {
+        return Err(NotStored::Jwt);
+    }
+    Ok(Storable { expires_in_s, jwt_exp_s: jwt.exp_s, access_token })
+}
+
+/// A refusal (RFC 6749, section 5.2) that the same request would meet again. Not among them:
+/// `invalid_grant` (a grant may become good), whatever asks to come back, and every 5xx.
+fn refusal(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Answer, NotStored> {
+    const LASTING: &[&str] =
+        &["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"];
+    let error = object.string("error").ok().flatten().ok_or(NotStored::Error)?;
+    let lasting = LASTING.contains(&error.as_str());
+    if lasting && object.get("access_token").is_none() && endpoint.negative_ttl_s > 0 {
+        Ok(Answer::Negative)
+    } else {
+        Err(NotStored::Error)
+    }
+}
+
+/// `expires_in` in seconds: a JSON integer from 1 to [`EXPIRES_IN_S_MAX`], written as one.
+pub(super) fn expires_in_s(object: &Object<'_>) -> Option<u64> {
+    let text = object.get("expires_in")?;
+    // JSON has no leading zeros; a sign, a fraction or an exponent is something else than a lifetime.
+    let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
+    let seconds = is_integer.then(|| text.parse().ok()).flatten()?;
+    (1..=EXPIRES_IN_S_MAX).contains(&seconds).then_some(seconds)
+}
+
+/// What an access token says of itself, if it is a JWT. It isn't verified: it can only shorten.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Jwt {
+    /// `exp` in seconds since the epoch, rounded down.
+    pub exp_s: Option<u64>,
+    /// Whether it has `cnf`: it is good for the holder of a key alone (RFC 7800, RFC 8705, RFC 9449).
+    pub is_bound: bool,
+}
+
+/// It has the shape of a JWT, but its claims can't be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct NotClear;
+
+impl Jwt {
+    /// Reads a token; one that isn't a JWT says nothing.
+    pub fn read(access_token: &str) -> Result<Jwt, NotClear> {
+        let mut segments = access_token.split('.');
+        let (Some(header), Some(payload), Some(_), None) = (segments.next(), segments.next(), segments.next(), segments.next()) else {
+            return Ok(Jwt::default());
+        };
+        let decode = |segment: &str| URL_SAFE_NO_PAD.decode(segment).ok();
+        let Some(header) = decode(header) else { return Ok(Jwt::default()) };
+        if Object::read(&header).is_none() {
+            return Ok(Jwt::default());
+        }
+        let payload = decode(payload).ok_or(NotClear)?;
+        let claims = Object::read(&payload).ok_or(NotClear)?;
+        let exp_s = claims.get("exp").map(numeric_date_s).transpose()?;
+        Ok(Jwt { exp_s, is_bound: claims.get("cnf").is_some() })
+    }
+}
+
+/// A NumericDate (RFC 7519, section 2), rounded down; it may have a fraction.
+fn numeric_date_s(text: &str) -> Result<u64, NotClear> {
+    let number: serde_json::Number = serde_json::from_str(text).map_err(|_| NotClear)?;
+    if let Some(seconds) = number.as_u64() {
+        return Ok(seconds);
+    }
+    match number.as_f64() {
+        // A float turns into the nearest integer of the range, so a huge one can't wrap.
+        Some(seconds) if seconds >= 0.0 => Ok(seconds as u64),
+        _ => Err(NotClear),
+    }
+}
+
+#[cfg(test)]
+#[path = "answer_tests.rs"]
+mod tests;

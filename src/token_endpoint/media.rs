@@ -1,0 +1,113 @@
+//! Media types, as far as a token endpoint needs them (RFC 9110, sections 8.3 and 12.5.1).
+
+/// Whether a `Content-Type` is `wanted` with no parameter but `charset=utf-8`.
+pub(super) fn is(content_type: &[u8], wanted: &str) -> bool {
+    let Ok(text) = std::str::from_utf8(content_type) else { return false };
+    let mut pieces = text.split(';').map(|piece| piece.trim_matches([' ', '\t']));
+    let media_type = pieces.next().unwrap_or_default();
+    let mut parameters = pieces;
+    let utf8 = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+        (name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8")).then_some(())
+    };
+    media_type.eq_ignore_ascii_case(wanted)
+        && parameters.next().is_none_or(|parameter| utf8(parameter).is_some())
+        && parameters.next().is_none()
+}
+
+/// Whether a request with these `Accept` lines takes JSON: the most specific range that covers
+/// `application/json` has a weight over 0. No line takes everything.
+pub(super) fn accepts_json<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let mut lines = lines.into_iter().peekable();
+    if lines.peek().is_none() {
+        return true;
+    }
+    let mut best = (0, false);
+    for line in lines {
+        // A quoted string may hold commas; what needs a full parser isn't understood here.
+        let Some(text) = std::str::from_utf8(line).ok().filter(|text| !text.contains('"')) else {
+            return false;
+        };
+        for range in text.split(',') {
+            let mut pieces = range.split(';').map(|piece| piece.trim_matches([' ', '\t']));
+            let media_range = pieces.next().unwrap_or_default();
+            let depth = match media_range {
+                "*/*" => 1,
+                _ if media_range.eq_ignore_ascii_case("application/*") => 2,
+                _ if media_range.eq_ignore_ascii_case("application/json") => 3,
+                _ => continue,
+            };
+            let refused = pieces.any(|parameter| {
+                parameter
+                    .split_once('=')
+                    .is_some_and(|(name, weight)| name.eq_ignore_ascii_case("q") && weight.bytes().all(|b| matches!(b, b'0' | b'.')))
+            });
+            if depth > best.0 {
+                best = (depth, !refused);
+            } else if depth == best.0 {
+                best.1 |= !refused;
+            }
+        }
+    }
+    best.1
+}
+
+/// Whether a list header (`Cache-Control`, `Vary`) has only elements that `allowed` admits.
+pub(super) fn all_elements(line: &[u8], allowed: impl Fn(&str) -> bool) -> bool {
+    std::str::from_utf8(line).is_ok_and(|text| text.split(',').map(|e| e.trim_matches([' ', '\t'])).all(|e| e.is_empty() || allowed(e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        for yes in ["application/json", "Application/JSON", "application/json;charset=UTF-8", "application/json ; charset=\"utf-8\""] {
+            assert!(is(yes.as_bytes(), "application/json"), "{yes}");
+        }
+        for no in [
+            "",
+            "text/json",
+            "application/jsonp",
+            "application/json;charset=latin1",
+            "application/json;v=1",
+            "application/json;charset=utf-8;a=b",
+            "application/json;",
+            "application/json, text/html",
+        ] {
+            assert!(!is(no.as_bytes(), "application/json"), "{no}");
+        }
+    }
+
+    #[test]
+    fn accept() {
+        let one = |line: &'static str| accepts_json([line.as_bytes()]);
+        assert!(accepts_json([]));
+        for yes in [
+            "*/*",
+            "application/json",
+            "text/html, application/json;q=0.1",
+            "application/*",
+            "application/JSON;charset=utf-8",
+            "text/html;q=0, */*;q=0.5",
+            "application/json;q=1.0",
+        ] {
+            assert!(one(yes), "{yes}");
+        }
+        for no in [
+            "",
+            "text/html",
+            "application/jwt",
+            "application/json;q=0, */*",
+            "application/json;Q=0.000",
+            "*/*;q=0",
+            "application/*;q=0, */*",
+            "a/b;c=\",\", application/json",
+        ] {
+            assert!(!one(no), "{no}");
+        }
+        assert!(accepts_json([&b"text/html"[..], b"*/*"]));
+    }
+}

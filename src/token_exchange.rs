@@ -1,0 +1,494 @@
+//! One call to a token endpoint: served from the cache, led to the server, or waiting for another's answer.
+
+use crate::config::{Mode, TokenEndpoint};
+use crate::digest::Digest;
+use crate::exchange::{Abilities, Changes, Effect, Finish};
+use crate::facts::refreshes::RefreshTurn;
+use crate::facts::tokens::Known;
+use crate::facts::{Facts, Payer};
+use crate::metrics::Metric;
+use crate::reply::{self, Answer, Place, Reason, Refusal};
+use crate::request::{HeaderBlock, Request};
+use crate::shared::Owner;
+use crate::time::Time;
+use crate::token_endpoint::admission::{Outcome, Permit};
+use crate::token_endpoint::answer::{self, analyse};
+use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
+use crate::token_endpoint::request::{AuthMethod, Class, Head, TokenRequest};
+use crate::token_endpoint::reuse::{Serve, Stored};
+
+/// A call to a token endpoint, from its body on.
+pub struct TokenCall {
+    /// The endpoint's place in the configuration.
+    endpoint: usize,
+    request: TokenRequest,
+    key: Option<Digest>,
+    /// The name of a refresh call that identical ones of this worker may share.
+    refresh: Option<Digest>,
+    subject: Digest,
+    has_waited: bool,
+    /// What limits that ask for it say in an answer.
+    limit_headers: Vec<(String, String)>,
+    /// The call to the server, while it is under way.
+    call: Option<Upstream>,
+}
+
+/// A call to the server.
+struct Upstream {
+    asked_at: Time,
+    permit: Option<Permit>,
+    /// The lease, if others may wait for this call.
+    lease: Option<Owner>,
+    /// The kept answer that this call renews, and that goes on being served meanwhile.
+    kept: Option<Stored>,
+    /// Whether the head of the server's answer has come.
+    has_begun: bool,
+}
+
+/// What is done with the server's answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// It goes on as it is.
+    Unchanged,
+    /// This body, of the same length, goes on in place of its own.
+    Body(Vec<u8>),
+    /// A kept answer goes on in its place.
+    Kept(Answer),
+}
+
+/// What is done when the head of the server's answer has come.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Started {
+    /// Its body is waited for. `may_change_length`: it may be replaced by one of another length.
+    Watch {
+        /// See above.
+        may_change_length: bool,
+    },
+    /// A kept answer goes on in its place.
+    Kept(Answer),
+    /// It is none of ours.
+    Pass,
+}
+
+/// The server's answer.
+pub struct ServerAnswer<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: &'a HeaderBlock,
+    /// Its body.
+    pub body: &'a [u8],
+    /// Whether all of it came, by the host's rule.
+    pub complete: bool,
+}
+
+/// How an answer came about, for `herdgate-cache`.
+#[derive(Clone, Copy)]
+enum Source {
+    Hit,
+    Miss,
+    Shared,
+    Bypass,
+}
+
+impl Source {
+    fn name(self) -> &'static str {
+        match self {
+            Source::Hit => "hit",
+            Source::Miss => "miss",
+            Source::Shared => "shared",
+            Source::Bypass => "bypass",
+        }
+    }
+}
+
+impl TokenCall {
+    /// Reads a call whose body has come, and charges it to the endpoint's limits.
+    ///
+    /// # Errors
+    /// The refusal, where a limit is exceeded.
+    pub fn begin(endpoint: usize, request: &Request<'_>, body: &[u8], facts: &Facts<'_>) -> Result<TokenCall, Refusal> {
+        let config = &facts.runtime.config;
+        let Some(configured) = config.token_endpoints.get(endpoint) else { return Err(Reason::Misconfigured.into()) };
+        let has_query = request.target.contains(&b'?');
+        let head = Head { method: request.method, has_query, client_certificate: request.surroundings.client_certificate() };
+        let read = crate::token_endpoint::request::parse(head, request.headers.iter(), body, configured);
+        let limit_headers = charge(endpoint, request, read.client_id(), facts)?;
+        let host_key = &facts.runtime.host_key;
+        let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
+        let name = read.cache_key(host_key, &config.digest, request.host, path);
+        let (key, refresh) = match read.class() {
+            Class::Reusable => (name, None),
+            Class::CoalesceRefresh => (None, name),
+            Class::PassThrough(_) => (None, None),
+        };
+        if key.is_none() {
+            facts.host.meter.count(Metric::TokenBypass);
+        }
+        let subject = read.jitter_subject(host_key, body);
+        Ok(TokenCall { endpoint, request: read, key, refresh, subject, has_waited: false, limit_headers, call: None })
+    }
+
+    /// Serves the call, sends it to the server, or waits until `deadline` for another's answer.
+    pub fn go(&mut self, request: &Request<'_>, deadline: &mut Option<Time>, abilities: Abilities, facts: &Facts<'_>) -> Effect {
+        let config = &facts.runtime.config;
+        let Some(endpoint) = config.token_endpoints.get(self.endpoint) else {
+            return Effect::Finish(refuse(request, &Reason::Misconfigured.into(), facts));
+        };
+        if let Some(refresh) = self.refresh.filter(|_| config.mode == Mode::Enforce && abilities.waits) {
+            return self.go_refresh(request, endpoint, refresh, deadline, facts);
+        }
+        let Some(key) = self.key.filter(|_| config.mode == Mode::Enforce) else {
+            return self.forward(request, endpoint, None, facts);
+        };
+        match facts.token_answer(&key, endpoint) {
+            Known::Answer(stored, Serve::RefreshAhead { .. }) => match facts.lead_renewal(&key, endpoint) {
+                Some(owner) => self.renew(request, endpoint, owner, stored, facts),
+                None => self.serve(&stored, endpoint, facts),
+            },
+            Known::Answer(stored, _) => self.serve(&stored, endpoint, facts),
+            Known::Failed(until) => Effect::Finish(unavailable(request, until, facts)),
+            Known::Unshared => self.forward(request, endpoint, None, facts),
+            Known::Nothing => match facts.lead_call(&key, endpoint) {
+                Some(owner) => {
+                    // Between the look and the lease another may have brought it.
+                    if let Known::Answer(stored, _) = facts.token_answer(&key, endpoint) {
+                        facts.end_call(&key, owner);
+                        return self.serve(&stored, endpoint, facts);
+                    }
+                    facts.host.meter.count(Metric::TokenMiss);
+                    self.forward(request, endpoint, Some(owner), facts)
+                }
+                None if !abilities.waits => self.forward(request, endpoint, None, facts),
+                None => self.wait(request, endpoint, key, deadline, facts),
+            },
+        }
+    }
+
+    /// A refresh is never served from a cache; an identical one that is under way is shared.
+    fn go_refresh(
+        &mut self,
+        request: &Request<'_>,
+        endpoint: &TokenEndpoint,
+        name: Digest,
+        deadline: &mut Option<Time>,
+        facts: &Facts<'_>,
+    ) -> Effect {
+        match facts.join_refresh(&name, self.has_waited, endpoint.lease_ms) {
+            RefreshTurn::Lead(shared) => {
+                self.refresh = Some(name).filter(|_| shared);
+                let effect = self.forward(request, endpoint, None, facts);
+                if self.call.is_none() {
+                    self.refresh_ended(None, facts);
+                }
+                effect
+            }
+            RefreshTurn::Follow => self.wait(request, endpoint, name, deadline, facts),
+            RefreshTurn::Take(answer) => {
+                facts.host.meter.count(Metric::TokenShared);
+                let headers = answer.headers.into_iter().chain(self.limit_headers.iter().cloned()).collect();
+                Effect::Finish(Finish::Answer(Answer { headers, ..answer }))
+            }
+        }
+    }
+
+    fn refresh_ended(&self, answer: Option<Answer>, facts: &Facts<'_>) {
+        if let Some(name) = &self.refresh {
+            facts.refresh_ended(name, answer);
+        }
+    }
+
+    fn wait(
+        &mut self,
+        request: &Request<'_>,
+        endpoint: &TokenEndpoint,
+        name: Digest,
+        deadline: &mut Option<Time>,
+        facts: &Facts<'_>,
+    ) -> Effect {
+        let until = *deadline.get_or_insert_with(|| {
+            facts.host.meter.count(Metric::Waited);
+            facts.now.plus_ms(endpoint.wait_ms_max)
+        });
+        if facts.now >= until {
+            facts.host.meter.count(Metric::WaitTimedOut);
+            return Effect::Finish(unavailable(request, facts.now.plus_s(1), facts));
+        }
+        self.has_waited = true;
+        Effect::SleepUntil(until, name)
+    }
+
+    /// Renews a kept answer; where the server can't be asked now, the kept one is good still.
+    fn renew(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, owner: Owner, kept: Stored, facts: &Facts<'_>) -> Effect {
+        match facts.admit_call(endpoint, self.client_hash(facts)) {
+            Ok(permit) => self.forward_admitted(request, permit, Some(owner), Some(kept), facts),
+            Err(_) => {
+                if let Some(key) = &self.key {
+                    facts.end_call(key, owner);
+                }
+                self.serve(&kept, endpoint, facts)
+            }
+        }
+    }
+
+    fn forward(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, lease: Option<Owner>, facts: &Facts<'_>) -> Effect {
+        match facts.admit_call(endpoint, self.client_hash(facts)) {
+            Ok(permit) => self.forward_admitted(request, permit, lease, None, facts),
+            Err(retry_after_s) => {
+                if let (Some(key), Some(owner)) = (&self.key, lease) {
+                    facts.end_call(key, owner);
+                }
+                facts.host.meter.count(Metric::TokenCapped);
+                if facts.runtime.config.mode == Mode::Shadow {
+                    return self.forward_admitted(request, None, None, None, facts);
+                }
+                let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
+                refusal.retry_after_s = Some(retry_after_s);
+                Effect::Finish(refuse(request, &refusal, facts))
+            }
+        }
+    }
+
+    fn forward_admitted(
+        &mut self,
+        request: &Request<'_>,
+        permit: Option<Permit>,
+        lease: Option<Owner>,
+        kept: Option<Stored>,
+        facts: &Facts<'_>,
+    ) -> Effect {
+        facts.host.meter.count(Metric::TokenUpstream);
+        self.call = Some(Upstream { asked_at: facts.now, permit, lease, kept, has_begun: false });
+        let mut changes = Changes { watch: true, response: self.limit_headers.clone(), ..Changes::default() };
+        // An encoded answer couldn't be read here.
+        if request.headers.get("accept-encoding").is_some() {
+            changes.set.push(("accept-encoding".to_owned(), "identity".to_owned()));
+        }
+        if facts.runtime.config.debug_headers {
+            let source = if self.key.is_some() { Source::Miss } else { Source::Bypass };
+            changes.response.push(("herdgate-cache".to_owned(), source.name().to_owned()));
+        }
+        Effect::Finish(Finish::Admit(changes))
+    }
+
+    fn serve(&self, stored: &Stored, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Effect {
+        Effect::Finish(Finish::Answer(self.kept_answer(stored, endpoint, facts)))
+    }
+
+    fn kept_answer(&self, stored: &Stored, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Answer {
+        let meter = facts.host.meter;
+        let body = match stored.serve(facts.now, endpoint) {
+            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => stored.body_with(expires_in_s),
+            Serve::Refusal => Some(stored.body.clone()),
+            Serve::Stale => None,
+        };
+        meter.count(match (stored.status, self.has_waited) {
+            (200, false) => Metric::TokenHit,
+            (200, true) => Metric::TokenShared,
+            _ => Metric::TokenNegative,
+        });
+        // RFC 6749, section 5.1: no-store and no-cache.
+        let mut headers = vec![
+            ("content-type".to_owned(), String::from_utf8_lossy(&stored.content_type).into_owned()),
+            ("cache-control".to_owned(), "no-store".to_owned()),
+            ("pragma".to_owned(), "no-cache".to_owned()),
+        ];
+        if stored.status == 401 && self.request.auth_method() == AuthMethod::Basic {
+            // RFC 6749, section 5.2.
+            headers.push(("www-authenticate".to_owned(), format!("Basic realm=\"{}\"", facts.runtime.config.realm)));
+        }
+        if facts.runtime.config.debug_headers {
+            let source = if self.has_waited { Source::Shared } else { Source::Hit };
+            headers.push(("herdgate-cache".to_owned(), source.name().to_owned()));
+        }
+        headers.extend(self.limit_headers.iter().cloned());
+        Answer { status: stored.status, headers, body: body.unwrap_or_default() }
+    }
+
+    /// The head of the server's answer has come.
+    pub fn started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
+        let Some(call) = &mut self.call else { return Started::Pass };
+        call.has_begun = true;
+        if call.kept.is_none() {
+            return Started::Watch { may_change_length: false };
+        }
+        let is_json = headers.get("content-type").is_some_and(|value| value.starts_with(b"application/json"));
+        if !has_failed(status) && (status != 200 || is_json) {
+            return Started::Watch { may_change_length: true };
+        }
+        let none = ServerAnswer { status, headers, body: &[], complete: false };
+        match self.answered(&none, facts) {
+            Passed::Kept(answer) => Started::Kept(answer),
+            _ => Started::Pass,
+        }
+    }
+
+    /// The server has answered: what may be kept is kept, and the lifetime shortened.
+    pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
+        let Some(call) = self.call.take() else { return Passed::Unchanged };
+        let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) else { return Passed::Unchanged };
+        if let Some(permit) = call.permit {
+            facts.call_ended(endpoint, permit, Outcome::of(answer.complete.then_some(answer.status)));
+        }
+        let draw = match jitter::applies(endpoint, self.request.grant_type()) {
+            true => Draw::of(&facts.runtime.host_key, &self.subject, call.asked_at),
+            false => Draw::NONE,
+        };
+        let is_good = self.keep(&call, answer, draw, endpoint, facts);
+        if let (Some(key), Some(owner)) = (&self.key, call.lease) {
+            facts.end_call(key, owner);
+        }
+        // The one caller that renews sees no more of the server's trouble than the others.
+        if let Some(kept) = call.kept.as_ref().filter(|_| !is_good) {
+            let refused = answer.complete && matches!(answer.status, 400 | 401);
+            if !refused && !matches!(kept.serve(facts.now, endpoint), Serve::Stale) {
+                return Passed::Kept(self.kept_answer(kept, endpoint, facts));
+            }
+        }
+        let passed = self.shorten(answer, draw, endpoint, facts);
+        let sent = if let Passed::Body(body) = &passed { body } else { answer.body };
+        self.refresh_ended(shared_answer(answer, sent), facts);
+        passed
+    }
+
+    fn shorten(&self, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Passed {
+        let may_rewrite = answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
+        if !may_rewrite || facts.runtime.config.mode == Mode::Shadow {
+            return Passed::Unchanged;
+        }
+        match jitter::shorten(answer.body, draw, endpoint.jitter, facts.now, Fit::SameLength) {
+            Shortened::Rewritten { body, .. } => Passed::Body(body),
+            Shortened::Same => Passed::Unchanged,
+            Shortened::Odd => {
+                facts.host.meter.count(Metric::TokenNotRewritten);
+                Passed::Unchanged
+            }
+        }
+    }
+
+    /// Keeps what may be kept; tells whether the answer was a good one.
+    fn keep(&self, call: &Upstream, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
+        let (Some(key), true) = (&self.key, call.lease.is_some()) else { return true };
+        let content_type = answer.headers.get("content-type").unwrap_or_default();
+        let judged = analyse(answer.status, answer.headers.iter(), answer.body, answer.complete, endpoint);
+        if judged.purges(answer.status) {
+            facts.purge(key);
+        }
+        let stored = match &judged {
+            answer::Answer::Storable(storable) => {
+                Stored::token(&facts.runtime.host_key, storable, content_type, answer.body, (call.asked_at, draw), endpoint)
+            }
+            answer::Answer::Negative => Stored::refusal(answer.status, content_type, answer.body, facts.now),
+            answer::Answer::NotStored(_) => None,
+        };
+        if let Some(stored) = stored {
+            facts.keep_answer(key, &stored, endpoint);
+            return true;
+        }
+        facts.host.meter.count(Metric::TokenNotStored);
+        // What is kept goes on being served while renewing it fails.
+        match (!answer.complete || has_failed(answer.status), call.kept.is_some()) {
+            (_, true) => {}
+            (true, false) => facts.keep_failure(key),
+            (false, false) => facts.keep_unshared(key),
+        }
+        false
+    }
+
+    /// The client has left, or the server has, before an answer was complete: another may lead.
+    /// Gives the name that followers wait for.
+    pub fn closed(&mut self, facts: &Facts<'_>) -> Option<Digest> {
+        let call = self.call.take()?;
+        // Once an answer has begun it is most likely the server that broke off: Envoy doesn't say.
+        let outcome = if call.has_begun { Outcome::Error } else { Outcome::Unknown };
+        if let (Some(permit), Some(endpoint)) = (call.permit, facts.runtime.config.token_endpoints.get(self.endpoint)) {
+            facts.call_ended(endpoint, permit, outcome);
+        }
+        if let Some(name) = self.refresh {
+            facts.refresh_ended(&name, None);
+            return Some(name);
+        }
+        let (key, owner) = (self.key?, call.lease?);
+        if call.has_begun && call.kept.is_none() {
+            facts.keep_failure(&key);
+        }
+        facts.end_call(&key, owner);
+        Some(key)
+    }
+
+    /// The name that followers of this call wait for.
+    pub fn name(&self) -> Option<Digest> {
+        self.key.or(self.refresh)
+    }
+
+    fn client_hash(&self, facts: &Facts<'_>) -> u64 {
+        facts.runtime.host_key.short(&self.subject.0)
+    }
+}
+
+/// What those get who waited for a refresh: the server's word, whatever it is, but no failure of the
+/// way there, and no header beside.
+fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8]) -> Option<Answer> {
+    let content_type = answer.headers.get("content-type").unwrap_or(b"application/json");
+    let is_plain = answer.headers.get("content-encoding").is_none() && answer.headers.get("set-cookie").is_none();
+    (answer.complete && is_plain && !has_failed(answer.status)).then(|| Answer {
+        status: answer.status,
+        headers: vec![
+            ("content-type".to_owned(), String::from_utf8_lossy(content_type).into_owned()),
+            ("cache-control".to_owned(), "no-store".to_owned()),
+            ("pragma".to_owned(), "no-cache".to_owned()),
+        ],
+        body: sent.to_vec(),
+    })
+}
+
+/// No answer of the server's own making, or one that says "not now".
+fn has_failed(status: u16) -> bool {
+    status >= 500 || status == 429 || status == 0
+}
+
+fn unavailable(request: &Request<'_>, until: Time, facts: &Facts<'_>) -> Finish {
+    let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
+    refusal.retry_after_s = Some(facts.retry_after_s(until));
+    refuse(request, &refusal, facts)
+}
+
+/// The answer to a revocation call that the server took, but that not every worker may have heard of.
+pub fn not_revoked(facts: &Facts<'_>) -> Answer {
+    let config = &facts.runtime.config;
+    let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
+    refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
+    facts.host.meter.count(Metric::Rejected(refusal.reason));
+    reply::answer(&refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc: false })
+}
+
+/// Charges a call to the limits of the endpoint at this index; gives the headers for its answer, where
+/// limits ask for them.
+///
+/// # Errors
+/// The refusal, where a limit is exceeded.
+pub fn charge(
+    endpoint: usize,
+    request: &Request<'_>,
+    claimed_client: Option<&str>,
+    facts: &Facts<'_>,
+) -> Result<Vec<(String, String)>, Refusal> {
+    let config = &facts.runtime.config;
+    let Some(endpoint) = config.token_endpoints.get(endpoint) else { return Err(Reason::Misconfigured.into()) };
+    let payer = Payer { request, verified: None, claimed_client, captures: &[] };
+    match (facts.charge(&endpoint.limits, &payer), config.mode) {
+        (Err(refusal), Mode::Shadow) => {
+            facts.host.meter.count(Metric::Shadowed(refusal.reason));
+            Ok(Vec::new())
+        }
+        (charged, _) => charged,
+    }
+}
+
+/// The answer to a refused call to a token endpoint.
+pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
+    let config = &facts.runtime.config;
+    facts.host.meter.count(Metric::Rejected(refusal.reason));
+    let grpc = request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+    Finish::Answer(reply::answer(refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc }))
+}

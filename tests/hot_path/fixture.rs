@@ -1,0 +1,218 @@
+//! A worker with one issuer, and requests with its tokens, over a host that counts what it is asked.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use herdgate::config::{Config, HostKind};
+use herdgate::digest::HostKey;
+use herdgate::exchange::{Abilities, Effect, Exchange, Input};
+use herdgate::facts::call::CallAnswer;
+use herdgate::facts::{Facts, Host, Runtime};
+use herdgate::metrics::{Meter, Metric};
+use herdgate::request::{HeaderBlock, Surroundings};
+use herdgate::shared::{Expect, Refused, Slot, Store, Version};
+use herdgate::signature::NoHost;
+use herdgate::time::Time;
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+
+const SECRET: &str = "a secret of the hot path, 32 bytes and more";
+pub const NOW: Time = Time::from_s(1_800_000_000);
+
+/// A revocation feed in which nothing is revoked.
+const FEED: &[u8] = br#"{"sequence":1,"revoked":[]}"#;
+
+/// Calls that a host has been asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Calls {
+    pub shared_get: u32,
+    pub shared_set: u32,
+    pub count: u32,
+    pub property: u32,
+}
+
+/// A host that remembers shared data and counts calls.
+#[derive(Default)]
+pub struct CountingHost {
+    calls: Cell<Calls>,
+    shared: RefCell<HashMap<Slot, (Vec<u8>, Version)>>,
+    counted: RefCell<Vec<Metric>>,
+}
+
+impl CountingHost {
+    fn note(&self, change: impl FnOnce(&mut Calls)) {
+        let mut calls = self.calls.get();
+        change(&mut calls);
+        self.calls.set(calls);
+    }
+
+    /// Calls since the last time, and what was counted.
+    pub fn take(&self) -> (Calls, Vec<Metric>) {
+        (self.calls.take(), self.counted.take())
+    }
+
+    /// So that a list that grows isn't taken for an allocation of the filter's.
+    pub fn make_room(&self) {
+        self.counted.borrow_mut().reserve(64);
+    }
+}
+
+impl Store for CountingHost {
+    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        self.note(|calls| calls.shared_get += 1);
+        self.shared.borrow().get(&slot).cloned()
+    }
+
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        self.note(|calls| calls.shared_set += 1);
+        let mut shared = self.shared.borrow_mut();
+        let version = shared.get(&slot).map(|(_, version)| *version);
+        match (expect, version) {
+            (Expect::Absent, None) => shared.insert(slot, (value.to_vec(), 1)),
+            (Expect::Version(expected), Some(version)) if expected == version => shared.insert(slot, (value.to_vec(), version + 1)),
+            _ => return Err(Refused::Lost),
+        };
+        Ok(())
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+impl Meter for CountingHost {
+    fn count(&self, metric: Metric) {
+        self.note(|calls| calls.count += 1);
+        let mut counted = self.counted.borrow_mut();
+        if counted.len() < counted.capacity() {
+            counted.push(metric);
+        }
+    }
+}
+
+impl Surroundings for CountingHost {
+    fn address(&self) -> Option<String> {
+        self.note(|calls| calls.property += 1);
+        Some("192.0.2.1:50000".to_owned())
+    }
+
+    fn client_certificate(&self) -> bool {
+        self.note(|calls| calls.property += 1);
+        false
+    }
+
+    fn route(&self) -> Option<String> {
+        self.note(|calls| calls.property += 1);
+        None
+    }
+}
+
+/// One worker under one configuration.
+pub struct Worker {
+    pub host: CountingHost,
+    runtime: Runtime,
+}
+
+impl Worker {
+    pub fn new(config: &Value) -> Worker {
+        let config = match Config::load(config.to_string().as_bytes(), &|_| None, HostKind::Envoy) {
+            Ok(config) => config,
+            Err(errors) => panic!("{errors}"),
+        };
+        Worker { host: CountingHost::default(), runtime: Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"shared secret")) }
+    }
+
+    /// What becomes of one request, from its headers on, as the shell runs it.
+    pub fn run(&self, headers: HeaderBlock) -> Effect {
+        self.run_at(NOW, headers)
+    }
+
+    pub fn run_at(&self, now: Time, headers: HeaderBlock) -> Effect {
+        let host = Host { store: &self.host, verify: &NoHost, meter: &self.host };
+        let facts = Facts { runtime: &self.runtime, host: &host, now };
+        let abilities = Abilities { removes_headers: true, waits: true };
+        let mut exchange = Exchange::new(headers, None, abilities);
+        match exchange.step(Input::Begin, &facts, &self.host) {
+            // All that these configurations ever fetch.
+            Effect::Fetch(..) => {
+                let answer = CallAnswer { status: 200, headers: &HeaderBlock::default(), body: FEED };
+                exchange.step(Input::Fetched(answer), &facts, &self.host)
+            }
+            decided => decided,
+        }
+    }
+}
+
+fn issuer(more: Value) -> Value {
+    let mut issuer = json!({
+        "name": "idp", "issuer": "https://idp.example", "algorithms": ["HS256"], "audiences": ["orders-api"],
+        "keys": [{ "secret": SECRET }],
+    });
+    if let (Some(issuer), Value::Object(more)) = (issuer.as_object_mut(), more) {
+        issuer.extend(more);
+    }
+    issuer
+}
+
+/// One issuer, nothing else.
+pub fn plain() -> Value {
+    json!({ "issuers": [issuer(json!({}))], "shared": { "secret": "a shared secret of 32 bytes or more" } })
+}
+
+/// Rules and a forwarded claim.
+pub fn ruled() -> Value {
+    json!({
+        "issuers": [issuer(json!({ "forward": { "claims": { "sub": "x-user" } } }))],
+        "rules": [
+            { "match": { "path_prefix": "/health" }, "access": "public" },
+            { "match": { "path": "/v1/device/register", "methods": ["POST"] }, "issuers": ["idp"] },
+            { "match": { "path_prefix": "/v1" }, "issuers": ["idp"] },
+            { "match": { "path_prefix": "/orders" }, "issuers": ["idp"], "scopes_all": ["orders:read"] },
+        ],
+        "shared": { "secret": "a shared secret of 32 bytes or more" },
+    })
+}
+
+/// Rules, a forwarded claim and a revocation feed.
+pub fn ruled_and_revoked() -> Value {
+    let mut config = ruled();
+    config["revocation"] = json!({ "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp" }] });
+    config
+}
+
+/// A token of about the size of an RS256 one.
+pub fn token(subject: &str) -> String {
+    let claims = json!({
+        "iss": "https://idp.example", "aud": "orders-api", "sub": subject, "scope": "orders:read orders:write",
+        "iat": NOW.s() - 60, "exp": NOW.s() + 3600, "jti": "f3b0c1e2", "pad": "p".repeat(300),
+    });
+    let segment = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", segment(&json!({ "alg": "HS256", "typ": "at+jwt" })), segment(&claims));
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());
+    format!("{signed}.{signature}")
+}
+
+/// A request as Envoy hands it over.
+pub fn request(token: &str) -> HeaderBlock {
+    let authorization = format!("Bearer {token}");
+    let headers: [(&str, &str); 12] = [
+        (":authority", "api.example"),
+        (":path", "/orders/1"),
+        (":method", "GET"),
+        (":scheme", "http"),
+        ("user-agent", "a client of the hot path/1.0"),
+        ("accept", "application/json"),
+        ("accept-encoding", "gzip"),
+        ("authorization", &authorization),
+        ("x-forwarded-for", "192.0.2.1"),
+        ("x-forwarded-proto", "http"),
+        ("x-request-id", "2b8f1d6e-9c04-4f27-8f6a-0f3f6a7f1c11"),
+        ("x-envoy-expected-rq-timeout-ms", "15000"),
+    ];
+    HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())))
+}

@@ -1,0 +1,118 @@
+//! What a request costs whose token this worker has seen before: host calls and allocations, pinned.
+//!
+//! Beside these calls the shell makes two: one for all headers, one for the time; and one for each
+//! header that changes.
+#![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod fixture;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use fixture::{Calls, NOW, Worker, plain, request, ruled, ruled_and_revoked, token};
+use herdgate::exchange::{Effect, Finish};
+use herdgate::metrics::Metric;
+use herdgate::reply::Reason;
+use serde_json::json;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static BYTES_HELD: Cell<usize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: the system's allocator does the work; counting touches no memory of its own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        BYTES_HELD.with(|bytes| bytes.set(bytes.get().wrapping_add(layout.size())));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        BYTES_HELD.with(|bytes| bytes.set(bytes.get().wrapping_sub(layout.size())));
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Runs a request whose token was seen before; returns what it cost.
+fn hot(worker: &Worker) -> (Effect, Calls, Vec<Metric>, u64) {
+    let token = token("user-1");
+    assert!(matches!(worker.run(request(&token)), Effect::Finish(Finish::Admit(_))));
+    worker.host.take();
+    worker.host.make_room();
+    let headers = request(&token);
+    let before = ALLOCATIONS.get();
+    let effect = worker.run(headers);
+    let allocations = ALLOCATIONS.get() - before;
+    let (calls, counted) = worker.host.take();
+    (effect, calls, counted, allocations)
+}
+
+#[test]
+fn a_hit_counts_twice_and_asks_nothing() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&plain()));
+    let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
+    assert_eq!(changes.headers().count() + changes.remove.len(), 0);
+    assert_eq!(calls, Calls { count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 0, "beyond the block of headers, which the host fills");
+}
+
+#[test]
+fn rules_and_a_forwarded_claim_cost_one_header() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled()));
+    let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
+    assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
+    assert_eq!(changes.remove.len(), 0);
+    assert_eq!(calls, Calls { count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 0);
+}
+
+#[test]
+fn revocation_costs_one_look_into_shared_memory() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled_and_revoked()));
+    let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
+    assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
+    assert_eq!(calls, Calls { shared_get: 1, count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 1, "the value that the host gives");
+}
+
+/// The yardstick is no other than the filter that refuses: a hit makes its checks again.
+#[test]
+fn a_hit_is_checked_again() {
+    let worker = Worker::new(&plain());
+    let token = token("user-1");
+    assert!(matches!(worker.run(request(&token)), Effect::Finish(Finish::Admit(_))));
+    worker.host.take();
+    worker.host.make_room();
+    assert!(
+        matches!(worker.run_at(NOW.plus_s(3600 + 30), request(&token)), Effect::Finish(Finish::Answer(answer)) if answer.status == 401)
+    );
+    assert_eq!(worker.host.take().1, [Metric::Rejected(Reason::Expired)]);
+}
+
+/// `memory.bytes_max` is a bound, and not one that keeps out what would have fitted.
+#[test]
+fn remembered_tokens_take_what_they_are_charged() {
+    const BYTES_MAX: usize = 2 * 1024 * 1024;
+    for mut config in [plain(), ruled()] {
+        config["memory"] = json!({ "tokens_max": 100_000, "bytes_max": BYTES_MAX });
+        config["shared"]["tokens_max"] = json!(16);
+        let worker = Worker::new(&config);
+        let before = BYTES_HELD.get();
+        for n in 0..2_000 {
+            worker.run(request(&token(&format!("user-{n}"))));
+        }
+        let held = BYTES_HELD.get() - before;
+        assert!((BYTES_MAX / 3 * 2..BYTES_MAX / 4 * 5).contains(&held), "{held} bytes held");
+    }
+}

@@ -1,0 +1,98 @@
+"""Servers live for the whole run, a gateway for one module; all die with the run."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from gateway import WASM, kind, make_gateway, Upstreams  # noqa: E402
+from servers import Api, Idp  # noqa: E402
+from world import World  # noqa: E402
+
+
+def pytest_report_header():
+    return f"gateway: {kind()}, filter: {WASM}"
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        wanted = item.get_closest_marker("only")
+        if wanted and kind() not in wanted.args:
+            item.add_marker(pytest.mark.skip(reason=f"only on {', '.join(wanted.args)}"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "only(*gateways): the behaviour is one of these gateways'")
+
+
+@pytest.fixture(scope="session")
+def directory(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("herdgate")
+
+
+@pytest.fixture(scope="session")
+def idp(directory):
+    server = Idp(directory, "--clients", "1200")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def api(directory):
+    server = Api(directory)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def world(idp, api) -> World:
+    return World(idp, api)
+
+
+@pytest.fixture(scope="session")
+def filter_wasm() -> Path:
+    assert WASM.exists(), f"{WASM} is missing: run `make build` first"
+    return WASM
+
+
+def _starter(directory, idp, api):
+    """A function that starts gateways, and the list of those that it has started."""
+    started = []
+
+    def start(config: dict | None, **options):
+        number = len(list(directory.iterdir()))
+        gateway = make_gateway(directory / f"gateway-{number}", Upstreams(api.port, idp.port), **options)
+        started.append(gateway)
+        if config is not None:
+            gateway.start(config)
+        return gateway
+
+    return start, started
+
+
+@pytest.fixture
+def start_gateway(directory, idp, api, filter_wasm):
+    """start_gateway(config) starts a gateway of the kind under test. It ends with the test: one that went on would go
+    on asking the server for keys, and tests count that."""
+    start, started = _starter(directory, idp, api)
+    yield start
+    for gateway in started:
+        gateway.stop()
+
+
+@pytest.fixture(scope="module")
+def main_gateway(directory, idp, api, filter_wasm, world):
+    """The gateway of the main table."""
+    start, started = _starter(directory, idp, api)
+    yield start(world.config())
+    for gateway in started:
+        gateway.stop()
+
+
+@pytest.fixture(autouse=True)
+def healthy(idp):
+    """Each test begins with a server that works."""
+    idp.heal()
+    yield

@@ -1,0 +1,128 @@
+"""What the project says of itself: names, defaults, targets and links are those of the code, and examples load.
+
+Each test looks at one promise of the documents; readme.py writes the README's tables again when they are out of date.
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import readme
+from readme import README, ROOT
+
+# Nothing here depends on the gateway, so once is enough.
+pytestmark = pytest.mark.only("envoy")
+
+DOCUMENTS = [README, *(ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md")), *sorted((ROOT / "kong").glob("*.md"))]
+CHECK = ["cargo", "run", "-q", "--locked", "--manifest-path", "tools/check/Cargo.toml", "--target-dir", "target", "--"]
+
+
+@pytest.fixture(autouse=True)
+def healthy():
+    """In place of the servers' fixture: no server is needed here."""
+
+
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
+def document(request) -> Path:
+    return request.param
+
+
+def objects(node: dict, path: str = "") -> list[str]:
+    """The paths of all objects of the schema whose fields the configuration can hold, by readme.schema's spelling."""
+    if "items" in node:
+        return objects(node["items"], path)
+    if "anyOf" in node:
+        return [found for option in node["anyOf"] for found in objects(option, path)]
+    fields = node.get("properties", {})
+    if not fields or fields.keys() == {"env"}:
+        return []
+    below = [found for name, field in fields.items() for found in objects(field, f"{path}.{name}".lstrip("."))]
+    return [path or "document", *below]
+
+
+def json_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```json\n(.*?)^```", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def check(file: Path, *options: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*CHECK, *options, file], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_tables_are_those_of_the_code():
+    text = README.read_text()
+    assert readme.renewed(text) == text, "out of date: run python3 tests/integration/readme.py"
+
+
+def test_every_object_of_the_configuration_has_its_table():
+    present = {found["name"] for found in readme.BLOCK.finditer(README.read_text())}
+    wanted = {*objects(readme.schema("document")), "calls", "metrics", "reasons", "targets"}
+    # Said in a sentence: a list of pairs, and objects whose one field is a list.
+    wanted -= {"issuers.forward.claims", "bearer", "revocation"}
+    assert wanted - present == set()
+
+
+def test_every_metric_and_reason_is_named():
+    text = README.read_text()
+    names = [*(name for name, _ in readme.metrics()), *(name for name, *_ in readme.reasons())]
+    assert len(names) > 60
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_reasons_are_read_whole():
+    """As many rows as the source says that there are: a row in a new form must not be missed."""
+    source = (ROOT / "src/reply/reason.rs").read_text()
+    assert len(readme.reasons()) == int(re.search(r"ALL: \[Reason; (\d+)\]", source)[1])
+
+
+def test_only_metrics_that_exist_are_named(document):
+    known = {name for name, _ in readme.metrics()}
+    reasons = {name for name, *_ in readme.reasons()}
+    for name in re.findall(r"`(herdgate\.(?:[a-z0-9_]+|NAME)(?:\.[A-Za-z0-9_]+)+)`", document.read_text()):
+        if name.endswith(".json"):
+            continue
+        whole, _, last = name.rpartition(".")
+        assert name in known or f"{name}.REASON" in known or (f"{whole}.REASON" in known and last in reasons), name
+
+
+def test_targets_exist(document):
+    known = {target for target, _ in readme.make_targets()}
+    text = document.read_text()
+    named = set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE))
+    assert named - known == set()
+
+
+def test_links_lead_somewhere(document):
+    text = document.read_text()
+    for label, target in re.findall(r"\[([^\]]+)\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = document.parent / file if file else document
+        assert there.exists(), f"[{label}]({target})"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}, target
+
+
+@pytest.mark.parametrize("host", ["envoy", "kong"])
+def test_configurations_in_the_readme_load(host, tmp_path):
+    blocks = json_blocks(README)
+    assert len(blocks) >= 3
+    for number, block in enumerate(blocks):
+        file = tmp_path / f"{number}.json"
+        file.write_text(block)
+        done = check(file, "--host", host)
+        assert done.returncode == 0, f"block {number}: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.json")), ids=lambda path: path.name)
+def test_examples_load(file):
+    done = check(file)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shipped_envoy_configuration_loads():
+    done = check(ROOT / "envoy" / "envoy.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr

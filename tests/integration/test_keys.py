@@ -1,0 +1,123 @@
+"""Keys that come from the server: rotation, outage, a cold start. HERDGATE_FULL=1 runs the outage at its full length."""
+
+import os
+import time
+
+import pytest
+
+from http_client import request
+from load import load, token_file
+from world import World
+
+FULL = os.environ.get("HERDGATE_FULL") == "1"
+
+
+def bearer(token: str) -> dict:
+    return {"authorization": f"Bearer {token}"}
+
+
+def statuses(base: str, tokens: list[str], times: int = 1) -> dict[int, int]:
+    """Statuses by count; every request is a connection of its own, so that all workers get some."""
+    out: dict[int, int] = {}
+    for token in tokens * times:
+        status = request(base + "/orders", headers=bearer(token)).status
+        out[status] = out.get(status, 0) + 1
+    return out
+
+
+def with_jwks(world: World, **jwks) -> dict:
+    return world.config(issuers=[world.idp_issuer(jwks=jwks)], rules=[])
+
+
+def test_rotation_stops_old_tokens_and_no_new_one(start_gateway, world: World):
+    ttl_s = 2
+    gateway = start_gateway(with_jwks(world, ttl_s=ttl_s, refetch_s=1))
+    old = [world.idp.token() for _ in range(4)]
+    assert statuses(gateway.base_url, old, 10) == {200: 40}
+    time.sleep(1.1)
+    world.idp.rotate("RS256", keep_old=False)
+    rotated = time.monotonic()
+    new = [world.idp.token() for _ in range(4)]
+    while time.monotonic() < rotated + ttl_s + 0.5:
+        assert statuses(gateway.base_url, new) == {200: 4}
+    assert statuses(gateway.base_url, old, 10) == {401: 40}
+    assert statuses(gateway.base_url, new, 10) == {200: 40}
+
+
+@pytest.mark.parametrize("kind", ["hang", "status", "reset", "garbage", "empty", "html"])
+def test_outage_of_the_key_server_refuses_no_valid_request(kind, start_gateway, world: World):
+    ttl_s, outage_s = (5, 30) if FULL else (1, 4)
+    if kind == "hang" and not FULL:
+        outage_s = 8
+    gateway = start_gateway(with_jwks(world, ttl_s=ttl_s, refetch_s=1))
+    tokens = [world.idp.token() for _ in range(200)]
+    assert statuses(gateway.base_url, tokens[:4], 5) == {200: 20}
+    world.idp.fault("/jwks", kind)
+    end, sent = time.monotonic() + outage_s, 0
+    while time.monotonic() < end:
+        # Mostly tokens that no cache has seen.
+        assert statuses(gateway.base_url, [tokens[sent % len(tokens)]]) == {200: 1}
+        sent += 1
+        time.sleep(0.01)
+    assert gateway.metrics().get("herdgate.jwks.fetch_failed", 0) > 0, "the outage was not felt"
+    world.idp.heal()
+
+
+@pytest.mark.only("envoy")
+def test_cold_start_with_a_slow_key_server(start_gateway, world: World, directory):
+    tokens = token_file(directory / "cold-tokens", [world.idp.token() for _ in range(200)])
+    gateway = start_gateway(None)
+    world.idp.reset_counts()
+    world.idp.fault("/jwks", "slow", delay_ms=1000)
+    gateway.start(with_jwks(world, ttl_s=600))
+    report = load(gateway.base_url + "/orders", connections=200, requests=200, tokens=tokens)
+    assert report["statuses"] == {"200": 200}, report
+    assert world.idp.requests("/jwks") == 1
+
+
+def test_keys_that_never_come_are_503(start_gateway, world: World):
+    token = world.idp.token()
+    world.idp.fault("/jwks", "status", status=500)
+    gateway = start_gateway(with_jwks(world, ttl_s=600, refetch_s=1))
+    answer = request(gateway.base_url + "/orders", headers=bearer(token))
+    assert answer.status == 503, answer.body
+    assert int(answer.header("retry-after")) >= 1
+    assert "invalid_token" not in str(answer.header("www-authenticate")) + answer.body.decode()
+    # A token that is bad in itself needs no keys to be refused.
+    assert request(gateway.base_url + "/orders", headers=bearer("a.b.c")).status == 401
+    assert request(gateway.base_url + "/orders").status == 401
+    world.idp.heal()
+    deadline = time.monotonic() + 10
+    while request(gateway.base_url + "/orders", headers=bearer(token)).status != 200:
+        assert time.monotonic() < deadline, "no recovery after the server is back"
+        time.sleep(0.1)
+
+
+def test_unknown_kids_do_not_storm_the_key_server(start_gateway, world: World):
+    gateway = start_gateway(with_jwks(world, ttl_s=600, refetch_s=30))
+    good = world.idp.token()
+    assert statuses(gateway.base_url, [good]) == {200: 1}
+    world.idp.reset_counts()
+    head, payload, signature = good.split(".")
+    from tokens import as_bytes, b64
+
+    for number in range(300):
+        header = b64(as_bytes({"alg": "RS256", "kid": f"unknown-{number}"}))
+        assert request(gateway.base_url + "/orders", headers=bearer(f"{header}.{payload}.{signature}")).status == 401
+    assert world.idp.requests("/jwks") <= 1
+    assert statuses(gateway.base_url, [good]) == {200: 1}
+
+
+def test_discovery(start_gateway, world: World):
+    issuer = world.idp_issuer(discovery=f"{world.idp.issuer}/.well-known/openid-configuration")
+    del issuer["jwks_uri"]
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
+
+
+def test_discovery_of_another_issuer_is_not_believed(start_gateway, world: World):
+    address = world.idp.document("/.well-known/wrong", '{"issuer": "https://evil.example", "jwks_uri": "%s"}' % world.idp.jwks_uri)
+    issuer = world.idp_issuer(discovery=address)
+    del issuer["jwks_uri"]
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {503: 1}

@@ -1,0 +1,139 @@
+//! The command line.
+use std::time::Duration;
+
+pub const USAGE: &str = "usage: herdgate-load --url http://127.0.0.1:PORT/path --connections N --requests M
+  --duration S          stop after S seconds, whichever comes first
+  --rate R              R requests a second in all, evenly spaced (default: as fast as answers come)
+  --method METHOD       default GET, or POST with --body
+  --header 'name: value'  may be repeated
+  --tokens FILE         one bearer token a line, used in turn
+  --header-lines FILE   one header line a line ('authorization: Basic ...'), used in turn
+  --body TEXT           the request body
+  --timeout S           for one answer (default 30)";
+
+/// What to send, where, how often.
+pub struct Options {
+    /// `host:port`.
+    pub address: String,
+    pub connections: usize,
+    pub requests: u64,
+    pub duration: Option<Duration>,
+    pub rate: Option<f64>,
+    pub timeout: Duration,
+    pub is_head: bool,
+    path: String,
+    method: String,
+    headers: Vec<String>,
+    lines: Vec<String>,
+    body: Option<String>,
+}
+
+impl Options {
+    pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut url = None;
+        let mut method = None;
+        let mut options = Options {
+            address: String::new(),
+            connections: 1,
+            requests: u64::MAX,
+            duration: None,
+            rate: None,
+            timeout: Duration::from_secs(30),
+            is_head: false,
+            path: String::new(),
+            method: String::new(),
+            headers: Vec::new(),
+            lines: Vec::new(),
+            body: None,
+        };
+        while let Some(name) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
+            match name.as_str() {
+                "--url" => url = Some(value),
+                "--connections" => options.connections = number(&name, &value)?,
+                "--requests" => options.requests = number(&name, &value)?,
+                "--duration" => options.duration = Some(Duration::from_secs_f64(number(&name, &value)?)),
+                "--rate" => options.rate = Some(number(&name, &value)?),
+                "--timeout" => options.timeout = Duration::from_secs_f64(number(&name, &value)?),
+                "--method" => method = Some(value),
+                "--header" => options.headers.push(value),
+                "--tokens" => options.lines.extend(lines(&value)?.into_iter().map(|token| format!("authorization: Bearer {token}"))),
+                "--header-lines" => options.lines.extend(lines(&value)?),
+                "--body" => options.body = Some(value),
+                _ => return Err(format!("unknown option {name}")),
+            }
+        }
+        if options.requests == u64::MAX && options.duration.is_none() {
+            return Err("--requests or --duration is needed: a run must end by itself".into());
+        }
+        if options.connections == 0 {
+            return Err("--connections must be at least 1".into());
+        }
+        let url = url.ok_or("--url is needed")?;
+        let rest = url.strip_prefix("http://").ok_or("--url must start with http://")?;
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // This is test equipment: it never sends load to another machine.
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        if !host.starts_with("127.") && host != "localhost" && host != "[::1]" {
+            return Err(format!("{host} is not on this machine"));
+        }
+        options.address = if address.contains(':') { address.into() } else { format!("{address}:80") };
+        options.path = format!("/{path}");
+        options.method = method.unwrap_or_else(|| if options.body.is_some() { "POST".into() } else { "GET".into() });
+        options.is_head = options.method == "HEAD";
+        Ok(options)
+    }
+
+    /// The requests to send in turn, ready for the wire: one for each token or header line, at least one.
+    pub fn request_bytes(&self) -> Vec<Vec<u8>> {
+        let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
+        if !self.headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:")) {
+            head.push_str(&format!("host: {}\r\n", self.address));
+        }
+        for header in &self.headers {
+            head.push_str(header);
+            head.push_str("\r\n");
+        }
+        if let Some(body) = &self.body {
+            head.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        let body = self.body.as_deref().unwrap_or("");
+        if self.lines.is_empty() {
+            return vec![format!("{head}\r\n{body}").into_bytes()];
+        }
+        self.lines.iter().map(|line| format!("{head}{line}\r\n\r\n{body}").into_bytes()).collect()
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{name}: {value} is not a number of the right kind"))
+}
+
+fn lines(path: &str) -> Result<Vec<String>, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let lines: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(Into::into).collect();
+    if lines.is_empty() { Err(format!("{path} is empty")) } else { Ok(lines) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Options;
+
+    fn parse(args: &[&str]) -> Result<Options, String> {
+        Options::from_args(args.iter().map(|arg| arg.to_string()))
+    }
+
+    #[test]
+    fn builds_a_request() {
+        let options = parse(&["--url", "http://127.0.0.1:8080/a?b=1", "--requests", "1", "--header", "x-a: 1", "--body", "hi"]).unwrap();
+        let expected = "POST /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(options.request_bytes(), vec![expected.as_bytes().to_vec()]);
+    }
+
+    #[test]
+    fn refuses_other_machines_and_endless_runs() {
+        assert!(parse(&["--url", "http://192.0.2.1/", "--requests", "1"]).is_err());
+        assert!(parse(&["--url", "http://127.0.0.1/"]).is_err());
+        assert!(parse(&["--url", "http://127.0.0.1/", "--requests", "1"]).is_ok());
+    }
+}

@@ -1,0 +1,128 @@
+// A layer of faults and counts in front of any node:http request handler. Test equipment.
+//
+// A fault belongs to one exact path and is one of:
+//   status  answers with `status` and a small text body
+//   slow    waits `delay_ms`, then lets the real handler answer
+//   hang    never answers, the connection stays open
+//   reset   closes the connection with a TCP reset
+//   cut     promises 1,000 bytes of JSON, sends the first few, closes
+//   garbage 200 and application/json, but the body is no JSON
+//   empty   200 and application/json with an empty body
+//   huge    200 and application/json with `bytes` (default 8 MiB) of well-formed JSON
+//   html    200 and text/html, as a captive portal or an error page of a proxy answers
+// `times` bounds how many requests meet the fault (default: all until it is cleared).
+
+const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+export class Faults {
+  #faults = new Map();
+  #counts = new Map();
+  #open = new Map();
+
+  set(path, fault) {
+    if (!fault || fault.kind === 'none') this.#faults.delete(path);
+    else this.#faults.set(path, { times: Infinity, ...fault });
+  }
+
+  clear() { this.#faults.clear(); }
+
+  /** Requests per path since the last reset, and the most that were open at one time. */
+  counts() {
+    return Object.fromEntries(this.#counts);
+  }
+
+  resetCounts() { this.#counts.clear(); }
+
+  /** Wraps `handler(req, res)`; counts every request, the failed ones too. */
+  wrap(handler) {
+    return async (req, res) => {
+      const path = req.url.split('?', 1)[0];
+      this.#count(path, res);
+      const fault = this.#take(path);
+      if (!fault) return handler(req, res);
+      return this.#play(fault, req, res, handler);
+    };
+  }
+
+  #count(path, res) {
+    const entry = this.#counts.get(path) ?? { requests: 0, open_max: 0 };
+    const open = (this.#open.get(path) ?? 0) + 1;
+    this.#open.set(path, open);
+    entry.requests += 1;
+    entry.open_max = Math.max(entry.open_max, open);
+    this.#counts.set(path, entry);
+    res.once('close', () => this.#open.set(path, this.#open.get(path) - 1));
+  }
+
+  #take(path) {
+    const fault = this.#faults.get(path);
+    if (!fault) return undefined;
+    fault.times -= 1;
+    if (fault.times <= 0) this.#faults.delete(path);
+    return fault;
+  }
+
+  async #play(fault, req, res, handler) {
+    const json = { 'content-type': 'application/json' };
+    if (fault.delay_ms) await sleep(fault.delay_ms);
+    switch (fault.kind) {
+      case 'status':
+        req.resume();
+        res.writeHead(fault.status ?? 500, { 'content-type': 'text/plain' }).end('deliberate failure');
+        return;
+      case 'slow':
+        await handler(req, res);
+        return;
+      case 'hang':
+        req.resume();
+        return;
+      case 'reset':
+        req.socket.resetAndDestroy();
+        return;
+      case 'cut':
+        res.writeHead(200, { ...json, 'content-length': '1000' });
+        res.write('{"access_token":"cut');
+        await sleep(20);
+        req.socket.destroy();
+        return;
+      case 'garbage':
+        req.resume();
+        res.writeHead(200, json).end(Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x00, 0x7d, 0x7d, 0x0a]));
+        return;
+      case 'empty':
+        req.resume();
+        res.writeHead(200, { ...json, 'content-length': '0' }).end();
+        return;
+      case 'huge':
+        req.resume();
+        res.writeHead(200, json).end(`{"padding":"${'x'.repeat(fault.bytes ?? 8 * 1024 * 1024)}"}`);
+        return;
+      case 'html':
+        req.resume();
+        res.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Sign in</title><p>Please sign in.</p>');
+        return;
+      default:
+        res.writeHead(500).end(`no such fault: ${fault.kind}`);
+    }
+  }
+}
+
+/** Reads a whole request body as text. */
+export async function bodyOf(req) {
+  const chunks = [];
+  for await (const chunk of req) chunks.push(chunk);
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+/** Answers with JSON. */
+export function sendJson(res, status, value) {
+  res.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify(value));
+}
+
+/** Listens on the loopback interface; resolves to the port. */
+export function listen(server, port) {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, '127.0.0.1', () => resolve(server.address().port));
+  });
+}

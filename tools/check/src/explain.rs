@@ -1,0 +1,319 @@
+//! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer and jwt.
+
+use herdgate::config::{
+    Access, Amount, Config, CorsPreflight, ErrorStyle, ExpPolicy, IssuerMatch, JwksAt, KeyPart, KeySource, Mode, PathMatch, Rule,
+    RuleMatch, Segment, TokenEndpoint, UnknownIssuer, Unmatched, Window,
+};
+use herdgate::issuer::Index;
+use herdgate::path::{Request, Target, matches};
+
+/// A request as it stands on the command line.
+pub struct Asked {
+    method: String,
+    host: String,
+    target: String,
+}
+
+impl Asked {
+    /// Reads `GET /orders` or `GET https://api.example/orders`.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn parse(text: &str) -> Result<Asked, String> {
+        let mut words = text.split_whitespace();
+        let (Some(method), Some(target), None) = (words.next(), words.next(), words.next()) else {
+            return Err("a request is a method and a path, as in REQUEST='GET /orders'".to_owned());
+        };
+        let rest = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://"));
+        let (host, target) = match rest {
+            Some(rest) => {
+                let at = rest.find('/').unwrap_or(rest.len());
+                let (host, path) = rest.split_at_checked(at).unwrap_or((rest, ""));
+                (host.to_owned(), if path.is_empty() { "/".to_owned() } else { path.to_owned() })
+            }
+            None => (String::new(), target.to_owned()),
+        };
+        Ok(Asked { method: method.to_ascii_uppercase(), host, target })
+    }
+}
+
+/// What the configuration is about, in a few lines.
+pub fn summary(config: &Config) -> Vec<String> {
+    let mut lines = Vec::new();
+    for issuer in &config.issuers {
+        let covers = match &issuer.matcher {
+            IssuerMatch::Exact(iss) => format!("iss {iss:?}"),
+            IssuerMatch::Template(template) => format!("every iss that fits its template (captures: {})", template.captures().join(", ")),
+            IssuerMatch::Any => "every iss that no other issuer covers".to_owned(),
+        };
+        let keys = match &issuer.keys {
+            KeySource::Inline(keys) => format!("{} in the document", keys.len()),
+            KeySource::Jwks { at: JwksAt::Uri(uri), .. } => format!("the JWK Set at {}", uri.authority),
+            KeySource::Jwks { at: JwksAt::Discovery(uri), .. } => format!("the JWK Set that the metadata at {} names", uri.authority),
+            KeySource::Credentials(credentials) => {
+                let lookup = if credentials.lookup.is_some() { " and looked up one by one" } else { "" };
+                format!("{} credentials in the document{lookup}", credentials.inline.len())
+            }
+        };
+        lines.push(format!("Issuer {}: {covers}; {}; keys: {keys}.", issuer.name, issuer.algorithms));
+    }
+    for endpoint in &config.token_endpoints {
+        lines.push(format!("Token endpoint {}: answers to {} are reused.", endpoint.path, or_none(&endpoint.grant_types)));
+    }
+    let unknown = match &config.on_unknown_issuer {
+        UnknownIssuer::Refuse => "refused".to_owned(),
+        UnknownIssuer::Pass { then: Some(then) } => format!("passed on; the filter {then:?} checks them next"),
+        UnknownIssuer::Pass { then: None } => "passed on, if a Kong plugin has authenticated the request".to_owned(),
+    };
+    lines.push(format!("Tokens of other issuers are {unknown}."));
+    if config.mode == Mode::Shadow {
+        lines.push("mode is shadow: everything is decided, counted and logged, and nothing is refused.".to_owned());
+    }
+    lines
+}
+
+/// What happens to a request.
+pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
+    let mut lines = Vec::new();
+    let Ok(target) = Target::parse(asked.target.as_bytes(), config.paths) else {
+        return vec![
+            "400: others could read this path differently (a dot segment, an empty segment, an encoded / or the like).".to_owned(),
+        ];
+    };
+    let path = String::from_utf8_lossy(&target.path).into_owned();
+    if path != asked.target {
+        lines.push(format!("The path is read as {path:?}."));
+    }
+    let host = |wanted: &Option<String>| wanted.as_ref().is_none_or(|host| asked.host.eq_ignore_ascii_case(host));
+    if let Some(endpoint) = config.token_endpoints.iter().find(|endpoint| endpoint.path == path && host(&endpoint.host)) {
+        if asked.method == "POST" {
+            token_endpoint(config, endpoint, &mut lines);
+            return lines;
+        }
+        lines.push("The path is that of a token endpoint, which takes POST; for other methods the rules hold.".to_owned());
+    }
+    if asked.method == "OPTIONS" && config.cors_preflight == CorsPreflight::Pass {
+        lines.push("With Origin and Access-Control-Request-Method it needs no token (cors_preflight: pass).".to_owned());
+    }
+    let mut depends = Vec::new();
+    let found = config.rules.iter().enumerate().find(|(index, rule)| {
+        let route = rule.matches.route.as_ref().map(String::as_bytes);
+        let seen = Request { method: asked.method.as_bytes(), host: asked.host.as_bytes(), route, path: path.as_bytes() };
+        let fits = matches(&rule.matches, &seen).is_some();
+        if fits && route.is_some() {
+            depends.push(format!(
+                "rules[{index}] would hold if the gateway's route is {:?}; it is not known here.",
+                rule.matches.route.as_deref().unwrap_or("")
+            ));
+        }
+        fits && route.is_none()
+    });
+    lines.append(&mut depends);
+    match found {
+        Some((index, rule)) => {
+            lines.push(format!("rules[{index}] ({}) is the first that matches.", match_in_words(&rule.matches)));
+            self::rule(config, rule, &mut lines);
+        }
+        None => match config.unmatched {
+            Unmatched::Refuse => lines.push("403: no rule matches.".to_owned()),
+            Unmatched::Required => {
+                lines.push("No rule matches; a valid token of any issuer is needed.".to_owned());
+                lines.push(without_token(config));
+            }
+        },
+    }
+    lines
+}
+
+fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
+    let names = |indices: &[usize]| {
+        let names: Vec<&str> = indices.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.name.as_str()).collect();
+        names.join(" or ")
+    };
+    let issuers = match &rule.issuers {
+        Some(indices) => format!("of issuer {}", names(indices)),
+        None => "of any issuer".to_owned(),
+    };
+    match rule.access {
+        Access::Public => lines.push("It is public: no token is read. Headers that the filter sets elsewhere are removed.".to_owned()),
+        Access::Optional => {
+            lines.push(format!("Without a token it passes as anonymous; a token must be valid and {issuers}."));
+        }
+        Access::Required => {
+            lines.push(format!("It needs a valid token {issuers}."));
+            lines.push(without_token(config));
+        }
+    }
+    for (what, values) in
+        [("audience: one of", &rule.audiences), ("scopes: all of", &rule.scopes_all), ("scopes: one of", &rule.scopes_any)]
+    {
+        if !values.is_empty() {
+            let lacking = if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
+            lines.push(format!("Needed {what} {}{lacking}.", values.join(", ")));
+        }
+    }
+    for (claim, values) in &rule.claims {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        lines.push(format!("Needed claim {}: one of {}.", claim.0.join("."), values.join(", ")));
+    }
+    if rule.introspect {
+        lines.push("The introspection endpoint is asked about the token, too.".to_owned());
+    }
+    limits(config, &rule.limits, lines);
+    if rule.shadow {
+        lines.push("The rule is in shadow: its refusals are only counted.".to_owned());
+    }
+}
+
+fn token_endpoint(config: &Config, endpoint: &TokenEndpoint, lines: &mut Vec<String>) {
+    lines.push("It is a token endpoint; no rule and no bearer token is needed.".to_owned());
+    let reuse = endpoint.reuse;
+    lines.push(format!(
+        "An answer to {} is reused for {:.0} % of its lifetime, at most {} s, and not in its last {} s.",
+        or_none(&endpoint.grant_types),
+        reuse.fraction * 100.0,
+        reuse.max_s,
+        reuse.min_remaining_s
+    ));
+    lines.push(format!("Its lifetime is shortened by up to {:.0} %, differently for each client.", endpoint.jitter * 100.0));
+    lines.push(format!(
+        "Identical calls that come together wait up to {} ms for one call upstream; at most {} such calls are under way.",
+        endpoint.wait_ms_max, endpoint.upstream_calls_max
+    ));
+    limits(config, &endpoint.limits, lines);
+}
+
+fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
+    for limit in indices.iter().filter_map(|index| config.rate_limits.get(*index)) {
+        let amount = match limit.amount {
+            Amount::Rate { limit, per_s, burst } => format!("{limit} in {per_s} s, {burst} at one instant"),
+            Amount::Quota { quota, window } => format!(
+                "{quota} in a {} (UTC)",
+                match window {
+                    Window::Hour => "calendar hour",
+                    Window::Day => "calendar day",
+                    Window::Month => "calendar month",
+                }
+            ),
+        };
+        let parts: Vec<String> = limit.key.iter().map(key_part).collect();
+        let shadow = if limit.shadow { ", only counted" } else { "; over it 429" };
+        lines.push(format!("Limit {}: {amount}, for each {}{shadow}.", limit.name, parts.join(" and ")));
+    }
+}
+
+fn key_part(part: &KeyPart) -> String {
+    match part {
+        KeyPart::Issuer => "iss".to_owned(),
+        KeyPart::Subject => "subject".to_owned(),
+        KeyPart::ClientId => "client_id".to_owned(),
+        KeyPart::Consumer => "consumer".to_owned(),
+        KeyPart::Address => "client address".to_owned(),
+        KeyPart::Route => "route".to_owned(),
+        KeyPart::Header(name) => format!("value of the header {name}"),
+        KeyPart::Claim(path) => format!("value of the claim {}", path.0.join(".")),
+        KeyPart::Capture(name) => format!("{{{name}}}"),
+    }
+}
+
+fn without_token(config: &Config) -> String {
+    match config.errors {
+        ErrorStyle::Kong => "Without a token: 401, as Kong's jwt plugin answers.".to_owned(),
+        ErrorStyle::Oauth | ErrorStyle::Problem => {
+            format!("Without a token: 401, WWW-Authenticate: Bearer realm={:?}.", config.realm)
+        }
+    }
+}
+
+fn match_in_words(rule: &RuleMatch) -> String {
+    let mut words = Vec::new();
+    match &rule.path {
+        Some(PathMatch::Exact(path)) => words.push(format!("path {path}")),
+        Some(PathMatch::Prefix(path)) => words.push(format!("path_prefix {path}")),
+        Some(PathMatch::Template(segments)) => {
+            let path: String = segments
+                .iter()
+                .map(|segment| match segment {
+                    Segment::Literal(text) => format!("/{text}"),
+                    Segment::Capture(name) => format!("/{{{name}}}"),
+                })
+                .collect();
+            words.push(format!("path_template {path}"));
+        }
+        None => {}
+    }
+    if !rule.methods.is_empty() {
+        words.push(format!("methods {}", rule.methods.join(" ")));
+    }
+    if !rule.hosts.is_empty() {
+        words.push(format!("hosts {}", rule.hosts.join(" ")));
+    }
+    if words.is_empty() { "everything".to_owned() } else { words.join(", ") }
+}
+
+fn or_none(names: &[String]) -> String {
+    if names.is_empty() { "no grant".to_owned() } else { names.join(", ") }
+}
+
+/// What can be said of a client's token without its keys and without a clock. No claim is shown.
+pub fn token(config: &Config, token: &str) -> Vec<String> {
+    let token = token.trim();
+    let token = token.strip_prefix("Bearer ").unwrap_or(token);
+    let jwt = match herdgate::jwt::parse(token.as_bytes()) {
+        Ok(jwt) => jwt,
+        Err(_) if config.introspection.is_some() && !token.contains('.') => {
+            return vec!["The token is no JWT: only a rule with introspect: true can accept it.".to_owned()];
+        }
+        Err(reason) => return vec![format!("401 invalid_token: the token is not read ({reason:?}).")],
+    };
+    let mut lines = vec![format!(
+        "The token's header says alg {}{}.",
+        jwt.algorithm,
+        if jwt.kid.is_some() { " and has a kid" } else { ", without a kid" }
+    )];
+    let index = Index::new(&config.issuers);
+    let position = match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
+        Ok(position) => position,
+        Err(reason) => {
+            let passed = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. }) && reason == herdgate::reply::Reason::UnknownIssuer;
+            lines.push(match passed {
+                true => "No issuer covers its iss: it is passed on.".to_owned(),
+                false => format!("401 invalid_token: no issuer answers for it ({reason:?})."),
+            });
+            return lines;
+        }
+    };
+    let Some(issuer) = config.issuers.get(position) else { return lines };
+    lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
+    let mut refused = Vec::new();
+    if !issuer.algorithms.contains(jwt.algorithm) {
+        refused.push(format!("{} is not among {}", jwt.algorithm, issuer.algorithms));
+    }
+    if let KeySource::Inline(keys) = &issuer.keys {
+        let signed = keys.iter().any(|key| {
+            key.algorithms().contains(jwt.algorithm)
+                && key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::signature::NoHost).is_ok()
+        });
+        if signed {
+            lines.push("Its signature verifies with a key of the document.".to_owned());
+        } else {
+            refused.push("no key of the document verifies its signature".to_owned());
+        }
+    } else {
+        lines.push("Its signature is not checked here: the keys are elsewhere, or one for each credential.".to_owned());
+    }
+    if !issuer.audiences.is_empty() && !jwt.claims.aud.iter().any(|aud| issuer.audiences.contains(aud)) {
+        refused.push("its aud names none of the issuer's audiences".to_owned());
+    }
+    if issuer.exp == ExpPolicy::Required && jwt.claims.exp.is_none() {
+        refused.push("it has no exp".to_owned());
+    }
+    for claim in issuer.claims_required.iter().filter(|claim| jwt.claims.get(claim).is_none()) {
+        refused.push(format!("it has no claim {}", claim.0.join(".")));
+    }
+    if refused.is_empty() {
+        lines.push("Nothing in it is refused, as far as can be seen without a clock.".to_owned());
+    }
+    lines.extend(refused.into_iter().map(|why| format!("401 invalid_token: {why}.")));
+    lines
+}
