@@ -35,7 +35,7 @@ bench: setup build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the sho
 	@scripts/build --empty
 	@$(PYTHON) scripts/bench $(if $(QUICK),--quick)
 
-load: setup build ## The load lab: valid, expired and malformed tokens at several rates.
+load: setup build ## The load lab: good, expired, malformed and introspected tokens at several rates; callers that fetch a token per call.
 	@$(PYTHON) scripts/load $(if $(QUICK),--quick)
 
 fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs cargo-fuzz and a nightly toolchain.

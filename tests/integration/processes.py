@@ -83,3 +83,14 @@ def wait_until(condition, seconds: float, what: str, every: float = 0.02):
         if time.monotonic() > end:
             raise TimeoutError(f"{what} did not happen within {seconds} s")
         time.sleep(every)
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process so far (the first field of schedstat)."""
+    total = 0
+    for path in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        try:
+            total += int(path.read_text().split()[0])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return total
