@@ -5,12 +5,14 @@ use PathPolicy::{Lenient, Strict};
 
 fn strict(raw: &str) -> Result<String, Reason> {
     let target = Target::parse(raw.as_bytes(), Strict)?;
-    Ok(String::from_utf8(target.path.into_owned()).expect("UTF-8"))
+    // A path is bytes, and need not be UTF-8 once it is decoded.
+    Ok(String::from_utf8_lossy(&target.path).into_owned())
 }
 
 fn lenient(raw: &str) -> Result<String, Reason> {
     let target = Target::parse(raw.as_bytes(), Lenient)?;
-    Ok(String::from_utf8(target.path.into_owned()).expect("UTF-8"))
+    // A path is bytes, and need not be UTF-8 once it is decoded.
+    Ok(String::from_utf8_lossy(&target.path).into_owned())
 }
 
 fn covers(rule: &PathMatch, raw: &str) -> bool {
