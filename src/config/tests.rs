@@ -97,7 +97,8 @@ fn every_described_field_is_read() {
     let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
         "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
             "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
-          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ] }"#;
+          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ],
+        "rate_limits": [ { "name": "l", "key": ["address"], "limit": 1, "per_s": 1, "sync": { "uri": "https://webdis", "cluster": "w" } } ] }"#;
     load(EVERYTHING, HostKind::Kong).unwrap();
     load(EVERYTHING, HostKind::Envoy).unwrap();
     assert!(load(rich, HostKind::Unknown).is_err());

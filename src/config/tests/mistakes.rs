@@ -44,7 +44,7 @@ fn of_form() {
             r#"{ "shared": { "secret": { "file": "/etc/x" } } }"#,
             r#"{ "shared": { "secret": "short" } }"#,
             r#"{ "shared": { "secret": "" } }"#,
-            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true, "rate_limits": [ { "name": "a", "key": ["address"], "limit": 1, "per_s": 1, "sync": {} } ] }"#,
+            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true }"#,
             r#"{ "errors": "line\nbreak and a very long text that goes on and on until nobody wants to read it any more" }"#,
         ]
     ));
