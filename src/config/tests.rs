@@ -10,11 +10,12 @@ mod mistakes;
 mod secrets;
 
 const EVERYTHING: &str = include_str!("../../examples/everything.json");
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 5] = [
     EVERYTHING,
     include_str!("../../examples/jwt.json"),
     include_str!("../../examples/token-endpoint.json"),
     include_str!("../../examples/kong-migration.json"),
+    include_str!("../../examples/many-gateways.json"),
 ];
 const HOSTS: [HostKind; 3] = [HostKind::Envoy, HostKind::Kong, HostKind::Unknown];
 

@@ -7,7 +7,7 @@ use super::schedule::{Rng, Worker, World, ms};
 use super::{holds, is_caught};
 use crate::config::{Amount, FailureMode, RateLimit, Window};
 use crate::digest::{Digest, HostKey};
-use crate::rate_limit::{Claim, Counters, Verdict, What, charge};
+use crate::rate_limit::{Charge, Claim, Counters, Known, Policy, Verdict, What, charge};
 use crate::shared::twin::Twin;
 use crate::time::{NS_PER_MS, Time};
 
@@ -73,6 +73,48 @@ fn exact(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Res
 fn a_limit_is_exact_in_every_schedule() {
     holds(150, |seed, dialect| exact(seed, dialect, Faults::default(), None));
     is_caught(Twin::BlindWrites, 50, |seed, dialect, twin| exact(seed, dialect, Faults::default(), twin));
+}
+
+/// What other gateways have charged comes in while workers charge: no more passes than the whole burst,
+/// and what came in is never lost.
+fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
+    let mut rng = Rng::new(seed ^ 0x11);
+    let burst = 3 + rng.below(4);
+    let others = 1 + rng.below(burst - 1);
+    let counters = Counters::new(64);
+    let world = World::new(dialect, seed, 3, twin);
+    let counter = key(&world.key, seed);
+    let (one, start) = (limit(Amount::Rate { limit: 1, per_s: 3600, burst }), world.alone(|worker| worker.now()));
+    let passed = Mutex::new(0u64);
+    let (one, counters, passed_ref) = (&one, &counters, &passed);
+    world.run(
+        (0..3u64)
+            .map(|n| {
+                move |worker: &Worker<'_>| {
+                    for _ in 0..3 {
+                        if n == 0 {
+                            let known = Known::Until(start.plus_s(3600 * others));
+                            let charge = Charge { limit: one, policy: Policy::of(one, 1).unwrap(), digest: counter };
+                            let _ = counters.raise(&worker.begin(), &charge, known);
+                            worker.done();
+                        } else if ask(counters, worker, &[Claim::alone(one, counter)]) {
+                            *passed_ref.lock().unwrap() += 1;
+                        }
+                    }
+                }
+            })
+            .collect(),
+    );
+    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64);
+    let passed = passed.into_inner().unwrap() + rest;
+    if (burst - others..=burst).contains(&passed) { Ok(()) } else { Err(format!("{passed} passed of {burst}, others had {others}")) }
+}
+
+#[test]
+fn what_other_gateways_charged_takes_nothing_from_what_is_charged_here() {
+    holds(150, |seed, dialect| raised(seed, dialect, None));
+    is_caught(Twin::RaiseLowers, 100, raised);
+    is_caught(Twin::BlindWrites, 100, raised);
 }
 
 #[test]

@@ -212,9 +212,13 @@ impl Model {
             let lag_ns = u128::from(2 * lag_ms * NS_PER_MS + RAISE_NS_MIN);
             let passed_ns = u128::from(now.ns() - START.ns());
             let most = u128::from(self.schedule.burst.max(GATEWAYS as u64)) + (passed_ns + GATEWAYS as u128 * lag_ns) / emission_ns;
-            if u128::from(admitted) > most + GATEWAYS as u128 {
+            if u128::from(admitted) > most {
                 return Err(format!("{admitted} admitted after {} ms, at most {most}; lag {lag_ms} ms", now.ms_since(START)));
             }
+        }
+        if self.schedule.lost == 0 {
+            let most_ms = self.schedule.every_ms / 2 + self.schedule.delay_ms_max + 2 * STEP_MS;
+            assert!(lag_ms <= most_ms, "{lag_ms} ms late, at most {most_ms}");
         }
         Ok(admitted)
     }
