@@ -168,3 +168,7 @@ impl Facts<'_> {
         self.runtime.worker.borrow_mut().ledgers.get_mut(target).map(work)
     }
 }
+
+#[cfg(test)]
+#[path = "sync_tests.rs"]
+mod tests;
