@@ -139,6 +139,9 @@ impl Facts<'_> {
             let Some(charge) = self.charge_of(&sent.owed, sent.counter) else { continue };
             let untold = self.with_ledger(push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
             let number = number.saturating_add(untold);
+            if number == 0 {
+                continue;
+            }
             let known = match sent.owed.window_end {
                 // Redis's moment was after the call was made: reckoned from there, it isn't too much.
                 None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),

@@ -47,7 +47,9 @@ pub struct Ledger {
     every_ms: u64,
     owed: HashMap<Digest, Owed>,
     gateways: u32,
+    /// When something was last told, and when the last call was made, with or without anything to tell.
     told_at: Time,
+    called_at: Time,
     calls: usize,
     /// When calls that never came back are given up.
     calls_until: Time,
@@ -63,6 +65,7 @@ impl Ledger {
             owed: HashMap::new(),
             gateways: 1,
             told_at: Time::default(),
+            called_at: Time::default(),
             calls: 0,
             calls_until: Time::default(),
             failures: 0,
@@ -106,11 +109,12 @@ impl Ledger {
             return None;
         }
         // A tick that comes a little early isn't left out: the next would be one period late.
-        let period_ms = if self.owed.is_empty() { HEARTBEAT_MS } else { self.every_ms / 2 };
-        let went_back = now < self.told_at;
-        let early = now.ms_since(self.told_at) < period_ms - period_ms / 4 || now < self.retry_at;
-        if early && !went_back {
+        let has_passed = |period_ms: u64, at: Time| now < at || now.ms_since(at) >= period_ms - period_ms / 4;
+        if now < self.retry_at && now >= self.called_at {
             return None;
+        }
+        if self.owed.is_empty() || !has_passed(self.every_ms / 2, self.told_at) {
+            return has_passed(HEARTBEAT_MS, self.called_at).then(|| self.call(vec![Vec::new()], now, timeout_ms));
         }
         let mut counters: Vec<(Digest, Owed)> = if self.owed.len() <= BATCH_MAX * CALLS_MAX {
             self.owed.drain().collect()
@@ -126,10 +130,15 @@ impl Ledger {
             batches.push(Vec::new());
         }
         self.told_at = now;
+        Some(self.call(batches, now, timeout_ms))
+    }
+
+    fn call<T>(&mut self, batches: Vec<T>, now: Time, timeout_ms: u64) -> Vec<T> {
+        self.called_at = now;
         self.calls = batches.len();
         // Kong's host counts the time to connect, to send and to read apart.
         self.calls_until = now.plus_ms(timeout_ms.saturating_mul(3).saturating_add(GIVEN_UP_MS));
-        Some(batches)
+        batches
     }
 
     /// Whether a round has left something behind.
@@ -262,6 +271,15 @@ mod tests {
         ledger.came(2);
         assert_eq!(ledger.take(NOW.plus_ms(700), 2_000), None);
         assert_eq!(ledger.take(NOW.plus_ms(1_000), 2_000), Some(vec![vec![]]));
+        ledger.came(2);
+        // It does so too while it isn't time to tell what it has charged.
+        note(&mut ledger, 1, 5, None, NOW.plus_ms(1_100));
+        assert!(!ledger.take(NOW.plus_ms(2_000), 2_000).unwrap()[0].is_empty());
+        ledger.came(2);
+        note(&mut ledger, 1, 5, None, NOW.plus_ms(2_100));
+        assert_eq!(ledger.take(NOW.plus_ms(3_000), 2_000), Some(vec![vec![]]));
+        ledger.came(2);
+        assert_eq!(ledger.take(NOW.plus_ms(4_000), 2_000).unwrap()[0].len(), 1);
         ledger.came(2);
         // The clock went back.
         assert_eq!(ledger.take(Time::from_s(1), 2_000), Some(vec![vec![]]));
