@@ -94,7 +94,7 @@ impl Gateway {
 
     /// Whether one more request of this client passes.
     fn ask(&self, now: Time, limit: usize, who: &str) -> bool {
-        let headers = HeaderBlock::from_pairs([(":method", b"GET".as_slice()), (":path", b"/"), ("x-who", who.as_bytes())].into_iter());
+        let headers = HeaderBlock::from_pairs([(":method", b"GET".as_slice()), (":path", b"/"), ("x-who", who.as_bytes())]);
         let request = Request { method: b"GET", target: b"/", host: b"api", headers: &headers, surroundings: self };
         let payer = Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
         match self.with(now, |facts| facts.charge(&[limit], &payer)) {

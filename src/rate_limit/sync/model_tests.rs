@@ -189,14 +189,15 @@ impl Model {
             for gateway in 0..GATEWAYS {
                 let most = self.schedule.crowd[gateway];
                 // Now a crowd, now nobody.
-                let busy = (step / 200 + self.schedule.seed + gateway as u64) % 3 > 0 || self.schedule.seed.is_multiple_of(2);
+                let busy =
+                    !(step / 200 + self.schedule.seed % 3 + gateway as u64).is_multiple_of(3) || self.schedule.seed.is_multiple_of(2);
                 for _ in 0..self.below(most + 1) * u64::from(busy) {
                     admitted += u64::from(self.ask(gateway, now));
                 }
             }
             for worker in 0..GATEWAYS * WORKERS {
                 // Ticks are some steps apart, each worker's at its own time.
-                if (step + worker as u64 * 3) % (self.schedule.every_ms / 2 / STEP_MS) == 0 {
+                if (step + worker as u64 * 3).is_multiple_of(self.schedule.every_ms / 2 / STEP_MS) {
                     self.tick(worker, now);
                 }
             }
