@@ -41,7 +41,21 @@ pub struct Push {
     target: usize,
     batch: Vec<Sent>,
     asked_at: Time,
+    timeout_ms: u64,
 }
+
+impl Push {
+    /// Whether its answer isn't waited for any more. Hosts answer for calls that they give up; one that
+    /// doesn't must not keep a gateway silent.
+    pub fn is_given_up(&self, now: Time) -> bool {
+        // Kong's host counts the time to connect, to send and to read apart.
+        let longest_ms = self.timeout_ms.saturating_mul(3).saturating_add(GIVEN_UP_MS);
+        now >= self.asked_at.plus_ms(longest_ms) || now.plus_ms(GIVEN_UP_MS) < self.asked_at
+    }
+}
+
+/// Milliseconds after the latest end of a call at which it is given up.
+const GIVEN_UP_MS: u64 = 5_000;
 
 /// The key under which counters are named where gateways meet. Unlike the host's own it follows from
 /// `shared.secret` alone: the host's random bytes are of one gateway.
@@ -69,14 +83,12 @@ impl Facts<'_> {
             Policy::Rate(gcra) => (gcra.emission_ns(), None),
             Policy::Quota(quota) => (1, Some(quota::window_end(quota.window(), self.now))),
         };
-        let fresh = || Owed {
-            limit: index,
-            name: wire::Name::new(self.counter(&self.runtime.sync_key, claim.limit, payer)),
-            much,
-            since: self.now,
-            window_end,
+        let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
+            Some(true) => wire::Name::default(),
+            _ => wire::Name::new(self.counter(&self.runtime.sync_key, claim.limit, payer)),
         };
-        let noted = self.with_ledger(target, |ledger| ledger.note(claim.digest, much, window_end, fresh)).unwrap_or(true);
+        let charge = Owed { limit: index, name, much, since: self.now, window_end };
+        let noted = self.with_ledger(target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
         if !noted {
             self.host.meter.count(Metric::SyncBehind);
         }
@@ -95,7 +107,7 @@ impl Facts<'_> {
             for batch in batches {
                 let body = wire::body(&caller, &batch, self.now);
                 let call = Call::post_command(&sync.uri, &sync.call, body);
-                due.push((Push { target: index, batch, asked_at: self.now }, call));
+                due.push((Push { target: index, batch, asked_at: self.now, timeout_ms: sync.call.timeout_ms }, call));
             }
         }
         due
@@ -103,7 +115,7 @@ impl Facts<'_> {
 
     fn take_batches(&self, index: usize, sync: &Sync) -> Option<Vec<Vec<Sent>>> {
         let taken = |ledger: &mut Ledger| {
-            let batches = ledger.take(self.now, sync.call.timeout_ms)?;
+            let batches = ledger.take(self.now)?;
             Some((batches, ledger.is_behind()))
         };
         let (batches, behind) = self.with_ledger(index, taken)??;

@@ -227,6 +227,14 @@ fn what_could_not_be_told_is_told_with_the_next_call() {
 }
 
 #[test]
+fn a_call_that_never_comes_back_is_given_up() {
+    let gateway = Gateway::new(1, SECRET);
+    let (push, _) = told(&gateway, START);
+    assert!(!push.is_given_up(START.plus_ms(10_999)) && !push.is_given_up(Time::from_s(START.s() - 1)));
+    assert!(push.is_given_up(START.plus_ms(11_000)) && push.is_given_up(Time::from_s(START.s() - 3_600)));
+}
+
+#[test]
 fn more_counters_than_a_round_takes_are_counted_as_behind() {
     let gateway = Gateway::new(1, SECRET);
     assert!((0..1_100).all(|n| gateway.ask(START, RATE, &n.to_string())));

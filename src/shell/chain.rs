@@ -272,7 +272,11 @@ impl Chain {
     }
 
     /// Tells other gateways what was charged here, where that is due. `dispatch` makes a call.
-    pub fn push_charges(&self, dispatch: impl Fn(&Call) -> Option<u32>) {
+    pub fn push_charges(&self, now: Time, dispatch: impl Fn(&Call) -> Option<u32>) {
+        let given_up: Vec<u32> = self.pushes.borrow().iter().filter(|(_, push)| push.is_given_up(now)).map(|(token, _)| *token).collect();
+        for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
+            self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
+        }
         for (push, call) in self.with_facts(|facts| facts.pushes_due()).unwrap_or_default() {
             match dispatch(&call) {
                 Some(token) => {

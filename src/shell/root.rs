@@ -152,7 +152,7 @@ impl Root {
 
     fn push_charges(&self, now: Time) {
         if self.chain.is_in_use(now) {
-            self.chain.push_charges(|call| dispatch(call, self.chain.dialect));
+            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect));
         }
     }
 

@@ -50,9 +50,8 @@ pub struct Ledger {
     /// When something was last told, and when the last call was made, with or without anything to tell.
     told_at: Time,
     called_at: Time,
+    /// Calls under way.
     calls: usize,
-    /// When calls that never came back are given up.
-    calls_until: Time,
     failures: u32,
     retry_at: Time,
 }
@@ -67,7 +66,6 @@ impl Ledger {
             told_at: Time::default(),
             called_at: Time::default(),
             calls: 0,
-            calls_until: Time::default(),
             failures: 0,
             retry_at: Time::default(),
         }
@@ -78,9 +76,15 @@ impl Ledger {
         self.gateways
     }
 
-    /// Notes a charge. `fresh` is asked for an entry without it where the counter has none. False if
-    /// there is no room: the charge is not told then.
-    pub fn note(&mut self, counter: Digest, much: u64, window_end: Option<Time>, fresh: impl FnOnce() -> Owed) -> bool {
+    /// Whether something is to be told of a counter already.
+    pub fn knows(&self, counter: &Digest) -> bool {
+        self.owed.contains_key(counter)
+    }
+
+    /// Notes a charge; of one more counter if there is none yet. False if there is no room for that: the
+    /// charge is not told then.
+    pub fn note(&mut self, counter: Digest, charge: Owed) -> bool {
+        let Owed { much, window_end, .. } = charge;
         if let Some(owed) = self.owed.get_mut(&counter) {
             if owed.window_end != window_end {
                 // Nobody asks any more for what was counted in a window that is over.
@@ -92,7 +96,7 @@ impl Ledger {
         if self.owed.len() >= COUNTERS_MAX {
             return false;
         }
-        self.owed.insert(counter, Owed { much, window_end, ..fresh() });
+        self.owed.insert(counter, charge);
         true
     }
 
@@ -103,9 +107,9 @@ impl Ledger {
 
     /// The batches to tell now, of which the first may be empty: then it only says that this gateway is
     /// there. Nothing while it isn't time, or while calls are under way. For each batch [`Ledger::came`]
-    /// or [`Ledger::failed`] is to be called. `timeout_ms` is that of a call.
-    pub fn take(&mut self, now: Time, timeout_ms: u64) -> Option<Vec<Vec<(Digest, Owed)>>> {
-        if self.calls > 0 && now < self.calls_until {
+    /// or [`Ledger::failed`] is to be called.
+    pub fn take(&mut self, now: Time) -> Option<Vec<Vec<(Digest, Owed)>>> {
+        if self.calls > 0 {
             return None;
         }
         // A tick that comes a little early isn't left out: the next would be one period late.
@@ -114,7 +118,7 @@ impl Ledger {
             return None;
         }
         if self.owed.is_empty() || !has_passed(self.every_ms / 2, self.told_at) {
-            return has_passed(HEARTBEAT_MS, self.called_at).then(|| self.call(vec![Vec::new()], now, timeout_ms));
+            return has_passed(HEARTBEAT_MS, self.called_at).then(|| self.call(vec![Vec::new()], now));
         }
         let mut counters: Vec<(Digest, Owed)> = if self.owed.len() <= BATCH_MAX * CALLS_MAX {
             self.owed.drain().collect()
@@ -130,14 +134,12 @@ impl Ledger {
             batches.push(Vec::new());
         }
         self.told_at = now;
-        Some(self.call(batches, now, timeout_ms))
+        Some(self.call(batches, now))
     }
 
-    fn call<T>(&mut self, batches: Vec<T>, now: Time, timeout_ms: u64) -> Vec<T> {
+    fn call<T>(&mut self, batches: Vec<T>, now: Time) -> Vec<T> {
         self.called_at = now;
         self.calls = batches.len();
-        // Kong's host counts the time to connect, to send and to read apart.
-        self.calls_until = now.plus_ms(timeout_ms.saturating_mul(3).saturating_add(GIVEN_UP_MS));
         batches
     }
 
@@ -179,9 +181,6 @@ impl Ledger {
     }
 }
 
-/// Milliseconds after the latest end of a call at which its answer isn't waited for any more.
-const GIVEN_UP_MS: u64 = 5_000;
-
 /// Cuts what is to be told to what can still count: of a rate no more than lies ahead here
 /// (`ahead_ns`), and what has drained since the first of it was charged, `late_ns` at most. Binds only
 /// after an outage, so that nothing is told then that time has made good long ago.
@@ -207,7 +206,7 @@ mod tests {
     }
 
     fn note(ledger: &mut Ledger, n: u64, much: u64, end: Option<Time>, now: Time) -> bool {
-        ledger.note(digest(n), much, end, || Owed { limit: 0, name: Name([0; 18]), much: 0, since: now, window_end: None })
+        ledger.note(digest(n), Owed { limit: 0, name: Name([0; 18]), much, since: now, window_end: end })
     }
 
     fn sent(batch: &[(Digest, Owed)]) -> Vec<Sent> {
@@ -218,21 +217,19 @@ mod tests {
     fn what_is_charged_is_told_once() {
         let mut ledger = Ledger::new(200);
         assert!(note(&mut ledger, 1, 5, None, NOW) && note(&mut ledger, 1, 6, None, NOW.plus_ms(50)));
-        let batches = ledger.take(NOW.plus_ms(100), 2_000).unwrap();
+        let batches = ledger.take(NOW.plus_ms(100)).unwrap();
         assert_eq!(batches.len(), 1);
         assert_eq!((batches[0][0].1.much, batches[0][0].1.since), (11, NOW));
         assert_eq!(ledger.owes(&digest(1)), 0);
         // One round at a time.
         note(&mut ledger, 1, 7, None, NOW.plus_ms(150));
-        assert_eq!(ledger.take(NOW.plus_ms(300), 2_000), None);
+        assert_eq!(ledger.take(NOW.plus_ms(300)), None);
         ledger.came(3);
         assert_eq!(ledger.gateways(), 3);
-        assert_eq!(ledger.take(NOW.plus_ms(150), 2_000), None, "too early");
-        assert_eq!(ledger.take(NOW.plus_ms(190), 2_000).unwrap()[0][0].1.much, 7);
-        // Its answer never comes, and is given up.
+        assert_eq!(ledger.take(NOW.plus_ms(150)), None, "too early");
+        assert_eq!(ledger.take(NOW.plus_ms(190)).unwrap()[0][0].1.much, 7);
         note(&mut ledger, 1, 7, None, NOW.plus_ms(200));
-        assert_eq!(ledger.take(NOW.plus_ms(10_000), 2_000), None);
-        assert!(ledger.take(NOW.plus_ms(11_200), 2_000).is_some());
+        assert_eq!(ledger.take(NOW.plus_ms(10_000)), None);
     }
 
     #[test]
@@ -240,19 +237,19 @@ mod tests {
         let mut ledger = Ledger::new(200);
         note(&mut ledger, 1, 5, None, NOW);
         note(&mut ledger, 2, 1, Some(NOW.plus_s(1)), NOW);
-        let batch = sent(&ledger.take(NOW.plus_ms(100), 2_000).unwrap()[0]);
+        let batch = sent(&ledger.take(NOW.plus_ms(100)).unwrap()[0]);
         note(&mut ledger, 1, 2, None, NOW.plus_ms(110));
         ledger.failed(&batch, NOW.plus_ms(120));
         assert_eq!(ledger.owes(&digest(1)), 7);
-        assert_eq!(ledger.take(NOW.plus_ms(250), 2_000), None, "the first pause");
-        let again = ledger.take(NOW.plus_ms(320), 2_000).unwrap();
+        assert_eq!(ledger.take(NOW.plus_ms(250)), None, "the first pause");
+        let again = ledger.take(NOW.plus_ms(320)).unwrap();
         assert!(again[0].iter().all(|(_, owed)| owed.since == NOW));
         // However often it fails, it is tried every second.
         let mut now = NOW.plus_ms(320);
         for _ in 0..40 {
             ledger.failed(&sent(&again[0]), now);
             now = now.plus_ms(1_000);
-            let batch = ledger.take(now, 2_000).unwrap();
+            let batch = ledger.take(now).unwrap();
             assert_eq!(
                 batch[0].iter().filter(|(_, owed)| owed.window_end.is_some()).count(),
                 usize::from(now < NOW.plus_s(1)),
@@ -261,28 +258,28 @@ mod tests {
         }
         ledger.came(1);
         note(&mut ledger, 1, 2, None, now);
-        assert!(ledger.take(now.plus_ms(100), 2_000).is_some(), "no pause once it is back");
+        assert!(ledger.take(now.plus_ms(100)).is_some(), "no pause once it is back");
     }
 
     #[test]
     fn a_gateway_without_charges_says_that_it_is_there() {
         let mut ledger = Ledger::new(5_000);
-        assert_eq!(ledger.take(NOW, 2_000), Some(vec![vec![]]));
+        assert_eq!(ledger.take(NOW), Some(vec![vec![]]));
         ledger.came(2);
-        assert_eq!(ledger.take(NOW.plus_ms(700), 2_000), None);
-        assert_eq!(ledger.take(NOW.plus_ms(1_000), 2_000), Some(vec![vec![]]));
+        assert_eq!(ledger.take(NOW.plus_ms(700)), None);
+        assert_eq!(ledger.take(NOW.plus_ms(1_000)), Some(vec![vec![]]));
         ledger.came(2);
         // It does so too while it isn't time to tell what it has charged.
         note(&mut ledger, 1, 5, None, NOW.plus_ms(1_100));
-        assert!(!ledger.take(NOW.plus_ms(2_000), 2_000).unwrap()[0].is_empty());
+        assert!(!ledger.take(NOW.plus_ms(2_000)).unwrap()[0].is_empty());
         ledger.came(2);
         note(&mut ledger, 1, 5, None, NOW.plus_ms(2_100));
-        assert_eq!(ledger.take(NOW.plus_ms(3_000), 2_000), Some(vec![vec![]]));
+        assert_eq!(ledger.take(NOW.plus_ms(3_000)), Some(vec![vec![]]));
         ledger.came(2);
-        assert_eq!(ledger.take(NOW.plus_ms(4_000), 2_000).unwrap()[0].len(), 1);
+        assert_eq!(ledger.take(NOW.plus_ms(4_000)).unwrap()[0].len(), 1);
         ledger.came(2);
         // The clock went back.
-        assert_eq!(ledger.take(Time::from_s(1), 2_000), Some(vec![vec![]]));
+        assert_eq!(ledger.take(Time::from_s(1)), Some(vec![vec![]]));
     }
 
     #[test]
@@ -292,16 +289,16 @@ mod tests {
         assert!((0..all).all(|n| note(&mut ledger, n, 1, None, NOW.plus_ms(all - n))));
         assert!(!note(&mut ledger, all, 1, None, NOW) && note(&mut ledger, 0, 1, None, NOW));
         let now = NOW.plus_ms(all);
-        let batches = ledger.take(now, 2_000).unwrap();
+        let batches = ledger.take(now).unwrap();
         assert!(ledger.is_behind());
         assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [BATCH_MAX; CALLS_MAX]);
         let oldest = batches.iter().flatten().map(|(_, owed)| owed.since).max().unwrap();
         assert_eq!(oldest, NOW.plus_ms((BATCH_MAX * CALLS_MAX) as u64));
         // Three are answered, one isn't.
         (0..3).for_each(|_| ledger.came(1));
-        assert_eq!(ledger.take(now.plus_ms(100), 2_000), None);
+        assert_eq!(ledger.take(now.plus_ms(100)), None);
         ledger.failed(&sent(&batches[3]), now);
-        assert!(ledger.take(now.plus_ms(100), 2_000).is_some());
+        assert!(ledger.take(now.plus_ms(100)).is_some());
     }
 
     #[test]

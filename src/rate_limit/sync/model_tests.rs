@@ -106,13 +106,13 @@ impl Model {
         let Decision::Allowed { cell, .. } = self.gcra().decide(self.cells[gateway], now) else { return false };
         self.cells[gateway] = Some(cell);
         let worker = gateway * WORKERS + self.below(WORKERS as u64) as usize;
-        let fresh = || Owed { limit: 0, name: Name([0; 18]), much: 0, since: now, window_end: None };
-        assert!(self.ledgers[worker].note(COUNTER, self.whole.emission_ns(), None, fresh));
+        let charge = Owed { limit: 0, name: Name([0; 18]), much: self.whole.emission_ns(), since: now, window_end: None };
+        assert!(self.ledgers[worker].note(COUNTER, charge));
         true
     }
 
     fn tick(&mut self, worker: usize, now: Time) {
-        let Some(batches) = self.ledgers[worker].take(now, TIMEOUT_MS) else { return };
+        let Some(batches) = self.ledgers[worker].take(now) else { return };
         let late_ns = ledger::late_ns(self.schedule.every_ms);
         for batch in batches {
             let send = |(counter, mut owed): (Digest, Owed)| {

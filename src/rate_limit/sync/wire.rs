@@ -53,7 +53,7 @@ end
 return out";
 
 /// The name of a counter in Redis: a part of a digest under a key that only the gateways have.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Name(pub [u8; 18]);
 
 impl Name {
