@@ -10,7 +10,7 @@ TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-setup: ## Installs the pinned tools (Envoy, an OAuth2 server, wasm-opt) into the project's own folder.
+setup: ## Installs the tools (Envoy, an OAuth2 server, Redis, Webdis, wasm-opt) into the project's own folder.
 	@scripts/setup
 
 build: setup ## Builds dist/herdgate.wasm.

@@ -85,6 +85,12 @@ pub enum Metric {
     LimitSketch(u16),
     /// A limit's count couldn't be kept, so its `failure_mode` decided.
     LimitFailed(u16),
+    /// A call told Redis what was charged here, and heard what all gateways have charged.
+    SyncDone,
+    /// Such a call failed; what it should have told goes with the next one.
+    SyncFailed,
+    /// Charges had to wait for a later call, or weren't told since too many waited.
+    SyncBehind,
     /// An update of shared memory lost every race.
     CasExhausted,
     /// Shared memory refused a write for want of room.
@@ -139,6 +145,9 @@ impl Metric {
             Metric::LimitDenied(index) => return of_limit(index, "denied"),
             Metric::LimitSketch(index) => return of_limit(index, "sketch"),
             Metric::LimitFailed(index) => return of_limit(index, "failed"),
+            Metric::SyncDone => "herdgate.sync.done",
+            Metric::SyncFailed => "herdgate.sync.failed",
+            Metric::SyncBehind => "herdgate.sync.behind",
             Metric::CasExhausted => "herdgate.shared.cas_exhausted",
             Metric::SharedFull => "herdgate.shared.full",
             Metric::HostVerifyRefused => "herdgate.verify.host_refused",

@@ -81,6 +81,8 @@ pub(super) struct Check {
     pub limits_used: Vec<usize>,
     /// Whether the document has introspection, valid or not.
     pub introspection: bool,
+    /// The first limit that meets others in Redis.
+    pub synced: Option<String>,
     /// Rules that go by route, and whether they promise that it is stable.
     pub routed: Vec<(String, bool)>,
 }
@@ -95,6 +97,7 @@ impl Check {
             limit_names: names("rate_limits"),
             limits_used: Vec::new(),
             introspection: document.has("introspection"),
+            synced: None,
             routed: Vec::new(),
         }
     }
@@ -223,6 +226,11 @@ impl Check {
             None if !shared.has("secret") => match self.host {
                 HostKind::Kong => {
                     let got = "nothing (Kong's random numbers can be foretold, so the keys of shared memory need it)";
+                    self.report.error(&path, format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+                }
+                _ if self.synced.is_some() => {
+                    let why = self.synced.as_deref().unwrap_or_default();
+                    let got = format!("nothing ({why}: gateways that name the same secret find each other's counters)");
                     self.report.error(&path, format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
                 }
                 _ => self.report.warn(&path, "absent; names in shared memory then hang on the host's random bytes alone"),

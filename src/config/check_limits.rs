@@ -3,7 +3,7 @@
 use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
-use super::{Amount, FailureMode, KeyPart, RateLimit, Window, syntax};
+use super::{Amount, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
 
 /// Requests a second at most: one each microsecond.
 const PER_S_MAX: u64 = 1_000_000;
@@ -53,6 +53,7 @@ impl Check {
             self.report.warn(&node.at("key"), "clients choose their headers, so they choose their own limit");
         }
         let amount = self.amount(node);
+        let sync = node.object("sync").map(|node| self.sync(&node));
         Some(RateLimit {
             name: node.owned("name")?,
             key,
@@ -63,7 +64,23 @@ impl Check {
             },
             shadow: node.flag("shadow"),
             headers: node.flag("headers"),
+            sync: match sync {
+                Some(sync) => Some(sync?),
+                None => None,
+            },
         })
+    }
+
+    fn sync(&mut self, node: &Node<'_>) -> Option<Sync> {
+        if self.synced.is_none() {
+            self.synced = Some(node.path.clone());
+        }
+        if node.whole("retries") > 0 {
+            self.report.error(&node.at("retries"), "0", "more (what a failed call should have told goes with the next one)");
+        }
+        let call = self.callout(node);
+        let uri = self.url(node, "uri", false)?;
+        Some(Sync { uri, call, every_ms: node.whole("every_ms") })
     }
 
     fn amount(&mut self, node: &Node<'_>) -> Option<Amount> {

@@ -308,9 +308,17 @@ static RATE_LIMIT: Shape = Shape {
         field("failure_mode", OneOf(&["deny", "allow"]), Need::Text("deny"), "What happens when the count can't be kept."),
         field("shadow", Bool, Need::Bool(false), "Whether refusals are only counted."),
         field("headers", Bool, Need::Bool(false), "Whether allowed answers carry RateLimit headers too."),
-        field("sync", Later, Optional, "Not in this version."),
+        field("sync", Object(&SYNC), Optional, "Where it meets the same limit of other gateways. Default: each gateway counts for itself."),
     ],
     shared: &[],
+};
+
+static SYNC: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis."),
+        field("every_ms", Whole(50, 60_000), Need::Whole(200), "Milliseconds by which the gateways' counts may differ."),
+    ],
+    shared: CALL,
 };
 
 static INTROSPECTION: Shape = Shape {
@@ -342,7 +350,7 @@ static SHARED: Shape = Shape {
             "secret",
             Secret,
             Optional,
-            "Part of the key under which everything in shared memory is named; at least 16 bytes. Required on Kong.",
+            "Part of the key under which everything in shared memory is named; at least 16 bytes. Required on Kong, and for `sync`.",
         ),
         field("tokens_max", Whole(16, SLOTS_MAX), Need::Whole(65_536), "Slots for verified tokens."),
         field("counters_max", Whole(16, 8 * SLOTS_MAX), Need::Whole(262_144), "Counters in use at once; eight share a slot."),

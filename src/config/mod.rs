@@ -15,6 +15,7 @@ mod check_tokens;
 mod error;
 mod fields;
 mod json;
+mod limit;
 mod protobuf;
 mod read;
 pub mod shape;
@@ -25,6 +26,7 @@ mod types;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use fields::DOCUMENT;
+pub use limit::{Amount, KeyPart, RateLimit, Sync, Window};
 pub use types::*;
 
 /// Which host will run the filter: some fields are required on one alone.

@@ -10,11 +10,12 @@ mod mistakes;
 mod secrets;
 
 const EVERYTHING: &str = include_str!("../../examples/everything.json");
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 5] = [
     EVERYTHING,
     include_str!("../../examples/jwt.json"),
     include_str!("../../examples/token-endpoint.json"),
     include_str!("../../examples/kong-migration.json"),
+    include_str!("../../examples/many-gateways.json"),
 ];
 const HOSTS: [HostKind; 3] = [HostKind::Envoy, HostKind::Kong, HostKind::Unknown];
 
@@ -97,7 +98,8 @@ fn every_described_field_is_read() {
     let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
         "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
             "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
-          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ] }"#;
+          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ],
+        "rate_limits": [ { "name": "l", "key": ["address"], "limit": 1, "per_s": 1, "sync": { "uri": "https://webdis", "cluster": "w" } } ] }"#;
     load(EVERYTHING, HostKind::Kong).unwrap();
     load(EVERYTHING, HostKind::Envoy).unwrap();
     assert!(load(rich, HostKind::Unknown).is_err());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::limit::RateLimit;
 use crate::signature::{AlgorithmSet, VerifyKey};
 
 /// A whole configuration, compiled.
@@ -426,78 +427,6 @@ pub struct Reuse {
     pub min_remaining_s: u64,
     /// Seconds at most.
     pub max_s: u64,
-}
-
-/// One limit.
-#[derive(Clone, PartialEq, Debug)]
-pub struct RateLimit {
-    /// The name that rules use and metrics carry.
-    pub name: String,
-    /// What is counted apart.
-    pub key: Vec<KeyPart>,
-    /// How much.
-    pub amount: Amount,
-    /// What happens when the count can't be kept.
-    pub failure_mode: FailureMode,
-    /// Whether refusals are only counted.
-    pub shadow: bool,
-    /// Whether allowed answers carry RateLimit headers too.
-    pub headers: bool,
-}
-
-/// How much a limit admits.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Amount {
-    /// `limit` per `per_s` seconds, `burst` at one instant after idle.
-    Rate {
-        /// Requests.
-        limit: u64,
-        /// Seconds.
-        per_s: u64,
-        /// Requests at one instant.
-        burst: u64,
-    },
-    /// `quota` per calendar window, in UTC.
-    Quota {
-        /// Requests.
-        quota: u64,
-        /// The window.
-        window: Window,
-    },
-}
-
-/// A calendar window in UTC.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Window {
-    /// From minute 0.
-    Hour,
-    /// From 00:00.
-    Day,
-    /// From the first day.
-    Month,
-}
-
-/// A part of a limit's key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum KeyPart {
-    /// The full `iss` of the verified token.
-    Issuer,
-    /// Its `sub`.
-    Subject,
-    /// Its `client_id` (or `azp`); at a token endpoint the one claimed.
-    ClientId,
-    /// The consumer.
-    Consumer,
-    /// The client's address; IPv6 by /64.
-    Address,
-    /// A request header; lower case.
-    Header(String),
-    /// A claim of the verified token.
-    Claim(ClaimPath),
-    /// A capture of the issuer template or of the path template.
-    Capture(String),
-    /// The host's name of the route.
-    Route,
 }
 
 /// What happens when a count can't be kept.

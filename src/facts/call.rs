@@ -35,6 +35,11 @@ impl Call {
         Call::new("POST", uri, callout, all, body)
     }
 
+    /// `POST` of a command to `uri`, where Webdis listens.
+    pub fn post_command(uri: &Uri, callout: &Callout, body: Vec<u8>) -> Call {
+        Call::new("POST", uri, callout, vec![("content-type".to_owned(), "text/plain".to_owned())], body)
+    }
+
     /// A call to Kong's waiting server, which answers after `ms` milliseconds.
     pub fn wait(address: &str, ms: u64) -> Call {
         let headers = [(":method", "GET"), (":path", &format!("/{ms}")), (":authority", "herdgate-wait"), (":scheme", "http")];

@@ -1,8 +1,9 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
 
 use crate::config::{Amount, ErrorStyle, IssuerMatch, KeyPart, RateLimit, Window};
+use crate::digest::{Digest, HostKey};
 use crate::metrics::Metric;
-use crate::rate_limit::{self, Address, KeyPartValue, Status, What, counter_digest};
+use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What, counter_digest};
 use crate::reply::{Reason, Refusal};
 use crate::request::Request;
 use crate::shared::Unavailable;
@@ -32,8 +33,12 @@ impl Facts<'_> {
         }
         let config = &self.runtime.config;
         let charged: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
-        let charges: Vec<_> = charged.iter().map(|(_, limit)| (*limit, self.counter(limit, payer))).collect();
-        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &charges);
+        let key = &self.runtime.host_key;
+        let claims: Vec<Claim<'_>> = charged
+            .iter()
+            .map(|(index, limit)| Claim { limit, digest: self.counter(key, limit, payer), gateways: self.gateways(*index) })
+            .collect();
+        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &claims);
         for ((index, _), status) in charged.iter().zip(&outcome.limits) {
             self.count_limit(*index, status);
         }
@@ -42,7 +47,14 @@ impl Facts<'_> {
             limit_headers(told.filter(|(limit, _)| !only_asked || limit.headers), config.errors)
         };
         match outcome.verdict {
-            rate_limit::Verdict::Allowed => Ok(headers(true)),
+            rate_limit::Verdict::Allowed => {
+                for (((index, limit), claim), status) in charged.iter().zip(&claims).zip(&outcome.limits) {
+                    if limit.sync.is_some() && status.what == What::Charged {
+                        self.note_charge(*index, claim, payer);
+                    }
+                }
+                Ok(headers(true))
+            }
             rate_limit::Verdict::Refused { retry_after_s, .. } => {
                 let mut refusal = Refusal::from(Reason::Limited);
                 refusal.retry_after_s = Some(retry_after_s);
@@ -70,7 +82,8 @@ impl Facts<'_> {
         }
     }
 
-    fn counter(&self, limit: &RateLimit, payer: &Payer<'_>) -> crate::digest::Digest {
+    /// The digest of a limit's counter under a key: the host's, or that of all gateways.
+    pub(super) fn counter(&self, key: &HostKey, limit: &RateLimit, payer: &Payer<'_>) -> Digest {
         let owned: Vec<Part> = limit.key.iter().map(|part| self.part(part, payer)).collect();
         let values: Vec<KeyPartValue<'_>> = owned
             .iter()
@@ -80,7 +93,7 @@ impl Facts<'_> {
                 Part::Address(address) => KeyPartValue::Address(*address),
             })
             .collect();
-        counter_digest(&self.runtime.host_key, limit, &values)
+        counter_digest(key, limit, &values)
     }
 
     fn part(&self, part: &KeyPart, payer: &Payer<'_>) -> Part {

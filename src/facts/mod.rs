@@ -11,6 +11,7 @@ pub mod memory;
 pub mod refreshes;
 mod revoked;
 mod shelf;
+pub mod sync;
 pub mod tokens;
 mod verified;
 
@@ -31,6 +32,7 @@ use crate::digest::{Digest, HostKey};
 use crate::issuer;
 use crate::metrics::Meter;
 use crate::rate_limit::Counters;
+use crate::rate_limit::sync::Ledger;
 use crate::reply::{Reason, Refusal};
 use crate::shared::Store;
 use crate::signature::HostVerify;
@@ -57,6 +59,8 @@ pub struct Runtime {
     pub compiled: Compiled,
     /// The host-wide key.
     pub host_key: HostKey,
+    /// What names counters where gateways meet.
+    sync_key: HostKey,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
 }
@@ -74,9 +78,14 @@ impl Runtime {
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
+            ledgers: Vec::new(),
             generation: 0,
         };
-        Runtime { compiled: Compiled::new(&config), config, host_key, worker: RefCell::new(worker) }
+        let sync_key = sync::key(&config);
+        let compiled = Compiled::new(&config);
+        let ledgers = compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect();
+        let worker = RefCell::new(Worker { ledgers, ..worker });
+        Runtime { compiled, config, host_key, sync_key, worker }
     }
 }
 
@@ -90,6 +99,8 @@ pub struct Compiled {
     pub reads_routes: bool,
     /// Counters of all limits.
     counters: Counters,
+    /// Where limits meet those of other gateways.
+    targets: sync::Targets,
     /// Whether this configuration hears of revocations itself, so that each request looks for news.
     pub hears_of_revocations: bool,
     /// Tables in shared memory.
@@ -105,6 +116,7 @@ impl Compiled {
             reserved_headers: reserved.cloned().collect(),
             reads_routes: config.rules.iter().any(|rule| rule.matches.route.is_some()),
             counters: Counters::new(config.shared.counters_max),
+            targets: sync::Targets::new(config),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             tables: shelf::Tables::new(&config.shared),
@@ -122,6 +134,8 @@ pub struct Worker {
     introspections: BoundedMap<introspection::Known>,
     refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
+    /// What is to be told, for each of `Compiled::targets`.
+    ledgers: Vec<Ledger>,
     generation: u64,
 }
 

@@ -16,6 +16,28 @@ pub struct Outcome {
     pub limits: Vec<Status>,
 }
 
+/// One of the limits that a request is to be charged to.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The limit.
+    pub limit: &'a RateLimit,
+    /// Its counter for this request.
+    pub digest: Digest,
+    /// How many gateways share it.
+    pub gateways: u32,
+}
+
+impl<'a> Claim<'a> {
+    /// A limit that this gateway counts for itself.
+    pub const fn alone(limit: &'a RateLimit, digest: Digest) -> Self {
+        Claim { limit, digest, gateways: 1 }
+    }
+
+    fn charge(&self) -> Option<Charge<'a>> {
+        Some(Charge { limit: self.limit, policy: Policy::of(self.limit, self.gateways)?, digest: self.digest })
+    }
+}
+
 /// Whether a request passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -58,14 +80,14 @@ pub enum What {
     OutOfBounds,
 }
 
-/// Charges a request to all of `limits`, each with the digest of its counter, or to none.
+/// Charges a request to all of `limits`, or to none.
 ///
 /// With one limit: one read, and one compare-and-set if it passes. With several all are read first,
 /// so that a request that one refuses isn't charged to the others even for a moment. When one
 /// refuses all the same, because others were charged in between, the charges before it are taken
 /// back: for a moment others may then be refused that could have passed, but none passes that
 /// should not.
-pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[(&RateLimit, Digest)]) -> Outcome {
+pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Outcome {
     let mut statuses = vec![UNASKED; limits.len()];
     let mut looks = Vec::new();
     if limits.len() > 1 {
@@ -77,11 +99,10 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[(&RateLimit, Diges
     let mut looks = looks.into_iter();
     let mut receipts: Vec<(Charge<'_>, Receipt)> = Vec::new();
     for (index, (one, status)) in limits.iter().zip(statuses.iter_mut()).enumerate() {
-        let (limit, _) = one;
         let refused = match charge_one(counters, at, one, looks.next().flatten()) {
             Err(what) => {
                 status.what = what;
-                (limit.failure_mode == FailureMode::Deny).then_some(1)
+                (one.limit.failure_mode == FailureMode::Deny).then_some(1)
             }
             Ok((_, Charged::Refused { retry_after_ns, reset_ns })) => {
                 *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
@@ -94,7 +115,7 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[(&RateLimit, Diges
                 None
             }
         };
-        if let Some(retry_after_s) = refused.filter(|_| !limit.shadow) {
+        if let Some(retry_after_s) = refused.filter(|_| !one.limit.shadow) {
             for (charge, receipt) in receipts.iter().rev() {
                 counters.refund(at, charge, *receipt);
             }
@@ -109,14 +130,13 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[(&RateLimit, Diges
 
 const UNASKED: Status = Status { what: What::NotCharged, remaining: 0, reset_s: 1, sketch: false };
 
-fn look(counters: &Counters, at: &Moment<'_>, (limit, digest): &(&RateLimit, Digest)) -> Option<Look> {
-    let policy = Policy::new(limit.amount)?;
-    counters.look(at, &Charge { limit, policy, digest: *digest }).ok()
+fn look(counters: &Counters, at: &Moment<'_>, one: &Claim<'_>) -> Option<Look> {
+    counters.look(at, &one.charge()?).ok()
 }
 
-fn refused_at_first_look(limits: &[(&RateLimit, Digest)], looks: &[Option<Look>], statuses: &mut [Status]) -> Option<Verdict> {
+fn refused_at_first_look(limits: &[Claim<'_>], looks: &[Option<Look>], statuses: &mut [Status]) -> Option<Verdict> {
     let mut longest = None;
-    for (index, (((limit, _), look), status)) in limits.iter().zip(looks).zip(statuses).enumerate() {
+    for (index, ((one, look), status)) in limits.iter().zip(looks).zip(statuses).enumerate() {
         match look.as_ref().and_then(|look| look.decision) {
             None => {}
             Some(Decision::Allowed { remaining, reset_ns, .. }) => {
@@ -124,7 +144,7 @@ fn refused_at_first_look(limits: &[(&RateLimit, Digest)], looks: &[Option<Look>]
             }
             Some(Decision::Refused { retry_after_ns, reset_ns, .. }) => {
                 *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
-                if !limit.shadow && longest.is_none_or(|(ns, _)| ns < retry_after_ns) {
+                if !one.limit.shadow && longest.is_none_or(|(ns, _)| ns < retry_after_ns) {
                     longest = Some((retry_after_ns, index));
                 }
             }
@@ -133,15 +153,8 @@ fn refused_at_first_look(limits: &[(&RateLimit, Digest)], looks: &[Option<Look>]
     longest.map(|(ns, limit)| Verdict::Refused { limit, retry_after_s: seconds(ns) })
 }
 
-fn charge_one<'a>(
-    counters: &Counters,
-    at: &Moment<'_>,
-    one: &(&'a RateLimit, Digest),
-    look: Option<Look>,
-) -> Result<(Charge<'a>, Charged), What> {
-    let (limit, digest) = *one;
-    let policy = Policy::new(limit.amount).ok_or(What::OutOfBounds)?;
-    let charge = Charge { limit, policy, digest };
+fn charge_one<'a>(counters: &Counters, at: &Moment<'_>, one: &Claim<'a>, look: Option<Look>) -> Result<(Charge<'a>, Charged), What> {
+    let charge = one.charge().ok_or(What::OutOfBounds)?;
     let charged = counters.charge(at, &charge, look).map_err(What::Uncounted)?;
     Ok((charge, charged))
 }

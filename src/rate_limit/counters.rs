@@ -15,7 +15,7 @@
 //! A cell takes 64 bytes of Kong's zone and 72 of Envoy's memory, the sketch an eighth of all cells.
 
 use super::key::limit_digest;
-use super::policy::{Decision, Policy};
+use super::policy::{Decision, Known, Policy};
 use super::sketch::{self, Place, ROWS, Sketch};
 use crate::config::RateLimit;
 use crate::digest::Digest;
@@ -179,6 +179,33 @@ impl Counters {
                 return;
             }
         }
+    }
+
+    /// Takes in what all gateways have charged, and tells whether that changed the key's cell. A key that
+    /// is counted in the sketch stays as it is: its cells there are others' too. One host call, two if
+    /// there is something to write.
+    ///
+    /// # Errors
+    /// `Exhausted` after eight lost races, `Full` if the host has no room.
+    pub fn raise(&self, at: &Moment<'_>, charge: &Charge<'_>, known: Known) -> Result<bool, Unavailable> {
+        for _ in 0..CAS_TRIES {
+            let mut bucket = self.cells.read(at, self.cells.index(&charge.digest))?;
+            let before = match bucket.find(&charge.digest) {
+                Some(cell) => Some(cell),
+                None if !bucket.has_room(at.now) => return Ok(false),
+                None if spill_lasts(&bucket, at) => self.sketch.estimate(at, &self.place(at, charge), charge.policy)?,
+                None => None,
+            };
+            let Some(cell) = charge.policy.raise(before, known, at.now) else { return Ok(false) };
+            if !bucket.put(&charge.digest, cell, at.now) {
+                return Ok(false);
+            }
+            let stands = |found: Cell| found.until >= cell.until;
+            if self.cells.write(at, &mut bucket)? && self.cells.stands_after_creation(at, &bucket, &charge.digest, stands)? {
+                return Ok(true);
+            }
+        }
+        Err(Unavailable::Exhausted)
     }
 
     /// Charges the sketch for a key whose slot, as in `bucket`, has no cell for it. Nothing if the

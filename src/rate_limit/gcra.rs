@@ -2,17 +2,23 @@
 //!
 //! Each admitted request puts the TAT off by the emission interval, and none is admitted that would
 //! put it further ahead than `burst` intervals. What is missing to that *is* `Retry-After`.
+//!
+//! Where several gateways share the limit, each admits only its share of the burst at one instant,
+//! but the TAT may lie ahead by more: that is what the others have admitted. See [`super::sync`].
 
 use super::policy::Decision;
 use crate::shared::cells::{CLOCK_SLACK_NS, Cell};
 use crate::shared::twin::{Twin, broken};
-use crate::time::{NS_PER_S, Time};
+use crate::time::{NS_PER_MS, NS_PER_S, Time};
 
 /// A rate, checked: whole nanoseconds, no overflow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gcra {
     emission_ns: u64,
+    /// How far ahead the TAT may be put by a request.
     tolerance_ns: u64,
+    /// How far ahead it can honestly lie.
+    plausible_ns: u64,
 }
 
 /// No rate lets more than this many nanoseconds of requests pass at once: 146 years, so that no sum
@@ -29,12 +35,31 @@ impl Gcra {
         }
         let emission_ns = (u128::from(per_s) * u128::from(NS_PER_S)).div_ceil(u128::from(limit));
         let tolerance_ns = emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
-        Some(Gcra { emission_ns: u64::try_from(emission_ns).ok()?, tolerance_ns: u64::try_from(tolerance_ns).ok()? })
+        let tolerance_ns = u64::try_from(tolerance_ns).ok()?;
+        let plausible_ns = tolerance_ns.saturating_add(CLOCK_SLACK_NS);
+        Some(Gcra { emission_ns: u64::try_from(emission_ns).ok()?, tolerance_ns, plausible_ns })
+    }
+
+    /// The rate where so many gateways share it: each admits its part of the burst at one instant, and
+    /// at least one request. All of them together can be ahead of the limit by `overshoot_ns` more.
+    pub fn shared(self, gateways: u32, overshoot_ns: u64) -> Self {
+        let tolerance_ns = (self.tolerance_ns / u64::from(gateways.max(1))).max(self.emission_ns);
+        Gcra { tolerance_ns, plausible_ns: self.plausible_ns.saturating_add(overshoot_ns), ..self }
+    }
+
+    /// How far ahead of now a TAT can honestly lie, in nanoseconds.
+    pub const fn plausible_ns(&self) -> u64 {
+        self.plausible_ns
     }
 
     /// Nanoseconds from one request to the next at the limit's pace.
     pub const fn emission_ns(&self) -> u64 {
         self.emission_ns
+    }
+
+    /// How far ahead of now a request may put the TAT, in nanoseconds.
+    pub const fn tolerance_ns(&self) -> u64 {
+        self.tolerance_ns
     }
 
     /// Whether one more request passes now.
@@ -66,6 +91,17 @@ impl Gcra {
         cell.until.ns() != u64::MAX && cell.until.ns().saturating_sub(now.ns()) <= self.tolerance_ns
     }
 
+    /// The cell once it is known that all gateways together have put the TAT off to `tat`; nothing if
+    /// that says little more than the cell does. Never takes anything away: what was charged here since
+    /// is in the cell alone. (A request that is taken back after this leaves no less than this gateway's
+    /// own charges, and what it then lacks of the others' comes back with the next answer.)
+    pub fn raise(&self, cell: Option<Cell>, tat: Time, now: Time) -> Option<Cell> {
+        let known = cell.map_or(now, |cell| self.plausible(cell.until, now));
+        let until = self.plausible(tat, now);
+        let is_more = until.ns() > known.ns().saturating_add(RAISE_NS_MIN) || (broken(Twin::RaiseLowers) && until != known);
+        is_more.then(|| Cell { until, word: cell.map_or(0, |cell| cell.word) })
+    }
+
     /// The cell without a request that was charged at `now`, when it became `wrote`; nothing if that
     /// can't be taken back. What it leaves is never less than if the request had not been.
     ///
@@ -90,9 +126,13 @@ impl Gcra {
     /// then the bucket counts as full, no more. The slack is for workers whose clock is a little
     /// ahead of this one's: what they charged stays charged.
     fn plausible(&self, tat: Time, now: Time) -> Time {
-        tat.min(Time::from_ns(now.ns().saturating_add(self.tolerance_ns).saturating_add(CLOCK_SLACK_NS)))
+        tat.min(Time::from_ns(now.ns().saturating_add(self.plausible_ns)))
     }
 }
+
+/// What others have charged is taken in from this much on: less isn't worth a write, and the ticks of
+/// a clock and of a network make as much.
+pub const RAISE_NS_MIN: u64 = NS_PER_MS;
 
 const fn word(charges: u32, refunds: u32) -> u64 {
     (refunds as u64) << 32 | charges as u64
@@ -244,10 +284,28 @@ mod tests {
             if let Some(gcra) = Gcra::new(limit, per_s, burst) {
                 let cell = Cell { until: Time::from_ns(until), word };
                 if let Decision::Refused { retry_after_ns, .. } = gcra.decide(Some(cell), Time::from_ns(now)) {
-                    prop_assert!(retry_after_ns <= gcra.tolerance_ns + gcra.emission_ns + CLOCK_SLACK_NS);
+                    prop_assert!(retry_after_ns <= gcra.plausible_ns + gcra.emission_ns);
                 }
                 let _ = gcra.refund(cell, Cell { until: Time::from_ns(now), word: limit }, Time::from_ns(per_s));
             }
+        }
+
+        #[test]
+        fn a_raise_only_raises(limit in 1u64..1000, burst in 1u64..100, gateways in 1u32..9, until in any::<u64>(), word in any::<u64>(), tat in any::<u64>(), now in any::<u64>()) {
+            let gcra = Gcra::new(limit, 1, burst).unwrap().shared(gateways, NS_PER_S);
+            let (cell, now) = (Cell { until: Time::from_ns(until), word }, Time::from_ns(now));
+            if let Some(raised) = gcra.raise(Some(cell), Time::from_ns(tat), now) {
+                prop_assert!(raised.until > gcra.plausible(cell.until, now) && raised.until <= gcra.plausible(Time::from_ns(u64::MAX), now));
+                prop_assert_eq!(raised.word, word);
+                prop_assert_eq!(gcra.raise(Some(raised), Time::from_ns(tat), now), None);
+            }
+        }
+
+        #[test]
+        fn shares_of_the_burst_add_up(limit in 1u64..1000, burst in 1u64..300, gateways in 1u32..9) {
+            let whole = Gcra::new(limit, 1, burst).unwrap();
+            let part = admit(&whole.shared(gateways, 0), None, now(), burst + 50).0;
+            prop_assert!(part >= 1 && part * u64::from(gateways) <= burst.max(u64::from(gateways)) && (part + 1) * u64::from(gateways) > burst);
         }
 
         #[test]

@@ -130,7 +130,7 @@ mod tests {
 
     fn limit(name: &str, key: Vec<KeyPart>, limit: u64) -> RateLimit {
         let amount = Amount::Rate { limit, per_s: 1, burst: limit };
-        RateLimit { name: name.into(), key, amount, failure_mode: FailureMode::Deny, shadow: false, headers: false }
+        RateLimit { name: name.into(), key, amount, failure_mode: FailureMode::Deny, shadow: false, headers: false, sync: None }
     }
 
     #[test]

@@ -7,9 +7,10 @@ mod key;
 mod policy;
 pub mod quota;
 pub mod sketch;
+pub mod sync;
 
-pub use charge::{Outcome, Status, Verdict, What, charge};
-pub use counters::Counters;
+pub use charge::{Claim, Outcome, Status, Verdict, What, charge};
+pub use counters::{Charge, Counters};
 pub use gcra::Gcra;
 pub use key::{Address, KeyPartValue, counter_digest};
-pub use policy::{Decision, Policy};
+pub use policy::{Decision, Known, Policy};

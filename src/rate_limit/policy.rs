@@ -2,9 +2,9 @@
 
 use super::gcra::Gcra;
 use super::quota::Quota;
-use crate::config::Amount;
+use crate::config::{Amount, RateLimit, Sync};
 use crate::shared::cells::Cell;
-use crate::time::Time;
+use crate::time::{NS_PER_MS, Time};
 
 /// A limit's numbers, checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,6 +13,27 @@ pub enum Policy {
     Rate(Gcra),
     /// A quota per calendar window.
     Quota(Quota),
+}
+
+/// What all gateways together have charged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Known {
+    /// A rate: the theoretical arrival time.
+    Until(Time),
+    /// A quota.
+    Counted {
+        /// The first moment after the window.
+        window_end: Time,
+        /// Requests in it.
+        total: u64,
+    },
+}
+
+/// By how much gateways can be ahead of a limit together: what each admits until it hears of the
+/// others, and as much again for those that couldn't tell. A sane bound, not the one that holds.
+fn overshoot_ns(sync: &Sync, gateways: u32) -> u64 {
+    let each_ms = sync.every_ms.saturating_mul(2).saturating_add(sync.call.timeout_ms);
+    each_ms.saturating_mul(u64::from(gateways)).saturating_mul(NS_PER_MS)
 }
 
 /// What a limit says to one more request.
@@ -47,6 +68,15 @@ impl Policy {
         }
     }
 
+    /// The numbers of a limit that so many gateways share; nothing if they are out of bounds.
+    pub fn of(limit: &RateLimit, gateways: u32) -> Option<Self> {
+        let policy = Policy::new(limit.amount)?;
+        Some(match (policy, &limit.sync) {
+            (Policy::Rate(gcra), Some(sync)) => Policy::Rate(gcra.shared(gateways, overshoot_ns(sync, gateways))),
+            (alone, _) => alone,
+        })
+    }
+
     /// Whether one more request passes now.
     pub fn decide(&self, cell: Option<Cell>, now: Time) -> Decision {
         match self {
@@ -68,6 +98,15 @@ impl Policy {
         match self {
             Policy::Rate(gcra) => gcra.within(cell, now),
             Policy::Quota(quota) => quota.within(cell),
+        }
+    }
+
+    /// The cell once it is known what all gateways have charged; nothing if it says as much.
+    pub fn raise(&self, cell: Option<Cell>, known: Known, now: Time) -> Option<Cell> {
+        match (self, known) {
+            (Policy::Rate(gcra), Known::Until(tat)) => gcra.raise(cell, tat, now),
+            (Policy::Quota(quota), Known::Counted { window_end, total }) => quota.raise(cell, window_end, total, now),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@
 use super::policy::Decision;
 use crate::config::Window;
 use crate::shared::cells::Cell;
+use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_S, Time};
 
 const HOUR_S: u64 = 3600;
@@ -48,9 +49,26 @@ impl Quota {
         }
     }
 
+    /// Which calendar window it counts by.
+    pub const fn window(&self) -> Window {
+        self.window
+    }
+
     /// Whether what has been charged is within the quota.
     pub fn within(&self, cell: Cell) -> bool {
         cell.word <= self.quota
+    }
+
+    /// The cell once it is known that all gateways together have counted `total` in the window that
+    /// ends at `end`; nothing if the cell says as much, or the window isn't its own.
+    pub fn raise(&self, cell: Option<Cell>, end: Time, total: u64, now: Time) -> Option<Cell> {
+        let known = match cell {
+            _ if end <= now => return None,
+            Some(cell) if cell.until > end => return None,
+            Some(cell) if cell.until == end => cell.word,
+            _ => 0,
+        };
+        (total > known || (broken(Twin::RaiseLowers) && total != known)).then_some(Cell { until: end, word: total })
     }
 
     /// The cell without a request that was charged when it became `wrote`; nothing if that was in
@@ -141,6 +159,21 @@ mod tests {
         assert_eq!(now.ns() + retry_after_ns, 1_709_251_200 * NS_PER_S);
         assert_eq!(decide_many(&quota, cell, Time::from_s(1_709_251_199), 9).0, 0);
         assert_eq!(decide_many(&quota, cell, Time::from_s(1_709_251_200), 9).0, 5);
+    }
+
+    #[test]
+    fn what_others_counted_is_added_to_its_own_window_alone() {
+        let quota = Quota::new(5, Window::Day).unwrap();
+        let (now, end) = (Time::from_s(LEAP), Time::from_s(1_709_251_200));
+        let cell = Some(Cell { until: end, word: 3 });
+        assert_eq!(quota.raise(cell, end, 4, now), Some(Cell { until: end, word: 4 }));
+        assert_eq!(quota.raise(None, end, 4, now), Some(Cell { until: end, word: 4 }));
+        assert_eq!(quota.raise(Some(Cell { until: now, word: 9 }), end, 4, now), Some(Cell { until: end, word: 4 }));
+        assert_eq!(quota.raise(cell, end, 3, now), None);
+        assert_eq!(quota.raise(Some(Cell { until: end.plus_s(DAY_S), word: 1 }), end, 4, now), None);
+        assert_eq!(quota.raise(cell, end, 4, end), None);
+        let full = quota.raise(cell, end, u64::MAX, now);
+        assert!(matches!(quota.decide(full, now), Decision::Refused { .. }));
     }
 
     #[test]

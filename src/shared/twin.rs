@@ -20,6 +20,8 @@ pub(crate) enum Twin {
     SketchEarly,
     /// A charge is given back although its counter was idle in between.
     RefundBlindly,
+    /// What other gateways charged replaces what was charged here.
+    RaiseLowers,
     /// Busy counters give way.
     BusyGivesWay,
     /// A record's digest isn't compared.

@@ -7,9 +7,11 @@ use std::rc::Rc;
 use crate::config::{Config, ErrorStyle};
 use crate::digest::Digest;
 use crate::exchange::Exchange;
-use crate::facts::call::Call;
+use crate::facts::call::{Call, CallAnswer};
+use crate::facts::sync::{self, Push};
 use crate::facts::{Fact, Facts, Host, Runtime};
 use crate::metrics::{Meter, Metric};
+use crate::request::HeaderBlock;
 use crate::shared::host_key::HostRandom;
 use crate::signature::{Algorithm, host_passes};
 use crate::time::Time;
@@ -36,6 +38,7 @@ pub struct Chain {
     watched: RefCell<HashMap<u32, Watched>>,
     orders: RefCell<Vec<Ordered>>,
     calls: RefCell<HashMap<u32, Ordered>>,
+    pushes: RefCell<HashMap<u32, Push>>,
     note_name: String,
     in_use_at: Cell<Time>,
 }
@@ -86,6 +89,7 @@ impl Chain {
             watched: RefCell::default(),
             orders: RefCell::default(),
             calls: RefCell::default(),
+            pushes: RefCell::default(),
             note_name,
             in_use_at: Cell::default(),
         }
@@ -260,6 +264,37 @@ impl Chain {
     /// Notes a call under way.
     pub fn note_call(&self, token: u32, ordered: Ordered) {
         self.calls.borrow_mut().insert(token, ordered);
+    }
+
+    /// Milliseconds between the ticks that limits of several gateways need.
+    pub fn sync_tick_ms(&self) -> Option<u32> {
+        sync::tick_ms(self.config.as_ref()?).and_then(|ms| u32::try_from(ms).ok())
+    }
+
+    /// Tells other gateways what was charged here, where that is due. `dispatch` makes a call.
+    pub fn push_charges(&self, now: Time, dispatch: impl Fn(&Call) -> Option<u32>) {
+        let given_up: Vec<u32> = self.pushes.borrow().iter().filter(|(_, push)| push.is_given_up(now)).map(|(token, _)| *token).collect();
+        for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
+            self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
+        }
+        for (push, call) in self.with_facts(|facts| facts.pushes_due()).unwrap_or_default() {
+            match dispatch(&call) {
+                Some(token) => {
+                    self.pushes.borrow_mut().insert(token, push);
+                }
+                None => self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default())),
+            }
+        }
+    }
+
+    /// What a call told other gateways, if that is what it was for.
+    pub fn take_push(&self, token: u32) -> Option<Push> {
+        self.pushes.borrow_mut().remove(&token)
+    }
+
+    /// Takes in what came of telling them.
+    pub fn learn_push(&self, push: &Push, answer: &CallAnswer<'_>) {
+        self.with_facts(|facts| facts.learn_push(push, answer));
     }
 
     /// The fact that a call was for.

@@ -28,6 +28,8 @@ const TICK_FIRST_MS: u32 = 100;
 const TICK_MS: u32 = 500;
 /// Between ticks on Kong, which wakes nobody, and where root contexts that are gone tick on.
 const TICK_KONG_MS: u32 = 1_000;
+/// The same where limits of several gateways ask for a shorter time: not below this.
+const TICK_KONG_MS_MIN: u32 = 100;
 /// Between ticks while someone waits for what another worker fetches, in milliseconds.
 const TICK_WAITING_MS: u32 = 10;
 /// Between looks at what is due ahead of its end, in milliseconds.
@@ -148,8 +150,15 @@ impl Root {
         }
     }
 
+    fn push_charges(&self, now: Time) {
+        if self.chain.is_in_use(now) {
+            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect));
+        }
+    }
+
     fn pace(&mut self) {
-        let tick_ms = if self.chain.waiters.borrow().len() > 0 { TICK_WAITING_MS } else { TICK_MS };
+        let idle_ms = self.chain.sync_tick_ms().map_or(TICK_MS, |ms| ms.min(TICK_MS));
+        let tick_ms = if self.chain.waiters.borrow().len() > 0 { TICK_WAITING_MS } else { idle_ms };
         if self.chain.dialect.wakes_others() && tick_ms != self.tick_ms {
             self.tick_ms = tick_ms;
             abi::set_tick_period(tick_ms);
@@ -180,7 +189,8 @@ impl RootContext for Root {
         self.chain = Rc::new(Chain::open(dialect, config, self.queue));
         abi::log(Level::Info, "herdgate: configuration in force");
         self.tick_ms = TICK_FIRST_MS;
-        abi::set_tick_period(if dialect.wakes_others() { TICK_FIRST_MS } else { TICK_KONG_MS });
+        let kong_ms = self.chain.sync_tick_ms().map_or(TICK_KONG_MS, |ms| ms.clamp(TICK_KONG_MS_MIN, TICK_KONG_MS));
+        abi::set_tick_period(if dialect.wakes_others() { TICK_FIRST_MS } else { kong_ms });
         true
     }
 
@@ -188,6 +198,7 @@ impl RootContext for Root {
         let now = abi::now();
         self.look_at_what_is_due(now);
         self.serve_orders();
+        self.push_charges(now);
         if self.chain.dialect.wakes_others() {
             let names = self.chain.waiters.borrow().names();
             for name in names {
@@ -217,16 +228,25 @@ impl RootContext for Root {
 
 impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
-        let Some(Ordered { fact, retries }) = self.chain.take_call(token) else { return };
+        let push = self.chain.take_push(token);
+        let ordered = if push.is_none() { self.chain.take_call(token) } else { None };
+        if push.is_none() && ordered.is_none() {
+            return;
+        }
         let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
         let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
         let status = status(&answer_headers);
+        let answer = CallAnswer { status, headers: &answer_headers, body: &body };
+        if let Some(push) = push {
+            return self.chain.learn_push(&push, &answer);
+        }
+        let Some(Ordered { fact, retries }) = ordered else { return };
         if retries > 0 && (status == 0 || status >= 500) {
             self.chain.order_again(Ordered { fact, retries: retries - 1 });
             self.serve_orders();
             return;
         }
-        self.learn(&fact, &CallAnswer { status, headers: &answer_headers, body: &body });
+        self.learn(&fact, &answer);
         // What came may be only a step on the way: metadata before keys.
         self.serve_orders();
         self.pace();

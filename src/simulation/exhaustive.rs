@@ -7,7 +7,7 @@ use super::limits::{ask, key, limit};
 use super::schedule::{Worker, World};
 use crate::config::{Amount, RateLimit};
 use crate::digest::Digest;
-use crate::rate_limit::Counters;
+use crate::rate_limit::{Claim, Counters};
 use crate::shared::twin::Twin;
 
 /// Runs `round` with every schedule, or the first `most` of them in order; returns how many there were, or what was wrong with one.
@@ -50,7 +50,7 @@ fn once_each(
         (0..workers)
             .map(|_| {
                 move |worker: &Worker<'_>| {
-                    if ask(counters, worker, &[(one, counter)]) {
+                    if ask(counters, worker, &[Claim::alone(one, counter)]) {
                         *passed_ref.lock().unwrap() += 1;
                     }
                 }
@@ -90,7 +90,7 @@ fn ninth_key(dialect: Dialect, told: Vec<usize>, twin: Option<Twin>, later_ms: u
     world.alone(|worker| {
         for (n, digest) in digests.iter().take(8).enumerate() {
             let limit = if n == 0 { &quick } else { &one };
-            assert!(ask(&counters, worker, &[(limit, *digest)]));
+            assert!(ask(&counters, worker, &[Claim::alone(limit, *digest)]));
         }
         // The quick one's cell is idle from 1.1 s on.
         worker.sleep(600);
@@ -103,7 +103,7 @@ fn ninth_key(dialect: Dialect, told: Vec<usize>, twin: Option<Twin>, later_ms: u
         move |worker: &Worker<'_>| {
             let mut at = worker.begin();
             at.now = at.now.plus_ms(later_ms);
-            let outcome = crate::rate_limit::charge(counters, &at, &[(one, ninth)]);
+            let outcome = crate::rate_limit::charge(counters, &at, &[Claim::alone(one, ninth)]);
             if outcome.verdict == crate::rate_limit::Verdict::Allowed {
                 *passed_ref.lock().unwrap() += 1;
             }
@@ -112,7 +112,7 @@ fn ninth_key(dialect: Dialect, told: Vec<usize>, twin: Option<Twin>, later_ms: u
     world.run(vec![work(0), work(later_ms)]);
     let rest = world.alone(|worker| {
         worker.sleep(500);
-        usize::from(ask(counters, worker, &[(one, ninth)]))
+        usize::from(ask(counters, worker, &[Claim::alone(one, ninth)]))
     });
     let passed = passed.into_inner().unwrap() + rest;
     // Both may be refused while both are charged; then one who asks again passes.

@@ -7,12 +7,20 @@ use super::schedule::{Rng, Worker, World, ms};
 use super::{holds, is_caught};
 use crate::config::{Amount, FailureMode, RateLimit, Window};
 use crate::digest::{Digest, HostKey};
-use crate::rate_limit::{Counters, Verdict, What, charge};
+use crate::rate_limit::{Charge, Claim, Counters, Known, Policy, Verdict, What, charge};
 use crate::shared::twin::Twin;
 use crate::time::{NS_PER_MS, Time};
 
 pub(super) fn limit(amount: Amount) -> RateLimit {
-    RateLimit { name: "simulated".into(), key: Vec::new(), amount, failure_mode: FailureMode::Deny, shadow: false, headers: false }
+    RateLimit {
+        name: "simulated".into(),
+        key: Vec::new(),
+        amount,
+        failure_mode: FailureMode::Deny,
+        shadow: false,
+        headers: false,
+        sync: None,
+    }
 }
 
 pub(super) fn key(host: &HostKey, n: u64) -> Digest {
@@ -20,7 +28,7 @@ pub(super) fn key(host: &HostKey, n: u64) -> Digest {
 }
 
 /// One more request; whether it passed.
-pub(super) fn ask(counters: &Counters, worker: &Worker<'_>, limits: &[(&RateLimit, Digest)]) -> bool {
+pub(super) fn ask(counters: &Counters, worker: &Worker<'_>, limits: &[Claim<'_>]) -> bool {
     let outcome = charge(counters, &worker.begin(), limits);
     worker.done();
     outcome.verdict == Verdict::Allowed
@@ -45,7 +53,7 @@ fn exact(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Res
             .map(|_| {
                 move |worker: &Worker<'_>| {
                     for _ in 0..4 {
-                        if ask(counters, worker, &[(one, counter)]) {
+                        if ask(counters, worker, &[Claim::alone(one, counter)]) {
                             *passed.lock().unwrap() += 1;
                         }
                     }
@@ -54,7 +62,7 @@ fn exact(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Res
             .collect(),
     );
     // A request that lost all its races was refused; what it left is there for others.
-    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[(one, counter)])).count() as u64);
+    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64);
     let passed = *passed.lock().unwrap() + rest;
     // A worker that died may have charged a request that nobody saw pass.
     let least = if faults.crash > 0 { burst.saturating_sub(workers as u64) } else { burst };
@@ -65,6 +73,48 @@ fn exact(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Res
 fn a_limit_is_exact_in_every_schedule() {
     holds(150, |seed, dialect| exact(seed, dialect, Faults::default(), None));
     is_caught(Twin::BlindWrites, 50, |seed, dialect, twin| exact(seed, dialect, Faults::default(), twin));
+}
+
+/// What other gateways have charged comes in while workers charge: no more passes than the whole burst,
+/// and what came in is never lost.
+fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
+    let mut rng = Rng::new(seed ^ 0x11);
+    let burst = 3 + rng.below(4);
+    let others = 1 + rng.below(burst - 1);
+    let counters = Counters::new(64);
+    let world = World::new(dialect, seed, 3, twin);
+    let counter = key(&world.key, seed);
+    let (one, start) = (limit(Amount::Rate { limit: 1, per_s: 3600, burst }), world.alone(|worker| worker.now()));
+    let passed = Mutex::new(0u64);
+    let (one, counters, passed_ref) = (&one, &counters, &passed);
+    world.run(
+        (0..3u64)
+            .map(|n| {
+                move |worker: &Worker<'_>| {
+                    for _ in 0..3 {
+                        if n == 0 {
+                            let known = Known::Until(start.plus_s(3600 * others));
+                            let charge = Charge { limit: one, policy: Policy::of(one, 1).unwrap(), digest: counter };
+                            let _ = counters.raise(&worker.begin(), &charge, known);
+                            worker.done();
+                        } else if ask(counters, worker, &[Claim::alone(one, counter)]) {
+                            *passed_ref.lock().unwrap() += 1;
+                        }
+                    }
+                }
+            })
+            .collect(),
+    );
+    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64);
+    let passed = passed.into_inner().unwrap() + rest;
+    if (burst - others..=burst).contains(&passed) { Ok(()) } else { Err(format!("{passed} passed of {burst}, others had {others}")) }
+}
+
+#[test]
+fn what_other_gateways_charged_takes_nothing_from_what_is_charged_here() {
+    holds(150, |seed, dialect| raised(seed, dialect, None));
+    is_caught(Twin::RaiseLowers, 100, raised);
+    is_caught(Twin::BlindWrites, 100, raised);
 }
 
 #[test]
@@ -103,7 +153,7 @@ fn never_more(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -
                     for _ in 0..14 {
                         let n = worker.below(keys) as usize;
                         let now = worker.now();
-                        if ask(counters, worker, &[(one, digests[n])]) {
+                        if ask(counters, worker, &[Claim::alone(one, digests[n])]) {
                             passed_ref.lock().unwrap().push((n, now));
                         }
                         if worker.below(3) == 0 {
@@ -165,7 +215,7 @@ fn all_or_none(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                     for _ in 0..12 {
                         let n = worker.below(2) as usize;
                         let now = worker.now();
-                        if ask(counters, worker, &[(wide, shared), (narrow, apart[n])]) {
+                        if ask(counters, worker, &[Claim::alone(wide, shared), Claim::alone(narrow, apart[n])]) {
                             passed_ref[0].lock().unwrap().push((0, now));
                             passed_ref[1].lock().unwrap().push((n, now));
                         }
@@ -193,17 +243,17 @@ fn a_refused_request_costs_the_other_limits_nothing() {
     let counters = Counters::new(64);
     let (a, b, c) = (key(&world.key, 1), key(&world.key, 2), key(&world.key, 3));
     world.alone(|worker| {
-        let both = (0..9).filter(|_| ask(&counters, worker, &[(&wide, a), (&narrow, b)])).count();
+        let both = (0..9).filter(|_| ask(&counters, worker, &[Claim::alone(&wide, a), Claim::alone(&narrow, b)])).count();
         assert_eq!(both, 3);
-        let outcome = charge(&counters, &worker.begin(), &[(&wide, a), (&narrow, b)]);
+        let outcome = charge(&counters, &worker.begin(), &[Claim::alone(&wide, a), Claim::alone(&narrow, b)]);
         assert_eq!(outcome.verdict, Verdict::Refused { limit: 1, retry_after_s: 3600 });
         assert_eq!((outcome.limits[0].what, outcome.limits[0].remaining), (What::NotCharged, 7));
         assert_eq!((outcome.limits[1].what, outcome.limits[1].remaining), (What::Over, 0));
-        let alone = (0..20).filter(|_| ask(&counters, worker, &[(&wide, a)])).count();
+        let alone = (0..20).filter(|_| ask(&counters, worker, &[Claim::alone(&wide, a)])).count();
         assert_eq!(alone, 7);
         // A limit in shadow refuses nothing, and is counted.
         let shadow = RateLimit { shadow: true, ..narrow.clone() };
-        let outcomes: Vec<_> = (0..4).map(|_| charge(&counters, &worker.begin(), &[(&shadow, c)])).collect();
+        let outcomes: Vec<_> = (0..4).map(|_| charge(&counters, &worker.begin(), &[Claim::alone(&shadow, c)])).collect();
         assert!(outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed));
         assert_eq!(outcomes[2].limits[0].what, What::Charged);
         assert_eq!(outcomes[3].limits[0].what, What::Over);
@@ -218,7 +268,7 @@ fn a_hit_costs_two_host_calls_and_a_refusal_one() {
     let counter = key(&world.key, 1);
     let cost = || {
         let before = world.memory(|memory| memory.calls);
-        world.alone(|worker| ask(&counters, worker, &[(&one, counter)]));
+        world.alone(|worker| ask(&counters, worker, &[Claim::alone(&one, counter)]));
         world.memory(|memory| memory.calls) - before
     };
     assert_eq!([cost(), cost(), cost(), cost(), cost()], [3, 2, 2, 1, 1]);
@@ -232,8 +282,11 @@ fn a_host_that_has_lost_its_memory_or_has_no_room_is_for_failure_mode_to_judge()
     let counters = Counters::new(64);
     let counter = key(&world.key, 1);
     world.alone(|worker| {
-        assert_eq!(charge(&counters, &worker.begin(), &[(&one, counter)]).verdict, Verdict::Refused { limit: 0, retry_after_s: 1 });
-        let outcome = charge(&counters, &worker.begin(), &[(&open, counter)]);
+        assert_eq!(
+            charge(&counters, &worker.begin(), &[Claim::alone(&one, counter)]).verdict,
+            Verdict::Refused { limit: 0, retry_after_s: 1 }
+        );
+        let outcome = charge(&counters, &worker.begin(), &[Claim::alone(&open, counter)]);
         assert_eq!(outcome.verdict, Verdict::Allowed);
         assert_eq!(outcome.limits[0].what, What::Uncounted(crate::shared::Unavailable::Full));
     });
@@ -262,7 +315,7 @@ fn clock_jumps(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                         for _ in 0..3 {
                             let mut at = worker.begin();
                             at.now = at.now.plus_s(days * 86_400);
-                            let outcome = charge(counters, &at, &[(one, counter)]);
+                            let outcome = charge(counters, &at, &[Claim::alone(one, counter)]);
                             *passed_ref.lock().unwrap() += u64::from(outcome.verdict == Verdict::Allowed);
                         }
                     }

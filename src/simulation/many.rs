@@ -5,7 +5,7 @@ use super::limits::limit;
 use super::schedule::{Rng, World};
 use crate::config::Amount;
 use crate::digest::Digest;
-use crate::rate_limit::Counters;
+use crate::rate_limit::{Claim, Counters};
 use crate::time::Time;
 
 /// `KEYS` devices, each seen once, a thousand of them a second, and 20 that are in use throughout.
@@ -28,12 +28,12 @@ fn millions_of_devices_leave_memory_flat_and_limits_exact() {
             for n in 0..keys {
                 let mut at = worker.begin();
                 at.now = start.plus_ms(n);
-                let outcome = crate::rate_limit::charge(&counters, &at, &[(&one, random_digest(&mut rng))]);
+                let outcome = crate::rate_limit::charge(&counters, &at, &[Claim::alone(&one, random_digest(&mut rng))]);
                 sketched += u64::from(outcome.limits.iter().any(|status| status.sketch));
                 // Two requests a second each: twice what the limit gives.
                 if n % 500 == 0 {
                     for digest in &in_use {
-                        let outcome = crate::rate_limit::charge(&counters, &at, &[(&one, *digest)]);
+                        let outcome = crate::rate_limit::charge(&counters, &at, &[Claim::alone(&one, *digest)]);
                         passed += u64::from(outcome.verdict == crate::rate_limit::Verdict::Allowed);
                     }
                 }

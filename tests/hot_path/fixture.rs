@@ -183,6 +183,21 @@ pub fn ruled_and_revoked() -> Value {
     config
 }
 
+/// Rules, a forwarded claim and a limit that this gateway counts for itself.
+pub fn ruled_and_limited() -> Value {
+    let mut config = ruled();
+    config["rate_limits"] = json!([{ "name": "per-user", "key": ["issuer", "subject"], "limit": 1000, "per_s": 1 }]);
+    config["rules"][3]["limits"] = json!(["per-user"]);
+    config
+}
+
+/// The same limit where it meets those of other gateways.
+pub fn ruled_and_limited_together() -> Value {
+    let mut config = ruled_and_limited();
+    config["rate_limits"][0]["sync"] = json!({ "uri": "https://webdis.example/", "cluster": "webdis" });
+    config
+}
+
 /// A token of about the size of an RS256 one.
 pub fn token(subject: &str) -> String {
     let claims = json!({

@@ -9,7 +9,7 @@ mod fixture;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use fixture::{Calls, NOW, Worker, plain, request, ruled, ruled_and_revoked, token};
+use fixture::{Calls, NOW, Worker, plain, request, ruled, ruled_and_limited, ruled_and_limited_together, ruled_and_revoked, token};
 use herdgate::exchange::{Effect, Finish};
 use herdgate::metrics::Metric;
 use herdgate::reply::Reason;
@@ -85,6 +85,28 @@ fn revocation_costs_one_look_into_shared_memory() {
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 1, "the value that the host gives");
 }
+
+#[test]
+fn a_limit_costs_a_read_and_a_write() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled_and_limited()));
+    assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
+    assert_eq!(calls, Calls { shared_get: 1, shared_set: 1, count: 3, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::LimitAllowed(0), Metric::Accepted]);
+    assert_eq!(allocations, LIMIT_ALLOCATIONS);
+}
+
+/// Telling other gateways is for the ticks: a request only notes its charge, in memory that is there.
+#[test]
+fn a_limit_of_several_gateways_costs_no_host_call_more() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled_and_limited_together()));
+    assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
+    assert_eq!(calls, Calls { shared_get: 1, shared_set: 1, count: 3, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::LimitAllowed(0), Metric::Accepted]);
+    assert_eq!(allocations, LIMIT_ALLOCATIONS);
+}
+
+/// The value that the host gives and its copy to be written, the parts of the counter's key, and lists of one limit.
+const LIMIT_ALLOCATIONS: u64 = 11;
 
 /// The yardstick is no other than the filter that refuses: a hit makes its checks again.
 #[test]

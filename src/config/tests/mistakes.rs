@@ -44,7 +44,7 @@ fn of_form() {
             r#"{ "shared": { "secret": { "file": "/etc/x" } } }"#,
             r#"{ "shared": { "secret": "short" } }"#,
             r#"{ "shared": { "secret": "" } }"#,
-            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true, "rate_limits": [ { "name": "a", "key": ["address"], "limit": 1, "per_s": 1, "sync": {} } ] }"#,
+            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true }"#,
             r#"{ "errors": "line\nbreak and a very long text that goes on and on until nobody wants to read it any more" }"#,
         ]
     ));
@@ -100,6 +100,24 @@ fn of_rules_and_limits() {
     ]
     .iter()
     .map(|document| document.replace("$I", ISSUER))
+    .collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    snapshot!(said(HostKind::Envoy, &documents));
+}
+
+#[test]
+fn of_limits_of_several_gateways() {
+    const LIMIT: &str = r#""name": "a", "key": ["address"], "limit": 1, "per_s": 1"#;
+    const SECRET: &str = r#""shared": { "secret": { "env": "A_SECRET" } }"#;
+    let documents: Vec<String> = [
+        r#"{ $S, "rate_limits": [ { $L, "sync": {} }, { $L, "sync": true } ] }"#,
+        r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "http://webdis:7379/", "every_ms": 49, "retries": 1 } } ] }"#,
+        r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "https://user:canary@webdis/", "cluster": "w", "every_s": 1, "timeout_ms": 0 } } ] }"#,
+        r#"{ "rate_limits": [ { $L, "sync": { "uri": "https://webdis/", "cluster": "w" } } ] }"#,
+        r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "https://webdis/", "cluster": "w", "every_ms": 60000, "headers": { "authorization": "canary" } } } ] }"#,
+    ]
+    .iter()
+    .map(|document| document.replace("$L", LIMIT).replace("$S", SECRET))
     .collect();
     let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
     snapshot!(said(HostKind::Envoy, &documents));

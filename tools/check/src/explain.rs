@@ -198,7 +198,11 @@ fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
         };
         let parts: Vec<String> = limit.key.iter().map(key_part).collect();
         let shadow = if limit.shadow { ", only counted" } else { "; over it 429" };
-        lines.push(format!("Limit {}: {amount}, for each {}{shadow}.", limit.name, parts.join(" and ")));
+        let together = match &limit.sync {
+            Some(sync) => format!(" Gateways that meet at {} share it.", sync.uri.authority),
+            None => String::new(),
+        };
+        lines.push(format!("Limit {}: {amount}, for each {}{shadow}.{together}", limit.name, parts.join(" and ")));
     }
 }
 

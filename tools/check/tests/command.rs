@@ -140,6 +140,8 @@ fn a_request_is_explained() {
     assert!(orders.contains(r#"401, WWW-Authenticate: Bearer realm="api"."#), "{orders}");
     assert!(orders.contains("scopes: all of orders:read"), "{orders}");
     assert!(orders.contains("Limit per-user: 1000 in 60 s, 100 at one instant, for each iss and subject; over it 429."), "{orders}");
+    let many = run(&["--request", "GET /orders/1", &example("many-gateways.json")], &[]).1;
+    assert!(many.contains("over it 429. Gateways that meet at 127.0.0.1:7379 share it."), "{many}");
     assert!(explained("GET /orders2").contains("403: no rule matches."));
     assert!(explained("GET /health/live").contains("It is public: no token is read."));
     assert!(explained("GET /v1/../orders").contains("400: "));

@@ -1,0 +1,88 @@
+//! Limits, checked.
+
+use super::{Callout, ClaimPath, FailureMode, Uri};
+
+/// One limit.
+#[derive(Clone, PartialEq, Debug)]
+pub struct RateLimit {
+    /// The name that rules use and metrics carry.
+    pub name: String,
+    /// What is counted apart.
+    pub key: Vec<KeyPart>,
+    /// How much.
+    pub amount: Amount,
+    /// What happens when the count can't be kept.
+    pub failure_mode: FailureMode,
+    /// Whether refusals are only counted.
+    pub shadow: bool,
+    /// Whether allowed answers carry RateLimit headers too.
+    pub headers: bool,
+    /// Where it meets the same limit of other gateways.
+    pub sync: Option<Sync>,
+}
+
+/// Where limits of several gateways meet: a Redis behind Webdis.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sync {
+    /// Webdis's address.
+    pub uri: Uri,
+    /// How it is called.
+    pub call: Callout,
+    /// Milliseconds by which the gateways' counts may differ.
+    pub every_ms: u64,
+}
+
+/// How much a limit admits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Amount {
+    /// `limit` per `per_s` seconds, `burst` at one instant after idle.
+    Rate {
+        /// Requests.
+        limit: u64,
+        /// Seconds.
+        per_s: u64,
+        /// Requests at one instant.
+        burst: u64,
+    },
+    /// `quota` per calendar window, in UTC.
+    Quota {
+        /// Requests.
+        quota: u64,
+        /// The window.
+        window: Window,
+    },
+}
+
+/// A calendar window in UTC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Window {
+    /// From minute 0.
+    Hour,
+    /// From 00:00.
+    Day,
+    /// From the first day.
+    Month,
+}
+
+/// A part of a limit's key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum KeyPart {
+    /// The full `iss` of the verified token.
+    Issuer,
+    /// Its `sub`.
+    Subject,
+    /// Its `client_id` (or `azp`); at a token endpoint the one claimed.
+    ClientId,
+    /// The consumer.
+    Consumer,
+    /// The client's address; IPv6 by /64.
+    Address,
+    /// A request header; lower case.
+    Header(String),
+    /// A claim of the verified token.
+    Claim(ClaimPath),
+    /// A capture of the issuer template or of the path template.
+    Capture(String),
+    /// The host's name of the route.
+    Route,
+}

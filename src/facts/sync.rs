@@ -1,0 +1,189 @@
+//! Limits that meet those of other gateways: what was charged here is told, what all have charged is heard.
+
+use crate::config::{Config, Sync};
+use crate::digest::{Digest, HostKey, sha256};
+use crate::metrics::Metric;
+use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
+use crate::rate_limit::{Charge, Claim, Known, Policy, quota};
+use crate::shared::Unavailable;
+use crate::time::Time;
+
+use super::call::{Call, CallAnswer};
+use super::{Facts, Payer};
+
+/// Where the limits of a configuration meet those of other gateways: each Redis and rhythm once.
+pub(super) struct Targets {
+    pub all: Vec<Sync>,
+    /// Of each limit, which it is.
+    of_limits: Vec<Option<usize>>,
+}
+
+impl Targets {
+    pub fn new(config: &Config) -> Self {
+        let mut all: Vec<Sync> = Vec::new();
+        let mut target = |sync: &Sync| {
+            all.iter().position(|known| known == sync).unwrap_or_else(|| {
+                all.push(sync.clone());
+                all.len() - 1
+            })
+        };
+        let of_limits = config.rate_limits.iter().map(|limit| limit.sync.as_ref().map(&mut target)).collect();
+        Targets { all, of_limits }
+    }
+
+    fn of(&self, limit: usize) -> Option<usize> {
+        self.of_limits.get(limit).copied().flatten()
+    }
+}
+
+/// A call under way: what it tells, and when it was made.
+pub struct Push {
+    target: usize,
+    batch: Vec<Sent>,
+    asked_at: Time,
+    timeout_ms: u64,
+}
+
+impl Push {
+    /// Whether its answer isn't waited for any more. Hosts answer for calls that they give up; one that
+    /// doesn't must not keep a gateway silent.
+    pub fn is_given_up(&self, now: Time) -> bool {
+        // Kong's host counts the time to connect, to send and to read apart.
+        let longest_ms = self.timeout_ms.saturating_mul(3).saturating_add(GIVEN_UP_MS);
+        now >= self.asked_at.plus_ms(longest_ms) || now.plus_ms(GIVEN_UP_MS) < self.asked_at
+    }
+}
+
+/// Milliseconds after the latest end of a call at which it is given up.
+const GIVEN_UP_MS: u64 = 5_000;
+
+/// The key under which counters are named where gateways meet. Unlike the host's own it follows from
+/// `shared.secret` alone: the host's random bytes are of one gateway.
+pub(super) fn key(config: &Config) -> HostKey {
+    HostKey::new(&sha256(b"herdgate counters of several gateways v1"), config.shared.secret.expose())
+}
+
+/// Milliseconds between the ticks that a configuration's limits need; nothing without `sync`.
+pub fn tick_ms(config: &Config) -> Option<u64> {
+    config.rate_limits.iter().filter_map(|limit| limit.sync.as_ref()).map(|sync| sync.every_ms / 2).min()
+}
+
+impl Facts<'_> {
+    /// How many gateways share a limit, as far as this worker has heard.
+    pub(super) fn gateways(&self, limit: usize) -> u32 {
+        let Some(target) = self.runtime.compiled.targets.of(limit) else { return 1 };
+        self.with_ledger(target, |ledger| ledger.gateways()).unwrap_or(1)
+    }
+
+    /// Notes a charge that is to be told.
+    pub(super) fn note_charge(&self, index: usize, claim: &Claim<'_>, payer: &Payer<'_>) {
+        let Some(target) = self.runtime.compiled.targets.of(index) else { return };
+        let Some(policy) = Policy::of(claim.limit, claim.gateways) else { return };
+        let (much, window_end) = match policy {
+            Policy::Rate(gcra) => (gcra.emission_ns(), None),
+            Policy::Quota(quota) => (1, Some(quota::window_end(quota.window(), self.now))),
+        };
+        let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
+            Some(true) => wire::Name::default(),
+            _ => wire::Name::new(self.counter(&self.runtime.sync_key, claim.limit, payer)),
+        };
+        let charge = Owed { limit: index, name, much, since: self.now, window_end };
+        let noted = self.with_ledger(target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
+        if !noted {
+            self.host.meter.count(Metric::SyncBehind);
+        }
+    }
+
+    /// The calls that are due. What becomes of each is to be said to [`Facts::learn_push`].
+    pub fn pushes_due(&self) -> Vec<(Push, Call)> {
+        let mut due = Vec::new();
+        for (index, sync) in self.runtime.compiled.targets.all.iter().enumerate() {
+            let Some(batches) = self.take_batches(index, sync) else { continue };
+            let caller = wire::Caller {
+                gateways: wire::Name::new(self.runtime.sync_key.digest("gateways", &[])),
+                gateway: wire::Name::new(self.runtime.host_key.digest("gateway", &[])),
+                late_ns: ledger::late_ns(sync.every_ms),
+            };
+            for batch in batches {
+                let body = wire::body(&caller, &batch, self.now);
+                let call = Call::post_command(&sync.uri, &sync.call, body);
+                due.push((Push { target: index, batch, asked_at: self.now, timeout_ms: sync.call.timeout_ms }, call));
+            }
+        }
+        due
+    }
+
+    fn take_batches(&self, index: usize, sync: &Sync) -> Option<Vec<Vec<Sent>>> {
+        let taken = |ledger: &mut Ledger| {
+            let batches = ledger.take(self.now)?;
+            Some((batches, ledger.is_behind()))
+        };
+        let (batches, behind) = self.with_ledger(index, taken)??;
+        if behind {
+            self.host.meter.count(Metric::SyncBehind);
+        }
+        let late_ns = ledger::late_ns(sync.every_ms);
+        let send = |(counter, mut owed)| {
+            let charge = self.charge_of(&owed, counter)?;
+            let Policy::Rate(gcra) = charge.policy else { return Some(Sent { counter, owed, ahead_ns_max: 0 }) };
+            if self.now.ns().saturating_sub(owed.since.ns()) > late_ns {
+                ledger::cut(&mut owed, self.ahead_ns(&charge.digest).unwrap_or(gcra.tolerance_ns()), late_ns, self.now);
+            }
+            Some(Sent { counter, owed, ahead_ns_max: gcra.plausible_ns() })
+        };
+        Some(batches.into_iter().map(|batch| batch.into_iter().filter_map(send).collect()).collect())
+    }
+
+    /// Takes in what came of a call.
+    pub fn learn_push(&self, push: &Push, answer: &CallAnswer<'_>) {
+        let heard = (answer.status == 200).then(|| wire::parse(answer.body, &push.batch)).flatten();
+        let Some(heard) = heard else {
+            self.host.meter.count(Metric::SyncFailed);
+            let kept = self.with_ledger(push.target, |ledger| ledger.failed(&push.batch, self.now));
+            if kept == Some(false) {
+                self.host.meter.count(Metric::SyncBehind);
+            }
+            return;
+        };
+        self.host.meter.count(Metric::SyncDone);
+        self.with_ledger(push.target, |ledger| ledger.came(heard.gateways));
+        for (sent, number) in push.batch.iter().zip(heard.counters) {
+            let Some(charge) = self.charge_of(&sent.owed, sent.counter) else { continue };
+            let untold = self.with_ledger(push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
+            let number = number.saturating_add(untold);
+            if number == 0 {
+                continue;
+            }
+            let known = match sent.owed.window_end {
+                // Redis's moment was after the call was made: reckoned from there, it isn't too much.
+                None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
+                Some(window_end) => Known::Counted { window_end, total: number },
+            };
+            let raised = self.runtime.compiled.counters.raise(&self.shared().moment(), &charge, known);
+            match raised {
+                Ok(_) => {}
+                Err(Unavailable::Exhausted) => self.host.meter.count(Metric::CasExhausted),
+                Err(_) => self.host.meter.count(Metric::SharedFull),
+            }
+        }
+    }
+
+    fn charge_of(&self, owed: &Owed, digest: Digest) -> Option<Charge<'_>> {
+        let limit = self.runtime.config.rate_limits.get(owed.limit)?;
+        Some(Charge { limit, policy: Policy::of(limit, self.gateways(owed.limit))?, digest })
+    }
+
+    /// How far ahead the arrival time of a counter lies, if it has a cell.
+    fn ahead_ns(&self, counter: &Digest) -> Option<u64> {
+        let cell = self.runtime.compiled.counters.cells().get(&self.shared().moment(), counter).ok()??;
+        Some(cell.until.ns().saturating_sub(self.now.ns()))
+    }
+
+    fn with_ledger<T>(&self, target: usize, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
+        self.runtime.worker.borrow_mut().ledgers.get_mut(target).map(work)
+    }
+}
+
+#[cfg(test)]
+#[path = "sync_tests.rs"]
+mod tests;
