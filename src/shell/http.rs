@@ -27,12 +27,20 @@ pub struct Http {
     id: u32,
     chain: Rc<Chain>,
     paused: Option<Paused>,
-    /// An exchange that waits for its request's body, of at most so many bytes.
-    reading: Option<(Rc<RefCell<Exchange>>, usize)>,
+    /// An exchange that waits for its request's body.
+    reading: Option<Reading>,
     /// An exchange that sees the answer to its request.
     watching: Option<Watching>,
     /// Headers to set in the answer.
     response: Vec<(String, String)>,
+}
+
+/// A body on its way here.
+struct Reading {
+    exchange: Rc<RefCell<Exchange>>,
+    bytes_max: usize,
+    /// How much of it the host holds.
+    size: usize,
 }
 
 /// An answer on its way back.
@@ -40,6 +48,8 @@ struct Watching {
     exchange: Rc<RefCell<Exchange>>,
     status: u16,
     headers: HeaderBlock,
+    /// How much of its body the host holds.
+    size: usize,
 }
 
 /// An exchange that isn't decided yet.
@@ -161,14 +171,28 @@ impl Http {
         if !self.pause(&exchange) {
             return self.give_up(&exchange);
         }
-        self.reading = Some((exchange, bytes_max));
+        self.reading = Some(Reading { exchange, bytes_max, size: 0 });
         if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
     }
 
     fn body_has_come(&mut self, body: Option<&[u8]>) -> Action {
-        let Some((exchange, _)) = self.reading.take() else { return Action::Continue };
+        let Some(Reading { exchange, .. }) = self.reading.take() else { return Action::Continue };
         let effect = self.step(&exchange, Input::Body(body));
         self.carry_out(exchange, effect)
+    }
+
+    /// The body has ended, by its own end or by trailers after it.
+    fn body_has_ended(&mut self, size: usize) -> Action {
+        let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(Buffer::Request, size).filter(|body| body.len() == size) };
+        self.body_has_come(body.as_deref())
+    }
+
+    /// Whether what comes after the headers stays behind them: while the exchange waits for its verdict.
+    fn hold(&self) -> Action {
+        match self.paused.is_some() && self.chain.waiters.borrow().contains(self.id) {
+            true => Action::Pause,
+            false => Action::Continue,
+        }
     }
 
     /// Sets the request aside before it first waits; tells whether it may be paused.
@@ -204,7 +228,8 @@ impl Http {
         let Finish::Admit(changes) = finish else { return };
         self.response.clone_from(&changes.response);
         if changes.watch {
-            self.watching = exchange.map(|exchange| Watching { exchange: exchange.clone(), status: 0, headers: HeaderBlock::default() });
+            self.watching =
+                exchange.map(|exchange| Watching { exchange: exchange.clone(), status: 0, headers: HeaderBlock::default(), size: 0 });
         }
     }
 
@@ -219,6 +244,13 @@ impl Http {
 }
 
 impl Http {
+    /// The answer's body has ended, by its own end or by trailers after it.
+    fn answer_has_ended(&mut self, size: usize) -> Action {
+        let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::Response, size).unwrap_or_default() };
+        let all = body.len() == size;
+        self.answer_has_come(&body, all)
+    }
+
     fn answer_has_come(&mut self, body: &[u8], complete: bool) -> Action {
         let Some(watching) = self.watching.take() else { return Action::Continue };
         let answer = ServerAnswer { status: watching.status, headers: &watching.headers, body, complete };
@@ -296,19 +328,21 @@ impl HttpContext for Http {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if let Some((_, bytes_max)) = &self.reading {
-            if size > *bytes_max {
-                return self.body_has_come(None);
-            }
-            if !end_of_stream {
-                return Action::Pause;
-            }
-            let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(Buffer::Request, size).filter(|body| body.len() == size) };
-            return self.body_has_come(body.as_deref());
+        let Some(reading) = &mut self.reading else { return self.hold() };
+        reading.size = size;
+        match (size > reading.bytes_max, end_of_stream) {
+            (true, _) => self.body_has_come(None),
+            (false, true) => self.body_has_ended(size),
+            (false, false) => Action::Pause,
         }
-        match self.paused.is_some() && self.chain.waiters.borrow().contains(self.id) {
-            true => Action::Pause,
-            false => Action::Continue,
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // They end a request whose headers and body never said that they do (HTTP/2): to let them go on is
+        // to let all of it go on.
+        match &self.reading {
+            Some(Reading { size, .. }) => self.body_has_ended(*size),
+            None => self.hold(),
         }
     }
 
@@ -348,7 +382,7 @@ impl HttpContext for Http {
                 }
             }
         }
-        self.watching = Some(Watching { exchange, status, headers });
+        self.watching = Some(Watching { exchange, status, headers, size: 0 });
         if end_of_stream {
             return self.answer_has_come(&[], true);
         }
@@ -356,7 +390,8 @@ impl HttpContext for Http {
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(watching) = &self.watching else { return Action::Continue };
+        let Some(watching) = &mut self.watching else { return Action::Continue };
+        watching.size = size;
         let complete = end_of_stream || self.chain.dialect.is_whole(&watching.headers, size);
         if size > ANSWER_BYTES_MAX {
             // Too large to be a token answer, so it is judged as one that says nothing, and goes on as it comes.
@@ -365,9 +400,14 @@ impl HttpContext for Http {
         if !complete {
             return Action::Pause;
         }
-        let body = abi::buffer(Buffer::Response, size).unwrap_or_default();
-        let all = body.len() == size;
-        self.answer_has_come(&body, all)
+        self.answer_has_ended(size)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        match &self.watching {
+            Some(Watching { size, .. }) => self.answer_has_ended(*size),
+            None => Action::Continue,
+        }
     }
 }
 

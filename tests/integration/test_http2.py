@@ -1,0 +1,55 @@
+"""HTTP/2 in a real gateway: many token calls on few connections, and trailers, which no filter may be passed by."""
+
+import pytest
+
+from http2_client import Http2
+from servers import token_headers
+from token_calls import TOKEN_PATH, access_tokens, body_of, config, endpoint, fresh_client
+from tokens import forged
+from world import World
+
+pytestmark = pytest.mark.only("envoy")
+
+TRAILERS = [("x-trailer", "1")]
+
+
+@pytest.fixture(autouse=True)
+def counted(idp):
+    idp.settings(lifetime_s=3600)
+    idp.reset_counts()
+    yield
+    idp.document(TOKEN_PATH, None)
+
+
+def test_trailers_carry_no_request_past_a_verdict_that_is_awaited(start_gateway, world: World):
+    world.idp.fault("/jwks", "slow", delay_ms=1000)
+    gateway = start_gateway(world.config(issuers=[world.idp_issuer()], rules=[]))
+    world.api.reset()
+    bad = {"authorization": f"Bearer {forged(world.idp.token())}"}
+    good = {"authorization": f"Bearer {world.idp.token()}"}
+    with Http2(gateway.base_url) as client:
+        for body in (None, "a body"):
+            client.send("GET", "/orders", bad, body, TRAILERS)
+        client.send("GET", "/orders", good, None, TRAILERS)
+        answers = client.answers()
+    assert [answer.status for answer in answers] == [401, 401, 200], [answer.body for answer in answers]
+    assert world.api.seen() == 1
+
+
+def test_trailers_carry_no_token_call_past_limits_and_cache(start_gateway, world: World):
+    client = fresh_client()
+    limits = [{"name": "few", "key": ["address"], "limit": 3, "per_s": 3600}]
+    gateway = start_gateway(config(endpoint(limits=["few"]), limits=limits))
+    with Http2(gateway.base_url) as connection:
+        answers = [connection.request("POST", TOKEN_PATH, token_headers(client), body_of(), TRAILERS) for _ in range(6)]
+        assert connection.request("POST", TOKEN_PATH, token_headers(client), None, TRAILERS).status == 429
+    assert [answer.status for answer in answers] == [200] * 3 + [429] * 3
+    assert len(access_tokens(answers[:3])) == 1 and world.idp.requests(TOKEN_PATH) == 1
+    assert [answer.header("herdgate-cache") for answer in answers[:3]] == ["miss", "hit", "hit"]
+
+
+def test_a_body_over_the_limit_with_trailers_is_413(start_gateway, world: World):
+    gateway = start_gateway(config(endpoint()))
+    with Http2(gateway.base_url) as connection:
+        answer = connection.request("POST", TOKEN_PATH, token_headers(fresh_client()), body_of(padding="x" * 9000), TRAILERS)
+    assert answer.status == 413 and world.idp.requests(TOKEN_PATH) == 0
