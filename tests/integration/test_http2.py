@@ -2,9 +2,10 @@
 
 import pytest
 
+from envoy import connection_manager, make_listener, plain_cluster
 from http2_client import Http2
 from servers import token_headers
-from token_calls import TOKEN_PATH, access_tokens, body_of, config, endpoint, fresh_client
+from token_calls import TOKEN_PATH, access_tokens, body_of, call, config, endpoint, fresh_client
 from tokens import forged
 from world import World
 
@@ -53,3 +54,22 @@ def test_a_body_over_the_limit_with_trailers_is_413(start_gateway, world: World)
     with Http2(gateway.base_url) as connection:
         answer = connection.request("POST", TOKEN_PATH, token_headers(fresh_client()), body_of(padding="x" * 9000), TRAILERS)
     assert answer.status == 413 and world.idp.requests(TOKEN_PATH) == 0
+
+
+def test_an_answer_that_ends_in_trailers_is_one_as_any_other(start_gateway, world: World):
+    """A server over HTTP/2 may end so; over HTTP/1.1 Envoy hears of them where it is told to."""
+    client, gateway = fresh_client(), start_gateway(None)
+    protocol = {
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http_protocol_options": {"enable_trailers": True}},
+    }
+    options = {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol}
+    gateway.extra_clusters = [plain_cluster("trailed", world.idp.port, typed_extension_protocol_options=options)]
+    listener = make_listener(config(endpoint(jitter=0.5)), gateway.wasm, gateway.upstreams.env)
+    connection_manager(listener)["route_config"]["virtual_hosts"][0]["routes"][0]["route"]["cluster"] = "trailed"
+    gateway.start_listener(listener)
+    world.idp.fault(TOKEN_PATH, "trailers")
+    answers = [call(gateway.base_url, client) for _ in range(5)]
+    assert access_tokens(answers) == {"trailed"} and world.idp.requests(TOKEN_PATH) == 1
+    assert [answer.header("herdgate-cache") for answer in answers] == ["miss"] + ["hit"] * 4
+    assert 1800 <= answers[1].json()["expires_in"] <= answers[0].json()["expires_in"] < 3600

@@ -8,6 +8,7 @@
 //   cut     promises 1,000 bytes of JSON, sends the first few, closes
 //   garbage 200 and application/json, but the body is no JSON
 //   empty   200 and application/json with an empty body
+//   trailers  200 with a token and, after it, a trailer
 //   huge    200 and application/json with `bytes` (default 8 MiB) of well-formed JSON
 //   html    200 and text/html, as a captive portal or an error page of a proxy answers
 // `times` bounds how many requests meet the fault (default: all until it is cleared).
@@ -96,6 +97,13 @@ export class Faults {
       case 'huge':
         req.resume();
         res.writeHead(200, json).end(`{"padding":"${'x'.repeat(fault.bytes ?? 8 * 1024 * 1024)}"}`);
+        return;
+      case 'trailers':
+        req.resume();
+        res.writeHead(200, { ...json, trailer: 'x-trailer' });
+        res.write('{"access_token":"trailed","token_type":"Bearer","expires_in":3600}');
+        res.addTrailers({ 'x-trailer': '1' });
+        res.end();
         return;
       case 'html':
         req.resume();
