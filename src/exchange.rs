@@ -68,6 +68,13 @@ impl Changes {
         let identity = self.identity.as_ref().map_or(&[][..], |verified| &verified.headers);
         self.set.iter().chain(identity).map(|(name, value)| (name.as_str(), value.as_str()))
     }
+
+    /// These changes of a token call beside those of every request.
+    fn beside(self, usual: Changes) -> Changes {
+        let Changes { remove, mut set, .. } = usual;
+        set.extend(self.set);
+        Changes { remove, set, ..self }
+    }
 }
 
 /// What one host can do to a request, as far as the verdict depends on it.
@@ -164,21 +171,25 @@ impl Exchange {
                 let endpoint = facts.runtime.config.token_endpoints.get(*index);
                 Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max))
             }
-            Stage::Token(call) => match call.go(&request, deadline, self.abilities, facts) {
-                Effect::Finish(Finish::Admit(changes)) => Effect::Finish(self.pass_with(&request, changes, facts)),
-                other => other,
-            },
+            Stage::Token(call) => {
+                // Before the call takes a place or a lease: of a request that is refused nobody would give them back.
+                let usual = match self.pass_changed(&request, None, None, false, facts) {
+                    Finish::Admit(usual) => usual,
+                    refused => return Effect::Finish(refused),
+                };
+                match call.go(&request, deadline, self.abilities, facts) {
+                    Effect::Finish(Finish::Admit(changes)) => Effect::Finish(Finish::Admit(changes.beside(usual))),
+                    other => other,
+                }
+            }
             Stage::Revocation(_) => Effect::Finish(self.pass_with(&request, Changes { watch: true, ..Changes::default() }, facts)),
         }
     }
 
-    /// What of a token call goes on with it, and with what else the filter changes in every request.
+    /// A call that goes on, with what else the filter changes in every request.
     fn pass_with(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
         match self.pass_changed(request, None, None, false, facts) {
-            Finish::Admit(Changes { remove, mut set, .. }) => {
-                set.extend(changes.set);
-                Finish::Admit(Changes { remove, set, ..changes })
-            }
+            Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
             refused => refused,
         }
     }

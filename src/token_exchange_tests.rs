@@ -1,0 +1,300 @@
+//! Token calls of two workers, from their first header to the server's answer.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::config::{Config, HostKind};
+use crate::digest::HostKey;
+use crate::exchange::{Exchange, Input};
+use crate::facts::{Host, Runtime};
+use crate::metrics::Meter;
+use crate::request::Surroundings;
+use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::signature::NoHost;
+use crate::simulation::host::{Dialect, Memory};
+use crate::simulation::schedule::Rng;
+
+const START: Time = Time::from_s(1_800_000_000);
+const BODY: &str = "grant_type=client_credentials&scope=a";
+const GOOD: &str = r#"{"access_token":"first","token_type":"Bearer","expires_in":3600}"#;
+const KONG: Abilities = Abilities { removes_headers: false, waits: true };
+const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
+
+/// The host's memory, and what was asked of it.
+struct Shared {
+    memory: RefCell<Memory>,
+    rng: RefCell<Rng>,
+    counts: RefCell<BTreeMap<Metric, u32>>,
+    trace: RefCell<Vec<String>>,
+    /// Documents look as if none were there, until the next lease is asked for.
+    stale: Cell<bool>,
+}
+
+impl Store for Shared {
+    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        let table = char::from(slot.0[2]);
+        self.trace.borrow_mut().push(format!("get {table}"));
+        self.stale.set(self.stale.get() && table != 'l');
+        let found = self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut());
+        found.filter(|_| table != 'd' || !self.stale.get())
+    }
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        self.trace.borrow_mut().push(format!("set {} {}", char::from(slot.0[2]), value.len()));
+        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
+    }
+    fn random(&self) -> u64 {
+        self.rng.borrow_mut().next()
+    }
+}
+
+impl Meter for Shared {
+    fn count(&self, metric: Metric) {
+        *self.counts.borrow_mut().entry(metric).or_default() += 1;
+    }
+}
+
+struct NoSurroundings;
+
+impl Surroundings for NoSurroundings {
+    fn address(&self) -> Option<String> {
+        Some("192.0.2.1".into())
+    }
+    fn route(&self) -> Option<String> {
+        None
+    }
+    fn client_certificate(&self) -> bool {
+        false
+    }
+}
+
+/// One host with two workers.
+struct World {
+    shared: Shared,
+    workers: Vec<Runtime>,
+}
+
+impl World {
+    fn new(dialect: Dialect, endpoint: &str) -> World {
+        let document = format!(
+            r#"{{"token_endpoints": [{{"path": "/token", "revocation_path": "/revoke", "jitter": 0{endpoint}}}],
+                "debug_headers": true, "shared": {{"secret": "shared-secret-of-thirty-two-bytes-or-more"}}}}"#
+        );
+        let shared = Shared {
+            memory: RefCell::new(Memory::new(dialect)),
+            rng: RefCell::new(Rng::new(1)),
+            counts: RefCell::default(),
+            trace: RefCell::default(),
+            stale: Cell::default(),
+        };
+        let worker = |_| {
+            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+            Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
+        };
+        World { shared, workers: (0..2).map(worker).collect() }
+    }
+
+    fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
+        work(&Facts { runtime: &self.workers[worker], host: &host, now })
+    }
+
+    /// A token call up to its first effect after its body has come.
+    fn call(&self, worker: usize, now: Time, secret: &str, abilities: Abilities, more: &[(&str, &str)], body: &str) -> (Exchange, Effect) {
+        let basic = format!("Basic {}", STANDARD.encode(format!("client:{secret}")));
+        let fixed = [
+            (":method", "POST"),
+            (":path", "/token"),
+            (":authority", "idp.example"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", basic.as_str()),
+        ];
+        let headers = HeaderBlock::from_pairs(fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())));
+        let mut exchange = Exchange::new(headers, None, abilities);
+        let effect = self.with(worker, now, |facts| {
+            assert!(matches!(exchange.step(Input::Begin, facts, &NoSurroundings), Effect::ReadBody(_)));
+            exchange.step(Input::Body(Some(body.as_bytes())), facts, &NoSurroundings)
+        });
+        (exchange, effect)
+    }
+
+    fn plain(&self, worker: usize, now: Time) -> (Exchange, Effect) {
+        self.call(worker, now, "secret", ENVOY, &[], BODY)
+    }
+
+    fn woken(&self, worker: usize, now: Time, exchange: &mut Exchange) -> Effect {
+        self.with(worker, now, |facts| exchange.step(Input::Woken, facts, &NoSurroundings))
+    }
+
+    /// The server answers with JSON.
+    fn answered(&self, worker: usize, now: Time, exchange: &mut Exchange, status: u16, body: &str) -> Passed {
+        let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+        let answer = ServerAnswer { status, headers: &headers, body: body.as_bytes(), complete: true };
+        self.with(worker, now, |facts| match exchange.answer_started(status, &headers, facts) {
+            Started::Kept(kept) => Passed::Kept(kept),
+            _ => exchange.answered(&answer, facts),
+        })
+    }
+
+    fn under_way(&self, now: Time) -> usize {
+        // As many more as the cap lets through.
+        let endpoint = &self.workers[0].config.token_endpoints[0];
+        let free = self.with(0, now, |facts| {
+            let permits: Vec<_> = std::iter::from_fn(|| facts.admit_call(endpoint, 0).ok().flatten()).collect();
+            permits.iter().for_each(|permit| facts.call_ended(endpoint, *permit, Outcome::Unknown));
+            permits.len()
+        });
+        endpoint.upstream_calls_max as usize - free
+    }
+}
+
+fn is_led(effect: &Effect) -> bool {
+    matches!(effect, Effect::Finish(Finish::Admit(changes)) if changes.watch)
+}
+
+fn answer(effect: Effect) -> Answer {
+    match effect {
+        Effect::Finish(Finish::Answer(answer)) => answer,
+        _ => panic!("no answer"),
+    }
+}
+
+fn source(answer: &Answer) -> Option<&str> {
+    answer.headers.iter().find(|(name, _)| name == "herdgate-cache").map(|(_, value)| value.as_str())
+}
+
+/// Where a header can't be removed, a request with a reserved one twice is refused: by then it must not
+/// have taken a place or a lease, since nobody would give them back.
+#[test]
+fn a_request_that_is_refused_for_its_headers_takes_no_place() {
+    let world = World::new(Dialect::Kong, r#", "upstream_calls_max": 3"#);
+    let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
+    for _ in 0..5 {
+        let (mut exchange, effect) = world.call(0, START, "secret", KONG, &twice, BODY);
+        assert_eq!(answer(effect).status, 400);
+        assert_eq!(world.with(0, START, |facts| exchange.close(facts)), None);
+    }
+    assert_eq!(world.under_way(START), 0);
+    assert!(is_led(&world.plain(1, START).1), "the lease is free");
+    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenUpstream), Some(&1));
+}
+
+/// What the host sees of a wrong secret says nothing of how near it is to the right one.
+#[test]
+fn wrong_secrets_make_the_same_host_calls_however_much_of_them_is_right() {
+    for dialect in Dialect::ALL {
+        let world = World::new(dialect, "");
+        let (mut exchange, effect) = world.plain(0, START);
+        assert!(is_led(&effect));
+        world.answered(0, START, &mut exchange, 200, GOOD);
+        let trace = |secret: &str| {
+            world.shared.trace.borrow_mut().clear();
+            let (mut exchange, effect) = world.call(1, START, secret, ENVOY, &[], BODY);
+            assert!(is_led(&effect), "{secret}");
+            world.answered(1, START, &mut exchange, 401, r#"{"error":"invalid_client"}"#);
+            let (_, effect) = world.call(0, START, secret, ENVOY, &[], BODY);
+            assert_eq!(answer(effect).status, 401);
+            world.shared.trace.take()
+        };
+        let first = trace("xxxxxx");
+        assert!(first.len() > 5, "{first:?}");
+        for near in ["s", "se", "secre", "secrex", "secret ", "secretx", "Secret", "ecrets", "terces"] {
+            assert_eq!(trace(near), first, "{near}");
+        }
+    }
+}
+
+/// A leader fails between a follower's look and its lease: the follower doesn't call at once too.
+#[test]
+fn who_gets_the_lease_of_a_failed_call_sees_the_failure() {
+    let world = World::new(Dialect::Envoy, "");
+    let (mut leader, effect) = world.plain(0, START);
+    assert!(is_led(&effect));
+    let (mut follower, effect) = world.plain(1, START);
+    assert!(matches!(effect, Effect::SleepUntil(..)));
+    world.answered(0, START, &mut leader, 503, "{}");
+    // The follower's first look is of before the failure.
+    world.shared.stale.set(true);
+    assert_eq!(answer(world.woken(1, START, &mut follower)).status, 503);
+    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenUpstream), Some(&1));
+}
+
+/// A call that outlived its lease fails after another has brought an answer: that one stays.
+#[test]
+fn a_late_failure_takes_nothing_from_those_who_have_an_answer() {
+    for broken_off in [false, true] {
+        let world = World::new(Dialect::Envoy, "");
+        let (mut late, effect) = world.plain(0, START);
+        assert!(is_led(&effect));
+        let now = START.plus_ms(10_001);
+        let (mut next, effect) = world.plain(1, now);
+        assert!(is_led(&effect));
+        world.answered(1, now, &mut next, 200, GOOD);
+        if broken_off {
+            let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+            world.with(0, now, |facts| {
+                late.answer_started(200, &json, facts);
+                late.close(facts);
+            });
+        } else {
+            world.answered(0, now, &mut late, 504, "{}");
+        }
+        assert_eq!(answer(world.plain(0, now).1).status, 200);
+    }
+}
+
+/// A token that was revoked while its renewal was under way isn't served once more when that fails.
+#[test]
+fn a_failed_renewal_serves_no_token_that_was_revoked_meanwhile() {
+    let world = World::new(Dialect::Envoy, r#", "refresh_ahead": true"#);
+    let (mut exchange, _) = world.plain(0, START);
+    world.answered(0, START, &mut exchange, 200, GOOD);
+    let late = START.plus_s(1795);
+    for revoked in [false, true] {
+        let now = late.plus_s(u64::from(revoked) * 2);
+        let (mut renewal, effect) = world.plain(1, now);
+        assert!(is_led(&effect));
+        if revoked {
+            assert!(world.with(0, now, |facts| facts.revoke_token(b"first")));
+        }
+        let passed = world.answered(1, now, &mut renewal, 503, "{}");
+        assert_eq!(matches!(passed, Passed::Kept(_)), !revoked);
+    }
+}
+
+const REFRESH: &str = "grant_type=refresh_token&refresh_token=r";
+
+#[test]
+fn a_shared_refresh_says_so_and_an_answer_that_was_not_read_is_not_shared() {
+    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
+    let (mut leader, effect) = refresh(&world);
+    assert!(is_led(&effect));
+    let (mut follower, effect) = refresh(&world);
+    assert!(matches!(effect, Effect::SleepUntil(..)));
+    // The shell's word for an answer that is too large to be looked at.
+    world.answered(0, START, &mut leader, 200, "");
+    let effect = world.woken(0, START, &mut follower);
+    assert!(is_led(&effect), "it asks for itself");
+    let (mut second, effect) = refresh(&world);
+    assert!(matches!(effect, Effect::SleepUntil(..)));
+    world.answered(0, START, &mut follower, 200, GOOD);
+    let shared = answer(world.woken(0, START, &mut second));
+    assert_eq!((shared.status, source(&shared)), (200, Some("shared")));
+}
+
+#[test]
+fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
+    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    for n in 0..10u64 {
+        let now = START.plus_s(3 * n);
+        let (mut leader, effect) = world.call(0, now, "secret", ENVOY, &[], &format!("{REFRESH}{n}"));
+        assert!(is_led(&effect));
+        world.answered(0, now, &mut leader, 200, GOOD);
+    }
+    assert_eq!(world.workers[0].worker.borrow().refreshes.len(), 1);
+}
