@@ -45,6 +45,14 @@ struct Upstream {
     has_begun: bool,
 }
 
+impl Upstream {
+    /// Whether an answer goes on being served though this call failed: the one that it was to renew, or
+    /// one that another brought after the lease had ended.
+    fn is_beside_an_answer(&self, key: &Digest, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
+        self.kept.is_some() || matches!(facts.token_answer(key, endpoint), Known::Answer(..))
+    }
+}
+
 /// What is done with the server's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Passed {
@@ -150,15 +158,21 @@ impl TokenCall {
             Known::Failed(until) => Effect::Finish(unavailable(request, until, facts)),
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
-                Some(owner) => {
-                    // Between the look and the lease another may have brought it.
-                    if let Known::Answer(stored, _) = facts.token_answer(&key, endpoint) {
+                // Between the look and the lease another may have brought it, or failed to.
+                Some(owner) => match facts.token_answer(&key, endpoint) {
+                    Known::Answer(stored, _) => {
                         facts.end_call(&key, owner);
-                        return self.serve(&stored, endpoint, facts);
+                        self.serve(&stored, endpoint, facts)
                     }
-                    facts.host.meter.count(Metric::TokenMiss);
-                    self.forward(request, endpoint, Some(owner), facts)
-                }
+                    Known::Failed(until) => {
+                        facts.end_call(&key, owner);
+                        Effect::Finish(unavailable(request, until, facts))
+                    }
+                    Known::Unshared | Known::Nothing => {
+                        facts.host.meter.count(Metric::TokenMiss);
+                        self.forward(request, endpoint, Some(owner), facts)
+                    }
+                },
                 None if !abilities.waits => self.forward(request, endpoint, None, facts),
                 None => self.wait(request, endpoint, key, deadline, facts),
             },
@@ -186,7 +200,11 @@ impl TokenCall {
             RefreshTurn::Follow => self.wait(request, endpoint, name, deadline, facts),
             RefreshTurn::Take(answer) => {
                 facts.host.meter.count(Metric::TokenShared);
-                let headers = answer.headers.into_iter().chain(self.limit_headers.iter().cloned()).collect();
+                let mut headers = answer.headers;
+                if facts.runtime.config.debug_headers {
+                    headers.push(("herdgate-cache".to_owned(), Source::Shared.name().to_owned()));
+                }
+                headers.extend(self.limit_headers.iter().cloned());
                 Effect::Finish(Finish::Answer(Answer { headers, ..answer }))
             }
         }
@@ -341,7 +359,8 @@ impl TokenCall {
         // The one caller that renews sees no more of the server's trouble than the others.
         if let Some(kept) = call.kept.as_ref().filter(|_| !is_good) {
             let refused = answer.complete && matches!(answer.status, 400 | 401);
-            if !refused && !matches!(kept.serve(facts.now, endpoint), Serve::Stale) {
+            // Its token may have been revoked, or have ended, while the server was asked.
+            if !refused && !facts.answer_is_withdrawn(kept, endpoint) && kept.serve(facts.now, endpoint) != Serve::Stale {
                 return Passed::Kept(self.kept_answer(kept, endpoint, facts));
             }
         }
@@ -386,8 +405,7 @@ impl TokenCall {
             return true;
         }
         facts.host.meter.count(Metric::TokenNotStored);
-        // What is kept goes on being served while renewing it fails.
-        match (!answer.complete || has_failed(answer.status), call.kept.is_some()) {
+        match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, endpoint, facts)) {
             (_, true) => {}
             (true, false) => facts.keep_failure(key),
             (false, false) => facts.keep_unshared(key),
@@ -409,7 +427,8 @@ impl TokenCall {
             return Some(name);
         }
         let (key, owner) = (self.key?, call.lease?);
-        if call.has_begun && call.kept.is_none() {
+        let endpoint = facts.runtime.config.token_endpoints.get(self.endpoint)?;
+        if call.has_begun && !call.is_beside_an_answer(&key, endpoint, facts) {
             facts.keep_failure(&key);
         }
         facts.end_call(&key, owner);
@@ -427,11 +446,11 @@ impl TokenCall {
 }
 
 /// What those get who waited for a refresh: the server's word, whatever it is, but no failure of the
-/// way there, and no header beside.
+/// way there, nothing without a body (one that is too large to be read comes so), and no header beside.
 fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8]) -> Option<Answer> {
     let content_type = answer.headers.get("content-type").unwrap_or(b"application/json");
     let is_plain = answer.headers.get("content-encoding").is_none() && answer.headers.get("set-cookie").is_none();
-    (answer.complete && is_plain && !has_failed(answer.status)).then(|| Answer {
+    (answer.complete && is_plain && !answer.body.is_empty() && !has_failed(answer.status)).then(|| Answer {
         status: answer.status,
         headers: vec![
             ("content-type".to_owned(), String::from_utf8_lossy(content_type).into_owned()),
@@ -492,3 +511,7 @@ pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Fi
     let grpc = request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     Finish::Answer(reply::answer(refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc }))
 }
+
+#[cfg(test)]
+#[path = "token_exchange_tests.rs"]
+mod tests;

@@ -132,7 +132,7 @@ pub struct Worker {
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
     introspections: BoundedMap<introspection::Known>,
-    refreshes: HashMap<Digest, refreshes::Refresh>,
+    pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
     /// What is to be told, for each of `Compiled::targets`.
     ledgers: Vec<Ledger>,

@@ -56,6 +56,9 @@ impl Facts<'_> {
     /// The call under `key` has ended; those who waited get the answer, or one of them leads if there is none.
     pub fn refresh_ended(&self, key: &Digest, answer: Option<Answer>) {
         let mut worker = self.runtime.worker.borrow_mut();
+        // What holds a refresh token is kept for no longer than it is of use.
+        let now = self.now;
+        worker.refreshes.retain(|_, refresh| !matches!(refresh, Refresh::Answered(_, until) if *until <= now));
         match answer {
             Some(answer) => drop(worker.refreshes.insert(*key, Refresh::Answered(answer, self.now.plus_ms(ANSWERED_MS)))),
             None => drop(worker.refreshes.remove(key)),

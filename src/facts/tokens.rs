@@ -53,7 +53,8 @@ impl Facts<'_> {
         }
     }
 
-    fn answer_is_withdrawn(&self, stored: &Stored, endpoint: &TokenEndpoint) -> bool {
+    /// Whether a kept answer's token was revoked by a call seen here.
+    pub fn answer_is_withdrawn(&self, stored: &Stored, endpoint: &TokenEndpoint) -> bool {
         match stored.kind {
             Kind::Token { handle, .. } if endpoint.revocation_path.is_some() => self.handle_was_revoked(&handle),
             _ => false,
