@@ -30,7 +30,12 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
             b"content-type" => seen.content_type = Some(value),
             b"authorization" if seen.authorization.is_some() => seen.authorization_twice = true,
             b"authorization" => seen.authorization = Some(value),
-            b"accept" => accept.push(value),
+            b"accept" => {
+                accept.push(value);
+                if !media::asks_for_plain_json(value) {
+                    seen.shaping.push((name, value));
+                }
+            }
             b"content-encoding" => forbid(&mut seen, Why::ContentEncoding),
             // RFC 9111, sections 5.2.1 and 5.4: the client wants a fresh answer, or none that is kept.
             b"cache-control" => {

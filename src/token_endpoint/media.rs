@@ -53,6 +53,17 @@ pub(super) fn accepts_json<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> boo
     best.1
 }
 
+/// Whether an `Accept` line asks for nothing but JSON or anything: no other type beside it and no
+/// parameter but a weight, by which a server might choose what the answer looks like.
+pub(super) fn asks_for_plain_json(line: &[u8]) -> bool {
+    all_elements(line, |range| {
+        let mut pieces = range.split(';').map(|piece| piece.trim_matches([' ', '\t']));
+        let media_range = pieces.next().unwrap_or_default();
+        ["*/*", "application/*", "application/json"].iter().any(|one| media_range.eq_ignore_ascii_case(one))
+            && pieces.all(|parameter| parameter.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("q")))
+    })
+}
+
 /// Whether a list header (`Cache-Control`, `Vary`) has only elements that `allowed` admits.
 pub(super) fn all_elements(line: &[u8], allowed: impl Fn(&str) -> bool) -> bool {
     std::str::from_utf8(line).is_ok_and(|text| text.split(',').map(|e| e.trim_matches([' ', '\t'])).all(|e| e.is_empty() || allowed(e)))

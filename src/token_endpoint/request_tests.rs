@@ -184,6 +184,8 @@ fn keys_are_equal_for_equal_meanings() {
         ("Traceparent", "00"),
         ("x-forwarded-for", "192.0.2.1"),
         ("accept", "*/*"),
+        ("accept", "application/json"),
+        ("accept", "application/JSON;q=0.9, application/*, */*;q=0.1"),
         ("accept-encoding", "gzip"),
         (":path", "/"),
     ] {
@@ -196,6 +198,10 @@ fn keys_are_equal_for_equal_meanings() {
     for header in [
         ("x-tenant", "a"),
         ("accept-language", "de"),
+        ("accept-charset", "utf-16"),
+        ("accept", "application/json;version=2"),
+        ("accept", "application/jwt, application/json;q=0.1"),
+        ("accept", "text/plain, */*"),
         ("x-forwarded-host", "evil"),
         ("forwarded", "host=evil"),
         ("cookie", "a"),
