@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 import readme
 from readme import README, ROOT
@@ -126,3 +127,17 @@ def test_examples_load(file):
 def test_shipped_envoy_configuration_loads():
     done = check(ROOT / "envoy" / "envoy.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shipped_gateways_give_a_token_call_up_before_its_lease_ends():
+    """A leader whose call goes on for longer is one of two, and its failure comes when others have taken over."""
+    lease_ms = readme.schema("token_endpoints")["properties"]["lease_ms"]["default"]
+    envoy = yaml.safe_load((ROOT / "envoy" / "envoy.yaml").read_text())["static_resources"]["listeners"][0]
+    [virtual_host] = envoy["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
+    route = next(route for route in virtual_host["routes"] if route["name"] == "token")
+    assert float(route["route"]["timeout"].removesuffix("s")) * 1000 <= lease_ms - 1000
+    kong = yaml.safe_load((ROOT / "kong" / "kong.yml").read_text())
+    service = next(service for service in kong["services"] if service["name"] == "idp")
+    # Kong counts connecting, sending and reading each on its own, and Kong's default for each is a minute.
+    each = sum(service.get(f"{step}_timeout", 60_000) for step in ("connect", "write", "read"))
+    assert each <= lease_ms - 1000

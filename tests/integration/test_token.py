@@ -33,7 +33,7 @@ def gateway(directory, idp, api, filter_wasm):
 
 
 def start_impatient(gateway, timeout_s: float, settings: dict) -> None:
-    """Starts a gateway that waits this long for the server's answer: a test needn't sit out the shipped 10 s."""
+    """Starts a gateway that waits this long for the server's answer: a test needn't sit out the shipped 8 s."""
     listener = make_listener(settings, gateway.wasm, gateway.upstreams.env)
     route = connection_manager(listener)["route_config"]["virtual_hosts"][0]["routes"][0]
     assert route["name"] == "token"
