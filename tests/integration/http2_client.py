@@ -43,6 +43,12 @@ class Http2:
         self._streams.append(stream)
         return len(self._streams) - 1
 
+    def reset_last(self) -> None:
+        """Takes the last request back, as a client does that waits no longer."""
+        self._connection.reset_stream(self._streams[-1], 8)
+        self._ended.add(self._streams.pop())
+        self._flush()
+
     def answers(self) -> list[Answer]:
         """The answers to everything that was sent; status 0 for a stream that was reset."""
         while not self._ended.issuperset(self._streams):

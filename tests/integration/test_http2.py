@@ -1,9 +1,12 @@
 """HTTP/2 in a real gateway: many token calls on few connections, and trailers, which no filter may be passed by."""
 
+import time
+
 import pytest
 
 from envoy import connection_manager, make_listener, plain_cluster
 from http2_client import Http2
+from processes import wait_until
 from servers import token_headers
 from token_calls import TOKEN_PATH, access_tokens, body_of, call, config, endpoint, fresh_client
 from tokens import forged
@@ -54,6 +57,46 @@ def test_a_body_over_the_limit_with_trailers_is_413(start_gateway, world: World)
     with Http2(gateway.base_url) as connection:
         answer = connection.request("POST", TOKEN_PATH, token_headers(fresh_client()), body_of(padding="x" * 9000), TRAILERS)
     assert answer.status == 413 and world.idp.requests(TOKEN_PATH) == 0
+
+
+def test_identical_misses_over_http2_make_one_call(start_gateway, world: World):
+    client, gateway = fresh_client(), start_gateway(config(endpoint()))
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=500)
+    connections = [Http2(gateway.base_url) for _ in range(4)]
+    for _ in range(50):
+        for connection in connections:
+            connection.send("POST", TOKEN_PATH, token_headers(client), body_of())
+    answers = [answer for connection in connections for answer in connection.answers()]
+    assert len(answers) == 200 and len(access_tokens(answers)) == 1 and world.idp.requests(TOKEN_PATH) == 1
+    assert [answer.header("herdgate-cache") for answer in answers].count("miss") == 1
+    # A stream that is reset is a client that left: the call that it led is made again, by one.
+    other = fresh_client()
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=3000, times=1)
+    connections[0].send("POST", TOKEN_PATH, token_headers(other), body_of())
+    wait_until(lambda: world.idp.requests(TOKEN_PATH) == 2, 5, "the leader's call")
+    followers = [connection.send("POST", TOKEN_PATH, token_headers(other), body_of()) for connection in connections[1:]]
+    connections[0].reset_last()
+    left = time.monotonic()
+    assert len(access_tokens([connection.answers()[number] for connection, number in zip(connections[1:], followers)])) == 1
+    assert time.monotonic() - left < 2 and world.idp.requests(TOKEN_PATH) == 3
+
+
+def test_five_thousand_wait_in_one_worker_for_one_answer(start_gateway, world: World):
+    client = fresh_client()
+    gateway = start_gateway(config(endpoint(wait_ms_max=12_000, lease_ms=15_000)), workers=1)
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=7000)
+    connections = [Http2(gateway.base_url) for _ in range(51)]
+    for connection in connections[:50]:
+        for _ in range(100):
+            connection.send("POST", TOKEN_PATH, token_headers(client), body_of())
+    connections[50].send("POST", TOKEN_PATH, token_headers(client), body_of())
+    wait_until(lambda: gateway.metrics().get("herdgate.wait.started") == 5000, 5, "5,000 waiters")
+    with Http2(gateway.base_url) as late:
+        refused = late.request("POST", TOKEN_PATH, token_headers(client), body_of())
+    assert refused.status == 503 and int(refused.header("retry-after")) >= 1, "there is room for 5,000, and for no more"
+    answers = [answer for connection in connections for answer in connection.answers()]
+    assert len(answers) == 5001 and len(access_tokens(answers)) == 1 and world.idp.requests(TOKEN_PATH) == 1
+    assert gateway.metrics().get("herdgate.wait.timed_out") == 0
 
 
 def test_an_answer_that_ends_in_trailers_is_one_as_any_other(start_gateway, world: World):
