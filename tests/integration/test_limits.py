@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from envoy import connection_manager, make_listener
 from gateway import Upstreams, make_gateway
 from http_client import Answer, request
 from load import load
@@ -172,6 +173,26 @@ def test_a_spoofed_address_does_not_widen(gateway):
         statuses.append(get(gateway.base_url, "/spoofed", headers).status)
     assert statuses == [200] * 5 + [429] * 15
     assert get(gateway.base_url, "/spoofed", (), "127.0.0.3").status == 200, "another address has its own"
+
+
+def test_one_client_has_one_address_however_it_is_written(start_gateway, world: World):
+    """Behind a load balancer that is trusted, addresses come as text: IPv6 by /64, mapped IPv4 as IPv4."""
+    gateway = start_gateway(None)
+    settings = rules(world, [limit("address", ["address"], 3, 3600)], [({"path_prefix": "/open"}, ["address"])])
+    listener = make_listener(settings, gateway.wasm, gateway.upstreams.env)
+    connection_manager(listener)["xff_num_trusted_hops"] = 1
+    gateway.start_listener(listener)
+
+    def statuses(addresses: list[str]) -> list[int]:
+        return [get(gateway.base_url, "/open", {"x-forwarded-for": address}).status for address in addresses]
+
+    alike = [f"2001:db8:0:1::{n:x}" for n in range(3)]
+    spelt = ["2001:DB8:0:1:ffff:ffff:ffff:ffff", "2001:0db8:0000:0001::1", "2001:db8::1:0:0:0:9", "9.9.9.9, 2001:db8:0:1::77"]
+    assert statuses(alike + spelt) == [200] * 3 + [429] * 4
+    assert statuses(["2001:db8:0:2::1"]) == [200], "another /64"
+    mapped = ["192.0.2.7", "::ffff:192.0.2.7", "::ffff:c000:207", "::FFFF:192.0.2.7", "192.0.2.7", "198.51.100.1, 192.0.2.7"]
+    assert statuses(mapped) == [200] * 3 + [429] * 3
+    assert statuses(["192.0.2.8"]) == [200]
 
 
 def test_spellings_of_a_path_do_not_widen(gateway):

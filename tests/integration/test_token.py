@@ -317,6 +317,35 @@ def test_calls_that_are_under_way_are_capped(start_gateway, world: World):
     assert access_tokens([call(gateway.base_url, clients[29])])
 
 
+def test_a_server_that_comes_back_is_led_back(start_gateway, world: World):
+    clients = (f"c{number:04}" for number in range(201, 1201))
+    gateway = start_gateway(config(endpoint(upstream_calls_max=10)))
+
+    def wave() -> list[Answer]:
+        return at_once(gateway.base_url, 10, [next(clients) for _ in range(10)])
+
+    assert len(access_tokens(wave())) == 10
+    world.idp.fault(TOKEN_PATH, "status", status=503)
+    wave()
+    during = upstream(world)
+    waves = [wave() for _ in range(10)]
+    assert upstream(world) - during <= 10, "one call at a time, and those with pauses"
+    assert all(answer.status == 503 for answers in waves for answer in answers)
+
+    world.idp.heal()
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=150)
+    time.sleep(1.1)
+    admitted, end = [], time.monotonic() + 10
+    while not admitted or admitted[-1] < 10:
+        assert time.monotonic() < end, admitted
+        answers = wave()
+        assert all(answer.status == 200 or int(answer.header("retry-after")) >= 1 for answer in answers)
+        admitted.append([answer.status for answer in answers].count(200))
+    # Each success lets one more in, and no second more than twice what the one before did.
+    assert admitted[0] == 1 and len(admitted) >= 5, admitted
+    assert all(now <= 2 * max(before) for now, before in ((admitted[n], admitted[:n]) for n in range(1, len(admitted)))), admitted
+
+
 # ---- faults at the server -----------------------------------------------------------------------------------------
 
 FAULTS = {
