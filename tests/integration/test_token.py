@@ -271,6 +271,41 @@ def test_a_body_over_the_limit_is_413(gateway, world: World):
     assert access_tokens([call(gateway.base_url, client, body=fits)])
 
 
+def test_an_old_secret_stops_at_the_servers_refusal_and_with_the_reuse_period(start_gateway, world: World):
+    client = fresh_client()
+    gateway = start_gateway(config(*(endpoint(path=f"{TOKEN_PATH}{n}", revocation_path=f"/oauth2/revoke{n}", jitter=0, refresh_ahead=n == 1) for n in (0, 1))))
+    for ahead in (0, 1):
+        path = f"{TOKEN_PATH}{ahead}"
+        caller = Caller(gateway.base_url, path=path)
+        world.idp.document(path, '{"access_token":"old","token_type":"Bearer","expires_in":6}')
+        asked = time.monotonic()
+        assert access_tokens([caller.call(client)]) == {"old"}
+        # From here on the server knows another secret.
+        world.idp.document(path, '{"error":"invalid_client"}', status=401)
+        while (answer := caller.call(client)).status == 200:
+            assert answer.json()["access_token"] == "old" and time.monotonic() - asked < 3.1
+            time.sleep(0.02)
+        assert time.monotonic() - asked < (3.0 if ahead else 3.3)
+        # One renewal was refused, and with it the answer is gone for everyone.
+        assert {caller.call(client).status for _ in range(8)} == {401} and answer.status == 401
+        world.idp.document(path, None)
+
+
+def test_identical_refreshes_become_one_call_and_nothing_of_them_is_kept(start_gateway, world: World):
+    client = fresh_client()
+    gateway = start_gateway(config(endpoint(coalesce_refresh=True)), workers=1)
+    world.idp.document(TOKEN_PATH, '{"access_token":"a","refresh_token":"r2","token_type":"Bearer","expires_in":3600}')
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=400)
+    body = form(grant_type="refresh_token", refresh_token="r1")
+    answers = at_once(gateway.base_url, 100, client, body=body)
+    assert access_tokens(answers) == {"a"} and upstream(world) == 1
+    assert sources(answers) == {"bypass": 1, "shared": 99}
+    assert len({answer.body for answer in answers}) == 1 and all(a.header("cache-control") == "no-store" for a in answers if a.header("herdgate-cache") == "shared")
+    # Another client, another token, another time: each asks for itself.
+    others = [call(gateway.base_url, client, body=body), call(gateway.base_url, fresh_client(), body=body), call(gateway.base_url, client, body=body + "2")]
+    assert access_tokens(others) == {"a"} and upstream(world) == 4
+
+
 # ---- leaders that fail, and bounds --------------------------------------------------------------------------------
 
 
