@@ -270,6 +270,21 @@ impl Exchange {
         }
     }
 
+    /// It would have to wait, and its host can't let it.
+    pub fn give_up(&self, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
+        let [method, path, host] = self.request_line();
+        let target = self.target.as_deref().unwrap_or(path);
+        let request = Request { headers: &self.headers, method, target, host, surroundings };
+        let is_token = matches!(self.stage, Stage::Token(_));
+        let mut refusal = Refusal::from(if is_token { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable });
+        refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
+        match is_token {
+            // In shadow mode no token call waits.
+            true => token_exchange::refuse(&request, &refusal, facts),
+            false => self.refuse(&request, &refusal, facts),
+        }
+    }
+
     /// The name that others may wait for while this exchange calls the server.
     pub fn name(&self) -> Option<Digest> {
         match &self.stage {
@@ -398,12 +413,15 @@ impl Exchange {
         let config = &facts.runtime.config;
         if config.mode == Mode::Shadow {
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
-            return Finish::Admit(Changes::default());
+            return self.pass_changed(request, None, None, false, facts);
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
     }
 }
+
+/// What who can't wait is told, in seconds.
+const RETRY_AFTER_S: u64 = 2;
 
 /// Reads what the body says, once.
 fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, facts: &Facts<'_>) -> Result<(), Refusal> {

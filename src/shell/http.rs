@@ -142,11 +142,12 @@ impl Http {
         self.step(exchange, Input::Fetched(CallAnswer::failed(&HeaderBlock::default())))
     }
 
-    /// Refuses an exchange that can't wait here any more.
+    /// Ends an exchange that can't wait here any more.
     fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
-        let reason = if exchange.borrow().name().is_some() { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable };
-        let finish = self.refuse(&HeaderBlock::default(), reason);
-        self.finish(None, finish)
+        let around = Around { dialect: self.chain.dialect };
+        let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
+        let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
+        self.finish(Some(exchange), finish)
     }
 
     /// Waits until the root calls (Envoy).
