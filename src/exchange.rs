@@ -251,6 +251,14 @@ impl Exchange {
         }
     }
 
+    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal.
+    pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
+        let [method, path, host] = self.request_line();
+        let target = self.target.as_deref().unwrap_or(path);
+        let request = Request { headers: &self.headers, method, target, host, surroundings };
+        self.refuse(&request, &reason.into(), facts)
+    }
+
     /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may go on now.
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match &mut self.stage {
@@ -387,7 +395,7 @@ impl Exchange {
         let config = &facts.runtime.config;
         if config.mode == Mode::Shadow {
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
-            return Finish::Admit(Changes::default());
+            return self.pass_changed(request, None, None, false, facts);
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
@@ -425,3 +433,7 @@ pub fn unavailable(fact: &Fact) -> Reason {
         _ => Reason::KeysUnavailable,
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -271,14 +271,16 @@ impl HttpContext for Http {
         if self.chain.name_to_note().is_some_and(|name| dialect.was_admitted(name)) {
             return Action::Continue;
         }
-        if dialect.may_lack(&headers) {
-            self.chain.count(Metric::Rejected(Reason::TooManyHeaders));
-            let finish = self.refuse(&headers, Reason::TooManyHeaders);
+        let may_lack = dialect.may_lack(&headers);
+        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
+        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
+        if may_lack {
+            let around = Around { dialect };
+            let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &around));
+            let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
             return self.finish(None, finish);
         }
         self.chain.note_request();
-        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
-        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
         let around = Around { dialect };
         match self.chain.with_facts(|facts| exchange.step(Input::Begin, facts, &around)) {
             // The hot path: nothing is kept.

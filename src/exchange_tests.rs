@@ -1,0 +1,140 @@
+//! Exchanges as the shell runs them, over shared memory that two of them see.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Config, HostKind};
+use crate::digest::HostKey;
+use crate::facts::{Host, Runtime};
+use crate::metrics::Meter;
+use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::signature::NoHost;
+
+const SECRET: &str = "a secret of thirty-two bytes or more";
+const NOW: Time = Time::from_s(1_800_000_000);
+const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
+const KONG: Abilities = Abilities { removes_headers: false, waits: true };
+
+#[derive(Default)]
+struct World {
+    shared: RefCell<HashMap<Slot, (Vec<u8>, Version)>>,
+    counted: RefCell<Vec<Metric>>,
+}
+
+impl Store for World {
+    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        self.shared.borrow().get(&slot).cloned()
+    }
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        let mut shared = self.shared.borrow_mut();
+        let version = shared.get(&slot).map(|(_, version)| *version);
+        match (expect, version) {
+            (Expect::Absent, None) => shared.insert(slot, (value.to_vec(), 1)),
+            (Expect::Version(expected), Some(version)) if expected == version => shared.insert(slot, (value.to_vec(), version + 1)),
+            _ => return Err(Refused::Lost),
+        };
+        Ok(())
+    }
+    fn random(&self) -> u64 {
+        self.shared.borrow().len() as u64 + 4
+    }
+}
+
+impl Meter for World {
+    fn count(&self, metric: Metric) {
+        self.counted.borrow_mut().push(metric);
+    }
+}
+
+impl Surroundings for World {
+    fn address(&self) -> Option<String> {
+        Some("192.0.2.1".to_owned())
+    }
+    fn route(&self) -> Option<String> {
+        None
+    }
+    fn client_certificate(&self) -> bool {
+        false
+    }
+}
+
+impl World {
+    fn with<T>(&self, runtime: &Runtime, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let host = Host { store: self, verify: &NoHost, meter: self };
+        work(&Facts { runtime, host: &host, now })
+    }
+}
+
+fn runtime(document: &Value) -> Runtime {
+    let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+    Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
+}
+
+/// One issuer with a secret, or with keys to fetch, that forwards the subject and not the token.
+fn document(fetched: bool, more: Value) -> Value {
+    let forward = json!({ "claims": { "sub": "x-user" }, "token": false });
+    let issuer = match fetched {
+        true => json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["RS256"], "audiences": ["a"],
+            "jwks_uri": "https://idp.example/jwks", "cluster": "idp", "forward": forward }),
+        false => json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["HS256"], "keys": [{ "secret": SECRET }],
+            "forward": forward }),
+    };
+    let mut document = json!({ "issuers": [issuer], "shared": { "secret": "a shared secret of 32 bytes or more" } });
+    document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    document
+}
+
+fn token(algorithm: &str) -> String {
+    let segment = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let claims = json!({ "iss": "https://idp.example", "aud": "a", "sub": "alice", "exp": NOW.s() + 600 });
+    let signed =
+        format!("{}.{}", segment(json!({ "alg": algorithm, "kid": "k" }).to_string().as_bytes()), segment(claims.to_string().as_bytes()));
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(signed.as_bytes());
+    format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
+}
+
+fn request(more: &[(&str, &str)]) -> HeaderBlock {
+    let line = [(":method", "GET"), (":path", "/orders"), (":authority", "api.example")];
+    HeaderBlock::from_pairs(line.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())))
+}
+
+fn admitted(effect: Effect) -> Changes {
+    match effect {
+        Effect::Finish(Finish::Admit(changes)) => changes,
+        Effect::Finish(Finish::Answer(answer)) => panic!("answered with {}", answer.status),
+        _ => panic!("not decided"),
+    }
+}
+
+#[test]
+fn shadow_mode_removes_headers_also_where_keys_never_come() {
+    let (world, runtime) = (World::default(), runtime(&document(true, json!({ "mode": "shadow" }))));
+    let bearer = format!("Bearer {}", token("RS256"));
+    let mut exchange = Exchange::new(request(&[("authorization", &bearer), ("x-user", "root"), ("x_consumer_id", "1")]), None, ENVOY);
+    assert!(matches!(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)), Effect::Fetch(..)));
+    let changes = admitted(world.with(&runtime, NOW.plus_s(60), |facts| exchange.step(Input::Woken, facts, &world)));
+    assert_eq!(changes.remove, ["x-user", "x_consumer_id"]);
+    assert!(world.counted.borrow().contains(&Metric::Shadowed(Reason::KeysUnavailable)));
+}
+
+#[test]
+fn what_the_shell_refuses_goes_on_in_shadow_mode() {
+    for (mode, is_refused) in [("enforce", true), ("shadow", false)] {
+        let (world, runtime) = (World::default(), runtime(&document(false, json!({ "mode": mode }))));
+        let exchange = Exchange::new(request(&[("x-user", "root")]), None, KONG);
+        let finish = world.with(&runtime, NOW, |facts| exchange.turn_away(Reason::TooManyHeaders, facts, &world));
+        match finish {
+            Finish::Answer(answer) => assert!(is_refused && answer.status == 431),
+            Finish::Admit(changes) => assert!(!is_refused && changes.remove == ["x-user"]),
+        }
+        let counted = if is_refused { Metric::Rejected(Reason::TooManyHeaders) } else { Metric::Shadowed(Reason::TooManyHeaders) };
+        assert_eq!(*world.counted.borrow(), [counted]);
+    }
+}
