@@ -381,8 +381,10 @@ impl Exchange {
             BearerSource::Authorization => changes.remove.push("authorization".to_owned()),
             BearerSource::Header(name) => changes.remove.push(name.clone()),
             BearerSource::Cookie(name) => {
-                let cookies = self.headers.get("cookie").unwrap_or_default();
-                match bearer::without_cookie(cookies, name) {
+                // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
+                let fields = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
+                let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
+                match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
                     rest if rest.is_empty() => changes.remove.push("cookie".to_owned()),
                     rest => changes.set.push(("cookie".to_owned(), text(rest))),
                 }

@@ -138,3 +138,16 @@ fn what_the_shell_refuses_goes_on_in_shadow_mode() {
         assert_eq!(*world.counted.borrow(), [counted]);
     }
 }
+
+#[test]
+fn no_cookie_is_lost_with_the_token_in_another_field() {
+    let more = json!({ "bearer": { "sources": [{ "cookie": "at" }] } });
+    let (world, runtime) = (World::default(), runtime(&document(false, more)));
+    let with_token = format!("b=2; at={}; c=3", token("HS256"));
+    for (fields, left) in [(vec!["a=1", &with_token], "a=1; b=2; c=3"), (vec![&with_token, "a=1"], "b=2; c=3; a=1")] {
+        let cookies: Vec<_> = fields.into_iter().map(|value| ("cookie", value)).collect();
+        let mut exchange = Exchange::new(request(&cookies), None, ENVOY);
+        let changes = admitted(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)));
+        assert_eq!(changes.set, [("cookie".to_owned(), left.to_owned())]);
+    }
+}
