@@ -259,6 +259,13 @@ impl Exchange {
         self.refuse(&request, &reason.into(), facts)
     }
 
+    /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
+    pub fn abandon(&mut self, facts: &Facts<'_>) {
+        if let Some(fact) = self.fetching.take() {
+            facts.give_way(&fact);
+        }
+    }
+
     /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may go on now.
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match &mut self.stage {

@@ -151,3 +151,19 @@ fn no_cookie_is_lost_with_the_token_in_another_field() {
         assert_eq!(changes.set, [("cookie".to_owned(), left.to_owned())]);
     }
 }
+
+#[test]
+fn who_leaves_while_it_fetches_lets_another_fetch() {
+    let (world, runtime) = (World::default(), runtime(&document(true, json!({}))));
+    let bearer = format!("Bearer {}", token("RS256"));
+    let new = || Exchange::new(request(&[("authorization", &bearer)]), None, KONG);
+    let (mut first, mut second) = (new(), new());
+    assert!(matches!(world.with(&runtime, NOW, |facts| first.step(Input::Begin, facts, &world)), Effect::Fetch(..)));
+    assert!(matches!(world.with(&runtime, NOW, |facts| second.step(Input::Begin, facts, &world)), Effect::SleepUntil(..)));
+    world.with(&runtime, NOW, |facts| first.abandon(facts));
+    assert!(matches!(world.with(&runtime, NOW, |facts| second.step(Input::Woken, facts, &world)), Effect::Fetch(..)));
+    // Once is enough: the lead is the other's now.
+    world.with(&runtime, NOW, |facts| first.abandon(facts));
+    let mut third = new();
+    assert!(matches!(world.with(&runtime, NOW, |facts| third.step(Input::Begin, facts, &world)), Effect::SleepUntil(..)));
+}

@@ -135,8 +135,16 @@ impl Http {
     /// Refuses an exchange that can't wait here any more.
     fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
         let reason = if exchange.borrow().name().is_some() { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable };
+        self.abandon(exchange);
         let finish = self.refuse(&HeaderBlock::default(), reason);
         self.finish(None, finish)
+    }
+
+    /// Gives up a call that this exchange itself was to make (Kong); the root's calls outlive it.
+    fn abandon(&self, exchange: &Rc<RefCell<Exchange>>) {
+        if !self.chain.dialect.wakes_others() {
+            self.chain.with_facts(|facts| exchange.borrow_mut().abandon(facts));
+        }
     }
 
     /// Waits until the root calls (Envoy).
@@ -397,8 +405,9 @@ impl Context for Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        if self.paused.is_some() {
+        if let Some(paused) = self.paused.take() {
             self.chain.waiters.borrow_mut().remove(self.id);
+            self.abandon(&paused.exchange);
         }
         let watched = self
             .watching
