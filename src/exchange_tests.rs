@@ -167,3 +167,14 @@ fn who_leaves_while_it_fetches_lets_another_fetch() {
     let mut third = new();
     assert!(matches!(world.with(&runtime, NOW, |facts| third.step(Input::Begin, facts, &world)), Effect::SleepUntil(..)));
 }
+
+#[test]
+fn calls_whose_answers_never_come_are_forgotten() {
+    let (world, runtime) = (World::default(), runtime(&document(false, json!({}))));
+    // Ten a second, each for something else: whoever can send a token can make up its issuer.
+    for n in 0..10_000u64 {
+        let fact = Fact::Introspection(n.to_le_bytes().to_vec());
+        world.with(&runtime, NOW.plus_ms(n * 100), |facts| facts.join(&fact));
+    }
+    assert!(runtime.worker.borrow().leading_len() <= 1_024);
+}
