@@ -91,8 +91,11 @@ fn document(fetched: bool, more: Value) -> Value {
 }
 
 fn token(algorithm: &str) -> String {
+    signed(algorithm, &json!({ "iss": "https://idp.example", "aud": "a", "sub": "alice", "exp": NOW.s() + 600 }))
+}
+
+fn signed(algorithm: &str, claims: &Value) -> String {
     let segment = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let claims = json!({ "iss": "https://idp.example", "aud": "a", "sub": "alice", "exp": NOW.s() + 600 });
     let signed =
         format!("{}.{}", segment(json!({ "alg": algorithm, "kid": "k" }).to_string().as_bytes()), segment(claims.to_string().as_bytes()));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
@@ -177,4 +180,27 @@ fn calls_whose_answers_never_come_are_forgotten() {
         world.with(&runtime, NOW.plus_ms(n * 100), |facts| facts.join(&fact));
     }
     assert!(runtime.worker.borrow().leading_len() <= 1_024);
+}
+
+#[test]
+fn a_token_that_was_first_seen_long_ago_stays_ended_on_all_workers() {
+    let mut document = document(false, json!({}));
+    let issuer = document["issuers"][0].as_object_mut().unwrap();
+    issuer.extend([("exp".to_owned(), json!("optional")), ("lifetime_s_max".to_owned(), json!(60)), ("leeway_s".to_owned(), json!(0))]);
+    let (world, workers) = (World::default(), [runtime(&document), runtime(&document)]);
+    let bearer = format!("Bearer {}", signed("HS256", &json!({ "iss": "https://idp.example", "sub": "alice" })));
+    let status = |worker: usize, after_s: u64| {
+        let mut exchange = Exchange::new(request(&[("authorization", &bearer)]), None, ENVOY);
+        match world.with(&workers[worker], NOW.plus_s(after_s), |facts| exchange.step(Input::Begin, facts, &world)) {
+            Effect::Finish(Finish::Admit(_)) => 200,
+            Effect::Finish(Finish::Answer(answer)) => answer.status,
+            _ => panic!("not decided"),
+        }
+    };
+    assert_eq!(status(0, 0), 200);
+    for after_s in [60, 600, 29 * 86_400] {
+        for worker in [1, 0] {
+            assert_eq!(status(worker, after_s), 401, "worker {worker} after {after_s} s");
+        }
+    }
 }
