@@ -204,3 +204,25 @@ fn a_token_that_was_first_seen_long_ago_stays_ended_on_all_workers() {
         }
     }
 }
+
+#[test]
+fn no_credential_id_climbs_to_another_path() {
+    let document = json!({
+        "issuers": [{ "name": "legacy", "issuer": "*", "algorithms": ["HS256"],
+            "credentials": { "lookup": { "uri": "http://127.0.0.1:8001/jwts/{key}", "allow_http": true, "cluster": "admin" } } }],
+        "shared": { "secret": "a shared secret of 32 bytes or more" },
+    });
+    let (world, runtime) = (World::default(), runtime(&document));
+    for (id, is_asked) in [(".", false), ("..", false), ("...", true), ("a/..", true), (".a", true)] {
+        let bearer = format!("Bearer {}", signed("HS256", &json!({ "iss": id, "exp": NOW.s() + 600 })));
+        let mut exchange = Exchange::new(request(&[("authorization", &bearer)]), None, ENVOY);
+        match world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)) {
+            Effect::Fetch(fact, _) => {
+                let path = fact.call(&runtime.config).unwrap().headers.swap_remove(1).1;
+                assert!(is_asked && path.strip_prefix("/jwts/").is_some_and(|id| !id.contains('/')), "{id}: {path}");
+            }
+            Effect::Finish(Finish::Answer(answer)) => assert!(!is_asked && answer.status == 401, "{id}"),
+            _ => panic!("{id}"),
+        }
+    }
+}
