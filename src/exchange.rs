@@ -143,9 +143,7 @@ impl Exchange {
         surroundings: &dyn Surroundings,
     ) -> Effect {
         let fetching = self.fetching.take();
-        let [method, path, host] = self.request_line();
-        let target = self.target.as_deref().unwrap_or(path);
-        let request = Request { headers: &self.headers, method, target, host, surroundings };
+        let request = self.request(surroundings);
         match input {
             Input::Fetched(answer) => {
                 if let Some(fact) = fetching {
@@ -262,6 +260,19 @@ impl Exchange {
         }
     }
 
+    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal.
+    pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
+        let request = self.request(surroundings);
+        self.refuse(&request, &reason.into(), facts)
+    }
+
+    /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
+    pub fn abandon(&mut self, facts: &Facts<'_>) {
+        if let Some(fact) = self.fetching.take() {
+            facts.give_way(&fact);
+        }
+    }
+
     /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may go on now.
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match &mut self.stage {
@@ -272,9 +283,7 @@ impl Exchange {
 
     /// It would have to wait, and its host can't let it.
     pub fn give_up(&self, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
-        let [method, path, host] = self.request_line();
-        let target = self.target.as_deref().unwrap_or(path);
-        let request = Request { headers: &self.headers, method, target, host, surroundings };
+        let request = self.request(surroundings);
         let is_token = matches!(self.stage, Stage::Token(_));
         let mut refusal = Refusal::from(if is_token { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable });
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
@@ -291,6 +300,12 @@ impl Exchange {
             Stage::Token(call) => call.name(),
             _ => None,
         }
+    }
+
+    fn request<'a>(&'a self, surroundings: &'a dyn Surroundings) -> Request<'a> {
+        let [method, path, host] = self.request_line();
+        let target = self.target.as_deref().unwrap_or(path);
+        Request { headers: &self.headers, method, target, host, surroundings }
     }
 
     /// Method, path and authority in one walk over the headers.
@@ -399,8 +414,10 @@ impl Exchange {
             BearerSource::Authorization => changes.remove.push("authorization".to_owned()),
             BearerSource::Header(name) => changes.remove.push(name.clone()),
             BearerSource::Cookie(name) => {
-                let cookies = self.headers.get("cookie").unwrap_or_default();
-                match bearer::without_cookie(cookies, name) {
+                // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
+                let fields = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
+                let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
+                match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
                     rest if rest.is_empty() => changes.remove.push("cookie".to_owned()),
                     rest => changes.set.push(("cookie".to_owned(), text(rest))),
                 }
@@ -454,3 +471,7 @@ pub fn unavailable(fact: &Fact) -> Reason {
         _ => Reason::KeysUnavailable,
     }
 }
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -61,6 +61,10 @@ impl Facts<'_> {
             return Ok(Arc::new(CredentialKey { key: inline.verify.clone(), consumer }));
         }
         let Some(lookup) = &credentials.lookup else { return Err(Reason::UnknownKey.into()) };
+        // As a segment of a path either means another path, and no encoding changes that (RFC 3986, section 6.2.2).
+        if matches!(id, "." | "..") {
+            return Err(Reason::UnknownKey.into());
+        }
         let memory_key = memory_key(issuer, id);
         let hash = self.runtime.host_key.short(&memory_key);
         if let Some(known) = self.runtime.worker.borrow_mut().credentials.get(hash, &memory_key)

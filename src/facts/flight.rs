@@ -68,7 +68,12 @@ impl Facts<'_> {
         let lease_ms = self.lease_ms(fact);
         let Some(owner) = self.shared().acquire_lease(&digest, lease_ms) else { return Turn::Follow };
         let leading = Leading { owner, asked_at: self.now, until: self.now.plus_ms(lease_ms) };
-        self.runtime.worker.borrow_mut().leading.insert(digest, leading);
+        let mut worker = self.runtime.worker.borrow_mut();
+        if worker.leading.len() >= LEADING_MAX {
+            // Calls that were never heard of again: on Kong they end with the exchange that made them.
+            worker.leading.retain(|_, leading| self.now < leading.until);
+        }
+        worker.leading.insert(digest, leading);
         Turn::Lead
     }
 
@@ -154,6 +159,8 @@ impl Facts<'_> {
     }
 }
 
+/// Calls that this worker leads before it looks for those that have ended unheard.
+const LEADING_MAX: usize = 1_024;
 /// The first pause after a failure in milliseconds; it doubles.
 const RETRY_MS: u64 = 1_000;
 /// The longest pause in milliseconds.

@@ -139,6 +139,14 @@ pub struct Worker {
     generation: u64,
 }
 
+impl Worker {
+    /// How many fetches it leads, those included that came to nothing.
+    #[cfg(test)]
+    pub(crate) fn leading_len(&self) -> usize {
+        self.leading.len()
+    }
+}
+
 /// Why a verdict isn't an admission.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {

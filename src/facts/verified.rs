@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::config::{Issuer, KeySource};
+use crate::config::{ExpPolicy, Issuer, KeySource};
 use crate::digest::Digest;
 use crate::forward;
 use crate::jwt::{self, Claims, Jwt, check};
@@ -92,6 +92,9 @@ fn value_bytes(value: &Value) -> usize {
 
 /// Bytes of a record in shared memory: the key's fingerprint and the time of first sight.
 pub const RECORD_BYTES: usize = 40;
+
+/// For how long after its end a token is remembered that tells neither its end nor its beginning.
+const ENDED_KEPT_S: u64 = 30 * 86_400;
 
 /// Keys without a name that are tried for one token.
 const KEYS_TRIED_MAX: usize = 8;
@@ -244,10 +247,13 @@ impl Facts<'_> {
 
     fn remember(&self, digest: &Digest, fingerprint: &[u8; 32], first_seen: Time, claims: &Claims, issuer: &Issuer) {
         let Some(end_s) = check::end_s(claims, issuer, first_seen) else { return };
+        // Where first sight is all that ends a token, to forget it would begin its lifetime anew.
+        let by_first_sight = issuer.exp == ExpPolicy::Optional && claims.iat.is_none();
+        let kept_s = if by_first_sight { end_s.saturating_add(ENDED_KEPT_S) } else { end_s };
         let mut record = [0u8; RECORD_BYTES];
         let fields = fingerprint.iter().copied().chain(first_seen.ns().to_le_bytes());
         record.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
-        self.shared().write_token(digest, &record, Time::from_s(end_s));
+        self.shared().write_token(digest, &record, Time::from_s(kept_s));
     }
 
     /// From when on the token is expired here; nothing if it never was in time.

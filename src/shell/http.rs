@@ -144,10 +144,18 @@ impl Http {
 
     /// Ends an exchange that can't wait here any more.
     fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
+        self.abandon(exchange);
         let around = Around { dialect: self.chain.dialect };
         let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
         let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
         self.finish(Some(exchange), finish)
+    }
+
+    /// Gives up a call that this exchange itself was to make (Kong); the root's calls outlive it.
+    fn abandon(&self, exchange: &Rc<RefCell<Exchange>>) {
+        if !self.chain.dialect.wakes_others() {
+            self.chain.with_facts(|facts| exchange.borrow_mut().abandon(facts));
+        }
     }
 
     /// Waits until the root calls (Envoy).
@@ -304,14 +312,16 @@ impl HttpContext for Http {
         if self.chain.name_to_note().is_some_and(|name| dialect.was_admitted(name)) {
             return Action::Continue;
         }
-        if dialect.may_lack(&headers) {
-            self.chain.count(Metric::Rejected(Reason::TooManyHeaders));
-            let finish = self.refuse(&headers, Reason::TooManyHeaders);
+        let may_lack = dialect.may_lack(&headers);
+        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
+        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
+        if may_lack {
+            let around = Around { dialect };
+            let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &around));
+            let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
             return self.finish(None, finish);
         }
         self.chain.note_request();
-        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
-        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
         let around = Around { dialect };
         match self.chain.with_facts(|facts| exchange.step(Input::Begin, facts, &around)) {
             // The hot path: nothing is kept.
@@ -436,8 +446,9 @@ impl Context for Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
-        if self.paused.is_some() {
+        if let Some(paused) = self.paused.take() {
             self.chain.waiters.borrow_mut().remove(self.id);
+            self.abandon(&paused.exchange);
         }
         let watched = self
             .watching
