@@ -108,16 +108,18 @@ class Module:
             out.append(Export(name, kind, index))
         return out
 
-    def keep_exports(self, names: set[str]) -> list[str]:
-        """Drops every other export; returns the dropped names."""
-        exports = self.exports()
+    def keep_exports(self, names: set[str], renamed: dict[str, str] = {}) -> None:
+        """Drops every other export. What `renamed` names takes the name, and the place, of another."""
+        present = {export.name for export in self.exports()}
+        if missing := renamed.keys() - present:
+            raise ValueError(f"no export {', '.join(sorted(missing))} to rename")
+        exports = [Export(renamed.get(e.name, e.name), e.kind, e.index) for e in self.exports() if e.name not in renamed.values()]
         kept = [export for export in exports if export.name in names]
         payload = write_uint(len(kept))
         for export in kept:
             name = export.name.encode()
             payload += write_uint(len(name)) + name + bytes([export.kind]) + write_uint(export.index)
         self.sections = [(kind, payload if kind == EXPORT else data) for kind, data in self.sections]
-        return [export.name for export in exports if export.name not in names]
 
     def to_bytes(self) -> bytes:
         return MAGIC + b"".join(bytes([kind]) + write_uint(len(data)) + data for kind, data in self.sections)

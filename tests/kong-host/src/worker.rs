@@ -330,7 +330,12 @@ impl Worker {
             let cx = vm.cx();
             (cx.root, cx.step, cx.filter) = (false, step, filter.clone());
             (cx.answer, cx.traffic) = (answer, traffic.take());
-            let done = create(vm, context).and_then(|()| vm.call(name, params));
+            // The host calls these two without a look whether the module has them.
+            let missing = matches!(name, "proxy_on_done" | "proxy_on_log") && !vm.has(name);
+            let done = match missing {
+                true => Err(Fault::Death(format!("the module doesn't export {name}"))),
+                false => create(vm, context).and_then(|()| vm.call(name, params)),
+            };
             let cx = vm.cx();
             *traffic = cx.traffic.take();
             cx.answer = None;

@@ -1,7 +1,7 @@
 //! What a trap opens, what it kills, and what the latch on the upstream's scheme keeps shut.
 
-use crate::support::{Rig, until};
-use kong_host::Outcome;
+use crate::support::{Rig, fixture, options, until};
+use kong_host::{Options, Outcome};
 use kong_host::http::Request;
 
 const LATCH: &str = "req_headers: setprop ngx.upstream_scheme herdgate\n";
@@ -146,4 +146,19 @@ fn a_trap_in_a_response_body_cuts_the_response() {
     let rig = Rig::new("resp_body: trap");
     assert!(matches!(rig.get("/"), Outcome::Cut));
     assert_eq!(rig.host.deaths(), 0);
+}
+
+#[test]
+fn a_module_without_on_done_or_on_log_kills_the_worker_after_each_request() {
+    for name in ["proxy_on_done", "proxy_on_log"] {
+        let mut module = std::fs::read(fixture()).unwrap();
+        let at = module.windows(name.len()).position(|bytes| bytes == name.as_bytes()).expect("the fixture exports it");
+        module[at] = b'x';
+        let path = std::env::temp_dir().join(format!("kong-host-{}-{name}.wasm", std::process::id()));
+        std::fs::write(&path, module).unwrap();
+        let rig = Rig::with("req_headers /no: reply 401 no", Options { modules: vec![("fixture".into(), path.clone())], ..options() });
+        std::fs::remove_file(path).unwrap();
+        assert_eq!((rig.get("/yes").status(), rig.host.deaths()), (200, 1));
+        assert_eq!((rig.get("/no").status(), rig.host.deaths()), (401, 2));
+    }
 }
