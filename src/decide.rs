@@ -65,9 +65,12 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
         return Ok(verdict);
     }
     let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
-    let found = config.rules.iter().find_map(|rule| path::matches(&rule.matches, &asked).map(|captures| (rule, captures)));
-    let Some((rule, captures)) = found else {
+    let covering = |method| {
+        let asked = path::Request { method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+        config.rules.iter().find_map(|rule| path::matches(&rule.matches, &asked).map(|captures| (rule, captures)))
+    };
+    let announced = || announced_method(request).filter(|_| config.cors_preflight == CorsPreflight::Pass);
+    let Some((rule, captures)) = covering(request.method).or_else(|| covering(announced()?)) else {
         return match config.unmatched {
             Unmatched::Required => weigh_token(request, facts, config, None, Vec::new(), *shadow),
             Unmatched::Refuse => Err(Reason::NoRule.into()),
@@ -108,7 +111,7 @@ fn weigh_token<'a>(
     let limits = rule.map_or(&[][..], |rule| rule.limits.as_slice());
     let anonymous = Admission { verified: None, remove_token: None, passed_on: false, limits, shadow, captures };
     let access = rule.map_or(Access::Required, |rule| rule.access);
-    if access == Access::Public || (config.cors_preflight == CorsPreflight::Pass && is_preflight(request)) {
+    if access == Access::Public || (config.cors_preflight == CorsPreflight::Pass && announced_method(request).is_some()) {
         return Ok(Verdict::Admit(anonymous));
     }
     let Some(candidate) = bearer::locate(request.headers.iter(), request.target, &config.bearer_sources)? else {
@@ -141,11 +144,11 @@ fn weigh_token<'a>(
     Ok(Verdict::Admit(Admission { verified: Some(verified), remove_token, ..anonymous }))
 }
 
-/// The Fetch standard's preflight: it never carries a token.
-fn is_preflight(request: &Request<'_>) -> bool {
-    request.method.eq_ignore_ascii_case(b"OPTIONS")
-        && request.headers.get("origin").is_some()
-        && request.headers.get("access-control-request-method").is_some()
+/// The method that a preflight of the Fetch standard announces; nothing if it is no preflight. A
+/// preflight never carries a token, and a rule by method is about the request that follows it.
+fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    let is_options = request.method.eq_ignore_ascii_case(b"OPTIONS");
+    request.headers.get("access-control-request-method").filter(|_| is_options && request.headers.get("origin").is_some())
 }
 
 /// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past a

@@ -56,7 +56,7 @@ pub static DOCUMENT: Shape = Shape {
             "cors_preflight",
             OneOf(&["pass", "check"]),
             Need::Text("pass"),
-            "Whether CORS preflight requests pass without a token; limits hold for them.",
+            "Whether CORS preflight requests pass without a token, under the rule of the request that they announce; limits hold for them.",
         ),
         field("paths", OneOf(&["strict", "lenient"]), Need::Text("strict"), "Whether paths that others could read differently are 400."),
         field("bearer", Object(&BEARER), Optional, "Where tokens come from."),

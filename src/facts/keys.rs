@@ -176,8 +176,22 @@ impl Facts<'_> {
         }
     }
 
+    /// What becomes of a token whose key isn't in the set: it may cause a fetch, is refused, or while the
+    /// endpoint fails told to come back, since its key may be a new one.
+    pub(super) fn unknown_key(&self, issuer: usize) -> Stop {
+        if let Some(fact) = self.may_refetch(issuer) {
+            return Stop::Missing(fact);
+        }
+        let is_fetched = matches!(self.issuer(issuer).map(|issuer| &issuer.keys), Ok(KeySource::Jwks { .. }));
+        let state = if is_fetched { self.state(&Fact::Keys(issuer, None)) } else { State::default() };
+        match state.failures > 0 {
+            true => self.unavailable(Reason::KeysUnavailable, state.retry_at),
+            false => Reason::UnknownKey.into(),
+        }
+    }
+
     /// Whether an unknown `kid` may cause a fetch now, and if so notes that it did: once per interval and issuer.
-    pub fn may_refetch(&self, issuer: usize) -> Option<Fact> {
+    fn may_refetch(&self, issuer: usize) -> Option<Fact> {
         let KeySource::Jwks { at, cache, .. } = &self.issuer(issuer).ok()?.keys else { return None };
         let fact = Fact::Keys(issuer, None);
         let state = self.state(&fact);

@@ -196,7 +196,7 @@ impl Facts<'_> {
             // Another worker may have fetched a newer set than the one kept here, or be about to.
             Err(Reason::UnknownKey) => match self.newer_keys(index, &set)? {
                 Some(newer) => self.try_set(&newer, jwt, seen).map(|verifying| verifying.of_issuer(issuer, &newer)).map_err(Stop::from),
-                None => Err(self.may_refetch(index).map_or(Reason::UnknownKey.into(), Stop::Missing)),
+                None => Err(self.unknown_key(index)),
             },
             Err(reason) => Err(reason.into()),
             Ok(verifying) => Ok(verifying.of_issuer(issuer, &set)),

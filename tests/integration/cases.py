@@ -190,6 +190,9 @@ CORS = [
     Case("OPTIONS without Origin", 401, method="OPTIONS", headers=PREFLIGHT[1:], error=""),
     Case("OPTIONS without the method asked for", 401, method="OPTIONS", headers=PREFLIGHT[:1], error=""),
     Case("preflight's headers on a GET", 401, headers=PREFLIGHT, error=""),
+    Case("preflight of a request that a rule covers", 200, path="/submit", method="OPTIONS", headers=[*PREFLIGHT[:1], ("access-control-request-method", "POST")]),
+    Case("preflight of a request that no rule covers", 403, path="/submit", method="OPTIONS", headers=PREFLIGHT),
+    Case("OPTIONS where a rule covers POST alone", 403, path="/submit", method="OPTIONS", headers=PREFLIGHT[:1]),
 ]
 
 # Headers that only the gateway may set, as a client would forge them. None may reach the API with this value.

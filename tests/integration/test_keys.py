@@ -108,6 +108,24 @@ def test_unknown_kids_do_not_storm_the_key_server(start_gateway, world: World):
     assert statuses(gateway.base_url, [good]) == {200: 1}
 
 
+def test_a_new_key_during_an_outage_is_503_and_not_a_bad_token(start_gateway, world: World):
+    gateway = start_gateway(with_jwks(world, ttl_s=600, refetch_s=1))
+    old = world.idp.token()
+    assert statuses(gateway.base_url, [old]) == {200: 1}
+    world.idp.fault("/jwks", "status", status=500)
+    world.idp.rotate(keep_old=True)
+    new = world.idp.token()
+    for _ in range(20):
+        answer = request(gateway.base_url + "/orders", headers=bearer(new))
+        assert answer.status == 503 and int(answer.header("retry-after")) >= 1, answer
+        assert request(gateway.base_url + "/orders", headers=bearer(old)).status == 200
+    world.idp.heal()
+    deadline = time.monotonic() + 10
+    while request(gateway.base_url + "/orders", headers=bearer(new)).status != 200:
+        assert time.monotonic() < deadline, "no recovery after the server is back"
+        time.sleep(0.1)
+
+
 def test_discovery(start_gateway, world: World):
     issuer = world.idp_issuer(discovery=f"{world.idp.issuer}/.well-known/openid-configuration")
     del issuer["jwks_uri"]

@@ -116,6 +116,7 @@ class World:
                 {"match": {"path_prefix": "/special"}, "audiences": ["special-api"]},
                 {"match": {"path_prefix": "/hosted", "hosts": ["admin.example"]}, "issuers": ["own"]},
                 {"match": {"path_prefix": "/typed"}, "issuers": ["typed"]},
+                {"match": {"path": "/submit", "methods": ["POST"]}, "issuers": ["own"]},
                 {"match": {"path_prefix": "/watched"}, "issuers": ["own"], "shadow": True},
             ],
             "shared": {"secret": {"env": "HERDGATE_SECRET"}},
