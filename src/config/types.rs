@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::limit::RateLimit;
+use super::limit::{KeyPart, RateLimit};
 use crate::signature::{AlgorithmSet, VerifyKey};
 
 /// A whole configuration, compiled.
@@ -47,6 +47,14 @@ pub struct Config {
     pub kong: Kong,
     /// Set-up that works but deserves a second look; said by the linter and once in the log.
     pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Whether a request's route matters: to a rule, or to what a limit counts apart.
+    pub fn asks_for_routes(&self) -> bool {
+        let by_route = |limit: &RateLimit| limit.key.iter().any(|part| matches!(part, KeyPart::Route));
+        self.rules.iter().any(|rule| rule.matches.route.is_some()) || self.rate_limits.iter().any(by_route)
+    }
 }
 
 /// Whether a verdict is enforced.

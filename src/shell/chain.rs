@@ -40,6 +40,7 @@ pub struct Chain {
     calls: RefCell<HashMap<u32, Ordered>>,
     pushes: RefCell<HashMap<u32, Push>>,
     note_name: String,
+    asks_for_routes: bool,
     in_use_at: Cell<Time>,
 }
 
@@ -74,6 +75,7 @@ impl Chain {
     fn new(dialect: Dialect, config: Option<Rc<Config>>, queue: Option<u32>) -> Self {
         let digest = config.as_ref().map(|config| config.digest).unwrap_or_default();
         let note_name = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let asks_for_routes = config.as_ref().is_some_and(|config| config.asks_for_routes());
         let meter = HostMeter::default();
         meter.name_limits(config.iter().flat_map(|config| config.rate_limits.iter().map(|limit| limit.name.clone())).collect());
         Chain {
@@ -91,6 +93,7 @@ impl Chain {
             calls: RefCell::default(),
             pushes: RefCell::default(),
             note_name,
+            asks_for_routes,
             in_use_at: Cell::default(),
         }
     }
@@ -210,6 +213,11 @@ impl Chain {
     pub fn waiting_call(&self, ms: u64) -> Option<Call> {
         let uri = self.config.as_ref()?.kong.wait_uri.as_ref()?;
         Some(Call::wait(uri, ms))
+    }
+
+    /// The name of the request's route, where it is asked for and can't be asked for later (Kong).
+    pub fn route(&self) -> Option<String> {
+        (self.asks_for_routes && self.dialect == Dialect::Kong).then(|| self.dialect.route()).flatten()
     }
 
     /// Counts an event of the shell's own.

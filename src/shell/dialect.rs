@@ -32,10 +32,8 @@ const KONG_PAIRS_MAX: usize = 100;
 /// the request go on (a trap, a resume of the host's own) ends in an error of Kong's own.
 const SHUT: &[u8] = b"herdgate";
 const SCHEME: &[&str] = &["ngx", "upstream_scheme"];
-/// Where the bolt that kong/ ships keeps the right scheme.
+/// Where the bolt that kong/ ships keeps the right scheme. Read in the headers callback alone.
 const BOLTED: &[&str] = &["kong", "ctx", "shared", "herdgate_scheme"];
-/// Under which configurations the request was admitted already.
-const ADMITTED: &[&str] = &["kong", "ctx", "shared", "herdgate_admitted"];
 const UPSTREAM_URI: &[&str] = &["ngx", "upstream_uri"];
 
 /// What is set aside while a request isn't decided.
@@ -112,7 +110,8 @@ impl Dialect {
         String::from_utf8(abi::property(&["source", "address"])?).ok()
     }
 
-    /// The route's name.
+    /// The route's name. On Kong only to be asked for in the headers callback, as anything in `kong.*`: see
+    /// [`super::admitted`].
     pub fn route(self) -> Option<String> {
         let path: &[&str] = match self {
             Dialect::Envoy => &["xds", "route_name"],
@@ -153,23 +152,6 @@ impl Dialect {
             && let Some(scheme) = abi::property(BOLTED)
         {
             abi::set_property(SCHEME, &scheme);
-        }
-    }
-
-    /// Whether this request was admitted under the configuration called `name` already: a filter on a
-    /// service and on its route runs twice.
-    pub fn was_admitted(self, name: &str) -> bool {
-        let admitted = abi::property(ADMITTED).unwrap_or_default();
-        self == Dialect::Kong && admitted.split(|byte| *byte == b' ').any(|one| one == name.as_bytes())
-    }
-
-    /// Notes that it was.
-    pub fn note_admitted(self, name: &str) {
-        if self == Dialect::Kong {
-            let mut admitted = abi::property(ADMITTED).unwrap_or_default();
-            admitted.push(b' ');
-            admitted.extend_from_slice(name.as_bytes());
-            abi::set_property(ADMITTED, &admitted);
         }
     }
 

@@ -16,6 +16,7 @@ use crate::time::Time;
 use crate::token_exchange::{Passed, ServerAnswer, Started};
 
 use super::abi::{self, Buffer, Map};
+use super::admitted::Meeting;
 use super::chain::Chain;
 use super::dialect::{self, Aside, Dialect};
 use super::poll::{self, Seat};
@@ -33,6 +34,10 @@ pub struct Http {
     watching: Option<Watching>,
     /// Headers to set in the answer.
     response: Vec<(String, String)>,
+    /// The route (Kong).
+    route: Option<String>,
+    /// This request under this configuration, where it may meet the filter twice (Kong).
+    meeting: Option<Meeting>,
 }
 
 /// A body on its way here.
@@ -65,6 +70,8 @@ struct Paused {
 pub struct Around {
     /// Which host.
     pub dialect: Dialect,
+    /// The route, on a host that can't be asked for it at any time (Kong).
+    pub route: Option<String>,
 }
 
 impl Surroundings for Around {
@@ -72,7 +79,10 @@ impl Surroundings for Around {
         self.dialect.address()
     }
     fn route(&self) -> Option<String> {
-        self.dialect.route()
+        match self.dialect {
+            Dialect::Envoy => self.dialect.route(),
+            Dialect::Kong => self.route.clone(),
+        }
     }
     fn client_certificate(&self) -> bool {
         self.dialect.client_certificate()
@@ -82,11 +92,15 @@ impl Surroundings for Around {
 impl Http {
     /// A context for an exchange under the configuration of `chain`.
     pub fn new(id: u32, chain: Rc<Chain>) -> Self {
-        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new() }
+        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new(), route: None, meeting: None }
+    }
+
+    fn around(&self) -> Around {
+        Around { dialect: self.chain.dialect, route: self.route.clone() }
     }
 
     fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
-        let around = Around { dialect: self.chain.dialect };
+        let around = self.around();
         let effect = self.chain.with_facts(|facts| exchange.borrow_mut().step(input, facts, &around));
         effect.unwrap_or_else(|| Effect::Finish(self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable)))
     }
@@ -145,7 +159,7 @@ impl Http {
     /// Ends an exchange that can't wait here any more.
     fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
         self.abandon(exchange);
-        let around = Around { dialect: self.chain.dialect };
+        let around = self.around();
         let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
         let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
         self.finish(Some(exchange), finish)
@@ -225,8 +239,8 @@ impl Http {
             (None, Finish::Admit(_)) => self.chain.dialect.open_bolt(),
             (_, Finish::Answer(_)) => {}
         }
-        if let (Finish::Admit(_), Some(name)) = (&finish, self.chain.name_to_note()) {
-            self.chain.dialect.note_admitted(name);
+        if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.meeting) {
+            meeting.note_admitted();
         }
         self.note_changes(exchange, &finish);
         carry_out_finish(&finish, self.chain.dialect)
@@ -309,20 +323,22 @@ impl HttpContext for Http {
             return self.finish(None, finish);
         }
         let dialect = self.chain.dialect;
-        if self.chain.name_to_note().is_some_and(|name| dialect.was_admitted(name)) {
+        self.meeting = self.chain.name_to_note().and_then(Meeting::of);
+        if self.meeting.as_ref().is_some_and(Meeting::was_admitted) {
             return Action::Continue;
         }
+        self.route = self.chain.route();
         let may_lack = dialect.may_lack(&headers);
         let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
         let mut exchange = Exchange::new(headers, dialect.target(), abilities);
         if may_lack {
-            let around = Around { dialect };
+            let around = self.around();
             let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &around));
             let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
             return self.finish(None, finish);
         }
         self.chain.note_request();
-        let around = Around { dialect };
+        let around = self.around();
         match self.chain.with_facts(|facts| exchange.step(Input::Begin, facts, &around)) {
             // The hot path: nothing is kept.
             Some(Effect::Finish(finish)) => self.finish(None, finish),

@@ -1,6 +1,7 @@
 //! The shell: the host's callbacks become inputs, effects become host calls. Built for wasm alone.
 
 mod abi;
+mod admitted;
 mod chain;
 mod dialect;
 mod http;

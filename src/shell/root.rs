@@ -96,7 +96,7 @@ impl Root {
         if !abi::set_effective_context(context) {
             return;
         }
-        let around = Around { dialect: self.chain.dialect };
+        let around = Around { dialect: self.chain.dialect, route: None };
         let effect = self.chain.with_facts(|facts| waiter.exchange.borrow_mut().step(Input::Woken, facts, &around));
         match effect {
             Some(Effect::Finish(finish)) => {

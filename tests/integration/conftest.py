@@ -25,6 +25,7 @@ def pytest_collection_modifyitems(items):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "only(*gateways): the behaviour is one of these gateways'")
+    config.addinivalue_line("markers", "dies: workers crash in this test, and are meant to")
 
 
 @pytest.fixture(scope="session")
@@ -72,14 +73,21 @@ def _starter(directory, idp, api):
     return start, started
 
 
+def _end(started, may_die: bool) -> None:
+    """Stops gateways, and fails if a worker of theirs crashed that should not have: requests may never show it."""
+    deaths = [gateway.deaths() for gateway in started]
+    for gateway in started:
+        gateway.stop()
+    assert may_die or not any(deaths), f"workers crashed: {deaths}"
+
+
 @pytest.fixture
-def start_gateway(directory, idp, api, filter_wasm):
+def start_gateway(request, directory, idp, api, filter_wasm):
     """start_gateway(config) starts a gateway of the kind under test. It ends with the test: one that went on would go
     on asking the server for keys, and tests count that."""
     start, started = _starter(directory, idp, api)
     yield start
-    for gateway in started:
-        gateway.stop()
+    _end(started, request.node.get_closest_marker("dies") is not None)
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +95,7 @@ def main_gateway(directory, idp, api, filter_wasm, world):
     """The gateway of the main table."""
     start, started = _starter(directory, idp, api)
     yield start(world.config())
-    for gateway in started:
-        gateway.stop()
+    _end(started, False)
 
 
 @pytest.fixture(autouse=True)

@@ -90,6 +90,10 @@ class Gateway(ABC):
     def pids(self) -> list[int]:
         """The processes of the gateway, to see that none of them was replaced."""
 
+    def deaths(self) -> int:
+        """How many workers have crashed: none of Envoy's may, or it ends."""
+        return 0
+
     def __enter__(self):
         return self
 

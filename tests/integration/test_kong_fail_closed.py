@@ -62,6 +62,7 @@ def nothing_seen_yet(world):
     world.api.reset()
 
 
+@pytest.mark.dies
 def test_trap_in_a_callback_of_the_filter(start_gateway, world: World):
     """Keys that are larger than the zone: storing them traps in the callback of the filter's own callout."""
     keys = json.loads(jwks(world.rsa))
@@ -73,6 +74,7 @@ def test_trap_in_a_callback_of_the_filter(start_gateway, world: World):
     assert seen(world, "/orders") == 0
 
 
+@pytest.mark.dies
 def test_trap_of_a_neighbour(start_gateway, world: World):
     """Another filter traps while requests wait for their keys: Kong lets one of those go, and the worker dies."""
     around = Around(routes={"/trap": [(FIXTURE, "req_headers: trap")]})
@@ -91,6 +93,7 @@ def test_trap_of_a_neighbour(start_gateway, world: World):
     assert seen(world, "/orders") == 0
 
 
+@pytest.mark.dies
 def test_trap_of_a_filter_before_ours(start_gateway, world: World):
     """Our filter never runs, and the bolt holds."""
     trap = "req_headers: trap\n"
@@ -102,6 +105,7 @@ def test_trap_of_a_filter_before_ours(start_gateway, world: World):
     assert world.api.seen() == 0
 
 
+@pytest.mark.dies
 def test_trap_in_a_callout_of_a_filter_before_ours(start_gateway, world: World):
     program = f"req_headers: dispatch 127.0.0.1:{world.idp.port} /slow-callout\nreq_headers: pause\ncall: trap\n"
     gateway = start_gateway(None, around=Around(before=[(FIXTURE, program)], plugins=[bolt()]), workers=1)
@@ -189,6 +193,7 @@ def test_the_bolt_opens_for_what_is_admitted(start_gateway, world: World):
     assert seen(world, "/orders") == 4
 
 
+@pytest.mark.dies
 def test_no_zone_of_shared_memory(start_gateway, world: World):
     gateway = start_gateway(None, around=Around(zone="", plugins=[bolt()]))
     try:

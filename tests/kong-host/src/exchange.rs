@@ -7,7 +7,11 @@ use crate::vm::{Step, Traffic};
 use crate::worker::{Flight, Halt, HttpContext, Wake, Worker};
 use crate::{plugins, proxy, router};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+/// Requests so far, each of which has a number.
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
 /// What the client gets.
 #[derive(Clone, Debug)]
@@ -92,6 +96,8 @@ impl Walk<'_> {
             ..Traffic::default()
         };
         traffic.vars.insert("upstream_scheme".into(), found.service.scheme.clone().into_bytes());
+        let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
+        traffic.vars.insert("kong_request_id".into(), format!("{id:032x}").into_bytes());
         traffic.vars.insert("upstream_uri".into(), found.upstream_target.clone().into_bytes());
         let before = plugins::run(&self.flight.plan.gateway, &self.host.options, &found, &mut traffic);
         let contexts = self.worker.contexts(&self.flight, &found);
@@ -203,6 +209,7 @@ impl Walk<'_> {
             let pending = &mut self.traffic().pending;
             let Some(place) = pending.iter().position(|id| *id == answer.id) else { continue };
             pending.remove(place);
+            self.traffic().called_back = true;
             let params = [answer.id, answer.headers.len() as u32, answer.body.len() as u32, 0];
             self.call(at, Step::Callout, "proxy_on_http_call_response", &params, Some(answer))?;
             if self.traffic().local.is_some() || self.traffic().pending.is_empty() {

@@ -90,6 +90,8 @@ pub struct Traffic {
     pub replaced: bool,
     /// Callouts on their way.
     pub pending: Vec<u32>,
+    /// A callout of it was answered.
+    pub called_back: bool,
 }
 
 /// What host calls work on.

@@ -1,6 +1,6 @@
 //! Properties: nginx variables, Kong's own, and those of the specification that the host maps.
 
-use super::{Hostcall, status};
+use super::{Hostcall, death, status};
 use crate::http;
 use crate::vm::{Cx, Traffic};
 use wasmi::Error;
@@ -9,8 +9,19 @@ fn path(call: &mut Hostcall<'_, '_>) -> Result<String, Error> {
     Ok(call.text(0)?.replace('\0', "."))
 }
 
+/// The host goes to Lua for these. After a callout that may be on a sleeping timer's coroutine, which then
+/// belongs to this request, and fires when the request is gone: the worker dies, now and then and later.
+fn asks_lua(call: &mut Hostcall<'_, '_>, path: &str) -> Result<(), Error> {
+    let called_back = call.cx().traffic.as_deref().is_some_and(|traffic| traffic.called_back);
+    match called_back && path.starts_with("kong.") {
+        true => Err(death(format!("{path} after a callout"))),
+        false => Ok(()),
+    }
+}
+
 pub fn get(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     let path = path(call)?;
+    asks_lua(call, &path)?;
     match find(call.cx(), &path) {
         Some(value) => call.give(2, &value),
         None => Ok(status::NOT_FOUND),
@@ -19,6 +30,7 @@ pub fn get(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
 
 pub fn set(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     let path = path(call)?;
+    asks_lua(call, &path)?;
     let value = if call.arg(2) == 0 { None } else { Some(call.bytes(2)?) };
     let Some(traffic) = call.cx().traffic.as_deref_mut() else { return Ok(status::NOT_FOUND) };
     if let Some(name) = path.strip_prefix("kong.ctx.shared.") {

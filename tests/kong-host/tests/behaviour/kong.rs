@@ -57,6 +57,30 @@ fn ctx_shared_lives_as_long_as_the_request() {
     assert_eq!((rig.count("prop kong.ctx.shared.a=None"), rig.count("prop kong.ctx.shared.a=1")), (2, 2));
 }
 
+#[test]
+fn each_request_has_an_id_of_its_own() {
+    let rig = Rig::new("req_headers: prop ngx.kong_request_id\nlog: prop ngx.kong_request_id");
+    rig.get("/");
+    rig.get("/");
+    let said: Vec<String> =
+        rig.host.log().into_iter().filter(|line| line.message.contains("kong_request_id=")).map(|line| line.message).collect();
+    assert_eq!(said.len(), 4);
+    assert!(said[0] == said[1] && said[2] == said[3] && said[1] != said[2], "{said:?}");
+}
+
+#[test]
+fn what_lua_is_asked_for_after_a_callout_kills_the_worker() {
+    for touch in ["prop kong.route_name", "prop kong.ctx.shared.a", "setprop kong.ctx.shared.a 1"] {
+        let rig = Rig::new(&format!(
+            "req_headers: {touch}\nreq_headers: dispatch IDP /\nreq_headers: pause\ncall: prop ngx.upstream_scheme\ncall /late: {touch}"
+        ));
+        rig.get("/");
+        assert_eq!(rig.host.deaths(), 0, "before, and nginx's own variables after");
+        rig.get("/late");
+        assert_eq!(rig.host.deaths(), 1, "{touch}");
+    }
+}
+
 fn with_plugin(program: &str, plugin: serde_json::Value, options: Options) -> (Host, Api) {
     let api = Api::plain();
     let document = serde_json::json!({

@@ -1,8 +1,8 @@
 //! What a trap opens, what it kills, and what the latch on the upstream's scheme keeps shut.
 
 use crate::support::{Rig, fixture, options, until};
-use kong_host::{Options, Outcome};
 use kong_host::http::Request;
+use kong_host::{Options, Outcome};
 
 const LATCH: &str = "req_headers: setprop ngx.upstream_scheme herdgate\n";
 
