@@ -103,3 +103,13 @@ def healthy(idp):
     """Each test begins with a server that works."""
     idp.heal()
     yield
+
+
+@pytest.fixture
+def counted(idp):
+    """Calls of the server are counted from zero, and its tokens last as long as usual."""
+    idp.settings(lifetime_s=3600)
+    idp.reset_counts()
+    yield
+    idp.settings(lifetime_s=3600)
+    idp.document("/oauth2/token", None)

@@ -12,17 +12,9 @@ from token_calls import TOKEN_PATH, access_tokens, body_of, call, config, endpoi
 from tokens import forged
 from world import World
 
-pytestmark = pytest.mark.only("envoy")
+pytestmark = [pytest.mark.only("envoy"), pytest.mark.usefixtures("counted")]
 
 TRAILERS = [("x-trailer", "1")]
-
-
-@pytest.fixture(autouse=True)
-def counted(idp):
-    idp.settings(lifetime_s=3600)
-    idp.reset_counts()
-    yield
-    idp.document(TOKEN_PATH, None)
 
 
 def test_trailers_carry_no_request_past_a_verdict_that_is_awaited(start_gateway, world: World):

@@ -15,10 +15,10 @@ from gateway import Upstreams, make_gateway
 from http_client import Answer, form, request
 from processes import SERVERS, wait_until
 from servers import secret_of, token_headers
-from token_calls import RESOURCE, TOKEN_PATH, Caller, Flight, access_tokens, at_once, body_of, call, config, endpoint, expiry, fresh_client
+from token_calls import RESOURCE, TOKEN_PATH, Caller, Flight, access_tokens, at_once, body_of, call, config, endpoint, expiry, fresh_client, sources, upstream
 from world import World
 
-pytestmark = pytest.mark.only("envoy")
+pytestmark = [pytest.mark.only("envoy"), pytest.mark.usefixtures("counted")]
 
 LIFETIME_S = 3600
 
@@ -39,25 +39,6 @@ def start_impatient(gateway, timeout_s: float, settings: dict) -> None:
     assert route["name"] == "token"
     route["route"]["timeout"] = f"{timeout_s}s"
     gateway.start_listener(listener)
-
-
-@pytest.fixture(autouse=True)
-def counted(idp):
-    """Each test counts from zero and begins with tokens of the usual lifetime."""
-    idp.settings(lifetime_s=LIFETIME_S)
-    idp.reset_counts()
-    yield
-    idp.settings(lifetime_s=LIFETIME_S)
-    idp.document(TOKEN_PATH, None)
-
-
-def upstream(world: World) -> int:
-    return world.idp.requests(TOKEN_PATH)
-
-
-def sources(answers: list[Answer]) -> dict[str, int]:
-    found = [answer.header("herdgate-cache") for answer in answers]
-    return {name: found.count(name) for name in set(found)}
 
 
 # ---- one call for many --------------------------------------------------------------------------------------------

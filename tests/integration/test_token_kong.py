@@ -8,10 +8,10 @@ from gateway import Upstreams, kind, make_gateway
 from http_client import Answer, form, request
 from kong import Around
 from servers import token_headers
-from token_calls import TOKEN_PATH, Flight, access_tokens, at_once, body_of, call, config, endpoint, fresh_client
+from token_calls import TOKEN_PATH, Flight, access_tokens, at_once, body_of, call, config, endpoint, fresh_client, sources, upstream
 from world import World
 
-pytestmark = pytest.mark.only("kong-host", "kong")
+pytestmark = [pytest.mark.only("kong-host", "kong"), pytest.mark.usefixtures("counted")]
 
 
 @pytest.fixture(scope="module")
@@ -22,23 +22,6 @@ def gateway(directory, idp, api, filter_wasm):
     yield made
     assert made.pids() == workers, "a worker has died"
     made.stop()
-
-
-@pytest.fixture(autouse=True)
-def counted(idp):
-    idp.settings(lifetime_s=3600)
-    idp.reset_counts()
-    yield
-    idp.document(TOKEN_PATH, None)
-
-
-def upstream(world: World) -> int:
-    return world.idp.requests(TOKEN_PATH)
-
-
-def sources(answers: list[Answer]) -> dict[str, int]:
-    found = [answer.header("herdgate-cache") for answer in answers]
-    return {name: found.count(name) for name in set(found)}
 
 
 def is_whole(answer: Answer) -> bool:

@@ -122,3 +122,14 @@ def access_tokens(answers: list[Answer]) -> set[str]:
 def expiry(token: str) -> int:
     payload = token.split(".")[1]
     return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+
+
+def sources(answers: list[Answer]) -> dict[str, int]:
+    """Where answers came from, and how many each."""
+    found = [answer.header("herdgate-cache") for answer in answers]
+    return {name: found.count(name) for name in set(found)}
+
+
+def upstream(world) -> int:
+    """Token calls that reached the server since the last reset."""
+    return world.idp.requests(TOKEN_PATH)
