@@ -147,8 +147,9 @@ fn weigh_token<'a>(
 /// The method that a preflight of the Fetch standard announces; nothing if it is no preflight. A
 /// preflight never carries a token, and a rule by method is about the request that follows it.
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    let is_options = request.method.eq_ignore_ascii_case(b"OPTIONS");
-    request.headers.get("access-control-request-method").filter(|_| is_options && request.headers.get("origin").is_some())
+    // The method first: nearly every request is none, and pays for no walk over its headers.
+    let is_one = request.method.eq_ignore_ascii_case(b"OPTIONS") && request.headers.get("origin").is_some();
+    is_one.then(|| request.headers.get("access-control-request-method")).flatten()
 }
 
 /// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past a

@@ -437,8 +437,8 @@ impl Exchange {
     }
 }
 
-/// What who can't wait is told, in seconds.
-const RETRY_AFTER_S: u64 = 2;
+/// What who can't wait is told when nothing better is known, in seconds.
+pub const RETRY_AFTER_S: u64 = 2;
 
 /// Reads what the body says, once.
 fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, facts: &Facts<'_>) -> Result<(), Refusal> {

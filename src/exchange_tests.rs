@@ -1,7 +1,6 @@
 //! Exchanges as the shell runs them, over shared memory that two of them see.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,34 +14,35 @@ use crate::facts::{Host, Runtime};
 use crate::metrics::Meter;
 use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
+use crate::simulation::host::{Dialect, Memory};
+use crate::simulation::schedule::Rng;
 
 const SECRET: &str = "a secret of thirty-two bytes or more";
 const NOW: Time = Time::from_s(1_800_000_000);
 const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
 const KONG: Abilities = Abilities { removes_headers: false, waits: true };
 
-#[derive(Default)]
 struct World {
-    shared: RefCell<HashMap<Slot, (Vec<u8>, Version)>>,
+    shared: RefCell<Memory>,
+    rng: RefCell<Rng>,
     counted: RefCell<Vec<Metric>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        World { shared: RefCell::new(Memory::new(Dialect::Envoy)), rng: RefCell::new(Rng::new(1)), counted: RefCell::default() }
+    }
 }
 
 impl Store for World {
     fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        self.shared.borrow().get(&slot).cloned()
+        self.shared.borrow_mut().get(slot, &mut self.rng.borrow_mut())
     }
     fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        let mut shared = self.shared.borrow_mut();
-        let version = shared.get(&slot).map(|(_, version)| *version);
-        match (expect, version) {
-            (Expect::Absent, None) => shared.insert(slot, (value.to_vec(), 1)),
-            (Expect::Version(expected), Some(version)) if expected == version => shared.insert(slot, (value.to_vec(), version + 1)),
-            _ => return Err(Refused::Lost),
-        };
-        Ok(())
+        self.shared.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
     }
     fn random(&self) -> u64 {
-        self.shared.borrow().len() as u64 + 4
+        self.rng.borrow_mut().next()
     }
 }
 

@@ -50,10 +50,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether a request's route matters: to a rule, or to what a limit counts apart.
+    /// Whether a rule goes by the request's route.
+    pub fn matches_routes(&self) -> bool {
+        self.rules.iter().any(|rule| rule.matches.route.is_some())
+    }
+
+    /// Whether the route matters to anything: a rule, or what a limit counts apart.
     pub fn asks_for_routes(&self) -> bool {
-        let by_route = |limit: &RateLimit| limit.key.iter().any(|part| matches!(part, KeyPart::Route));
-        self.rules.iter().any(|rule| rule.matches.route.is_some()) || self.rate_limits.iter().any(by_route)
+        self.matches_routes() || self.rate_limits.iter().any(|limit| limit.key.contains(&KeyPart::Route))
     }
 }
 

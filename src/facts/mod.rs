@@ -68,6 +68,8 @@ pub struct Runtime {
 impl Runtime {
     /// A worker that knows nothing yet.
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
+        let compiled = Compiled::new(&config);
+        let sync_key = sync::key(&config);
         let memory = config.memory;
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
@@ -78,14 +80,10 @@ impl Runtime {
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
-            ledgers: Vec::new(),
+            ledgers: compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect(),
             generation: 0,
         };
-        let sync_key = sync::key(&config);
-        let compiled = Compiled::new(&config);
-        let ledgers = compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect();
-        let worker = RefCell::new(Worker { ledgers, ..worker });
-        Runtime { compiled, config, host_key, sync_key, worker }
+        Runtime { compiled, config, host_key, sync_key, worker: RefCell::new(worker) }
     }
 }
 
@@ -114,7 +112,7 @@ impl Compiled {
         Compiled {
             issuer_index: issuer::Index::new(&config.issuers),
             reserved_headers: reserved.cloned().collect(),
-            reads_routes: config.rules.iter().any(|rule| rule.matches.route.is_some()),
+            reads_routes: config.matches_routes(),
             counters: Counters::new(config.shared.counters_max),
             targets: sync::Targets::new(config),
             hears_of_revocations: !config.revocation_feeds.is_empty()

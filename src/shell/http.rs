@@ -7,7 +7,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::digest::Digest;
-use crate::exchange::{self, Abilities, Effect, Exchange, Finish, Input};
+use crate::exchange::{self, Abilities, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
 use crate::facts::call::CallAnswer;
 use crate::metrics::Metric;
 use crate::reply::{Answer, Reason, Refusal};
@@ -311,9 +311,6 @@ fn answer_instead(answer: &Answer) -> Action {
 
 /// No token answer is longer; it is what both hosts buffer without more.
 const ANSWER_BYTES_MAX: usize = 65_536;
-
-/// When nothing better is known, in seconds.
-const RETRY_AFTER_S: u64 = 2;
 
 impl HttpContext for Http {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
