@@ -57,7 +57,7 @@ pub fn bearer(data: &[u8]) {
         BearerSource::Query("jwt".into()),
     ];
     let found = bearer::find(headers.iter().copied(), target, &sources);
-    let located = bearer::locate(headers.iter().copied(), target, &sources);
+    let located = bearer::locate(bearer::authorizations(headers.iter().copied()), headers.iter().copied(), target, &sources);
     if let Ok(Some(found)) = found {
         assert!(!found.bytes.is_empty() && !found.bytes.contains(&b' '));
         assert!(matches!(located, Ok(Some(candidate)) if candidate.source() < sources.len()));

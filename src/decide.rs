@@ -3,13 +3,13 @@
 
 use std::rc::Rc;
 
-use crate::bearer;
+use crate::bearer::{self, Candidate};
 use crate::config::{Access, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
 use crate::jwt::check;
 use crate::path::{self, Captures, Target};
 use crate::reply::{Reason, Refusal};
-use crate::request::Request;
+use crate::request::{Request, is_word};
 
 /// What is to happen with a request.
 pub enum Verdict<'a> {
@@ -18,7 +18,7 @@ pub enum Verdict<'a> {
     /// It is refused.
     Refuse {
         /// Why.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
         /// Whether the refusal is only counted.
         shadow: bool,
     },
@@ -41,14 +41,15 @@ pub struct Admission<'a> {
     /// Whether a limit's refusal is only counted.
     pub shadow: bool,
     /// What the rule's path template captured, for the keys of limits.
-    pub captures: Vec<(String, String)>,
+    pub captures: Option<Vec<(String, String)>>,
 }
 
 /// What is decided of a request, or the fact that is missing.
 ///
 /// # Errors
 /// The missing fact.
-pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a>, Fact> {
+#[inline(always)]
+pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a>, Box<Fact>> {
     let config = &facts.runtime.config;
     let mut shadow = config.mode == Mode::Shadow;
     match weigh(request, facts, config, &mut shadow) {
@@ -58,32 +59,51 @@ pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a
     }
 }
 
+#[inline(always)]
 fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shadow: &mut bool) -> Result<Verdict<'a>, Stop> {
     let target = Target::parse(request.target, config.paths)?;
     let host = target.authority.unwrap_or(request.host);
-    if let Some(verdict) = token_endpoint(config, request.method, host, &target.path) {
+    if !config.token_endpoints.is_empty()
+        && let Some(verdict) = token_endpoint(config, request.method, host, &target.path)
+    {
         return Ok(verdict);
     }
     let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let covering = |method| {
-        let asked = path::Request { method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
-        config.rules.iter().find_map(|rule| path::matches(&rule.matches, &asked).map(|captures| (rule, captures)))
+    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+    let mut found = covering(config, &asked);
+    if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
+        found = covering_announced(config, request, &asked);
+    }
+    let (rule, captures) = match found {
+        Some((rule, captures)) => (Some(rule), wanted_captures(config, rule, &captures)),
+        None if config.unmatched == Unmatched::Required => (None, None),
+        None => return Err(Reason::NoRule.into()),
     };
-    let announced = || announced_method(request).filter(|_| config.cors_preflight == CorsPreflight::Pass);
-    let Some((rule, captures)) = covering(request.method).or_else(|| covering(announced()?)) else {
-        return match config.unmatched {
-            Unmatched::Required => weigh_token(request, facts, config, None, Vec::new(), *shadow),
-            Unmatched::Refuse => Err(Reason::NoRule.into()),
-        };
-    };
-    *shadow |= rule.shadow;
-    let captures = wanted_captures(config, rule, &captures);
-    weigh_token(request, facts, config, Some(rule), captures, *shadow)
+    *shadow |= rule.is_some_and(|rule| rule.shadow);
+    weigh_token(request, facts, config, rule, captures, *shadow)
+}
+
+/// The first rule that covers a request.
+#[inline(always)]
+fn covering<'a: 'r, 'r>(config: &'a Config, asked: &path::Request<'r>) -> Option<(&'a Rule, Captures<'r>)> {
+    config.rules.iter().find_map(|rule| path::matches(&rule.matches, asked).map(|captures| (rule, captures)))
+}
+
+/// The first rule that covers what a preflight announces.
+#[cold]
+fn covering_announced<'a: 'r, 'r>(
+    config: &'a Config,
+    request: &Request<'r>,
+    asked: &path::Request<'r>,
+) -> Option<(&'a Rule, Captures<'r>)> {
+    let method = announced_method(request)?;
+    covering(config, &path::Request { method, ..*asked })
 }
 
 /// POST to a token endpoint or to its revocation path needs no rule.
+#[inline(never)]
 fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
-    if config.token_endpoints.is_empty() || !method.eq_ignore_ascii_case(b"POST") {
+    if !method.eq_ignore_ascii_case(b"POST") {
         return None;
     }
     config.token_endpoints.iter().enumerate().find_map(|(index, endpoint)| {
@@ -100,21 +120,24 @@ fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8
     })
 }
 
+#[inline(always)]
 fn weigh_token<'a>(
     request: &Request<'_>,
     facts: &Facts<'a>,
     config: &'a Config,
     rule: Option<&'a Rule>,
-    captures: Vec<(String, String)>,
+    captures: Option<Vec<(String, String)>>,
     shadow: bool,
 ) -> Result<Verdict<'a>, Stop> {
     let limits = rule.map_or(&[][..], |rule| rule.limits.as_slice());
     let anonymous = Admission { verified: None, remove_token: None, passed_on: false, limits, shadow, captures };
     let access = rule.map_or(Access::Required, |rule| rule.access);
-    if access == Access::Public || (config.cors_preflight == CorsPreflight::Pass && announced_method(request).is_some()) {
+    if access == Access::Public
+        || (is_announcement(request) && config.cors_preflight == CorsPreflight::Pass && announced_method(request).is_some())
+    {
         return Ok(Verdict::Admit(anonymous));
     }
-    let Some(candidate) = bearer::locate(request.headers.iter(), request.target, &config.bearer_sources)? else {
+    let Some(candidate) = bearer::locate(request.authorization, request.headers.iter(), request.target, &config.bearer_sources)? else {
         return match access {
             Access::Optional => Ok(Verdict::Admit(anonymous)),
             _ => Err(Reason::NoToken.into()),
@@ -123,7 +146,7 @@ fn weigh_token<'a>(
     let source = candidate.source();
     let verified = match facts.verified_before(candidate.bytes())? {
         Some(verified) => Ok(verified),
-        None => facts.verify(&candidate.well_formed()?.bytes),
+        None => verify(facts, candidate),
     };
     let verified = match verified {
         Err(Stop::Refuse(refusal)) if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) => {
@@ -131,25 +154,41 @@ fn weigh_token<'a>(
         }
         other => other?,
     };
-    let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
     if let Some(rule) = rule {
+        let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
         check::rule_allows(rule, verified.issuer, issuer.scope_claim.as_ref(), &verified.claims).map_err(|reason| refused(rule, reason))?;
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
-        let candidate = bearer::locate(request.headers.iter(), request.target, &config.bearer_sources)?;
-        facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())?;
+        introspect(request, facts, config)?;
     }
-    let remove_token = (!issuer.forward.token).then_some(source);
+    let remove_token = (!verified.is_forwarded).then_some(source);
     Ok(Verdict::Admit(Admission { verified: Some(verified), remove_token, ..anonymous }))
 }
 
-/// The method that a preflight of the Fetch standard announces; nothing if it is no preflight. A
+#[inline(never)]
+fn verify(facts: &Facts<'_>, candidate: Candidate<'_>) -> Result<Rc<Verified>, Stop> {
+    facts.verify(&candidate.well_formed()?.bytes)
+}
+
+#[inline(never)]
+fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Result<(), Stop> {
+    let candidate = bearer::locate(request.authorization, request.headers.iter(), request.target, &config.bearer_sources)?;
+    facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())
+}
+
+/// The method that a preflight of the Fetch standard announces, to be asked for an OPTIONS request; nothing if it is none. A
 /// preflight never carries a token, and a rule by method is about the request that follows it.
+#[cold]
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
-    // The method first: nearly every request is none, and pays for no walk over its headers.
-    let is_one = request.method.eq_ignore_ascii_case(b"OPTIONS") && request.headers.get("origin").is_some();
-    is_one.then(|| request.headers.get("access-control-request-method")).flatten()
+    request.headers.get("origin")?;
+    request.headers.get("access-control-request-method")
+}
+
+/// Whether the method is a preflight's. Nearly every request is none, and pays for no walk over its headers.
+#[inline(always)]
+fn is_announcement(request: &Request<'_>) -> bool {
+    is_word(request.method, b"options")
 }
 
 /// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past a
@@ -176,17 +215,24 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
 }
 
 /// RFC 6750, section 3.1: which scopes would do is said with the refusal.
+#[cold]
 fn refused(rule: &Rule, reason: Reason) -> Stop {
     let mut refusal = Refusal::from(reason);
     if reason == Reason::Scope {
         let scopes = if rule.scopes_all.is_empty() { &rule.scopes_any } else { &rule.scopes_all };
         refusal.scope = scopes.join(" ");
     }
-    Stop::Refuse(refusal)
+    Stop::Refuse(Box::new(refusal))
 }
 
 /// Captures are copied only where a limit's key names them.
-fn wanted_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec<(String, String)> {
+#[inline(always)]
+fn wanted_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Option<Vec<(String, String)>> {
+    (!rule.limits.is_empty()).then(|| copied_captures(config, rule, captures))
+}
+
+#[inline(never)]
+fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec<(String, String)> {
     let limits = rule.limits.iter().filter_map(|index| config.rate_limits.get(*index));
     let names = limits.flat_map(|limit| &limit.key).filter_map(|part| match part {
         KeyPart::Capture(name) => Some(name),

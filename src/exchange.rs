@@ -1,19 +1,18 @@
 //! One HTTP exchange: what comes in becomes a verdict, a fetch or a wait. No host is named here.
 
-use std::rc::Rc;
-
-use crate::config::{BearerSource, ErrorStyle, Mode};
+use crate::changes::Changes;
+use crate::config::{ErrorStyle, Mode};
 use crate::decide::{Admission, Verdict, decide};
 use crate::digest::Digest;
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Facts, Payer, Turn, Verified};
+use crate::facts::{Fact, Facts, Payer, Turn};
+use crate::forward;
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
-use crate::request::{HeaderBlock, Request, Surroundings};
+use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::time::Time;
 use crate::token_endpoint::revocation;
 use crate::token_exchange::{self, Passed, ServerAnswer, Started, TokenCall};
-use crate::{bearer, forward};
 
 /// What happens to an exchange.
 pub enum Input<'a> {
@@ -47,36 +46,6 @@ pub enum Finish {
     Answer(Answer),
 }
 
-/// What changes in the request that goes on.
-#[derive(Default)]
-pub struct Changes {
-    /// Names to remove, as they stand in the request. A name may occur more than once in it.
-    pub remove: Vec<String>,
-    /// Headers to set, in place of any of that name.
-    pub set: Vec<(String, String)>,
-    /// The verified token whose identity headers are set too.
-    pub identity: Option<Rc<Verified>>,
-    /// Headers to set in the API's answer.
-    pub response: Vec<(String, String)>,
-    /// Whether the exchange wants to see the answer.
-    pub watch: bool,
-}
-
-impl Changes {
-    /// All headers to set, in place of any of that name.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        let identity = self.identity.as_ref().map_or(&[][..], |verified| &verified.headers);
-        self.set.iter().chain(identity).map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// These changes of a token call beside those of every request.
-    fn beside(self, usual: Changes) -> Changes {
-        let Changes { remove, mut set, .. } = usual;
-        set.extend(self.set);
-        Changes { remove, set, ..self }
-    }
-}
-
 /// What one host can do to a request, as far as the verdict depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Abilities {
@@ -91,14 +60,23 @@ pub struct Exchange {
     headers: HeaderBlock,
     target: Option<Vec<u8>>,
     abilities: Abilities,
+    /// Nothing while it may be decided at once, as most are.
+    late: Option<Box<Late>>,
+}
+
+/// An exchange that isn't decided at once.
+#[derive(Default)]
+struct Late {
     deadline: Option<Time>,
     fetching: Option<Fact>,
     stage: Stage,
 }
 
 /// What kind of request it has turned out to be.
+#[derive(Default)]
 enum Stage {
     /// One for an API.
+    #[default]
     Bearer,
     /// A call to a token endpoint whose body is awaited.
     TokenHead(usize),
@@ -114,7 +92,12 @@ impl Exchange {
     /// An exchange whose request has these headers. `target` is the client's path and query where
     /// `:path` isn't.
     pub fn new(headers: HeaderBlock, target: Option<Vec<u8>>, abilities: Abilities) -> Self {
-        Exchange { headers, target, abilities, deadline: None, fetching: None, stage: Stage::Bearer }
+        Exchange { headers, target, abilities, late: None }
+    }
+
+    /// The headers of its request, once it is over.
+    pub fn into_headers(self) -> HeaderBlock {
+        self.headers
     }
 
     /// From now on it fetches for itself what another one fetches too: the host failed to let it wait.
@@ -123,27 +106,42 @@ impl Exchange {
     }
 
     /// Goes on as far as it can without waiting.
+    #[inline(always)]
     pub fn step(&mut self, input: Input<'_>, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Effect {
-        let mut stage = std::mem::replace(&mut self.stage, Stage::Bearer);
-        let mut deadline = self.deadline;
-        let effect = self.step_in(&mut stage, &mut deadline, input, facts, surroundings);
-        (self.stage, self.deadline) = (stage, deadline);
-        if let Effect::Fetch(fact, _) = &effect {
-            self.fetching = Some(fact.clone());
+        if !matches!(input, Input::Begin) || self.late.is_some() {
+            return self.go_on(None, input, facts, surroundings);
         }
+        // The hot path, in one piece: a request that can be let through at once.
+        let request = self.request(facts, surroundings);
+        match decide(&request, facts) {
+            Ok(Verdict::Admit(admission)) => Effect::Finish(self.admit(&request, admission, facts)),
+            other => self.go_on(Some(other), input, facts, surroundings),
+        }
+    }
+
+    /// The same for all other requests; `weighed` is what was decided already.
+    #[inline(never)]
+    fn go_on(&mut self, weighed: Option<Weighed<'_>>, input: Input<'_>, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Effect {
+        let mut late = self.late.take().unwrap_or_default();
+        let effect = self.step_in(&mut late, weighed, input, facts, surroundings);
+        if let Effect::Fetch(fact, _) = &effect {
+            late.fetching = Some(fact.clone());
+        }
+        self.late = Some(late);
         effect
     }
 
     fn step_in(
-        &mut self,
-        stage: &mut Stage,
-        deadline: &mut Option<Time>,
+        &self,
+        late: &mut Late,
+        weighed: Option<Weighed<'_>>,
         input: Input<'_>,
         facts: &Facts<'_>,
         surroundings: &dyn Surroundings,
     ) -> Effect {
-        let fetching = self.fetching.take();
-        let request = self.request(surroundings);
+        let fetching = late.fetching.take();
+        let Late { stage, deadline, .. } = late;
+        let request = self.request(facts, surroundings);
         match input {
             Input::Fetched(answer) => {
                 if let Some(fact) = fetching {
@@ -164,14 +162,17 @@ impl Exchange {
             Input::Begin | Input::Woken => {}
         }
         match stage {
-            Stage::Bearer => self.weigh(stage, deadline, &request, facts),
+            Stage::Bearer => {
+                let weighed = weighed.unwrap_or_else(|| decide_aside(&request, facts));
+                self.act_on(weighed, stage, deadline, &request, facts)
+            }
             Stage::TokenHead(index) | Stage::RevocationHead(index) => {
                 let endpoint = facts.runtime.config.token_endpoints.get(*index);
                 Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max))
             }
             Stage::Token(call) => {
                 // Before the call takes a place or a lease: of a request that is refused nobody would give them back.
-                let usual = match self.pass_changed(&request, None, None, false, facts) {
+                let usual = match self.pass(&request, false, facts) {
                     Finish::Admit(usual) => usual,
                     refused => return Effect::Finish(refused),
                 };
@@ -180,20 +181,27 @@ impl Exchange {
                     other => other,
                 }
             }
-            Stage::Revocation(_) => Effect::Finish(self.pass_with(&request, Changes { watch: true, ..Changes::default() }, facts)),
+            Stage::Revocation(_) => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
         }
     }
 
     /// A call that goes on, with what else the filter changes in every request.
     fn pass_with(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
-        match self.pass_changed(request, None, None, false, facts) {
+        match self.pass(request, false, facts) {
             Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
             refused => refused,
         }
     }
 
-    fn weigh(&self, stage: &mut Stage, kept_deadline: &mut Option<Time>, request: &Request<'_>, facts: &Facts<'_>) -> Effect {
-        let missing = match decide(request, facts) {
+    fn act_on(
+        &self,
+        weighed: Weighed<'_>,
+        stage: &mut Stage,
+        kept_deadline: &mut Option<Time>,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+    ) -> Effect {
+        let missing = match weighed {
             Ok(Verdict::Token(index)) => {
                 *stage = Stage::TokenHead(index);
                 let endpoint = facts.runtime.config.token_endpoints.get(index);
@@ -205,7 +213,7 @@ impl Exchange {
                 return Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max));
             }
             Ok(verdict) => return Effect::Finish(self.finish(request, verdict, facts)),
-            Err(missing) => missing,
+            Err(missing) => *missing,
         };
         let deadline = kept_deadline.unwrap_or_else(|| {
             facts.host.meter.count(Metric::Waited);
@@ -226,7 +234,7 @@ impl Exchange {
             }
             Turn::Follow => Effect::Fetch(missing, deadline),
             // Between the look and the lease another may have brought it.
-            Turn::Lead => match decide(request, facts) {
+            Turn::Lead => match decide_aside(request, facts) {
                 Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
                     facts.give_way(&missing);
                     Effect::Finish(self.finish(request, verdict, facts))
@@ -238,7 +246,7 @@ impl Exchange {
 
     /// The head of the answer to a request that went on has come.
     pub fn answer_started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
-        match &mut self.stage {
+        match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
             Stage::Revocation(target) => {
                 // RFC 7009, section 2.2: 200 says that the token is good no more. A client that hears of
@@ -254,7 +262,7 @@ impl Exchange {
 
     /// The answer to a request that went on has come, whole or as far as it will.
     pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
-        match &mut self.stage {
+        match self.stage_mut() {
             Stage::Token(call) => call.answered(answer, facts),
             _ => Passed::Unchanged,
         }
@@ -262,20 +270,20 @@ impl Exchange {
 
     /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal.
     pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
-        let request = self.request(surroundings);
+        let request = self.request(facts, surroundings);
         self.refuse(&request, &reason.into(), facts)
     }
 
     /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
     pub fn abandon(&mut self, facts: &Facts<'_>) {
-        if let Some(fact) = self.fetching.take() {
+        if let Some(fact) = self.late.as_mut().and_then(|late| late.fetching.take()) {
             facts.give_way(&fact);
         }
     }
 
     /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may go on now.
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
-        match &mut self.stage {
+        match self.stage_mut() {
             Stage::Token(call) => call.closed(facts),
             _ => None,
         }
@@ -283,8 +291,8 @@ impl Exchange {
 
     /// It would have to wait, and its host can't let it.
     pub fn give_up(&self, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
-        let request = self.request(surroundings);
-        let is_token = matches!(self.stage, Stage::Token(_));
+        let request = self.request(facts, surroundings);
+        let is_token = matches!(self.stage(), Stage::Token(_));
         let mut refusal = Refusal::from(if is_token { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable });
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
         match is_token {
@@ -296,41 +304,34 @@ impl Exchange {
 
     /// The name that others may wait for while this exchange calls the server.
     pub fn name(&self) -> Option<Digest> {
-        match &self.stage {
+        match self.stage() {
             Stage::Token(call) => call.name(),
             _ => None,
         }
     }
 
-    fn request<'a>(&'a self, surroundings: &'a dyn Surroundings) -> Request<'a> {
-        let [method, path, host] = self.request_line();
-        let target = self.target.as_deref().unwrap_or(path);
-        Request { headers: &self.headers, method, target, host, surroundings }
+    fn stage(&self) -> &Stage {
+        self.late.as_ref().map_or(&Stage::Bearer, |late| &late.stage)
     }
 
-    /// Method, path and authority in one walk over the headers.
-    fn request_line(&self) -> [&[u8]; 3] {
-        let mut line: [&[u8]; 3] = [b""; 3];
-        for (name, value) in self.headers.iter() {
-            let [method, path, host] = &mut line;
-            match name {
-                b":method" => *method = value,
-                b":path" => *path = value,
-                b":authority" => *host = value,
-                // Kong's `:authority` is nginx's own name for the server.
-                _ if name.eq_ignore_ascii_case(b"host") => *host = value,
-                _ => {}
-            }
-        }
-        line
+    fn stage_mut(&mut self) -> &mut Stage {
+        &mut self.late.get_or_insert_default().stage
+    }
+
+    #[inline(always)]
+    fn request<'a>(&'a self, facts: &Facts<'_>, surroundings: &'a dyn Surroundings) -> Request<'a> {
+        let reserved = &facts.runtime.compiled.reserved_headers;
+        let Outline { method, path, host, authorization, has_reserved } = self.headers.outline(|name| forward::is_reserved(name, reserved));
+        let target = self.target.as_deref().unwrap_or(path);
+        Request { headers: &self.headers, method, target, host, authorization, has_reserved, surroundings }
     }
 
     fn finish(&self, request: &Request<'_>, verdict: Verdict<'_>, facts: &Facts<'_>) -> Finish {
         match verdict {
-            Verdict::Admit(admission) => self.admit(request, &admission, facts),
+            Verdict::Admit(admission) => self.admit(request, admission, facts),
             Verdict::Refuse { refusal, shadow: true } => {
                 facts.host.meter.count(Metric::Shadowed(refusal.reason));
-                self.pass_changed(request, None, None, false, facts)
+                self.pass(request, false, facts)
             }
             Verdict::Refuse { refusal, shadow: false } => self.refuse(request, &refusal, facts),
             // Not reached: these need a body first.
@@ -338,103 +339,101 @@ impl Exchange {
         }
     }
 
-    fn admit(&self, request: &Request<'_>, admission: &Admission<'_>, facts: &Facts<'_>) -> Finish {
+    #[inline(always)]
+    fn admit(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
         let meter = facts.host.meter;
-        let payer = Payer { request, verified: admission.verified.as_deref(), claimed_client: None, captures: &admission.captures };
+        let payer = Payer {
+            request,
+            verified: admission.verified.as_deref(),
+            claimed_client: None,
+            captures: admission.captures.as_deref().unwrap_or_default(),
+        };
         let response = match facts.charge(admission.limits, &payer) {
             Ok(headers) => headers,
             Err(refusal) if !admission.shadow => return self.refuse(request, &refusal, facts),
             Err(refusal) => {
                 meter.count(Metric::Shadowed(refusal.reason));
-                Vec::new()
+                None
             }
         };
         if admission.passed_on {
             meter.count(Metric::PassedOn);
             // Where a plugin of the host has authenticated the request, its headers are that plugin's work.
             let vouched = facts.runtime.config.kong.auth_plugin && !self.abilities.removes_headers;
-            return self.pass_changed(request, None, None, vouched, facts);
+            return self.pass(request, vouched, facts);
         }
         meter.count(if admission.verified.is_some() { Metric::Accepted } else { Metric::Anonymous });
-        let issuer = admission.verified.as_ref().and_then(|verified| facts.runtime.config.issuers.get(verified.issuer));
-        if issuer.is_some_and(|issuer| issuer.sunset_s.is_some()) {
+        if admission.verified.as_ref().is_some_and(|verified| verified.is_legacy) {
             meter.count(Metric::Legacy);
         }
-        match self.pass_changed(request, Some(admission), admission.remove_token, false, facts) {
-            Finish::Admit(changes) => Finish::Admit(Changes { response, ..changes }),
-            refused => refused,
+        let mut changes = Changes::of_identity(admission.verified);
+        if let Some(response) = response {
+            changes.edit().response = response;
         }
+        self.pass_changed(request, changes, admission.remove_token, false, facts)
     }
 
-    /// Lets the request go on without what only the filter may say, and with what it says. `vouched`: a
+    /// Lets the request go on without what only the filter may say.
+    #[inline(never)]
+    fn pass(&self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) -> Finish {
+        self.pass_changed(request, Changes::default(), None, vouched, facts)
+    }
+
+    /// Lets the request go on with these changes and without what only the filter may say. `vouched`: a
     /// plugin of the host has set its identity headers, or removed the client's.
+    #[inline(always)]
     fn pass_changed(
         &self,
         request: &Request<'_>,
-        admission: Option<&Admission<'_>>,
+        mut changes: Changes,
         remove_token: Option<usize>,
         vouched: bool,
         facts: &Facts<'_>,
     ) -> Finish {
-        let config = &facts.runtime.config;
-        let mut changes = Changes::default();
-        for (name, _) in self.headers.iter() {
-            let reserved = forward::is_reserved(name, &facts.runtime.compiled.reserved_headers);
-            if reserved && !(vouched && forward::is_set_by_kong(name)) {
-                changes.remove.push(String::from_utf8_lossy(name).into_owned());
+        if request.has_reserved {
+            changes.remove_reserved(request, vouched, facts);
+        }
+        if let Some(position) = remove_token {
+            changes.remove_token(request, position, facts);
+        }
+        if self.abilities.removes_headers { Finish::Admit(changes) } else { self.unless_twice(request, changes, facts) }
+    }
+
+    /// Refuses the request if it has a header twice that can't be changed then.
+    #[inline(never)]
+    fn unless_twice(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
+        if !changes.meet_one_twice(&self.headers) {
+            return Finish::Admit(changes);
+        }
+        let refusal = Reason::DuplicateHeader.into();
+        match facts.runtime.config.mode {
+            Mode::Enforce => self.refuse(request, &refusal, facts),
+            Mode::Shadow => {
+                facts.host.meter.count(Metric::Shadowed(refusal.reason));
+                Finish::Admit(changes)
             }
         }
-        if let Some(source) = remove_token.and_then(|position| config.bearer_sources.get(position)) {
-            self.remove_token(request, source, &mut changes);
-        }
-        changes.identity = admission.and_then(|admission| admission.verified.clone());
-        if !self.abilities.removes_headers && self.has_twice(&changes) {
-            let refusal = Reason::DuplicateHeader.into();
-            return match config.mode {
-                Mode::Enforce => self.refuse(request, &refusal, facts),
-                Mode::Shadow => {
-                    facts.host.meter.count(Metric::Shadowed(refusal.reason));
-                    Finish::Admit(changes)
-                }
-            };
-        }
-        Finish::Admit(changes)
     }
 
-    /// Whether the request has a header twice, in any case of its letters, that is to be changed: where
-    /// none can be removed, the second one would stay as it is.
-    fn has_twice(&self, changes: &Changes) -> bool {
-        let mut changed = changes.remove.iter().map(String::as_str).chain(changes.headers().map(|(name, _)| name));
-        changed.any(|name| self.headers.iter().filter(|(there, _)| there.eq_ignore_ascii_case(name.as_bytes())).count() > 1)
-    }
-
-    fn remove_token(&self, request: &Request<'_>, source: &BearerSource, changes: &mut Changes) {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        match source {
-            BearerSource::Authorization => changes.remove.push("authorization".to_owned()),
-            BearerSource::Header(name) => changes.remove.push(name.clone()),
-            BearerSource::Cookie(name) => {
-                // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
-                let fields = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
-                let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
-                match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
-                    rest if rest.is_empty() => changes.remove.push("cookie".to_owned()),
-                    rest => changes.set.push(("cookie".to_owned(), text(rest))),
-                }
-            }
-            BearerSource::Query(name) => changes.set.push((":path".to_owned(), text(bearer::without_query(request.target, name)))),
-        }
-    }
-
+    #[inline(never)]
     fn refuse(&self, request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
         let config = &facts.runtime.config;
         if config.mode == Mode::Shadow {
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
-            return self.pass_changed(request, None, None, false, facts);
+            return self.pass(request, false, facts);
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
     }
+}
+
+/// What was decided of a request, or the fact that is missing.
+type Weighed<'a> = Result<Verdict<'a>, Box<Fact>>;
+
+/// [`decide`] for whoever isn't on the hot path, which has a copy of its own.
+#[inline(never)]
+fn decide_aside<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Weighed<'a> {
+    decide(request, facts)
 }
 
 /// What who can't wait is told when nothing better is known, in seconds.

@@ -1,6 +1,7 @@
 //! Exchanges as the shell runs them, over shared memory that two of them see.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -123,7 +124,7 @@ fn shadow_mode_removes_headers_also_where_keys_never_come() {
     let mut exchange = Exchange::new(request(&[("authorization", &bearer), ("x-user", "root"), ("x_consumer_id", "1")]), None, ENVOY);
     assert!(matches!(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)), Effect::Fetch(..)));
     let changes = admitted(world.with(&runtime, NOW.plus_s(60), |facts| exchange.step(Input::Woken, facts, &world)));
-    assert_eq!(changes.remove, ["x-user", "x_consumer_id"]);
+    assert_eq!(changes.edits().remove, ["x-user", "x_consumer_id"]);
     assert!(world.counted.borrow().contains(&Metric::Shadowed(Reason::KeysUnavailable)));
 }
 
@@ -135,7 +136,7 @@ fn what_the_shell_refuses_goes_on_in_shadow_mode() {
         let finish = world.with(&runtime, NOW, |facts| exchange.turn_away(Reason::TooManyHeaders, facts, &world));
         match finish {
             Finish::Answer(answer) => assert!(is_refused && answer.status == 431),
-            Finish::Admit(changes) => assert!(!is_refused && changes.remove == ["x-user"]),
+            Finish::Admit(changes) => assert!(!is_refused && changes.edits().remove == ["x-user"]),
         }
         let counted = if is_refused { Metric::Rejected(Reason::TooManyHeaders) } else { Metric::Shadowed(Reason::TooManyHeaders) };
         assert_eq!(*world.counted.borrow(), [counted]);
@@ -151,7 +152,7 @@ fn no_cookie_is_lost_with_the_token_in_another_field() {
         let cookies: Vec<_> = fields.into_iter().map(|value| ("cookie", value)).collect();
         let mut exchange = Exchange::new(request(&cookies), None, ENVOY);
         let changes = admitted(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)));
-        assert_eq!(changes.set, [("cookie".to_owned(), left.to_owned())]);
+        assert_eq!(changes.edits().set, [("cookie".to_owned(), left.to_owned())]);
     }
 }
 

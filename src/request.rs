@@ -13,6 +13,11 @@ impl HeaderBlock {
         HeaderBlock { bytes }
     }
 
+    /// The host's bytes again.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Builds a block from pairs, for tests and for hosts that have only pairs.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let pairs: Vec<_> = pairs.into_iter().collect();
@@ -48,6 +53,25 @@ impl HeaderBlock {
         Headers { lengths, data }
     }
 
+    /// What every request is asked for, in one walk.
+    #[inline(always)]
+    pub fn outline(&self, is_reserved: impl Fn(&[u8]) -> bool) -> Outline<'_> {
+        let mut outline = Outline { method: b"", path: b"", host: b"", authorization: Field::None, has_reserved: false };
+        for (name, value) in self.iter() {
+            match name {
+                b":method" => outline.method = value,
+                b":path" => outline.path = value,
+                b":authority" => outline.host = value,
+                // Kong's `:authority` is nginx's own name for the server.
+                _ if is_word(name, b"host") => outline.host = value,
+                _ if is_word(name, b"authorization") => outline.authorization = outline.authorization.and(value),
+                _ => {}
+            }
+            outline.has_reserved |= is_reserved(name);
+        }
+        outline
+    }
+
     /// The first value under `name`, which is lower case as the hosts give it.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
@@ -70,6 +94,7 @@ pub struct Headers<'a> {
 impl<'a> Iterator for Headers<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let (name_length, rest) = self.lengths.split_at_checked(4)?;
         let (value_length, rest) = rest.split_at_checked(4)?;
@@ -81,8 +106,68 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
+/// Whether a name is `lower`, which is four and more small letters, in any case of them. A word at a time: on the
+/// hot path the short code counts.
+#[inline(always)]
+pub fn is_word<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
+    const { assert!(N >= 4) };
+    // The bit that tells small letters from large ones; no other byte becomes a small letter by it.
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let same_4 = |a: Option<&[u8; 4]>, b: Option<&[u8; 4]>| match (a, b) {
+        (Some(a), Some(b)) => u32::from_le_bytes(*a) | SMALL as u32 == u32::from_le_bytes(*b),
+        _ => false,
+    };
+    let same_8 = |a: Option<&[u8; 8]>, b: Option<&[u8; 8]>| match (a, b) {
+        (Some(a), Some(b)) => u64::from_le_bytes(*a) | SMALL == u64::from_le_bytes(*b),
+        _ => false,
+    };
+    name.len() == N
+        && match N {
+            4..8 => same_4(name.first_chunk(), lower.first_chunk()) && same_4(name.last_chunk(), lower.last_chunk()),
+            8..=16 => same_8(name.first_chunk(), lower.first_chunk()) && same_8(name.last_chunk(), lower.last_chunk()),
+            _ => name.eq_ignore_ascii_case(lower),
+        }
+}
+
 fn le_u32(bytes: &[u8]) -> usize {
     bytes.try_into().map(u32::from_le_bytes).unwrap_or(0) as usize
+}
+
+/// What every request is asked for.
+pub struct Outline<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// `:path`.
+    pub path: &'a [u8],
+    /// The host that the client asked for.
+    pub host: &'a [u8],
+    /// Its Authorization fields.
+    pub authorization: Field<'a>,
+    /// Whether a header's name is one that only the filter may set.
+    pub has_reserved: bool,
+}
+
+/// A field that may come once.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub enum Field<'a> {
+    /// It didn't come.
+    #[default]
+    None,
+    /// Its value.
+    One(&'a [u8]),
+    /// It came more than once.
+    Several,
+}
+
+impl<'a> Field<'a> {
+    /// The field with one more value.
+    #[inline(always)]
+    pub fn and(self, value: &'a [u8]) -> Self {
+        match self {
+            Field::None => Field::One(value),
+            Field::One(_) | Field::Several => Field::Several,
+        }
+    }
 }
 
 /// What the host knows of a request beside its headers. Each answer costs a host call, so it is
@@ -106,6 +191,10 @@ pub struct Request<'a> {
     pub target: &'a [u8],
     /// The host that the client asked for.
     pub host: &'a [u8],
+    /// Its Authorization fields.
+    pub authorization: Field<'a>,
+    /// Whether a header's name is one that only the filter may set.
+    pub has_reserved: bool,
     /// What the host knows beside.
     pub surroundings: &'a dyn Surroundings,
 }
@@ -125,7 +214,44 @@ mod tests {
         assert_eq!((block.count(), HeaderBlock::default().count()), (3, 0));
     }
 
+    #[test]
+    fn an_outline_is_what_a_look_for_each_finds() {
+        let block = HeaderBlock::from_pairs([
+            (":authority", &b"first"[..]),
+            (":method", b"GET"),
+            ("x-user", b"root"),
+            (":path", b"/orders"),
+            ("Host", b"second"),
+            ("Authorization", b"Bearer t"),
+        ]);
+        let outline = block.outline(|name| name == b"x-user");
+        assert_eq!((outline.method, outline.path, outline.host), (&b"GET"[..], &b"/orders"[..], &b"second"[..]));
+        assert!(outline.authorization == Field::One(b"Bearer t") && outline.has_reserved);
+        // Whatever else a name is, it may be reserved too.
+        assert!(block.outline(|name| name == b"Host").has_reserved && block.outline(|name| name == b":path").has_reserved);
+        let twice = HeaderBlock::from_pairs([("authorization", &b"Bearer t"[..]), ("a", b""), ("AUTHORIZATION", b"Bearer t")]);
+        let outline = twice.outline(|_| false);
+        assert!(outline.authorization == Field::Several && !outline.has_reserved);
+        assert!(HeaderBlock::default().outline(|_| true).authorization == Field::None);
+    }
+
+    #[test]
+    fn a_word_is_itself_in_any_case() {
+        assert!(is_word(b"authorization", b"authorization") && is_word(b"AuthoriZation", b"authorization"));
+        assert!(is_word(b"host", b"host") && is_word(b"HOST", b"host") && is_word(b"oPTIONS", b"options"));
+        assert!(!is_word(b"hos", b"host") && !is_word(b"hosts", b"host") && !is_word(b"", b"host"));
+    }
+
     proptest! {
+        #[test]
+        fn a_word_is_no_other(position in 0usize..13, byte in any::<u8>()) {
+            let mut name = *b"authorization";
+            name[position] = byte;
+            prop_assert_eq!(is_word(&name, b"authorization"), name.eq_ignore_ascii_case(b"authorization"));
+            prop_assert_eq!(is_word(&name[..7], b"authori"), name[..7].eq_ignore_ascii_case(b"authori"));
+            prop_assert_eq!(is_word(&name[..4], b"auth"), name[..4].eq_ignore_ascii_case(b"auth"));
+        }
+
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let block = HeaderBlock::from_host(bytes);

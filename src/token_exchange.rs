@@ -1,8 +1,9 @@
 //! One call to a token endpoint: served from the cache, led to the server, or waiting for another's answer.
 
+use crate::changes::Changes;
 use crate::config::{Mode, TokenEndpoint};
 use crate::digest::Digest;
-use crate::exchange::{Abilities, Changes, Effect, Finish};
+use crate::exchange::{Abilities, Effect, Finish};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::Known;
 use crate::facts::{Facts, Payer};
@@ -277,14 +278,17 @@ impl TokenCall {
     ) -> Effect {
         facts.host.meter.count(Metric::TokenUpstream);
         self.call = Some(Upstream { asked_at: facts.now, permit, lease, kept, has_begun: false });
-        let mut changes = Changes { watch: true, response: self.limit_headers.clone(), ..Changes::default() };
+        let mut changes = Changes::default();
+        let edits = changes.edit();
+        edits.watch = true;
+        edits.response = self.limit_headers.clone();
         // An encoded answer couldn't be read here.
         if request.headers.get("accept-encoding").is_some() {
-            changes.set.push(("accept-encoding".to_owned(), "identity".to_owned()));
+            edits.set.push(("accept-encoding".to_owned(), "identity".to_owned()));
         }
         if facts.runtime.config.debug_headers {
             let source = if self.key.is_some() { Source::Miss } else { Source::Bypass };
-            changes.response.push(("herdgate-cache".to_owned(), source.name().to_owned()));
+            edits.response.push(("herdgate-cache".to_owned(), source.name().to_owned()));
         }
         Effect::Finish(Finish::Admit(changes))
     }
@@ -500,7 +504,7 @@ pub fn charge(
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
             Ok(Vec::new())
         }
-        (charged, _) => charged,
+        (charged, _) => charged.map(Option::unwrap_or_default).map_err(|refusal| *refusal),
     }
 }
 

@@ -153,7 +153,7 @@ impl World {
 }
 
 fn is_led(effect: &Effect) -> bool {
-    matches!(effect, Effect::Finish(Finish::Admit(changes)) if changes.watch)
+    matches!(effect, Effect::Finish(Finish::Admit(changes)) if changes.edits().watch)
 }
 
 fn answer(effect: Effect) -> Answer {

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use crate::config::BearerSource;
 use crate::jwt::TOKEN_BYTES_MAX;
 use crate::reply::Reason;
+use crate::request::{Field, is_word};
 
 /// The most sources that are looked at; the configuration admits no more.
 pub const SOURCES_MAX: usize = 16;
@@ -86,29 +87,32 @@ pub fn find<'a>(
     target: &'a [u8],
     sources: &[BearerSource],
 ) -> Result<Option<Found<'a>>, Reason> {
-    locate(headers, target, sources)?.map(Candidate::well_formed).transpose()
+    let headers: Vec<_> = headers.into_iter().collect();
+    locate(authorizations(headers.iter().copied()), headers.iter().copied(), target, sources)?.map(Candidate::well_formed).transpose()
 }
 
-/// As [`find`], but leaves the grammar for later, so that a request whose token is in the cache
+/// The Authorization fields among these headers.
+pub fn authorizations<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Field<'a> {
+    headers.filter(|(name, _)| is_word(name, b"authorization")).fold(Field::None, |field, (_, value)| field.and(value))
+}
+
+/// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so that a request whose token is in the cache
 /// needn't pay for a second look at each of its bytes.
 ///
 /// # Errors
 /// As [`find`], but for what [`Candidate::well_formed`] finds.
+#[inline(always)]
 pub fn locate<'a>(
-    headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    authorization: Field<'a>,
+    headers: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
     target: &'a [u8],
     sources: &[BearerSource],
 ) -> Result<Option<Candidate<'a>>, Reason> {
-    let sources = sources.get(..SOURCES_MAX).unwrap_or(sources);
     let mut search = Search::default();
-    for (name, value) in headers {
-        for (position, source) in sources.iter().enumerate() {
-            search.header(position, source, name, value)?;
-        }
-    }
-    for (position, source) in sources.iter().enumerate() {
-        if let BearerSource::Query(parameter) = source {
-            search.query(position, parameter.as_bytes(), target)?;
+    for (position, source) in sources.iter().take(SOURCES_MAX).enumerate() {
+        match source {
+            BearerSource::Authorization => search.authorization(position, authorization)?,
+            _ => search.elsewhere(position, source, headers.clone(), target)?,
         }
     }
     Ok(search.candidate)
@@ -122,14 +126,36 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
+    #[inline(always)]
+    fn authorization(&mut self, position: usize, field: Field<'a>) -> Result<(), Reason> {
+        match field {
+            Field::None => Ok(()),
+            Field::One(value) => self.keep(position, authorization(value)?.map(Cow::Borrowed)),
+            // A field that may come once (RFC 9110, section 11.6.2): a second one is refused whatever its
+            // scheme, since nobody knows which of them the API reads.
+            Field::Several => Err(Reason::TwoTokens),
+        }
+    }
+
+    #[inline(never)]
+    fn elsewhere(
+        &mut self,
+        position: usize,
+        source: &BearerSource,
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        target: &'a [u8],
+    ) -> Result<(), Reason> {
+        if let BearerSource::Query(parameter) = source {
+            return self.query(position, parameter.as_bytes(), target);
+        }
+        for (name, value) in headers {
+            self.header(position, source, name, value)?;
+        }
+        Ok(())
+    }
+
     fn header(&mut self, position: usize, source: &BearerSource, name: &[u8], value: &'a [u8]) -> Result<(), Reason> {
         match source {
-            BearerSource::Authorization if name.eq_ignore_ascii_case(b"authorization") => {
-                // A field that may come once (RFC 9110, section 11.6.2): a second one is refused
-                // whatever its scheme, since nobody knows which of them the API reads.
-                self.meet(position)?;
-                self.keep(position, authorization(value)?.map(Cow::Borrowed))
-            }
             BearerSource::Header(wanted) if same_header(name, wanted.as_bytes()) => {
                 if !name.eq_ignore_ascii_case(wanted.as_bytes()) {
                     // `x_token` for `x-token`: the two are one to CGI and its heirs.
@@ -170,6 +196,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn keep(&mut self, source: usize, bytes: Option<Cow<'a, [u8]>>) -> Result<(), Reason> {
         let Some(bytes) = bytes else { return Ok(()) };
         if self.candidate.is_some() {
@@ -183,7 +210,17 @@ impl<'a> Search<'a> {
 /// The token of an `Authorization` field: `Bearer`, in any case, one or more spaces, token
 /// (RFC 6750, section 2.1; RFC 9110, section 11.4). Another scheme is no token, an empty field
 /// neither: on Kong that is what a removed one looks like.
+#[inline(always)]
 fn authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
+    match value.split_first_chunk() {
+        // As nearly all write it.
+        Some((b"Bearer ", token @ ([b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~']))) => Ok(Some(token)),
+        _ => any_authorization(value),
+    }
+}
+
+#[inline(never)]
+fn any_authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
     const BEARER: usize = "bearer".len();
     let value = trim(value);
     match value.split_at_checked(BEARER) {

@@ -106,7 +106,7 @@ impl Facts<'_> {
         if state.failures > 0 && self.now < state.retry_at {
             return Err(self.unavailable(Reason::KeysUnavailable, state.retry_at));
         }
-        Err(Stop::Missing(fact.clone()))
+        Err(fact.clone().into())
     }
 
     /// Takes a credential's answer in. "Not found" is an answer, kept for the negative time.

@@ -48,7 +48,7 @@ impl Facts<'_> {
         if state.failures > 0 && self.now < state.retry_at {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, state.retry_at));
         }
-        Err(Stop::Missing(fact))
+        Err(fact.into())
     }
 
     fn keep_introspection(&self, token: &[u8], active: bool, until: Time) {

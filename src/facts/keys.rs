@@ -68,13 +68,22 @@ impl Facts<'_> {
         }
     }
 
+    /// The generation of an issuer's keys, where this worker has them and they need no further look.
+    #[inline(always)]
+    pub(super) fn generation_in_use(&self, issuer: usize) -> Option<u64> {
+        let worker = self.runtime.worker.borrow();
+        let set = worker.key_sets.get(issuer)?.as_ref()?;
+        (self.now < set.fresh_until).then_some(set.generation)
+    }
+
     fn inline_keys(&self, issuer: usize, keys: &Arc<Vec<VerifyKey>>) -> Arc<KeySet> {
-        let mut worker = self.runtime.worker.borrow_mut();
-        let end = Time::from_ns(u64::MAX);
-        let set = worker.key_sets.entry(issuer).or_insert_with(|| {
-            Arc::new(KeySet { keys: keys.clone(), generation: 0, fresh_until: end, stale_until: end, version: 0, refresh_at: end })
-        });
-        set.clone()
+        self.kept_keys(issuer).unwrap_or_else(|| {
+            let end = Time::from_ns(u64::MAX);
+            let keys = keys.clone();
+            let set = Arc::new(KeySet { keys, generation: 0, fresh_until: end, stale_until: end, version: 0, refresh_at: end });
+            self.hold_set(issuer, &set);
+            set
+        })
     }
 
     fn fetched_keys(&self, issuer: usize, at: &JwksAt, cache: &JwksCache) -> Result<Arc<KeySet>, Stop> {
@@ -95,7 +104,7 @@ impl Facts<'_> {
                 return Err(self.unavailable(Reason::KeysUnavailable, state.retry_at));
             }
         }
-        Err(Stop::Missing(self.keys_fact(issuer, at)?))
+        Err(self.keys_fact(issuer, at)?.into())
     }
 
     /// The fact to fetch for an issuer's keys: its metadata first where discovery is configured.
@@ -115,8 +124,14 @@ impl Facts<'_> {
         }
     }
 
+    fn hold_set(&self, issuer: usize, set: &Arc<KeySet>) {
+        if let Some(place) = self.runtime.worker.borrow_mut().key_sets.get_mut(issuer) {
+            *place = Some(set.clone());
+        }
+    }
+
     fn kept_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
-        self.runtime.worker.borrow().key_sets.get(&issuer).cloned()
+        self.runtime.worker.borrow().key_sets.get(issuer)?.clone()
     }
 
     /// Takes what another worker fetched, if it is another set than ours.
@@ -149,7 +164,8 @@ impl Facts<'_> {
             version,
             refresh_at: Time::from_ns(times.fetched_at.ns().saturating_add(self.refresh_share(issuer, version, lifetime_ns))),
         });
-        worker.key_sets.insert(issuer, set.clone());
+        drop(worker);
+        self.hold_set(issuer, &set);
         Some(set)
     }
 
@@ -171,7 +187,7 @@ impl Facts<'_> {
             return Ok(Some(newer));
         }
         match self.shared().lease_is_held(&self.digest(&Fact::Keys(issuer, None))) {
-            true => Err(Stop::Missing(self.keys_fact(issuer, at)?)),
+            true => Err(self.keys_fact(issuer, at)?.into()),
             false => Ok(None),
         }
     }
@@ -180,7 +196,7 @@ impl Facts<'_> {
     /// endpoint fails told to come back, since its key may be a new one.
     pub(super) fn unknown_key(&self, issuer: usize) -> Stop {
         if let Some(fact) = self.may_refetch(issuer) {
-            return Stop::Missing(fact);
+            return fact.into();
         }
         let is_fetched = matches!(self.issuer(issuer).map(|issuer| &issuer.keys), Ok(KeySource::Jwks { .. }));
         let state = if is_fetched { self.state(&Fact::Keys(issuer, None)) } else { State::default() };

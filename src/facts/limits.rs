@@ -22,15 +22,21 @@ pub struct Payer<'a> {
     pub captures: &'a [(String, String)],
 }
 
+/// What an answer says of limits.
+pub type LimitHeaders = Vec<(String, String)>;
+
 impl Facts<'_> {
     /// Charges a request to the limits at these indices; gives the headers for its answer, where limits ask for them.
     ///
     /// # Errors
     /// The refusal of the limit that is exceeded, or whose count can't be kept and whose `failure_mode` is `deny`.
-    pub fn charge(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Vec<(String, String)>, Refusal> {
-        if limits.is_empty() {
-            return Ok(Vec::new());
-        }
+    #[inline(always)]
+    pub fn charge(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+        if limits.is_empty() { Ok(None) } else { self.charge_each(limits, payer) }
+    }
+
+    #[inline(never)]
+    fn charge_each(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Option<LimitHeaders>, Box<Refusal>> {
         let config = &self.runtime.config;
         let charged: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
         let key = &self.runtime.host_key;
@@ -53,13 +59,13 @@ impl Facts<'_> {
                         self.note_charge(*index, claim, payer);
                     }
                 }
-                Ok(headers(true))
+                Ok(Some(headers(true)).filter(|headers| !headers.is_empty()))
             }
             rate_limit::Verdict::Refused { retry_after_s, .. } => {
                 let mut refusal = Refusal::from(Reason::Limited);
                 refusal.retry_after_s = Some(retry_after_s);
                 refusal.limit_headers = headers(false);
-                Err(refusal)
+                Err(Box::new(refusal))
             }
         }
     }

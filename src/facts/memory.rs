@@ -28,6 +28,7 @@ impl<V> BoundedMap<V> {
     }
 
     /// The value under `key`, whose short hash is `hash`.
+    #[inline(always)]
     pub fn get(&mut self, hash: u64, key: &[u8]) -> Option<&mut V> {
         let entry = self.entries.get_mut(&hash)?;
         if !same_bytes(&entry.key, key) {
@@ -109,16 +110,20 @@ impl<V> BoundedMap<V> {
 /// About what an entry takes beside its key and value.
 const ENTRY_BYTES: usize = 96;
 
-/// Compares in steps of eight bytes: in WebAssembly five times faster than `==` on slices.
-/// For what is no secret to the caller, or was found by a keyed hash of itself.
+/// Compares in steps of eight bytes, the last step over bytes seen before: in WebAssembly five times faster
+/// than `==` on slices. For what is no secret to the caller, or was found by a keyed hash of itself.
+#[inline(always)]
 pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let (a_words, a_rest) = a.as_chunks::<8>();
-    let (b_words, b_rest) = b.as_chunks::<8>();
-    let differs = a_words.iter().zip(b_words).fold(0, |d, (x, y)| d | (u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y)));
-    differs == 0 && a_rest == b_rest
+    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else { return a == b };
+    let differing = |x: &[u8; 8], y: &[u8; 8]| u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+    let mut differs = differing(a_last, b_last);
+    for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
+        differs |= differing(x, y);
+    }
+    differs == 0
 }
 
 /// The keys are keyed hashes already.

@@ -16,7 +16,7 @@ pub mod tokens;
 mod verified;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -73,7 +73,7 @@ impl Runtime {
         let memory = config.memory;
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
-            key_sets: BTreeMap::new(),
+            key_sets: vec![None; config.issuers.len()],
             discovered: HashMap::new(),
             leading: HashMap::new(),
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
@@ -125,7 +125,8 @@ impl Compiled {
 /// This worker's memory. All of it is bounded: by entries, by bytes, or by the configuration.
 pub struct Worker {
     pub(crate) verified: BoundedMap<Rc<Verified>>,
-    key_sets: BTreeMap<usize, Arc<KeySet>>,
+    /// By issuer.
+    key_sets: Vec<Option<Arc<KeySet>>>,
     discovered: HashMap<usize, Uri>,
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
@@ -145,18 +146,25 @@ impl Worker {
     }
 }
 
-/// Why a verdict isn't an admission.
+/// Why a verdict isn't an admission. Small, since the hot path carries the room for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// The request is refused.
-    Refuse(Refusal),
+    Refuse(Box<Refusal>),
     /// A fact is missing.
-    Missing(Fact),
+    Missing(Box<Fact>),
 }
 
 impl From<Reason> for Stop {
+    #[cold]
     fn from(reason: Reason) -> Self {
-        Stop::Refuse(reason.into())
+        Stop::Refuse(Box::new(reason.into()))
+    }
+}
+
+impl From<Fact> for Stop {
+    fn from(fact: Fact) -> Self {
+        Stop::Missing(Box::new(fact))
     }
 }
 
@@ -171,6 +179,7 @@ pub struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    #[inline(always)]
     fn issuer(&self, index: usize) -> Result<&Issuer, Stop> {
         self.runtime.config.issuers.get(index).ok_or_else(|| Reason::UnknownIssuer.into())
     }
@@ -187,6 +196,6 @@ impl Facts<'_> {
     fn unavailable(&self, reason: Reason, until: Time) -> Stop {
         let mut refusal = Refusal::from(reason);
         refusal.retry_after_s = Some(self.retry_after_s(until));
-        Stop::Refuse(refusal)
+        Stop::Refuse(Box::new(refusal))
     }
 }

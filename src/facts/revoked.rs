@@ -60,7 +60,23 @@ impl Facts<'_> {
     /// # Errors
     /// `Revoked`; `RevocationUnavailable` if that can't be known; `Missing` while a feed is to be read
     /// for the first time.
+    #[inline(always)]
     pub fn not_revoked(&self, verified: &Verified) -> Result<(), Stop> {
+        if self.heard_lately() == Some(verified.looked_up.get()) { Ok(()) } else { self.look_up(verified) }
+    }
+
+    /// The state of knowledge, where it needs no look now: this configuration doesn't hear of revocations
+    /// itself, and the last look is not long ago.
+    #[inline(always)]
+    fn heard_lately(&self) -> Option<u64> {
+        let worker = self.runtime.worker.borrow();
+        let known = &worker.revocations;
+        let is_fresh = known.read_at <= self.now && self.now < known.read_at.plus_ms(NEWS_MS);
+        (!self.runtime.compiled.hears_of_revocations && is_fresh && known.generation > 0).then_some(known.generation)
+    }
+
+    #[inline(never)]
+    fn look_up(&self, verified: &Verified) -> Result<(), Stop> {
         let generation = self.look_for_news();
         self.feeds_were_read()?;
         if verified.looked_up.get() == generation {
@@ -91,7 +107,7 @@ impl Facts<'_> {
     pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
         match self.verify(token) {
             Ok(verified) => Ok(self.verified_revocation(&verified)),
-            Err(Stop::Missing(fact)) => Err(fact),
+            Err(Stop::Missing(fact)) => Err(*fact),
             Err(Stop::Refuse(_)) => Ok(self.unverified_revocation(token)),
         }
     }
@@ -146,15 +162,13 @@ impl Facts<'_> {
 
     /// Reads the shared number, and what changed if it changed. Returns the state of knowledge.
     fn look_for_news(&self) -> u64 {
+        if let Some(generation) = self.heard_lately() {
+            return generation;
+        }
         let hears = self.runtime.compiled.hears_of_revocations;
         let name = {
             let mut worker = self.runtime.worker.borrow_mut();
-            let known = &mut worker.revocations;
-            let fresh = known.read_at <= self.now && self.now < known.read_at.plus_ms(NEWS_MS);
-            if !hears && fresh && known.generation > 0 {
-                return known.generation;
-            }
-            *known.epoch_name.get_or_insert_with(|| Epoch::REVOCATION.name(&self.runtime.host_key))
+            *worker.revocations.epoch_name.get_or_insert_with(|| Epoch::REVOCATION.name(&self.runtime.host_key))
         };
         let epoch = self.shared().revocation_epoch(&name);
         let changed = {
@@ -203,12 +217,12 @@ impl Facts<'_> {
             let fact = Fact::Feed(index, None);
             let state = self.state(&fact);
             match feed.failure_mode {
-                _ if state.failures == 0 => return Err(Stop::Missing(fact)),
+                _ if state.failures == 0 => return Err(fact.into()),
                 FailureMode::Allow => {}
                 FailureMode::Deny if self.now < state.retry_at => {
                     return Err(self.unavailable(Reason::RevocationUnavailable, state.retry_at));
                 }
-                FailureMode::Deny => return Err(Stop::Missing(fact)),
+                FailureMode::Deny => return Err(fact.into()),
             }
         }
         Ok(())

@@ -263,20 +263,20 @@ fn a_feed_that_was_never_read_is_waited_for_and_then_its_failure_mode_decides() 
     let good = with_jti("b");
     let fails = |_: Option<&str>| (0, vec![], String::new());
     for world in worlds(&feed("")) {
-        assert_eq!(world.check(0, START, &good), Err(Stop::Missing(Fact::Feed(0, None))));
+        assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
         world.tick(0, START, fails);
         assert_eq!(world.check(0, START, &good), Ok(()));
         assert_eq!(world.check(1, START.plus_s(100), &good), Ok(()), "no request waits a second time");
     }
     for world in worlds(&feed(r#", "failure_mode": "deny""#)) {
-        assert_eq!(world.check(0, START, &good), Err(Stop::Missing(Fact::Feed(0, None))));
+        assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
         world.tick(0, START, fails);
         for worker in [0, 1] {
             let Err(Stop::Refuse(refusal)) = world.check(worker, START, &good) else { panic!("admitted") };
             assert_eq!(refusal.reason, Reason::RevocationUnavailable);
             assert!(refusal.retry_after_s.is_some());
         }
-        assert_eq!(world.check(0, START.plus_s(100), &good), Err(Stop::Missing(Fact::Feed(0, None))));
+        assert_eq!(world.check(0, START.plus_s(100), &good), Err(Stop::from(Fact::Feed(0, None))));
         world.tick(0, START.plus_s(100), serves(list(1, &[])));
         assert_eq!(world.check(1, START.plus_s(100), &good), Ok(()));
     }

@@ -11,7 +11,7 @@ use crate::facts::sync::{Push, tick_ms};
 use crate::facts::{Facts, Host, Payer, Runtime};
 use crate::metrics::{Meter, Metric};
 use crate::reply::Reason;
-use crate::request::{HeaderBlock, Request, Surroundings};
+use crate::request::{Field, HeaderBlock, Request, Surroundings};
 use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
@@ -95,7 +95,15 @@ impl Gateway {
     /// Whether one more request of this client passes.
     fn ask(&self, now: Time, limit: usize, who: &str) -> bool {
         let headers = HeaderBlock::from_pairs([(":method", b"GET".as_slice()), (":path", b"/"), ("x-who", who.as_bytes())]);
-        let request = Request { method: b"GET", target: b"/", host: b"api", headers: &headers, surroundings: self };
+        let request = Request {
+            method: b"GET",
+            target: b"/",
+            host: b"api",
+            headers: &headers,
+            authorization: Field::None,
+            has_reserved: false,
+            surroundings: self,
+        };
         let payer = Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
         match self.with(now, |facts| facts.charge(&[limit], &payer)) {
             Ok(_) => true,

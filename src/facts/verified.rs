@@ -43,6 +43,12 @@ pub struct Verified {
     pub consumer: Consumer,
     /// Headers that it sets for the API.
     pub headers: Vec<(String, String)>,
+    /// When it is in its time.
+    window: check::Window,
+    /// Whether its issuer has a sunset.
+    pub is_legacy: bool,
+    /// Whether it goes on to the API.
+    pub is_forwarded: bool,
     /// When it was first seen: the start of a lifetime that the token doesn't tell.
     first_seen: Time,
     /// The key that verified it.
@@ -104,6 +110,7 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// Why it isn't good any more, or a fact that is missing.
+    #[inline(always)]
     pub fn verified_before(&self, token: &[u8]) -> Result<Option<Rc<Verified>>, Stop> {
         let hash = self.short_hash(token);
         let found = self.runtime.worker.borrow_mut().verified.get(hash, token).map(|verified| verified.clone());
@@ -122,18 +129,34 @@ impl Facts<'_> {
     }
 
     /// Whether the token may be used still without its signature; false: it is to be verified anew.
+    #[inline(always)]
     fn recheck(&self, verified: &Verified) -> Result<bool, Stop> {
+        if !verified.window.holds(self.now) {
+            self.recheck_times(verified)?;
+        }
+        if verified.credential.is_none() && self.generation_in_use(verified.issuer) == Some(verified.generation.get()) {
+            return Ok(true);
+        }
+        self.recheck_key(verified)
+    }
+
+    /// Why it isn't in its time.
+    #[cold]
+    fn recheck_times(&self, verified: &Verified) -> Result<(), Stop> {
         let issuer = self.issuer(verified.issuer)?;
         check::sunset(issuer, self.now)?;
         check::times(&verified.claims, issuer, self.now, verified.first_seen)?;
+        Ok(())
+    }
+
+    /// Whether the key that verified it is still its issuer's.
+    #[inline(never)]
+    fn recheck_key(&self, verified: &Verified) -> Result<bool, Stop> {
         if let Some(id) = &verified.credential {
             let credential = self.credential(verified.issuer, id)?;
             return Ok(*credential.key.fingerprint() == verified.fingerprint && credential.consumer == verified.consumer);
         }
         let set = self.keys(verified.issuer)?;
-        if set.generation == verified.generation.get() {
-            return Ok(true);
-        }
         let still_there = set.keys.iter().any(|key| *key.fingerprint() == verified.fingerprint);
         verified.generation.set(set.generation);
         Ok(still_there)
@@ -165,12 +188,16 @@ impl Facts<'_> {
             self.host.meter.count(Metric::WeakSecret);
         }
         let headers = identity_headers(issuer, &jwt, &key)?;
+        let window = check::Window::of(&jwt.claims, issuer, first_seen);
         let verified = Rc::new(Verified {
             issuer: index,
             claims: jwt.claims,
             credential: key.credential,
             consumer: key.consumer,
             headers,
+            window,
+            is_legacy: issuer.sunset_s.is_some(),
+            is_forwarded: issuer.forward.token,
             first_seen,
             fingerprint: key.fingerprint,
             generation: Cell::new(key.generation),
@@ -262,10 +289,10 @@ impl Facts<'_> {
         check::end_s(&verified.claims, issuer, verified.first_seen).map(Time::from_s)
     }
 
-    /// The end of a token is its signature's: nobody makes two that end alike without the key.
+    /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike without the key.
+    #[inline(always)]
     fn short_hash(&self, token: &[u8]) -> u64 {
-        let tail = token.get(token.len().saturating_sub(48)..).unwrap_or(token);
-        self.runtime.host_key.short(tail)
+        token.last_chunk::<16>().map_or(0, |tail| self.runtime.host_key.quick(tail))
     }
 }
 

@@ -101,13 +101,17 @@ pub fn is_set_by_kong(name: &[u8]) -> bool {
 /// Whether a request header's name is one that only the filter may set: Kong's identity headers
 /// and those `configured` (claim headers, `payload_header`). Any case, and any spelling that a
 /// reader with CGI's habits takes for the same name: `x_user`, `X-User` and `x.user` are `x-user`.
+#[inline(always)]
 pub fn is_reserved<N: AsRef<[u8]>>(name: &[u8], configured: &[N]) -> bool {
+    // Most headers of most requests are dismissed by their first bytes.
+    let may_be_kongs = matches!(name, [b'x' | b'X', _, b'a' | b'A' | b'c' | b'C', ..]);
+    (may_be_kongs && is_kongs(name)) || configured.iter().any(|ours| ours.as_ref().len() == name.len() && same_header(name, ours.as_ref()))
+}
+
+#[inline(never)]
+fn is_kongs(name: &[u8]) -> bool {
     const CONSUMER: &[u8] = b"x-consumer-";
-    // Most headers of most requests are dismissed by their first byte.
-    let may_be_kongs = matches!(name.first(), Some(b'x' | b'X'));
-    may_be_kongs
-        && (name.get(..CONSUMER.len()).is_some_and(|start| same_header(start, CONSUMER))
-            || same_header(name, b"x-credential-identifier")
-            || same_header(name, b"x-anonymous-consumer"))
-        || configured.iter().any(|ours| same_header(name, ours.as_ref()))
+    name.get(..CONSUMER.len()).is_some_and(|start| same_header(start, CONSUMER))
+        || same_header(name, b"x-credential-identifier")
+        || same_header(name, b"x-anonymous-consumer")
 }

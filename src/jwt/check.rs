@@ -24,6 +24,33 @@ pub fn issuer(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims, now: T
     claims_required(issuer, claims)
 }
 
+/// The seconds of a token's time, for whoever asks more than once: [`sunset`] and [`times`] say yes in these and in
+/// no others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    from_s: u64,
+    until_s: u64,
+}
+
+impl Window {
+    /// The window of a token.
+    pub fn of(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Window {
+        let begin_s = claims.nbf.max(claims.iat).unwrap_or(0).saturating_sub(issuer.leeway_s);
+        let end_s = end_s(claims, issuer, first_seen).unwrap_or(0).min(issuer.sunset_s.unwrap_or(u64::MAX));
+        match lifetime(claims, issuer, first_seen) {
+            Ok(()) => Window { from_s: begin_s, until_s: end_s },
+            Err(_) => Window { from_s: u64::MAX, until_s: 0 },
+        }
+    }
+
+    /// Whether `now` is in it.
+    #[inline(always)]
+    pub fn holds(&self, now: Time) -> bool {
+        let now_s = now.s();
+        self.from_s <= now_s && now_s < self.until_s
+    }
+}
+
 /// Whether the token is in its time. `first_seen` is when this host first met it; it counts only
 /// for tokens without `iat`.
 ///
@@ -40,9 +67,15 @@ pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> R
         return Err(Reason::Expired);
     }
     let latest_begin = now.s().saturating_add(issuer.leeway_s);
-    if [claims.nbf, claims.iat].into_iter().flatten().any(|begin| begin > latest_begin) {
+    let lies_ahead = |begin: Option<u64>| begin.is_some_and(|begin| begin > latest_begin);
+    if lies_ahead(claims.nbf) || lies_ahead(claims.iat) {
         return Err(Reason::NotYetValid);
     }
+    lifetime(claims, issuer, first_seen)
+}
+
+/// Whether `exp` grants no more than `lifetime_s_max`, whatever time it is.
+fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Reason> {
     if issuer.exp == ExpPolicy::Optional {
         return Ok(());
     }

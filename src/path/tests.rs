@@ -346,6 +346,16 @@ proptest! {
     }
 
     #[test]
+    fn a_plain_path_is_read_as_any_other(raw in "/?[ab/_-]{0,6}[ab/._%?-]{0,2}") {
+        for policy in [Strict, Lenient] {
+            prop_assert_eq!(Target::parse(raw.as_bytes(), policy), Target::parse_any(raw.as_bytes(), policy));
+        }
+        if is_plain(raw.as_bytes()) {
+            prop_assert_eq!(strict(&raw), Ok(raw));
+        }
+    }
+
+    #[test]
     fn a_prefix_covers_by_segments(prefix_text in "(/[ab]{1,2}){1,2}/?", path in "(/[ab]{1,2}){1,3}/?") {
         let wanted: Vec<&str> = prefix_text.trim_end_matches('/').split('/').collect();
         let found: Vec<&str> = path.split('/').collect();

@@ -2,6 +2,8 @@
 //! unexpected status is an absence here, never a trap.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
+
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
@@ -26,6 +28,18 @@ mod raw {
             headers: *const u8,
             headers_size: usize,
             grpc_status: i32,
+        ) -> u32;
+        pub fn proxy_http_call(
+            upstream: *const u8,
+            upstream_size: usize,
+            headers: *const u8,
+            headers_size: usize,
+            body: *const u8,
+            body_size: usize,
+            trailers: *const u8,
+            trailers_size: usize,
+            timeout_ms: u32,
+            token: *mut u32,
         ) -> u32;
         pub fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
         pub fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
@@ -83,7 +97,23 @@ pub enum Level {
     Error = 4,
 }
 
-/// Takes what the host wrote into memory that it asked our allocator for.
+/// Gives the host memory to write into; the filter's own in place of the SDK's, see `entry`.
+#[unsafe(no_mangle)]
+extern "C" fn herdgate_on_memory_allocate(size: usize) -> *mut u8 {
+    match OFFERED.take() {
+        Some(block) if size <= BLOCK_BYTES => block,
+        _ => allocate(size),
+    }
+}
+
+/// A block that [`take`] takes over.
+#[inline(never)]
+fn allocate(size: usize) -> *mut u8 {
+    let mut block = std::mem::ManuallyDrop::new(Vec::with_capacity(size));
+    block.as_mut_ptr()
+}
+
+/// Takes what the host wrote into memory that it asked us for.
 fn take(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
     if status != OK {
         return None;
@@ -91,8 +121,8 @@ fn take(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the host wrote `size` bytes into a block that it got from proxy_on_memory_allocate,
-    // which allocates by Vec with that capacity, and hands it over.
+    // SAFETY: the host wrote `size` bytes into a block that it got from `allocate`, which is a Vec's with that
+    // capacity, and hands it over.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
@@ -102,12 +132,57 @@ fn fetch(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
     take(status, data, size)
 }
 
-/// All headers of a map in one call.
+/// Headers that fit into this are written into one block again and again.
+const BLOCK_BYTES: usize = 16_384;
+
+thread_local! {
+    /// The block, while nobody has it.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// Where the host is to write next.
+    static OFFERED: Cell<Option<*mut u8>> = const { Cell::new(None) };
+}
+
+/// All headers of a map in one call. Who is done with them soon gives them back.
+#[inline(always)]
 pub fn headers(map: Map) -> HeaderBlock {
-    HeaderBlock::from_host(
-        // SAFETY: the host writes through the two pointers for the time of the call.
-        fetch(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) }).unwrap_or_default(),
-    )
+    let mut block = SPARE.take();
+    if block.capacity() < BLOCK_BYTES {
+        block = new_block();
+    }
+    OFFERED.set(Some(block.as_mut_ptr()));
+    let (mut data, mut size) = (std::ptr::null_mut(), 0usize);
+    // SAFETY: the host writes through the two pointers for the time of the call.
+    let status = unsafe { raw::proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
+    OFFERED.set(None);
+    if status == OK && data == block.as_mut_ptr() && size <= BLOCK_BYTES {
+        // SAFETY: the host wrote `size` bytes into the block, which has room for them.
+        unsafe { block.set_len(size) };
+        return HeaderBlock::from_host(block);
+    }
+    headers_elsewhere(block, status, data, size)
+}
+
+/// Headers that the host wrote elsewhere, or none.
+#[inline(never)]
+fn headers_elsewhere(block: Vec<u8>, status: u32, data: *mut u8, size: usize) -> HeaderBlock {
+    let is_ours = data.cast_const() == block.as_ptr();
+    give_back(HeaderBlock::from_host(block));
+    HeaderBlock::from_host(if is_ours { Vec::new() } else { take(status, data, size).unwrap_or_default() })
+}
+
+#[cold]
+fn new_block() -> Vec<u8> {
+    Vec::with_capacity(BLOCK_BYTES)
+}
+
+/// Lets the next headers be written where these are.
+#[inline(always)]
+pub fn give_back(headers: HeaderBlock) {
+    let mut block = headers.into_bytes();
+    if block.capacity() >= BLOCK_BYTES {
+        block.clear();
+        SPARE.set(block);
+    }
 }
 
 /// One header; the hosts differ in what they do with several of one name.
@@ -183,7 +258,7 @@ pub fn shared_set(key: &[u8], value: &[u8], cas: u32) -> SharedSet {
 
 /// Answers the client. Headers hold no control bytes: the callers' duty.
 pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
-    let block = HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let block = pairs(headers);
     let headers = block.as_bytes();
     let no_details = std::ptr::null();
     // SAFETY: all slices outlive the call.
@@ -191,6 +266,38 @@ pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
         raw::proxy_send_local_response(u32::from(status), no_details, 0, body.as_ptr(), body.len(), headers.as_ptr(), headers.len(), -1)
             == OK
     }
+}
+
+/// Makes an HTTP call; gives the token that its answer will come with.
+pub fn http_call(upstream: &str, headers: &[(String, String)], body: &[u8], timeout_ms: u64) -> Option<u32> {
+    let headers = pairs(headers);
+    let trailers = pairs(&[]);
+    let body_start = if body.is_empty() { std::ptr::null() } else { body.as_ptr() };
+    let timeout_ms = u32::try_from(timeout_ms).unwrap_or(u32::MAX);
+    let mut token = 0u32;
+    let status = {
+        let (headers, trailers) = (headers.as_bytes(), trailers.as_bytes());
+        // SAFETY: all slices outlive the call; the host writes through the pointer for its time.
+        unsafe {
+            raw::proxy_http_call(
+                upstream.as_ptr(),
+                upstream.len(),
+                headers.as_ptr(),
+                headers.len(),
+                body_start,
+                body.len(),
+                trailers.as_ptr(),
+                trailers.len(),
+                timeout_ms,
+                &mut token,
+            )
+        }
+    };
+    (status == OK).then_some(token)
+}
+
+fn pairs(headers: &[(String, String)]) -> HeaderBlock {
+    HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
 }
 
 /// At most `max` bytes of a buffer, from its start.

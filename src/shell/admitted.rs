@@ -37,6 +37,11 @@ impl Meeting {
         ADMITTED.with_borrow(|admitted| admitted.contains(&self.key))
     }
 
+    /// Whether this one has noted that it was.
+    pub fn is_noted(&self) -> bool {
+        self.is_noted
+    }
+
     /// Notes that it was, until this is dropped.
     pub fn note_admitted(&mut self) {
         self.is_noted = ADMITTED.with_borrow_mut(|admitted| admitted.insert(self.key.clone()));

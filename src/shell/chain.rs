@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::config::{Config, ErrorStyle};
 use crate::digest::Digest;
-use crate::exchange::Exchange;
+use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
 use crate::facts::sync::{self, Push};
 use crate::facts::{Fact, Facts, Host, Runtime};
@@ -112,14 +112,25 @@ impl Chain {
     /// workers of this host have no key in common.
     pub fn with_facts<T>(&self, work: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
         let runtime = self.runtime()?;
-        let host = Host { store: &self.store, verify: &self.verify, meter: &self.meter };
-        Some(work(&Facts { runtime: &runtime, host: &host, now: abi::now() }))
+        Some(work(&Facts { runtime: &runtime, host: &self.host(), now: abi::now() }))
     }
 
-    fn runtime(&self) -> Option<Rc<Runtime>> {
-        if let Some(runtime) = &*self.runtime.borrow() {
-            return Some(runtime.clone());
-        }
+    /// What the host lends.
+    #[inline(always)]
+    pub fn host(&self) -> Host<'_> {
+        Host { store: &self.store, verify: &self.verify, meter: &self.meter }
+    }
+
+    /// This worker's memory; nothing without a configuration, or while the workers of this host have no key in
+    /// common.
+    #[inline(always)]
+    pub fn runtime(&self) -> Option<Rc<Runtime>> {
+        let known = self.runtime.borrow().clone();
+        known.or_else(|| self.agreed_runtime())
+    }
+
+    #[cold]
+    fn agreed_runtime(&self) -> Option<Rc<Runtime>> {
         self.agree_on_host_key();
         self.runtime.borrow().clone()
     }
@@ -204,9 +215,11 @@ impl Chain {
         self.watched.borrow_mut().remove(&context)
     }
 
-    /// Whether an exchange can wait for what another one fetches.
-    pub fn can_wait(&self) -> bool {
-        self.dialect.wakes_others() || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some())
+    /// What this host can do to a request.
+    #[inline(always)]
+    pub fn abilities(&self) -> Abilities {
+        let waits = self.dialect.wakes_others() || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some());
+        Abilities { removes_headers: self.dialect.removes_headers(), waits }
     }
 
     /// The call that is answered after `ms` milliseconds (Kong): the only way to wait there.

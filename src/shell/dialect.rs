@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::exchange::Changes;
+use crate::changes::Changes;
 use crate::request::HeaderBlock;
 use crate::shared::{CAS_TRIES, Expect, Refused, Slot, Store, TableId, Version};
 
@@ -146,9 +146,16 @@ impl Dialect {
     }
 
     /// Opens the bolt for an admitted request that was never set aside here; it has none on most routes.
+    #[inline(always)]
     pub fn open_bolt(self) {
-        if self == Dialect::Kong
-            && abi::property(SCHEME).is_some_and(|scheme| scheme == SHUT)
+        if self == Dialect::Kong {
+            self.open_kongs_bolt();
+        }
+    }
+
+    #[inline(never)]
+    fn open_kongs_bolt(self) {
+        if abi::property(SCHEME).is_some_and(|scheme| scheme == SHUT)
             && let Some(scheme) = abi::property(BOLTED)
         {
             abi::set_property(SCHEME, &scheme);
@@ -156,8 +163,16 @@ impl Dialect {
     }
 
     /// Changes the request that goes on.
+    #[inline(always)]
     pub fn apply(self, changes: &Changes) {
-        for name in &changes.remove {
+        if changes.has_edits() || changes.headers().next().is_some() {
+            self.apply_each(changes);
+        }
+    }
+
+    #[inline(never)]
+    fn apply_each(self, changes: &Changes) {
+        for name in &changes.edits().remove {
             // A header that is set below is replaced there.
             let replaced = changes.headers().any(|(set, _)| set.eq_ignore_ascii_case(name));
             match self {

@@ -3,40 +3,46 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use crate::digest::Digest;
-use crate::exchange::{self, Abilities, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
+use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
+use crate::facts::Facts;
 use crate::facts::call::CallAnswer;
 use crate::metrics::Metric;
 use crate::reply::{Answer, Reason, Refusal};
 use crate::request::{HeaderBlock, Surroundings};
 use crate::time::Time;
-use crate::token_exchange::{Passed, ServerAnswer, Started};
 
 use super::abi::{self, Buffer, Map};
 use super::admitted::Meeting;
 use super::chain::Chain;
 use super::dialect::{self, Aside, Dialect};
 use super::poll::{self, Seat};
+use super::response::Watching;
 use super::root::{dispatch, status};
 use super::waiters::Waiter;
 
 /// One exchange as the host sees it.
 pub struct Http {
-    id: u32,
-    chain: Rc<Chain>,
+    pub(super) id: u32,
+    pub(super) chain: Rc<Chain>,
     paused: Option<Paused>,
     /// An exchange that waits for its request's body.
     reading: Option<Reading>,
     /// An exchange that sees the answer to its request.
-    watching: Option<Watching>,
+    pub(super) watching: Option<Watching>,
     /// Headers to set in the answer.
-    response: Vec<(String, String)>,
-    /// The route (Kong).
+    pub(super) response: Vec<(String, String)>,
+    arrival: Arrival,
+}
+
+/// What Kong knows of a request and can't be asked at any time.
+#[derive(Default)]
+struct Arrival {
+    /// The route.
     route: Option<String>,
-    /// This request under this configuration, where it may meet the filter twice (Kong).
+    /// This request under this configuration, where it may meet the filter twice.
     meeting: Option<Meeting>,
 }
 
@@ -45,15 +51,6 @@ struct Reading {
     exchange: Rc<RefCell<Exchange>>,
     bytes_max: usize,
     /// How much of it the host holds.
-    size: usize,
-}
-
-/// An answer on its way back.
-struct Watching {
-    exchange: Rc<RefCell<Exchange>>,
-    status: u16,
-    headers: HeaderBlock,
-    /// How much of its body the host holds.
     size: usize,
 }
 
@@ -66,22 +63,89 @@ struct Paused {
     seat: Option<Seat>,
 }
 
+/// The headers of a request have come. Gives what its later callbacks will need, if they will need anything.
+#[inline(always)]
+pub fn request_headers(id: u32, chain: Option<Rc<Chain>>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
+    // A context without a root is a mistake of the host's.
+    let chain = chain.unwrap_or_else(|| Rc::new(Chain::closed(Dialect::Envoy)));
+    match chain.dialect {
+        Dialect::Envoy if !chain.is_closed() => begin(id, chain, abi::headers(Map::Request), None, Arrival::default(), end_of_stream),
+        _ => request_headers_on_kong(id, chain, end_of_stream),
+    }
+}
+
+/// The same where the host is asked for more; and where nothing is admitted.
+#[inline(never)]
+fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
+    let headers = abi::headers(Map::Request);
+    if chain.is_closed() {
+        let finish = refuse(&chain, &headers, Reason::Misconfigured);
+        return (carry_out_finish(&finish, chain.dialect), None);
+    }
+    let meeting = chain.name_to_note().and_then(Meeting::of);
+    if meeting.as_ref().is_some_and(Meeting::was_admitted) {
+        return (Action::Continue, None);
+    }
+    let arrival = Arrival { route: chain.route(), meeting };
+    let target = chain.dialect.target();
+    if chain.dialect.may_lack(&headers) {
+        let mut http = Box::new(Http::new(id, chain, arrival));
+        let action = http.turn_away(headers, target);
+        return (action, http.is_needed().then_some(http));
+    }
+    chain.note_request();
+    begin(id, chain, headers, target, arrival, end_of_stream)
+}
+
+#[inline(always)]
+fn begin(
+    id: u32,
+    chain: Rc<Chain>,
+    headers: HeaderBlock,
+    target: Option<Vec<u8>>,
+    arrival: Arrival,
+    end_of_stream: bool,
+) -> (Action, Option<Box<Http>>) {
+    let mut exchange = Exchange::new(headers, target, chain.abilities());
+    let around = Around { dialect: chain.dialect, route: arrival.route.as_deref() };
+    let effect = match chain.runtime() {
+        Some(runtime) => {
+            let facts = Facts { runtime: &runtime, host: &chain.host(), now: abi::now() };
+            Some(exchange.step(Input::Begin, &facts, &around))
+        }
+        None => None,
+    };
+    // The hot path: nothing is kept.
+    if let Some(Effect::Finish(Finish::Admit(changes))) = &effect
+        && !changes.has_edits()
+        && arrival.meeting.is_none()
+    {
+        chain.dialect.open_bolt();
+        chain.dialect.apply(changes);
+        abi::give_back(exchange.into_headers());
+        return (Action::Continue, None);
+    }
+    let mut http = Box::new(Http::new(id, chain, arrival));
+    let action = http.go_on(exchange, effect, end_of_stream);
+    (action, http.is_needed().then_some(http))
+}
+
 /// What the host knows beside the headers.
-pub struct Around {
+pub struct Around<'a> {
     /// Which host.
     pub dialect: Dialect,
     /// The route, on a host that can't be asked for it at any time (Kong).
-    pub route: Option<String>,
+    pub route: Option<&'a str>,
 }
 
-impl Surroundings for Around {
+impl Surroundings for Around<'_> {
     fn address(&self) -> Option<String> {
         self.dialect.address()
     }
     fn route(&self) -> Option<String> {
         match self.dialect {
             Dialect::Envoy => self.dialect.route(),
-            Dialect::Kong => self.route.clone(),
+            Dialect::Kong => self.route.map(str::to_owned),
         }
     }
     fn client_certificate(&self) -> bool {
@@ -90,13 +154,43 @@ impl Surroundings for Around {
 }
 
 impl Http {
-    /// A context for an exchange under the configuration of `chain`.
-    pub fn new(id: u32, chain: Rc<Chain>) -> Self {
-        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new(), route: None, meeting: None }
+    fn new(id: u32, chain: Rc<Chain>, arrival: Arrival) -> Self {
+        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new(), arrival }
     }
 
-    fn around(&self) -> Around {
-        Around { dialect: self.chain.dialect, route: self.route.clone() }
+    /// Whether a later callback has something to do.
+    fn is_needed(&self) -> bool {
+        let is_noted = self.arrival.meeting.as_ref().is_some_and(Meeting::is_noted);
+        is_noted || self.paused.is_some() || self.reading.is_some() || self.watching.is_some() || !self.response.is_empty()
+    }
+
+    fn around(&self) -> Around<'_> {
+        Around { dialect: self.chain.dialect, route: self.arrival.route.as_deref() }
+    }
+
+    /// Nobody knows what is in the rest of a request's headers.
+    fn turn_away(&mut self, headers: HeaderBlock, target: Option<Vec<u8>>) -> Action {
+        let exchange = Exchange::new(headers, target, self.chain.abilities());
+        let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &self.around()));
+        let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
+        self.finish(None, finish)
+    }
+
+    /// What becomes of a request that isn't simply let through.
+    #[inline(never)]
+    fn go_on(&mut self, exchange: Exchange, effect: Option<Effect>, end_of_stream: bool) -> Action {
+        match effect {
+            Some(Effect::Finish(finish)) => self.finish(None, finish),
+            Some(Effect::ReadBody(bytes_max)) => {
+                let action = self.read_body(Rc::new(RefCell::new(exchange)), bytes_max);
+                if end_of_stream || self.chain.dialect.has_no_body() { self.body_has_come(Some(&[])) } else { action }
+            }
+            Some(effect) => self.carry_out(Rc::new(RefCell::new(exchange)), effect),
+            None => {
+                let finish = self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable);
+                self.finish(None, finish)
+            }
+        }
     }
 
     fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
@@ -139,7 +233,7 @@ impl Http {
                     call
                 }
             };
-            if call.is_some_and(|call| dispatch(&call, self.chain.dialect).is_some()) {
+            if call.is_some_and(|call| dispatch(&call, self.chain.dialect, self.id).is_some()) {
                 return Action::Pause;
             }
             effect = self.not_called(&exchange, sleep_until.is_some());
@@ -239,7 +333,7 @@ impl Http {
             (None, Finish::Admit(_)) => self.chain.dialect.open_bolt(),
             (_, Finish::Answer(_)) => {}
         }
-        if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.meeting) {
+        if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.arrival.meeting) {
             meeting.note_admitted();
         }
         self.note_changes(exchange, &finish);
@@ -249,109 +343,29 @@ impl Http {
     /// Keeps what the answer will need.
     fn note_changes(&mut self, exchange: Option<&Rc<RefCell<Exchange>>>, finish: &Finish) {
         let Finish::Admit(changes) = finish else { return };
-        self.response.clone_from(&changes.response);
-        if changes.watch {
-            self.watching =
-                exchange.map(|exchange| Watching { exchange: exchange.clone(), status: 0, headers: HeaderBlock::default(), size: 0 });
+        self.response.clone_from(&changes.edits().response);
+        if changes.edits().watch {
+            self.watching = exchange.cloned().map(Watching::new);
         }
     }
 
     fn refuse(&self, headers: &HeaderBlock, reason: Reason) -> Finish {
-        let mut refusal = Refusal::from(reason);
-        if reason.status() == 503 {
-            refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
-        }
-        let (style, realm) = self.chain.style();
-        Finish::Answer(exchange::answer(headers, &refusal, style, realm))
+        refuse(&self.chain, headers, reason)
     }
+}
+
+fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
+    let mut refusal = Refusal::from(reason);
+    if reason.status() == 503 {
+        refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
+    }
+    let (style, realm) = chain.style();
+    Finish::Answer(exchange::answer(headers, &refusal, style, realm))
 }
 
 impl Http {
-    /// The answer's body has ended, by its own end or by trailers after it.
-    fn answer_has_ended(&mut self, size: usize) -> Action {
-        let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::Response, size).unwrap_or_default() };
-        let all = body.len() == size;
-        self.answer_has_come(&body, all)
-    }
-
-    fn answer_has_come(&mut self, body: &[u8], complete: bool) -> Action {
-        let Some(watching) = self.watching.take() else { return Action::Continue };
-        let answer = ServerAnswer { status: watching.status, headers: &watching.headers, body, complete };
-        let passed = self.chain.with_facts(|facts| watching.exchange.borrow_mut().answered(&answer, facts));
-        self.call_followers(&watching.exchange);
-        match passed {
-            Some(Passed::Body(rewritten)) => {
-                abi::set_buffer(Buffer::Response, body.len(), &rewritten);
-            }
-            Some(Passed::Kept(kept)) if self.chain.dialect.holds_headers() => return answer_instead(&kept),
-            Some(Passed::Kept(kept)) => {
-                // The head has gone already, without a length: it is one of JSON.
-                abi::set_buffer(Buffer::Response, body.len(), &kept.body);
-            }
-            Some(Passed::Unchanged) | None => {}
-        }
-        Action::Continue
-    }
-
-    /// Lets those look who waited for this exchange's call.
-    fn call_followers(&self, exchange: &Rc<RefCell<Exchange>>) {
-        if let Some(name) = exchange.borrow().name() {
-            self.chain.call_waiters(&name);
-        }
-    }
-}
-
-/// Answers the client in place of the server, none of whose answer has gone on yet.
-fn answer_instead(answer: &Answer) -> Action {
-    // Kong would keep it beside our own.
-    abi::remove_header(Map::Response, "content-length");
-    abi::respond(answer.status, &answer.headers, &answer.body);
-    Action::Pause
-}
-
-/// No token answer is longer; it is what both hosts buffer without more.
-const ANSWER_BYTES_MAX: usize = 65_536;
-
-impl HttpContext for Http {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let headers = abi::headers(Map::Request);
-        if self.chain.is_closed() {
-            let finish = self.refuse(&headers, Reason::Misconfigured);
-            return self.finish(None, finish);
-        }
-        let dialect = self.chain.dialect;
-        self.meeting = self.chain.name_to_note().and_then(Meeting::of);
-        if self.meeting.as_ref().is_some_and(Meeting::was_admitted) {
-            return Action::Continue;
-        }
-        self.route = self.chain.route();
-        let may_lack = dialect.may_lack(&headers);
-        let abilities = Abilities { removes_headers: dialect.removes_headers(), waits: self.chain.can_wait() };
-        let mut exchange = Exchange::new(headers, dialect.target(), abilities);
-        if may_lack {
-            let around = self.around();
-            let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &around));
-            let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
-            return self.finish(None, finish);
-        }
-        self.chain.note_request();
-        let around = self.around();
-        match self.chain.with_facts(|facts| exchange.step(Input::Begin, facts, &around)) {
-            // The hot path: nothing is kept.
-            Some(Effect::Finish(finish)) => self.finish(None, finish),
-            Some(Effect::ReadBody(bytes_max)) => {
-                let action = self.read_body(Rc::new(RefCell::new(exchange)), bytes_max);
-                if end_of_stream || dialect.has_no_body() { self.body_has_come(Some(&[])) } else { action }
-            }
-            Some(effect) => self.carry_out(Rc::new(RefCell::new(exchange)), effect),
-            None => {
-                let finish = self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable);
-                self.finish(None, finish)
-            }
-        }
-    }
-
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+    /// A part of the request's body has come; `size` is what there is of it.
+    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let Some(reading) = &mut self.reading else { return self.hold() };
         reading.size = size;
         match (size > reading.bytes_max, end_of_stream) {
@@ -361,7 +375,8 @@ impl HttpContext for Http {
         }
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    /// The request's trailers have come.
+    pub fn on_request_trailers(&mut self) -> Action {
         // They end a request whose headers and body never said that they do (HTTP/2): to let them go on is
         // to let all of it go on.
         match &self.reading {
@@ -370,75 +385,9 @@ impl HttpContext for Http {
         }
     }
 
-    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        for (name, value) in std::mem::take(&mut self.response) {
-            abi::replace_header(Map::Response, &name, &value);
-        }
-        let exchange = match &self.watching {
-            Some(watching) => watching.exchange.clone(),
-            // An exchange that waited was let go by the root.
-            None => match self.chain.take_watched(self.id) {
-                Some((exchange, response)) => {
-                    for (name, value) in response {
-                        abi::replace_header(Map::Response, &name, &value);
-                    }
-                    exchange
-                }
-                None => return Action::Continue,
-            },
-        };
-        let headers = abi::headers(Map::Response);
-        let status = status(&headers);
-        let started = self.chain.with_facts(|facts| exchange.borrow_mut().answer_started(status, &headers, facts));
-        match started {
-            None | Some(Started::Pass) => {
-                self.watching = None;
-                return Action::Continue;
-            }
-            Some(Started::Kept(answer)) => {
-                self.watching = None;
-                self.call_followers(&exchange);
-                return answer_instead(&answer);
-            }
-            Some(Started::Watch { may_change_length }) => {
-                if may_change_length && !self.chain.dialect.holds_headers() {
-                    abi::remove_header(Map::Response, "content-length");
-                }
-            }
-        }
-        self.watching = Some(Watching { exchange, status, headers, size: 0 });
-        if end_of_stream {
-            return self.answer_has_come(&[], true);
-        }
-        if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
-    }
-
-    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(watching) = &mut self.watching else { return Action::Continue };
-        watching.size = size;
-        let complete = end_of_stream || self.chain.dialect.is_whole(&watching.headers, size);
-        if size > ANSWER_BYTES_MAX {
-            // Too large to be a token answer, so it is judged as one that says nothing, and goes on as it comes.
-            return self.answer_has_come(&[], true);
-        }
-        if !complete {
-            return Action::Pause;
-        }
-        self.answer_has_ended(size)
-    }
-
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        match &self.watching {
-            Some(Watching { size, .. }) => self.answer_has_ended(*size),
-            None => Action::Continue,
-        }
-    }
-}
-
-impl Context for Http {
-    fn on_http_call_response(&mut self, _: u32, headers: usize, body_size: usize, _: usize) {
-        // The exchange itself has called: Kong. After this the request goes on by itself, unless it is
-        // answered here or makes another call.
+    /// A call of this exchange's own has been answered: Kong. After this the request goes on by itself, unless
+    /// it is answered here or makes another call.
+    pub fn on_http_call_response(&mut self, headers: usize, body_size: usize) {
         let Some(paused) = &self.paused else { return };
         let (exchange, waited) = (paused.exchange.clone(), paused.seat.is_some());
         let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };

@@ -35,29 +35,39 @@ impl HostMeter {
         *self.limits.borrow_mut() = names;
     }
 
+    #[inline(never)]
     fn define(&self, metric: Metric) -> Counter {
         let limits = self.limits.borrow();
         let names: Vec<&str> = limits.iter().map(String::as_str).collect();
         abi::define_counter(&metric.name(&names)).map_or(Counter::Refused, Counter::Id)
     }
 
-    fn counter(&self, metric: Metric) -> Counter {
-        let hot = match metric {
-            Metric::L1Hit => &self.l1_hit,
-            Metric::Accepted => &self.accepted,
-            _ => return *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric)),
-        };
+    fn count_on(&self, hot: &Cell<Counter>, metric: Metric) {
         if let Counter::New = hot.get() {
             hot.set(self.define(metric));
         }
-        hot.get()
+        increment(hot.get());
+    }
+
+    #[inline(never)]
+    fn count_rare(&self, metric: Metric) {
+        let counter = *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
+        increment(counter);
+    }
+}
+
+fn increment(counter: Counter) {
+    if let Counter::Id(id) = counter {
+        abi::increment(id, 1);
     }
 }
 
 impl Meter for HostMeter {
     fn count(&self, metric: Metric) {
-        if let Counter::Id(id) = self.counter(metric) {
-            abi::increment(id, 1);
+        match metric {
+            Metric::L1Hit => self.count_on(&self.l1_hit, metric),
+            Metric::Accepted => self.count_on(&self.accepted, metric),
+            _ => self.count_rare(metric),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! The root context: configuration, ticks, and the calls that serve all exchanges of a worker (Envoy).
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType};
+use proxy_wasm::types::Action;
 
 use crate::config::{Config, HostKind};
 use crate::digest::Digest;
@@ -18,7 +16,8 @@ use crate::time::Time;
 use super::abi::{self, Buffer, Level, Map};
 use super::chain::{Chain, Ordered};
 use super::dialect::{self, Dialect};
-use super::http::{Around, Http, carry_out_finish};
+use super::entry::note_callout;
+use super::http::{Around, carry_out_finish};
 use super::waiters::Waiter;
 
 /// Until the first tick, which fetches what requests will ask for, in milliseconds.
@@ -50,6 +49,11 @@ impl Root {
         Root { id, chain: Rc::new(Chain::closed(Dialect::Envoy)), queue: None, looked_at: Time::default(), tick_ms: TICK_FIRST_MS }
     }
 
+    /// The configuration in force.
+    pub fn chain(&self) -> &Rc<Chain> {
+        &self.chain
+    }
+
     /// Tells the operator what is wrong. Envoy keeps what it had; Kong would serve the route without
     /// us, so there the filter stays and refuses everything.
     fn misconfigured(&mut self, dialect: Dialect, mistakes: &str) -> bool {
@@ -63,7 +67,7 @@ impl Root {
     /// Makes calls that exchanges have ordered.
     fn serve_orders(&self) {
         for Ordered { fact, retries } in self.chain.take_orders() {
-            let token = self.chain.call(&fact).and_then(|call| dispatch(&call, self.chain.dialect));
+            let token = self.chain.call(&fact).and_then(|call| dispatch(&call, self.chain.dialect, self.id));
             match token {
                 Some(token) => self.chain.note_call(token, Ordered { fact, retries }),
                 None => self.learn(&fact, &CallAnswer::failed(&HeaderBlock::default())),
@@ -117,9 +121,9 @@ impl Root {
 
     fn finish_waiter(&self, context: u32, waiter: &Waiter, finish: &Finish) {
         if let Finish::Admit(changes) = finish
-            && (changes.watch || !changes.response.is_empty())
+            && (changes.edits().watch || !changes.edits().response.is_empty())
         {
-            self.chain.watch(context, waiter.exchange.clone(), changes.response.clone());
+            self.chain.watch(context, waiter.exchange.clone(), changes.edits().response.clone());
         }
         if carry_out_finish(finish, self.chain.dialect) == Action::Continue {
             abi::continue_request();
@@ -152,7 +156,7 @@ impl Root {
 
     fn push_charges(&self, now: Time) {
         if self.chain.is_in_use(now) {
-            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect));
+            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect, self.id));
         }
     }
 
@@ -164,10 +168,9 @@ impl Root {
             abi::set_tick_period(tick_ms);
         }
     }
-}
 
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+    /// Reads the configuration; false: the host is to refuse it.
+    pub fn on_configure(&mut self, size: usize) -> bool {
         let dialect = Dialect::probe();
         let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         let kind = match dialect {
@@ -194,7 +197,8 @@ impl RootContext for Root {
         true
     }
 
-    fn on_tick(&mut self) {
+    /// Looks after what is due and after those that wait.
+    pub fn on_tick(&mut self) {
         let now = abi::now();
         self.look_at_what_is_due(now);
         self.serve_orders();
@@ -209,7 +213,8 @@ impl RootContext for Root {
         self.pace();
     }
 
-    fn on_queue_ready(&mut self, queue: u32) {
+    /// An exchange, or this root itself, has asked for a callback.
+    pub fn on_queue_ready(&mut self, queue: u32) {
         // One message a callback; the host calls again for the next.
         let _ = hostcalls::dequeue_shared_queue(queue);
         self.serve_orders();
@@ -217,17 +222,8 @@ impl RootContext for Root {
         self.pace();
     }
 
-    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Http::new(id, self.chain.clone())))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
+    /// A call that this root has made is answered.
+    pub fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize) {
         let push = self.chain.take_push(token);
         let ordered = if push.is_none() { self.chain.take_call(token) } else { None };
         if push.is_none() && ordered.is_none() {
@@ -259,13 +255,13 @@ pub fn status(headers: &HeaderBlock) -> u16 {
     std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
 }
 
-/// Makes a call through the SDK, which keeps account of whose answer it is.
-pub fn dispatch(call: &Call, dialect: Dialect) -> Option<u32> {
+/// Makes a call whose answer is for `context`.
+pub fn dispatch(call: &Call, dialect: Dialect, context: u32) -> Option<u32> {
     let upstream = match dialect {
         Dialect::Envoy => call.cluster.as_deref()?,
         Dialect::Kong => &call.address,
     };
-    let headers: Vec<(&str, &str)> = call.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    let body = (!call.body.is_empty()).then_some(call.body.as_slice());
-    hostcalls::dispatch_http_call(upstream, headers, body, Vec::new(), Duration::from_millis(call.timeout_ms)).ok()
+    let token = abi::http_call(upstream, &call.headers, &call.body, call.timeout_ms)?;
+    note_callout(token, context);
+    Some(token)
 }

@@ -59,7 +59,7 @@ fn hot(worker: &Worker) -> (Effect, Calls, Vec<Metric>, u64) {
 fn a_hit_counts_twice_and_asks_nothing() {
     let (effect, calls, counted, allocations) = hot(&Worker::new(&plain()));
     let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
-    assert_eq!(changes.headers().count() + changes.remove.len(), 0);
+    assert_eq!(changes.headers().count() + changes.edits().remove.len(), 0);
     assert_eq!(calls, Calls { count: 2, ..Calls::default() });
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 0, "beyond the block of headers, which the host fills");
@@ -70,7 +70,7 @@ fn rules_and_a_forwarded_claim_cost_one_header() {
     let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled()));
     let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
     assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
-    assert_eq!(changes.remove.len(), 0);
+    assert_eq!(changes.edits().remove.len(), 0);
     assert_eq!(calls, Calls { count: 2, ..Calls::default() });
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 0);

@@ -92,8 +92,12 @@ class Envoy(Gateway):
         return self.base_url
 
     def reload(self, config: dict | str) -> None:
+        self.replace_listener(self._listener(config))
+
+    def replace_listener(self, listener: dict) -> None:
+        """Puts a listener of the caller's own making in the place of the present one."""
         before = self._updates()
-        self._write_listener(self._listener(config))
+        self._write_listener(listener)
         after = wait_until(lambda: (now := self._updates()) != before and now, 20, "an update of the listener")
         if after["rejected"] > before["rejected"]:
             raise Refused(self.log())

@@ -7,6 +7,7 @@ import pytest
 
 from gateway import Refused, kind
 from http_client import request
+from tokens import claims
 from world import World
 
 INLINE_SECRET = "hunter2-hunter2-hunter2-hunter2-hunter2"
@@ -82,6 +83,36 @@ def test_struct_configuration(start_gateway, world: World):
     base = gateway.start_listener(listener)
     assert request(base + "/x", headers={"authorization": f"Bearer {world.own()}"}).status == 200
     assert request(base + "/x").status == 401
+
+
+@pytest.mark.only("envoy")
+def test_two_filters_in_one_virtual_machine(start_gateway, world: World):
+    """Each request is held against the configuration of each filter that it meets, in one virtual machine."""
+    from envoy import connection_manager, make_listener
+
+    gateway = start_gateway(None)
+
+    def listener(first: dict, second: dict) -> dict:
+        one, two = (make_listener({"shared": {"secret": {"env": "HERDGATE_SECRET"}}, **config}, gateway.wasm, gateway.upstreams.env) for config in (first, second))
+        filters = connection_manager(one)["http_filters"]
+        filters.insert(1, connection_manager(two)["http_filters"][0] | {"name": "second"})
+        return one
+
+    def statuses() -> list[set[int]]:
+        own, other = world.own(), world.rsa.token(claims("https://other.example"))
+        pairs = [(own, other), (other, own), (own, own), (other, other), (own, None), (None, other)]
+        sent = [{name: value for name, value in (("x-token", a), ("authorization", b and f"Bearer {b}")) if value} for a, b in pairs]
+        # Each worker has met each of them.
+        return [{request(base + "/x", headers=headers).status for _ in range(8)} for headers in sent]
+
+    by_header = {"issuers": [world.own_issuer()], "bearer": {"sources": [{"header": "x-token"}]}}
+    by_scheme = {"issuers": [{"name": "other", "issuer": "https://other.example", "algorithms": ["RS256"], "keys": [{"jwk": world.rsa.jwk()}]}]}
+    base = gateway.start_listener(listener(by_header, by_scheme))
+    assert statuses() == [{200}, {401}, {401}, {401}, {401}, {401}]
+    # The same again after an update, in the same machine.
+    by_scheme["issuers"][0]["issuer"] = world.own_issuer()["issuer"]
+    gateway.replace_listener(listener(by_header, by_scheme))
+    assert statuses() == [{401}, {401}, {200}, {401}, {401}, {401}]
 
 
 @pytest.mark.only("envoy")

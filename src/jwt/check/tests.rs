@@ -164,6 +164,22 @@ proptest! {
     }
 
     #[test]
+    fn a_window_is_what_the_checks_admit(
+        exp in proptest::option::of(0u64..16), nbf in proptest::option::of(0u64..16), iat in proptest::option::of(0u64..16),
+        leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), required: bool, sunset_s in proptest::option::of(0u64..20),
+        now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8,
+    ) {
+        let policy = if required { ExpPolicy::Required } else { ExpPolicy::Optional };
+        let issuer = Issuer { leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
+        // Now and then at the other end of all numbers.
+        let far = |bit: u8, s: Option<u64>| if is_huge == bit { s.map(|s| u64::MAX - s) } else { s };
+        let token = Claims { exp: far(1, exp), nbf: far(2, nbf), iat: far(3, iat), ..claims(json!({})) };
+        let (now, first_seen) = (Time::from_s(now_s), Time::from_s(seen_s));
+        let admitted = sunset(&issuer, now).is_ok() && times(&token, &issuer, now, first_seen).is_ok();
+        prop_assert_eq!(Window::of(&token, &issuer, first_seen).holds(now), admitted);
+    }
+
+    #[test]
     fn once_expired_always_expired(exp in 0u64..16, leeway_s in 0u64..4, now_s in 0u64..20, later_s in 0u64..1_000_000) {
         let issuer = Issuer { leeway_s, ..idp() };
         let token = claims(json!({"exp": exp}));

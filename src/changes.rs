@@ -1,0 +1,124 @@
+//! What the filter changes in a request that goes on.
+
+use std::rc::Rc;
+
+use crate::config::BearerSource;
+use crate::facts::{Facts, Verified};
+use crate::request::{HeaderBlock, Request};
+use crate::{bearer, forward};
+
+/// What changes in the request that goes on. Most requests keep their headers but for the identity's, and pay
+/// for no more than a look whether there are edits.
+#[derive(Default)]
+pub struct Changes {
+    /// The verified token whose identity headers are set.
+    pub identity: Option<Rc<Verified>>,
+    edits: Option<Box<Edits>>,
+}
+
+/// Changes beyond the identity's headers.
+#[derive(Default)]
+pub struct Edits {
+    /// Names to remove, as they stand in the request. A name may occur more than once in it.
+    pub remove: Vec<String>,
+    /// Headers to set, in place of any of that name.
+    pub set: Vec<(String, String)>,
+    /// Headers to set in the API's answer.
+    pub response: Vec<(String, String)>,
+    /// Whether the exchange wants to see the answer.
+    pub watch: bool,
+}
+
+static NONE: Edits = Edits { remove: Vec::new(), set: Vec::new(), response: Vec::new(), watch: false };
+
+impl Changes {
+    /// Changes that set a verified token's identity headers.
+    #[inline(always)]
+    pub fn of_identity(identity: Option<Rc<Verified>>) -> Self {
+        Changes { identity, edits: None }
+    }
+
+    /// The edits, to be read.
+    #[inline(always)]
+    pub fn edits(&self) -> &Edits {
+        self.edits.as_deref().unwrap_or(&NONE)
+    }
+
+    /// The edits, to be added to.
+    pub fn edit(&mut self) -> &mut Edits {
+        self.edits.get_or_insert_default()
+    }
+
+    /// Whether there are edits.
+    #[inline(always)]
+    pub fn has_edits(&self) -> bool {
+        self.edits.is_some()
+    }
+
+    /// All headers to set, in place of any of that name.
+    #[inline(always)]
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let identity = self.identity.as_ref().map_or(&[][..], |verified| &verified.headers);
+        self.edits().set.iter().chain(identity).map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Removes what only the filter may set. `vouched`: a plugin of the host has set its identity headers, or
+    /// removed the client's.
+    #[inline(never)]
+    pub fn remove_reserved(&mut self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) {
+        for (name, _) in request.headers.iter() {
+            let is_reserved = forward::is_reserved(name, &facts.runtime.compiled.reserved_headers);
+            if is_reserved && !(vouched && forward::is_set_by_kong(name)) {
+                self.edit().remove.push(text(name));
+            }
+        }
+    }
+
+    /// Removes the token from the source at `position`.
+    #[inline(never)]
+    pub fn remove_token(&mut self, request: &Request<'_>, position: usize, facts: &Facts<'_>) {
+        let Some(source) = facts.runtime.config.bearer_sources.get(position) else { return };
+        let edits = self.edit();
+        match source {
+            BearerSource::Authorization => edits.remove.push("authorization".to_owned()),
+            BearerSource::Header(name) => edits.remove.push(name.clone()),
+            BearerSource::Cookie(name) => {
+                // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
+                let fields = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
+                let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
+                match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
+                    rest if rest.is_empty() => edits.remove.push("cookie".to_owned()),
+                    rest => edits.set.push(("cookie".to_owned(), text(&rest))),
+                }
+            }
+            BearerSource::Query(name) => edits.set.push((":path".to_owned(), text(&bearer::without_query(request.target, name)))),
+        }
+    }
+
+    /// Whether a request has a header twice, in any case of its letters, that is to be changed: where none can
+    /// be removed, the second one would stay as it is.
+    pub fn meet_one_twice(&self, headers: &HeaderBlock) -> bool {
+        let mut changed = self.edits().remove.iter().map(String::as_str).chain(self.headers().map(|(name, _)| name));
+        changed.any(|name| headers.iter().filter(|(there, _)| there.eq_ignore_ascii_case(name.as_bytes())).count() > 1)
+    }
+
+    /// The changes of a call whose answer is to be seen.
+    pub fn watching() -> Self {
+        let mut changes = Changes::default();
+        changes.edit().watch = true;
+        changes
+    }
+
+    /// These changes of a token call beside those of every request.
+    pub fn beside(mut self, mut usual: Changes) -> Changes {
+        let Edits { remove, mut set, .. } = std::mem::take(usual.edit());
+        let edits = self.edit();
+        set.append(&mut edits.set);
+        (edits.remove, edits.set) = (remove, set);
+        self
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
