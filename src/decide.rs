@@ -177,8 +177,8 @@ fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Resu
     facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())
 }
 
-/// The method that a preflight of the Fetch standard announces, to be asked for an OPTIONS request; nothing if it is none. A
-/// preflight never carries a token, and a rule by method is about the request that follows it.
+/// The method that a preflight of the Fetch standard announces, to be asked for of an OPTIONS request; nothing if
+/// it is no preflight. A preflight never carries a token, and a rule by method is about the request that follows it.
 #[cold]
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     request.headers.get("origin")?;

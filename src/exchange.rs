@@ -100,6 +100,12 @@ impl Exchange {
         self.headers
     }
 
+    /// Goes on with a copy of its request's headers that takes no more room than they need; gives the others.
+    pub fn copy_headers(&mut self) -> HeaderBlock {
+        let copy = self.headers.clone();
+        std::mem::replace(&mut self.headers, copy)
+    }
+
     /// From now on it fetches for itself what another one fetches too: the host failed to let it wait.
     pub fn cannot_wait(&mut self) {
         self.abilities.waits = false;

@@ -96,8 +96,8 @@ pub fn authorizations<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -
     headers.filter(|(name, _)| is_word(name, b"authorization")).fold(Field::None, |field, (_, value)| field.and(value))
 }
 
-/// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so that a request whose token is in the cache
-/// needn't pay for a second look at each of its bytes.
+/// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so that a request
+/// whose token is in the cache needn't pay for a second look at each of its bytes.
 ///
 /// # Errors
 /// As [`find`], but for what [`Candidate::well_formed`] finds.

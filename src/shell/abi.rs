@@ -132,7 +132,15 @@ fn fetch(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
     take(status, data, size)
 }
 
-/// Headers that fit into this are written into one block again and again.
+/// All headers of a map in one call.
+pub fn headers(map: Map) -> HeaderBlock {
+    HeaderBlock::from_host(
+        // SAFETY: the host writes through the two pointers for the time of the call.
+        fetch(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) }).unwrap_or_default(),
+    )
+}
+
+/// A request's headers that fit into this are written into one block again and again.
 const BLOCK_BYTES: usize = 16_384;
 
 thread_local! {
@@ -142,9 +150,10 @@ thread_local! {
     static OFFERED: Cell<Option<*mut u8>> = const { Cell::new(None) };
 }
 
-/// All headers of a map in one call. Who is done with them soon gives them back.
+/// All headers of the request in one call, in a block that is larger than they are: who is done with them gives
+/// it back, and who keeps them copies them.
 #[inline(always)]
-pub fn headers(map: Map) -> HeaderBlock {
+pub fn request_headers() -> HeaderBlock {
     let mut block = SPARE.take();
     if block.capacity() < BLOCK_BYTES {
         block = new_block();
@@ -152,7 +161,7 @@ pub fn headers(map: Map) -> HeaderBlock {
     OFFERED.set(Some(block.as_mut_ptr()));
     let (mut data, mut size) = (std::ptr::null_mut(), 0usize);
     // SAFETY: the host writes through the two pointers for the time of the call.
-    let status = unsafe { raw::proxy_get_header_map_pairs(map as u32, &mut data, &mut size) };
+    let status = unsafe { raw::proxy_get_header_map_pairs(Map::Request as u32, &mut data, &mut size) };
     OFFERED.set(None);
     if status == OK && data == block.as_mut_ptr() && size <= BLOCK_BYTES {
         // SAFETY: the host wrote `size` bytes into the block, which has room for them.
@@ -175,7 +184,7 @@ fn new_block() -> Vec<u8> {
     Vec::with_capacity(BLOCK_BYTES)
 }
 
-/// Lets the next headers be written where these are.
+/// Lets the next request's headers be written where these are.
 #[inline(always)]
 pub fn give_back(headers: HeaderBlock) {
     let mut block = headers.into_bytes();

@@ -69,7 +69,7 @@ pub fn request_headers(id: u32, chain: Option<Rc<Chain>>, end_of_stream: bool) -
     // A context without a root is a mistake of the host's.
     let chain = chain.unwrap_or_else(|| Rc::new(Chain::closed(Dialect::Envoy)));
     match chain.dialect {
-        Dialect::Envoy if !chain.is_closed() => begin(id, chain, abi::headers(Map::Request), None, Arrival::default(), end_of_stream),
+        Dialect::Envoy if !chain.is_closed() => begin(id, chain, abi::request_headers(), None, Arrival::default(), end_of_stream),
         _ => request_headers_on_kong(id, chain, end_of_stream),
     }
 }
@@ -77,7 +77,7 @@ pub fn request_headers(id: u32, chain: Option<Rc<Chain>>, end_of_stream: bool) -
 /// The same where the host is asked for more; and where nothing is admitted.
 #[inline(never)]
 fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
-    let headers = abi::headers(Map::Request);
+    let headers = abi::request_headers();
     if chain.is_closed() {
         let finish = refuse(&chain, &headers, Reason::Misconfigured);
         return (carry_out_finish(&finish, chain.dialect), None);
@@ -178,7 +178,9 @@ impl Http {
 
     /// What becomes of a request that isn't simply let through.
     #[inline(never)]
-    fn go_on(&mut self, exchange: Exchange, effect: Option<Effect>, end_of_stream: bool) -> Action {
+    fn go_on(&mut self, mut exchange: Exchange, effect: Option<Effect>, end_of_stream: bool) -> Action {
+        // Many may wait, and the block is large.
+        abi::give_back(exchange.copy_headers());
         match effect {
             Some(Effect::Finish(finish)) => self.finish(None, finish),
             Some(Effect::ReadBody(bytes_max)) => {
