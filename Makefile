@@ -38,7 +38,7 @@ bench: setup build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the sho
 load: setup build ## The load lab: good, expired, malformed and introspected tokens at several rates; callers that fetch a token per call.
 	@$(PYTHON) scripts/load $(if $(QUICK),--quick)
 
-fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs cargo-fuzz and a nightly toolchain.
+fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs a C++ compiler.
 	@scripts/fuzz
 
 sim: ## The simulations: workers that switch inside every host call (SEED=n, ROUNDS=m), and a million clients.

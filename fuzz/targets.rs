@@ -137,7 +137,12 @@ pub fn stored_answer(data: &[u8]) {
 pub fn record(data: &[u8]) {
     const SHAPE: Shape = Shape::new(TableId::Tokens, 100);
     let (key, name, now) = (key(), Digest([7; 32]), Time::from_s(10));
-    assert!(SHAPE.open_any(&key, data).is_none(), "nobody guesses a keyed checksum");
+    // libFuzzer sees what a checksum is compared with, and so can write one; then it sealed a record.
+    if let Some(opened) = SHAPE.open_any(&key, data) {
+        let again = SHAPE.seal(&key, &opened.digest, opened.expires, opened.payload).expect("it fits");
+        let padding = herdgate::shared::record::OVERHEAD + opened.payload.len();
+        assert_eq!(again.get(..padding), data.get(..padding));
+    }
     let payload = data.get(..data.len().min(100)).unwrap_or_default();
     let sealed = SHAPE.seal(&key, &name, Time::from_s(20), payload).expect("it fits");
     assert_eq!(SHAPE.open(&key, &sealed, &name, now).map(|opened| opened.payload.to_vec()).as_deref(), Some(payload));
