@@ -12,7 +12,7 @@ use herdgate::path::Target;
 use herdgate::request::HeaderBlock;
 use herdgate::revocation::feed::List;
 use herdgate::shared::TableId;
-use herdgate::shared::record::Shape;
+use herdgate::shared::record::{OVERHEAD, Shape};
 use herdgate::signature::{Algorithm, AlgorithmSet};
 use herdgate::time::Time;
 use herdgate::token_endpoint::answer::{self, Answer};
@@ -140,7 +140,7 @@ pub fn record(data: &[u8]) {
     // libFuzzer sees what a checksum is compared with, and so can write one; then it sealed a record.
     if let Some(opened) = SHAPE.open_any(&key, data) {
         let again = SHAPE.seal(&key, &opened.digest, opened.expires, opened.payload).expect("it fits");
-        let padding = herdgate::shared::record::OVERHEAD + opened.payload.len();
+        let padding = OVERHEAD + opened.payload.len();
         assert_eq!(again.get(..padding), data.get(..padding));
     }
     let payload = data.get(..data.len().min(100)).unwrap_or_default();
@@ -150,7 +150,7 @@ pub fn record(data: &[u8]) {
         let mut changed = sealed.clone();
         let at = usize::from(*at) % changed.len();
         changed[at] ^= xor;
-        let meant = changed == sealed || at >= herdgate::shared::record::OVERHEAD + payload.len();
+        let meant = changed == sealed || at >= OVERHEAD + payload.len();
         assert_eq!(SHAPE.open(&key, &changed, &name, now).is_some(), meant);
     }
 }
