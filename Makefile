@@ -23,7 +23,7 @@ test-kong: setup build ## The integration cases in a real Kong Gateway 3.9 (KONG
 	@scripts/test-kong
 
 check: ## Reads a configuration without a host: CONFIG=file [REQUEST='GET /orders'] [TOKEN=...].
-	@REQUEST="$(REQUEST)" TOKEN="$(TOKEN)" $(TOOL) $(CONFIG)
+	@REQUEST="$(REQUEST)" TOKEN="$(TOKEN)" scripts/check $(CONFIG)
 
 demo: setup build ## Starts everything, walks through each capability with real requests, stops everything.
 	@$(PYTHON) scripts/demo
