@@ -1,4 +1,6 @@
-# Every target works from a fresh clone with Rust, Python 3 and Node.js, and without the others having run.
+# Every target works from a fresh clone, and without the others having run. `make build` needs Rust
+# and Node.js alone, `make check` Rust alone; what tests, demo and benchmarks need besides is
+# installed by steps of scripts/setup.
 .DEFAULT_GOAL := help
 PYTHON := .tools/venv/bin/python -B
 SEED ?=
@@ -10,32 +12,38 @@ TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-setup: ## Installs the tools (Envoy, an OAuth2 server, Redis, Webdis, wasm-opt) into the project's own folder.
+setup: ## Installs all tools (wasm-opt, Envoy, an OAuth2 server, Redis, Webdis) into the project's own folder.
 	@scripts/setup
 
-build: setup ## Builds dist/herdgate.wasm.
+# The steps that a target names, before anything is compiled for minutes.
+setup-%:
+	@scripts/setup $(subst -, ,$*)
+
+build: setup-build ## Builds dist/herdgate.wasm; needs Rust and Node.js alone.
 	@scripts/build
 
 test: ## Everything that must hold; CI runs exactly this.
 	@scripts/test
 
-test-kong: setup build ## The integration cases in a real Kong Gateway 3.9 (KONG_BIN=, or Docker).
+test-kong: setup-tests build ## The integration cases in a real Kong Gateway 3.9 (KONG_BIN=, or Docker).
 	@scripts/test-kong
 
 check: ## Reads a configuration without a host: CONFIG=file [REQUEST='GET /orders'] [TOKEN=...].
 	@REQUEST="$(REQUEST)" TOKEN="$(TOKEN)" scripts/check $(CONFIG)
 
-demo: setup build ## Starts everything, walks through each capability with real requests, stops everything.
+# Without Redis the demo leaves one chapter out, and says so at its end.
+demo: setup-python-servers build ## Starts everything, walks through each capability with real requests, stops everything.
+	@scripts/setup redis || true
 	@$(PYTHON) scripts/demo
 
-run: setup build ## The demo's set-up, left running, with ready-made curl lines.
+run: setup-python-servers build ## The demo's set-up, left running, with ready-made curl lines.
 	@$(PYTHON) scripts/demo --run
 
-bench: setup build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the short form.
+bench: setup-python build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the short form.
 	@scripts/build --empty
 	@$(PYTHON) scripts/bench $(if $(QUICK),--quick)
 
-load: setup build ## The load lab: good, expired, malformed and introspected tokens at several rates; callers that fetch a token per call.
+load: setup-python-servers build ## The load lab: good, expired, malformed and introspected tokens at several rates; callers that fetch a token per call.
 	@$(PYTHON) scripts/load $(if $(QUICK),--quick)
 
 fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs a C++ compiler.
