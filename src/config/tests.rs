@@ -9,13 +9,14 @@ use super::*;
 mod mistakes;
 mod secrets;
 
-const EVERYTHING: &str = include_str!("../../examples/everything.json");
-const EXAMPLES: [&str; 5] = [
+const EVERYTHING: &str = include_str!("../../examples/everything/herdgate.json");
+const EXAMPLES: [&str; 6] = [
     EVERYTHING,
-    include_str!("../../examples/jwt.json"),
-    include_str!("../../examples/token-endpoint.json"),
-    include_str!("../../examples/kong-migration.json"),
-    include_str!("../../examples/many-gateways.json"),
+    include_str!("../../examples/jwt/herdgate.json"),
+    include_str!("../../examples/token-endpoint/herdgate.json"),
+    include_str!("../../examples/devices/herdgate.json"),
+    include_str!("../../examples/kong-migration/herdgate.json"),
+    include_str!("../../examples/many-gateways/herdgate.json"),
 ];
 const HOSTS: [HostKind; 3] = [HostKind::Envoy, HostKind::Kong, HostKind::Unknown];
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+import examples
 import readme
 from readme import README, ROOT
 
 # Nothing here depends on the gateway, so once is enough.
 pytestmark = pytest.mark.only("envoy")
 
-DOCUMENTS = [README, *(ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md")), *sorted((ROOT / "kong").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "kong").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 CHECK = ["cargo", "run", "-q", "--locked", "--manifest-path", "tools/check/Cargo.toml", "--target-dir", "target", "--"]
 
 
@@ -25,7 +26,7 @@ def healthy():
     """In place of the servers' fixture: no server is needed here."""
 
 
-@pytest.fixture(params=DOCUMENTS, ids=lambda path: path.name)
+@pytest.fixture(params=DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def document(request) -> Path:
     return request.param
 
@@ -118,10 +119,23 @@ def test_configurations_in_the_readme_load(host, tmp_path):
         assert done.returncode == 0, f"block {number}: {done.stdout}{done.stderr}"
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.json")), ids=lambda path: path.name)
-def test_examples_load(file):
-    done = check(file)
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda path: path.name)
+def test_examples_load_and_say_what_they_are_for(folder):
+    done = check(folder / "herdgate.json")
     assert done.returncode == 0, done.stdout + done.stderr
+    headings = re.findall(r"^## (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert headings == ["What to change", "Try it"]
+    assert f"({folder.name}/README.md)" in (ROOT / "examples/README.md").read_text()
+
+
+@pytest.mark.parametrize("file", examples.READMES, ids=lambda path: path.parent.name)
+def test_commands_of_the_examples_print_what_is_written_there(file):
+    text = file.read_text()
+    assert text.count("```console\n") == len(examples.BLOCK.findall(text)) > 0
+    assert examples.renewed(text) == text, "out of date: run python3 tests/integration/examples.py"
 
 
 def test_shipped_envoy_configuration_loads():

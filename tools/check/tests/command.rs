@@ -14,7 +14,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String
 }
 
 fn example(name: &str) -> String {
-    format!("{}/../../examples/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/../../examples/{name}/herdgate.json", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A file of its own for a test.
@@ -55,7 +55,7 @@ fn envoy(kind: &str, value: &str) -> String {
 
 #[test]
 fn a_good_document_is_0() {
-    let (code, out, err) = run(&[&example("everything.json")], &[]);
+    let (code, out, err) = run(&[&example("everything")], &[]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(out.contains("warning: HERDGATE_SECRET is not set here"), "{out}");
     assert!(!out.contains("an-example-secret"), "{out}");
@@ -63,10 +63,10 @@ fn a_good_document_is_0() {
 
 #[test]
 fn strict_wants_every_variable() {
-    let (code, out, _) = run(&["--strict", &example("jwt.json")], &[]);
+    let (code, out, _) = run(&["--strict", &example("jwt")], &[]);
     assert_eq!(code, 1);
     assert!(out.contains("mistake: shared.secret: expected an environment variable that is set, got no value of HERDGATE_SECRET"), "{out}");
-    let (code, out, _) = run(&["--strict", &example("jwt.json")], &[("HERDGATE_SECRET", "0123456789abcdef")]);
+    let (code, out, _) = run(&["--strict", &example("jwt")], &[("HERDGATE_SECRET", "0123456789abcdef")]);
     assert_eq!(code, 0, "{out}");
     assert!(!out.contains("0123456789abcdef"));
 }
@@ -87,7 +87,7 @@ fn what_is_not_understood_is_2() {
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
         assert!(!err.is_empty());
     }
-    let (code, _, err) = run(&["--request", "GET", &example("jwt.json")], &[]);
+    let (code, _, err) = run(&["--request", "GET", &example("jwt")], &[]);
     assert_eq!(code, 2, "{err}");
     let (code, _, err) = run(&[&file("broken.yaml", "a: [\n secret: canary\nb")], &[]);
     assert_eq!(code, 2);
@@ -132,7 +132,7 @@ fn a_kong_yml_is_looked_through() {
 
 #[test]
 fn a_request_is_explained() {
-    let explained = |request: &str| run(&["--request", request, &example("everything.json")], &[]).1;
+    let explained = |request: &str| run(&["--request", request, &example("everything")], &[]).1;
     let orders = explained("GET /%6frders/1");
     assert!(orders.contains(r#"The path is read as "/orders/1"."#), "{orders}");
     assert!(orders.contains("rules[3] (path_prefix /orders) is the first that matches."), "{orders}");
@@ -140,7 +140,7 @@ fn a_request_is_explained() {
     assert!(orders.contains(r#"401, WWW-Authenticate: Bearer realm="api"."#), "{orders}");
     assert!(orders.contains("scopes: all of orders:read"), "{orders}");
     assert!(orders.contains("Limit per-user: 1000 in 60 s, 100 at one instant, for each iss and subject; over it 429."), "{orders}");
-    let many = run(&["--request", "GET /orders/1", &example("many-gateways.json")], &[]).1;
+    let many = run(&["--request", "GET /orders/1", &example("many-gateways")], &[]).1;
     assert!(many.contains("over it 429. Gateways that meet at 127.0.0.1:7379 share it."), "{many}");
     assert!(explained("GET /orders2").contains("403: no rule matches."));
     assert!(explained("GET /health/live").contains("It is public: no token is read."));
@@ -163,8 +163,8 @@ fn a_token_is_explained_without_its_claims() {
     assert!(!out.contains("is_root") && !out.contains("AyM1") && !out.contains("dBjf"), "{out}");
     let (_, out, _) = run(&[&file("joe2.json", document)], &[("TOKEN", &format!("Bearer {}A", token.trim_end_matches('k')))]);
     assert!(out.contains("401 invalid_token"), "{out}");
-    let (_, out, _) = run(&[&example("jwt.json")], &[("TOKEN", token)]);
+    let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", token)]);
     assert!(out.contains("401 invalid_token: no issuer answers for it (UnknownIssuer)."), "{out}");
-    let (_, out, _) = run(&[&example("jwt.json")], &[("TOKEN", "abc")]);
+    let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", "abc")]);
     assert!(out.contains("401 invalid_token: the token is not read (Malformed)."), "{out}");
 }

@@ -15,13 +15,13 @@ fn root() -> PathBuf {
 fn examples() -> Vec<(String, Value)> {
     let mut examples = Vec::new();
     for entry in std::fs::read_dir(root().join("examples")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "json") {
+        let path = entry.unwrap().path().join("herdgate.json");
+        if path.exists() {
             let text = std::fs::read_to_string(&path).unwrap();
             examples.push((path.display().to_string(), serde_json::from_str(&text).unwrap()));
         }
     }
-    assert!(examples.len() >= 4);
+    assert!(examples.len() >= 6);
     examples
 }
 
