@@ -138,6 +138,33 @@ def test_commands_of_the_examples_print_what_is_written_there(file):
     assert examples.renewed(text) == text, "out of date: run python3 tests/integration/examples.py"
 
 
+def test_every_step_of_the_tests_is_explained():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    names = subprocess.run([ROOT / "scripts/test", "--list"], capture_output=True, text=True, check=True).stdout.splitlines()
+    names = [re.sub(r"^lock file of .*", "lock file of PACKAGE", name) for name in names]
+    assert [name for name in names if f"`{name}`" not in text] == []
+    said = re.findall(r"`([^`]+)`", "".join(row.split("|")[1] for row in text[text.index("| step |") :].splitlines() if row.startswith("| `")))
+    assert set(said) == set(names)
+
+
+def test_the_workflow_runs_what_everybody_runs():
+    workflow = ROOT / ".github/workflows/test.yml"
+    [job] = yaml.safe_load(workflow.read_text())["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step][-1] == ".ci/run"
+    # By commit, with the version as a comment: a tag can be moved.
+    pinned = re.findall(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", workflow.read_text(), re.MULTILINE)
+    assert len(pinned) == sum("uses" in step for step in job["steps"]) > 0
+
+
+@pytest.mark.parametrize("form", ["bug", "feature"])
+def test_forms_are_forms(form):
+    document = yaml.safe_load((ROOT / f".github/ISSUE_TEMPLATE/{form}.yml").read_text())
+    assert {"name", "description", "body"} <= document.keys()
+    ids = [part["id"] for part in document["body"] if part["type"] != "markdown"]
+    assert len(ids) == len(set(ids)) >= 4
+    assert all("label" in part["attributes"] for part in document["body"] if part["type"] != "markdown")
+
+
 def test_shipped_envoy_configuration_loads():
     done = check(ROOT / "envoy" / "envoy.yaml")
     assert done.returncode == 0, done.stdout + done.stderr
