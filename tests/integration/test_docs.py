@@ -108,6 +108,14 @@ def test_links_lead_somewhere(document):
             assert anchor in {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}, target
 
 
+def test_files_in_code_are_there(document):
+    """Those that are named in `code` or in a line of commands, by their path from the root."""
+    text = document.read_text()
+    code = [*re.findall(r"`([^`\n]+)`", text), *re.findall(r"^ {4}(.*)$", text, re.MULTILINE), *re.findall(r"^\$ (.*)$", text, re.MULTILINE)]
+    named = {path for part in code for path in re.findall(r"(?<![\w./-])(?:src|scripts|tests|tools|examples|kong|envoy|fuzz|benches)/[\w./-]*\w", part)}
+    assert {path for path in named if not (ROOT / path).exists()} == set()
+
+
 @pytest.mark.parametrize("host", ["envoy", "kong"])
 def test_configurations_in_the_readme_load(host, tmp_path):
     blocks = json_blocks(README)
