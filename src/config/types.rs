@@ -174,8 +174,10 @@ pub enum IssuerMatch {
 pub enum ExpPolicy {
     /// It must.
     Required,
-    /// It may be absent; then `lifetime_s_max` counts from `iat`, or from first sight.
+    /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is there holds too.
     Optional,
+    /// As `Optional`, and an `exp` that is there isn't looked at.
+    Ignored,
 }
 
 /// Where an issuer's keys come from.
