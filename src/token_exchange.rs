@@ -125,7 +125,7 @@ impl TokenCall {
         let limit_headers = charge(endpoint, request, read.client_id(), facts)?;
         let host_key = &facts.runtime.host_key;
         let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let name = read.cache_key(host_key, &config.digest, request.host, path);
+        let name = read.cache_key(host_key, &configured.digest, request.host, path);
         let (key, refresh) = match read.class() {
             Class::Reusable => (name, None),
             Class::CoalesceRefresh => (None, name),

@@ -125,8 +125,9 @@ impl Facts<'_> {
             .update_admission(&self.endpoint_name(endpoint), |admission| (admission.done(permit, outcome, self.now, &limits), ()));
     }
 
+    /// Its place alone: how the server fares doesn't change with the configuration.
     fn endpoint_name(&self, endpoint: &TokenEndpoint) -> Digest {
         let host = endpoint.host.as_deref().unwrap_or_default();
-        self.runtime.host_key.digest("admission", &[&self.runtime.config.digest, host.as_bytes(), endpoint.path.as_bytes()])
+        self.runtime.host_key.digest("admission", &[host.as_bytes(), endpoint.path.as_bytes()])
     }
 }

@@ -283,9 +283,9 @@ impl TokenRequest {
     /// any other field, so that a right and a wrong one take the same path. Nothing for a request
     /// that passes through.
     ///
-    /// `host` is the authority as the request has it (its case may reach the answer's `iss`), with
+    /// `endpoint` is [`TokenEndpoint::digest`]: a configuration that differs elsewhere forgets nothing. `host` is the authority as the request has it (its case may reach the answer's `iss`), with
     /// the scheme before it where the host tells it; `path` is the client's.
-    pub fn cache_key(&self, key: &HostKey, config_digest: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
+    pub fn cache_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
         let domain = match self.class {
             Class::Reusable => "token answer v1",
             Class::CoalesceRefresh => "token refresh v1",
@@ -297,7 +297,7 @@ impl TokenRequest {
             AuthMethod::None => b"none",
         };
         let parameters_count = (self.parameters.len() as u64).to_le_bytes();
-        let mut fields: Vec<&[u8]> = vec![config_digest, host, path, method, &self.basic_pair, &parameters_count];
+        let mut fields: Vec<&[u8]> = vec![endpoint, host, path, method, &self.basic_pair, &parameters_count];
         for (name, value) in &self.parameters {
             fields.extend([name.as_bytes(), value.as_bytes()]);
         }
