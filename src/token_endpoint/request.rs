@@ -5,6 +5,7 @@ use crate::digest::{Digest, HostKey};
 
 use super::client_auth::{self, Basic};
 use super::form::{self, FormError};
+use super::freshness::Demand;
 use super::headers::{self, Survey};
 use super::media;
 
@@ -63,6 +64,8 @@ pub enum Why {
     ExceptedClient,
     /// The client asks for a fresh answer.
     Bypass,
+    /// The client asks that nothing of it be kept.
+    NoStore,
     /// A proof or a key that covers this request alone.
     Proof,
     /// A client certificate.
@@ -94,6 +97,7 @@ impl Why {
             Why::Grant => "grant",
             Why::ExceptedClient => "excepted_client",
             Why::Bypass => "bypass",
+            Why::NoStore => "no_store",
             Why::Proof => "proof",
             Why::Certificate => "certificate",
             Why::Accept => "accept",
@@ -126,6 +130,8 @@ pub struct TokenRequest {
     parameters: Vec<(String, String)>,
     /// Headers that may shape the answer, sorted by name.
     shaping: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How fresh a kept answer must be.
+    demand: Demand,
 }
 
 impl std::fmt::Debug for TokenRequest {
@@ -185,6 +191,7 @@ pub fn parse<'a>(
         basic_pair: Vec::new(),
         parameters,
         shaping: Vec::new(),
+        demand: survey.demand,
     };
     request.client_id = request.claimed_client(basic.as_ref(), survey.authorization.is_some());
     let refused = survey_head(head).or(form_error).or_else(|| request.ambiguous(&survey, basic.as_ref())).or(survey.forbids);
@@ -277,6 +284,11 @@ impl TokenRequest {
     /// The grant type; nothing where it can't be read for certain.
     pub fn grant_type(&self) -> Option<&str> {
         self.grant_type.as_deref()
+    }
+
+    /// How fresh the client wants its answer. No part of the key: it says which kept answer will do.
+    pub fn demand(&self) -> Demand {
+        self.demand
     }
 
     /// The key of the answer, of refusals too, over everything that shapes it: the secret goes in like
