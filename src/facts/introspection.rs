@@ -7,7 +7,7 @@ use crate::jwt::{self, Rounding};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::memory::BoundedMap;
@@ -15,7 +15,7 @@ use super::{Fact, Facts, Stop};
 
 /// What this worker knows of a token.
 pub struct Known {
-    until: Time,
+    span: Span,
     active: bool,
 }
 
@@ -32,14 +32,15 @@ impl Facts<'_> {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, self.now));
         };
         let hash = self.runtime.host_key.short(token);
-        let known = |known: &mut BoundedMap<Known>| known.get(hash, token).filter(|known| self.now < known.until).map(|known| known.active);
+        let known =
+            |known: &mut BoundedMap<Known>| known.get(hash, token).filter(|known| known.span.holds(self.now)).map(|known| known.active);
         if let Some(active) = known(&mut self.runtime.worker.borrow_mut().introspections) {
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active);
         }
         let fact = Fact::Introspection(token.to_vec());
         let digest = self.digest(&fact);
-        if let Some(document) = self.shared().read_document(&digest, 1) {
+        if let Some(document) = self.shared().read_believed(&digest, 1) {
             let active = document.body == [1];
             self.keep_introspection(token, active, document.expires.min(self.now.plus_s(longest_s(introspection))));
             self.host.meter.count(Metric::IntrospectionHit);
@@ -54,7 +55,7 @@ impl Facts<'_> {
 
     fn keep_introspection(&self, token: &[u8], active: bool, until: Time) {
         let hash = self.runtime.host_key.short(token);
-        self.runtime.worker.borrow_mut().introspections.put(hash, token, Known { until, active }, 32);
+        self.runtime.worker.borrow_mut().introspections.put(hash, token, Known { span: Span { from: self.now, until }, active }, 32);
     }
 
     /// Takes an introspection answer in.

@@ -36,7 +36,7 @@ const UNSHARED_MS: u64 = 5_000;
 impl Facts<'_> {
     /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8 KiB.
     pub fn token_answer(&self, key: &Digest, endpoint: &TokenEndpoint) -> Known {
-        let Some(document) = self.shared().read_document(key, endpoint.answer_bytes_max.saturating_add(1_024)) else {
+        let Some(document) = self.shared().read_believed(key, endpoint.answer_bytes_max.saturating_add(1_024)) else {
             return Known::Nothing;
         };
         match document.body.split_first() {
