@@ -35,8 +35,10 @@ pub enum Metric {
     JwksFetchFailed,
     /// An old set was served while its endpoint fails.
     JwksStale,
-    /// A refetch was caused by an unknown `kid`.
+    /// A refetch was caused by a token that no key verified: an unknown `kid`, or a key that may have changed.
     JwksUnknownKid,
+    /// A token that named no key was told to come back before all keys were tried.
+    JwksNotAllTried,
     /// A credential was fetched.
     LookupFetched,
     /// Fetching one failed.
@@ -121,6 +123,7 @@ impl Metric {
             Metric::JwksFetchFailed => "herdgate.jwks.fetch_failed",
             Metric::JwksStale => "herdgate.jwks.stale",
             Metric::JwksUnknownKid => "herdgate.jwks.unknown_kid",
+            Metric::JwksNotAllTried => "herdgate.jwks.not_all_tried",
             Metric::LookupFetched => "herdgate.lookup.fetched",
             Metric::LookupFailed => "herdgate.lookup.fetch_failed",
             Metric::IntrospectionFetched => "herdgate.introspection.fetched",

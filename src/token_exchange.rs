@@ -27,6 +27,8 @@ pub struct TokenCall {
     /// The name of a refresh call that identical ones of this worker may share.
     refresh: Option<Digest>,
     subject: Digest,
+    /// When its body had come.
+    came_at: Time,
     has_waited: bool,
     /// What limits that ask for it say in an answer.
     limit_headers: Vec<(String, String)>,
@@ -125,7 +127,7 @@ impl TokenCall {
         let limit_headers = charge(endpoint, request, read.client_id(), facts)?;
         let host_key = &facts.runtime.host_key;
         let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
-        let name = read.cache_key(host_key, &config.digest, request.host, path);
+        let name = read.cache_key(host_key, &configured.digest, request.host, path);
         let (key, refresh) = match read.class() {
             Class::Reusable => (name, None),
             Class::CoalesceRefresh => (None, name),
@@ -135,7 +137,7 @@ impl TokenCall {
             facts.host.meter.count(Metric::TokenBypass);
         }
         let subject = read.jitter_subject(host_key, body);
-        Ok(TokenCall { endpoint, request: read, key, refresh, subject, has_waited: false, limit_headers, call: None })
+        Ok(TokenCall { endpoint, request: read, key, refresh, subject, came_at: facts.now, has_waited: false, limit_headers, call: None })
     }
 
     /// Serves the call, sends it to the server, or waits until `deadline` for another's answer.
@@ -150,7 +152,7 @@ impl TokenCall {
         let Some(key) = self.key.filter(|_| config.mode == Mode::Enforce) else {
             return self.forward(request, endpoint, None, facts);
         };
-        match facts.token_answer(&key, endpoint) {
+        match self.known(&key, endpoint, facts) {
             Known::Answer(stored, Serve::RefreshAhead { .. }) => match facts.lead_renewal(&key, endpoint) {
                 Some(owner) => self.renew(request, endpoint, owner, stored, facts),
                 None => self.serve(&stored, endpoint, facts),
@@ -160,7 +162,7 @@ impl TokenCall {
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
                 // Between the look and the lease another may have brought it, or failed to.
-                Some(owner) => match facts.token_answer(&key, endpoint) {
+                Some(owner) => match self.known(&key, endpoint, facts) {
                     Known::Answer(stored, _) => {
                         facts.end_call(&key, owner);
                         self.serve(&stored, endpoint, facts)
@@ -177,6 +179,14 @@ impl TokenCall {
                 None if !abilities.waits => self.forward(request, endpoint, None, facts),
                 None => self.wait(request, endpoint, key, deadline, facts),
             },
+        }
+    }
+
+    /// What is known of the request, an answer only if it is as fresh as the client asks.
+    fn known(&self, key: &Digest, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Known {
+        match facts.token_answer(key, endpoint) {
+            Known::Answer(stored, _) if !stored.meets(&self.request.demand(), self.came_at, facts.now, endpoint) => Known::Nothing,
+            known => known,
         }
     }
 

@@ -298,3 +298,6 @@ fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
     }
     assert_eq!(world.workers[0].worker.borrow().refreshes.len(), 1);
 }
+
+#[path = "token_exchange_time_tests.rs"]
+mod time;

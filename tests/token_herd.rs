@@ -35,6 +35,7 @@ fn periods() -> usize {
 
 fn endpoint(jitter: f64) -> TokenEndpoint {
     TokenEndpoint {
+        digest: [0; 32],
         path: "/oauth2/token".into(),
         host: None,
         grant_types: vec!["client_credentials".into()],

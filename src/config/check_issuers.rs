@@ -78,11 +78,18 @@ impl Check {
         let lifetime_s_max = node.whole_given("lifetime_s_max");
         let exp = match node.text("exp") {
             Some("optional") => ExpPolicy::Optional,
+            Some("ignored") => ExpPolicy::Ignored,
             _ => ExpPolicy::Required,
         };
-        if exp == ExpPolicy::Optional && !node.has("lifetime_s_max") {
+        if exp != ExpPolicy::Required && !node.has("lifetime_s_max") {
+            let expected = format!("a number of seconds beside exp: {}", shown_text(node.text("exp").unwrap_or_default()));
             let got = "nothing (a token without exp is valid for ever unless this bounds it)";
-            self.report.error(&node.at("lifetime_s_max"), "a number of seconds beside exp: \"optional\"", got);
+            self.report.error(&node.at("lifetime_s_max"), expected, got);
+        }
+        if exp == ExpPolicy::Ignored {
+            let message =
+                "tokens are accepted after their own exp, until lifetime_s_max ends them; \"optional\" honours an exp that is there";
+            self.report.warn(&node.at("exp"), message);
         }
         for (path, name) in repeated(node.texts("audiences").into_iter()) {
             self.report.error(&path, "each audience once", shown_text(name));

@@ -11,6 +11,13 @@ use super::{
 const WAITERS_MAX: u64 = 5000;
 const WAITERS_MAX_KONG: u64 = 500;
 
+/// Fields that say when, how often and for whom the server is called, and nothing of its answer: to change them
+/// forgets none. Any other field counts.
+const ENDPOINT_PACE: &[&str] =
+    &["wait_ms_max", "lease_ms", "upstream_calls_max", "waiters_max", "body_bytes_max", "refresh_ahead", "coalesce_refresh", "limits"];
+/// The same of calls of our own.
+const CALL_PACE: &[&str] = &["timeout_ms", "retries"];
+
 impl Check {
     /// All token endpoints.
     pub(super) fn token_endpoints(&mut self, document: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> Vec<TokenEndpoint> {
@@ -81,6 +88,7 @@ impl Check {
         let waiters = if self.host == HostKind::Kong { WAITERS_MAX_KONG } else { WAITERS_MAX };
         let waiters = node.whole_given("waiters_max").unwrap_or(waiters);
         TokenEndpoint {
+            digest: node.digest_without("herdgate token endpoint v1", ENDPOINT_PACE),
             path: own.unwrap_or_default(),
             host: node.text("host").map(str::to_ascii_lowercase),
             grant_types: node.owned_texts("grant_types"),
@@ -125,6 +133,7 @@ impl Check {
             self.report.warn(&node.path, "neither client_id nor headers: an endpoint that answers to anyone helps to guess tokens");
         }
         Some(Introspection {
+            digest: node.digest_without("herdgate introspection v1", CALL_PACE),
             uri: uri?,
             call,
             kind,

@@ -136,9 +136,9 @@ static ISSUER: Shape = Shape {
         field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
         field(
             "exp",
-            OneOf(&["required", "optional"]),
+            OneOf(&["required", "optional", "ignored"]),
             Need::Text("required"),
-            "Whether `exp` must be there; `optional` needs `lifetime_s_max`.",
+            "Whether `exp` must be there. `optional` and `ignored` need `lifetime_s_max`; `ignored` accepts tokens after their own `exp`.",
         ),
         field("leeway_s", Whole(0, 300), Need::Whole(30), "Seconds by which clocks may differ."),
         field("lifetime_s_max", Whole(1, 10 * YEAR_S), Optional, "Seconds from `iat` to `exp` at most."),

@@ -103,6 +103,13 @@ impl Json {
         hash.finalize().into()
     }
 
+    /// The same of an object without these members.
+    pub fn digest_without(&self, domain: &str, names: &[&str]) -> [u8; 32] {
+        let Json::Object(members) = self else { return self.digest(domain) };
+        let kept = members.iter().filter(|(name, _)| !names.contains(&name.as_str())).cloned();
+        Json::Object(kept.collect()).digest(domain)
+    }
+
     fn hash_into(&self, hash: &mut Sha256) {
         match self {
             Json::Null | Json::Invalid => hash.update(b"n"),

@@ -296,6 +296,12 @@ impl<'a> Node<'a> {
         self.json.digest(domain)
     }
 
+    /// The digest of this object without these fields.
+    pub fn digest_without(&self, domain: &str, names: &[&str]) -> [u8; 32] {
+        debug_assert!(names.iter().all(|name| self.shape.field(name).is_some()), "{names:?} are not all described");
+        self.json.digest_without(domain, names)
+    }
+
     fn find(&self, name: &str) -> Option<&'a Json> {
         debug_assert!(self.shape.field(name).is_some(), "{name} is not described");
         #[cfg(test)]

@@ -153,6 +153,45 @@ fn digests_follow_what_documents_mean() {
     assert_ne!(config.issuers[2].digest, issuers[2]);
 }
 
+/// What an answer of a server is kept under names the entry that shapes it, and nothing else of the document.
+#[test]
+fn a_digest_covers_what_shapes_an_answer() {
+    let digests = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut document: serde_json::Value = serde_json::from_str(EVERYTHING).unwrap();
+        change(&mut document);
+        let config = load(&document.to_string(), HostKind::Envoy).unwrap();
+        (config.token_endpoints[0].digest, config.introspection.unwrap().digest)
+    };
+    let (endpoint, introspection) = digests(&|_| {});
+    type Change = (&'static str, fn(&mut serde_json::Value));
+    let elsewhere: [Change; 7] = [
+        ("a rule", |all| all["rules"].as_array_mut().unwrap().push(serde_json::json!({"match": {"path": "/new"}, "access": "public"}))),
+        ("an issuer", |all| all["issuers"][3]["leeway_s"] = 7.into()),
+        ("a limit's numbers", |all| all["rate_limits"][0]["limit"] = 77.into()),
+        ("the limits of an endpoint", |all| drop(all["token_endpoints"][0].as_object_mut().unwrap().remove("limits"))),
+        ("how many call", |all| all["token_endpoints"][0]["upstream_calls_max"] = 7.into()),
+        ("how long they wait", |all| all["token_endpoints"][0]["wait_ms_max"] = 77.into()),
+        ("how long a call takes", |all| all["introspection"]["timeout_ms"] = 77.into()),
+    ];
+    for (what, change) in elsewhere {
+        assert_eq!(digests(&change), (endpoint, introspection), "{what}");
+    }
+    let shaping: [Change; 4] = [
+        ("path", |all| all["token_endpoints"][0]["path"] = "/other".into()),
+        ("reuse", |all| all["token_endpoints"][0]["reuse"]["fraction"] = 0.25.into()),
+        ("jitter", |all| all["token_endpoints"][0]["jitter"] = 0.25.into()),
+        ("grants", |all| all["token_endpoints"][0]["grant_types"] = serde_json::json!([])),
+    ];
+    for (what, change) in shaping {
+        let (other, same) = digests(&change);
+        assert!(other != endpoint && same == introspection, "{what}");
+    }
+    for (name, value) in [("uri", "https://other.example/introspect"), ("client_secret", "another secret"), ("cluster", "other")] {
+        let (same, other) = digests(&|all| all["introspection"][name] = value.into());
+        assert!(same == endpoint && other != introspection, "{name}");
+    }
+}
+
 #[test]
 fn the_exact_message_of_an_http_url() {
     let document = r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "jwks_uri": "https://a/", "cluster": "c" },

@@ -7,7 +7,7 @@ use crate::signature::{AlgorithmSet, VerifyKey};
 
 /// A whole configuration, compiled.
 pub struct Config {
-    /// SHA-256 of the canonical document: part of each token answer's key.
+    /// SHA-256 of the canonical document.
     pub digest: [u8; 32],
     /// Whether refusals are answered or only counted.
     pub mode: Mode,
@@ -174,8 +174,10 @@ pub enum IssuerMatch {
 pub enum ExpPolicy {
     /// It must.
     Required,
-    /// It may be absent; then `lifetime_s_max` counts from `iat`, or from first sight.
+    /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is there holds too.
     Optional,
+    /// As `Optional`, and an `exp` that is there isn't looked at.
+    Ignored,
 }
 
 /// Where an issuer's keys come from.
@@ -392,6 +394,8 @@ pub enum Unmatched {
 
 /// One token endpoint.
 pub struct TokenEndpoint {
+    /// SHA-256 of what of this entry shapes an answer: part of each token answer's key.
+    pub digest: [u8; 32],
     /// Its path, exactly.
     pub path: String,
     /// Its host in lower case without port; none: any.
@@ -452,6 +456,8 @@ pub enum FailureMode {
 
 /// Introspection.
 pub struct Introspection {
+    /// SHA-256 of what of this entry shapes an answer: part of each kept answer's key.
+    pub digest: [u8; 32],
     /// The endpoint.
     pub uri: Uri,
     /// How it is called.

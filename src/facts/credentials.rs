@@ -8,7 +8,7 @@ use crate::config::{Credentials, KeySource, Lookup};
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
 use crate::signature::{Algorithm, AlgorithmSet, VerifyKey};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::verified::Consumer;
@@ -24,7 +24,7 @@ pub struct CredentialKey {
 
 /// What this worker knows of a credential.
 pub struct Known {
-    until: Time,
+    span: Span,
     /// None: the server has no such credential.
     credential: Option<Arc<CredentialKey>>,
 }
@@ -68,7 +68,7 @@ impl Facts<'_> {
         let memory_key = memory_key(issuer, id);
         let hash = self.runtime.host_key.short(&memory_key);
         if let Some(known) = self.runtime.worker.borrow_mut().credentials.get(hash, &memory_key)
-            && self.now < known.until
+            && known.span.holds(self.now)
         {
             return known.credential.clone().ok_or_else(|| Reason::UnknownKey.into());
         }
@@ -85,7 +85,8 @@ impl Facts<'_> {
         let until = until.min(self.now.plus_s(lookup.ttl_s));
         let allowed = self.issuer(issuer)?.algorithms;
         let Some(key) = read_key(&body, id, allowed, credentials.allow_weak_secret) else {
-            return Ok(Known { until: until.min(self.now.plus_s(lookup.negative_ttl_s)), credential: None });
+            let until = until.min(self.now.plus_s(lookup.negative_ttl_s));
+            return Ok(Known { span: Span { from: self.now, until }, credential: None });
         };
         let mut consumer = Consumer::default();
         if lookup.consumer_uri.is_some() {
@@ -94,12 +95,12 @@ impl Facts<'_> {
                 consumer = Consumer { id: answered.id, username: answered.username, custom_id: answered.custom_id };
             }
         }
-        Ok(Known { until, credential: Some(Arc::new(CredentialKey { key: Arc::new(key), consumer })) })
+        Ok(Known { span: Span { from: self.now, until }, credential: Some(Arc::new(CredentialKey { key: Arc::new(key), consumer })) })
     }
 
     fn read_answer(&self, fact: &Fact, lookup: &Lookup) -> Result<(Vec<u8>, Time), Stop> {
         let digest = self.digest(fact);
-        if let Some(document) = self.shared().read_document(&digest, ANSWER_BYTES_MAX) {
+        if let Some(document) = self.shared().read_believed(&digest, ANSWER_BYTES_MAX) {
             return Ok((document.body, document.expires.min(self.now.plus_s(lookup.ttl_s))));
         }
         let state = self.shared().read_state(&digest);

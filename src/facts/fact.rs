@@ -41,8 +41,8 @@ impl Fact {
         }
     }
 
-    /// What the fact is known as in this worker and in shared memory. The issuer's entry (or the
-    /// whole document) is part of it: what was learnt under one configuration isn't true under another.
+    /// What the fact is known as in this worker and in shared memory. The entry that asks for it is part of it: what
+    /// was learnt under one configuration isn't true under another, but one that differs elsewhere forgets nothing.
     pub fn digest(&self, key: &HostKey, config: &Config) -> Digest {
         let issuer = |index: usize| config.issuers.get(index).map(|issuer| issuer.digest).unwrap_or_default();
         match self {
@@ -50,7 +50,10 @@ impl Fact {
             Fact::Keys(index, _) => key.digest("keys", &[&issuer(*index)]),
             Fact::Credential(index, id) => key.digest("credential", &[&issuer(*index), id.as_bytes()]),
             Fact::Consumer(index, id) => key.digest("consumer", &[&issuer(*index), id.as_bytes()]),
-            Fact::Introspection(token) => key.digest("introspection", &[&config.digest, token]),
+            Fact::Introspection(token) => {
+                let endpoint = config.introspection.as_ref().map(|introspection| introspection.digest).unwrap_or_default();
+                key.digest("introspection", &[&endpoint, token])
+            }
             Fact::Feed(index, _) => config.revocation_feeds.get(*index).map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
         }
     }

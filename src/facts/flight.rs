@@ -3,7 +3,7 @@
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::shared::Owner;
-use crate::time::{NS_PER_MS, Time};
+use crate::time::{NS_PER_MS, Span, Time};
 
 use super::Facts;
 use super::call::CallAnswer;
@@ -58,11 +58,17 @@ pub struct Leading {
     until: Time,
 }
 
+impl Leading {
+    fn is_under_way(&self, now: Time) -> bool {
+        Span { from: self.asked_at, until: self.until }.holds(now)
+    }
+}
+
 impl Facts<'_> {
     /// Whether this request fetches the fact or waits for another that does.
     pub fn join(&self, fact: &Fact) -> Turn {
         let digest = self.digest(fact);
-        if self.runtime.worker.borrow().leading.get(&digest).is_some_and(|leading| self.now < leading.until) {
+        if self.runtime.worker.borrow().leading.get(&digest).is_some_and(|leading| leading.is_under_way(self.now)) {
             return Turn::Follow;
         }
         let lease_ms = self.lease_ms(fact);
@@ -71,7 +77,7 @@ impl Facts<'_> {
         let mut worker = self.runtime.worker.borrow_mut();
         if worker.leading.len() >= LEADING_MAX {
             // Calls that were never heard of again: on Kong they end with the exchange that made them.
-            worker.leading.retain(|_, leading| self.now < leading.until);
+            worker.leading.retain(|_, leading| leading.is_under_way(self.now));
         }
         worker.leading.insert(digest, leading);
         Turn::Lead
@@ -107,7 +113,7 @@ impl Facts<'_> {
         };
         self.host.meter.count(if learnt { fetched } else { failed });
         if !learnt && let Fact::Keys(issuer, Some(_)) = fact {
-            self.forget_discovered(*issuer);
+            self.doubt_discovered(*issuer);
         }
         self.note_outcome(&digest, learnt);
         if let Some(leading) = leading {
@@ -140,7 +146,7 @@ impl Facts<'_> {
     }
 
     /// The lease outlives the longest call that it stands for.
-    fn lease_ms(&self, fact: &Fact) -> u64 {
+    pub(super) fn lease_ms(&self, fact: &Fact) -> u64 {
         let call = fact.call(&self.runtime.config);
         let (timeout_ms, retries) = call.map_or((2_000, 0), |call| (call.timeout_ms, call.retries));
         timeout_ms.saturating_mul(u64::from(retries).saturating_add(1)).saturating_add(1_000)

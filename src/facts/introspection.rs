@@ -3,10 +3,11 @@
 use serde_json::{Map, Value};
 
 use crate::config::{Introspection, IntrospectionKind};
+use crate::jwt::{self, Rounding};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::memory::BoundedMap;
@@ -14,7 +15,7 @@ use super::{Fact, Facts, Stop};
 
 /// What this worker knows of a token.
 pub struct Known {
-    until: Time,
+    span: Span,
     active: bool,
 }
 
@@ -31,14 +32,15 @@ impl Facts<'_> {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, self.now));
         };
         let hash = self.runtime.host_key.short(token);
-        let known = |known: &mut BoundedMap<Known>| known.get(hash, token).filter(|known| self.now < known.until).map(|known| known.active);
+        let known =
+            |known: &mut BoundedMap<Known>| known.get(hash, token).filter(|known| known.span.holds(self.now)).map(|known| known.active);
         if let Some(active) = known(&mut self.runtime.worker.borrow_mut().introspections) {
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active);
         }
         let fact = Fact::Introspection(token.to_vec());
         let digest = self.digest(&fact);
-        if let Some(document) = self.shared().read_document(&digest, 1) {
+        if let Some(document) = self.shared().read_believed(&digest, 1) {
             let active = document.body == [1];
             self.keep_introspection(token, active, document.expires.min(self.now.plus_s(longest_s(introspection))));
             self.host.meter.count(Metric::IntrospectionHit);
@@ -53,19 +55,20 @@ impl Facts<'_> {
 
     fn keep_introspection(&self, token: &[u8], active: bool, until: Time) {
         let hash = self.runtime.host_key.short(token);
-        self.runtime.worker.borrow_mut().introspections.put(hash, token, Known { until, active }, 32);
+        self.runtime.worker.borrow_mut().introspections.put(hash, token, Known { span: Span { from: self.now, until }, active }, 32);
     }
 
     /// Takes an introspection answer in.
     pub(super) fn learn_introspection(&self, token: &[u8], answer: &CallAnswer<'_>) -> bool {
         let Some(introspection) = &self.runtime.config.introspection else { return false };
-        let Some((active, exp_s)) = read(introspection.kind, answer) else { return false };
+        let Some(Told { active, exp_s, nbf_s }) = read(introspection.kind, answer) else { return false };
         let until = match active {
             true => self.now.plus_s(introspection.ttl_s_max).min(exp_s.map_or(Time::from_ns(u64::MAX), Time::from_s)),
             false => self.now.plus_s(introspection.negative_ttl_s),
         };
-        // A token that ended meanwhile is inactive, whatever the endpoint's clock says.
-        let active = active && self.now < until;
+        // A token that ended meanwhile, or hasn't begun, is inactive, whatever the endpoint's clock says.
+        let has_begun = nbf_s.is_none_or(|nbf_s| Time::from_s(nbf_s) <= self.now.plus_s(LEEWAY_S));
+        let active = active && self.now < until && has_begun;
         let until = if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
         self.keep_introspection(token, active, until);
@@ -82,17 +85,37 @@ fn longest_s(introspection: &Introspection) -> u64 {
     introspection.ttl_s_max.max(introspection.negative_ttl_s)
 }
 
-/// Whether the token is active, and until when at most; nothing if the answer is none.
-fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<(bool, Option<u64>)> {
+/// What an answer says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Told {
+    active: bool,
+    exp_s: Option<u64>,
+    nbf_s: Option<u64>,
+}
+
+/// Reads an answer; nothing if it is none. A date that is none (RFC 7662, section 2.2: a number, as in a JWT) may be
+/// the end of this very token. So such an answer says nothing: it counts as a failure of the endpoint, which the
+/// operator sees, and the client is told 503 and not that its token is bad.
+fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
+    let told = |active| Told { active, exp_s: None, nbf_s: None };
     match (kind, answer.status) {
-        (IntrospectionKind::Status, 200) => Some((true, None)),
-        (IntrospectionKind::Status, 401 | 403 | 404) => Some((false, None)),
+        (IntrospectionKind::Status, 200) => Some(told(true)),
+        (IntrospectionKind::Status, 401 | 403 | 404) => Some(told(false)),
         (IntrospectionKind::Oauth, 200) if answer.body.len() <= ANSWER_BYTES_MAX => {
             // RFC 7662, section 2.2: `active` is required, and a boolean.
-            let answered: Map<String, Value> = crate::jwt::json::object(answer.body).ok()?;
-            let active = answered.get("active")?.as_bool()?;
-            Some((active, answered.get("exp").and_then(Value::as_u64)))
+            let answered: Map<String, Value> = jwt::json::object(answer.body).ok()?;
+            if !answered.get("active")?.as_bool()? {
+                // The endpoint should say no more of it (the same section), and nothing more is asked.
+                return Some(told(false));
+            }
+            let date = |name: &str, rounding| answered.get(name).map(|value| jwt::date_s(value, rounding)).transpose();
+            date("iat", Rounding::Down).ok()?;
+            let (exp_s, nbf_s) = (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
+            Some(Told { active: true, exp_s, nbf_s })
         }
         _ => None,
     }
 }
+
+/// By how many seconds the endpoint's clock may be ahead of this one: an issuer's `leeway_s` where it isn't given.
+const LEEWAY_S: u64 = 30;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::config::{JwksAt, JwksCache, KeySource, Uri};
+use crate::config::{JwksAt, JwksCache, KeySource};
 use crate::jwks;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
 use crate::signature::VerifyKey;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::fact::Fact;
@@ -21,8 +21,8 @@ pub struct KeySet {
     pub keys: Arc<Vec<VerifyKey>>,
     /// Which set of this worker it is: a token verified under another one is looked at again.
     pub generation: u64,
-    /// Until when it is used without a question.
-    pub fresh_until: Time,
+    /// For how long it is used without a question, from when it was asked for.
+    pub fresh: Span,
     /// Until when it serves while the endpoint fails.
     pub stale_until: Time,
     /// The stored document's version, to notice another worker's fetch.
@@ -73,30 +73,30 @@ impl Facts<'_> {
     pub(super) fn generation_in_use(&self, issuer: usize) -> Option<u64> {
         let worker = self.runtime.worker.borrow();
         let set = worker.key_sets.get(issuer)?.as_ref()?;
-        (self.now < set.fresh_until).then_some(set.generation)
+        set.fresh.holds(self.now).then_some(set.generation)
     }
 
     fn inline_keys(&self, issuer: usize, keys: &Arc<Vec<VerifyKey>>) -> Arc<KeySet> {
         self.kept_keys(issuer).unwrap_or_else(|| {
             let end = Time::from_ns(u64::MAX);
             let keys = keys.clone();
-            let set = Arc::new(KeySet { keys, generation: 0, fresh_until: end, stale_until: end, version: 0, refresh_at: end });
+            let set = KeySet { keys, generation: 0, fresh: Span::ALWAYS, stale_until: end, version: 0, refresh_at: end };
+            let set = Arc::new(set);
             self.hold_set(issuer, &set);
             set
         })
     }
 
     fn fetched_keys(&self, issuer: usize, at: &JwksAt, cache: &JwksCache) -> Result<Arc<KeySet>, Stop> {
-        let kept = self.kept_keys(issuer);
-        if let Some(set) = kept.as_ref().filter(|set| self.now < set.fresh_until) {
-            return Ok(set.clone());
+        if let Some(set) = self.kept_keys(issuer).filter(|set| set.fresh.holds(self.now)) {
+            return Ok(set);
         }
-        if let Some(set) = self.reload_keys(issuer, cache).filter(|set| self.now < set.fresh_until) {
+        if let Some(set) = self.reload_keys(issuer, cache).filter(|set| set.fresh.holds(self.now)) {
             return Ok(set);
         }
         let state = self.state(&Fact::Keys(issuer, None));
         if state.failures > 0 {
-            if let Some(set) = self.kept_keys(issuer).filter(|set| self.now < set.stale_until) {
+            if let Some(set) = self.anchored_keys(issuer).filter(|set| self.now < set.stale_until) {
                 self.host.meter.count(Metric::JwksStale);
                 return Ok(set);
             }
@@ -104,23 +104,15 @@ impl Facts<'_> {
                 return Err(self.unavailable(Reason::KeysUnavailable, state.retry_at));
             }
         }
-        Err(self.keys_fact(issuer, at)?.into())
+        Err(self.keys_fact(issuer, at, Time::default())?.into())
     }
 
-    /// The fact to fetch for an issuer's keys: its metadata first where discovery is configured.
-    fn keys_fact(&self, issuer: usize, at: &JwksAt) -> Result<Fact, Stop> {
+    /// The fact to fetch for an issuer's keys: its metadata first where discovery is configured, and what it found
+    /// is older than a day or than `since`.
+    fn keys_fact(&self, issuer: usize, at: &JwksAt, since: Time) -> Result<Fact, Stop> {
         match at {
             JwksAt::Uri(_) => Ok(Fact::Keys(issuer, None)),
-            JwksAt::Discovery(_) => match self.discovered(issuer) {
-                Some(uri) => Ok(Fact::Keys(issuer, Some(uri))),
-                None => {
-                    let state = self.state(&Fact::Metadata(issuer));
-                    match state.failures > 0 && self.now < state.retry_at {
-                        true => Err(self.unavailable(Reason::KeysUnavailable, state.retry_at)),
-                        false => Ok(Fact::Metadata(issuer)),
-                    }
-                }
-            },
+            JwksAt::Discovery(_) => self.discovered_fact(issuer, since),
         }
     }
 
@@ -132,6 +124,32 @@ impl Facts<'_> {
 
     fn kept_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
         self.runtime.worker.borrow().key_sets.get(issuer)?.clone()
+    }
+
+    /// The kept set. One that comes from ahead, since the clock went back, counts as of now from here on: it isn't
+    /// fresh, is due, and serves for no longer while the endpoint fails than any other would.
+    fn anchored_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
+        let set = self.kept_keys(issuer)?;
+        if !set.fresh.from.is_ahead_of(self.now) {
+            return Some(set);
+        }
+        let stale_ns = set.stale_until.ns().saturating_sub(set.fresh.from.ns());
+        let set = Arc::new(KeySet {
+            keys: set.keys.clone(),
+            fresh: Span { from: self.now, until: self.now },
+            stale_until: Time::from_ns(self.now.ns().saturating_add(stale_ns)),
+            refresh_at: self.now,
+            ..*set
+        });
+        self.hold_set(issuer, &set);
+        Some(set)
+    }
+
+    /// Has the next tick fetch the set anew: it may be elsewhere now.
+    pub(super) fn set_is_due(&self, issuer: usize) {
+        if let Some(set) = self.kept_keys(issuer) {
+            self.hold_set(issuer, &Arc::new(KeySet { keys: set.keys.clone(), refresh_at: self.now, ..*set }));
+        }
     }
 
     /// Takes what another worker fetched, if it is another set than ours.
@@ -147,26 +165,23 @@ impl Facts<'_> {
     }
 
     fn keep_keys(&self, issuer: usize, cache: &JwksCache, body: &[u8], times: &Times, version: u64) -> Option<Arc<KeySet>> {
-        // A set stored by a clock that ran ahead is no fresher than one fetched now.
-        let latest = |time: Time, from_now_s: u64| time.min(self.now.plus_s(from_now_s));
-        let fresh_until = latest(times.fresh_until, cache.ttl_s_max);
-        let stale_until = latest(times.stale_until, cache.ttl_s_max.saturating_add(cache.stale_s_max));
+        let Times { fetched_at, fresh_until, stale_until } = *times;
         let allowed = self.runtime.config.issuers.get(issuer)?.algorithms;
         let set = jwks::parse(body, allowed, cache.keys_max, cache.bytes_max).ok()?;
         let mut worker = self.runtime.worker.borrow_mut();
         worker.generation = worker.generation.saturating_add(1);
-        let lifetime_ns = fresh_until.ns().saturating_sub(times.fetched_at.ns());
+        let lifetime_ns = fresh_until.ns().saturating_sub(fetched_at.ns());
         let set = Arc::new(KeySet {
             keys: Arc::new(set.keys),
             generation: worker.generation,
-            fresh_until,
+            fresh: Span { from: fetched_at, until: fresh_until },
             stale_until,
             version,
-            refresh_at: Time::from_ns(times.fetched_at.ns().saturating_add(self.refresh_share(issuer, version, lifetime_ns))),
+            refresh_at: Time::from_ns(fetched_at.ns().saturating_add(self.refresh_share(issuer, version, lifetime_ns))),
         });
         drop(worker);
         self.hold_set(issuer, &set);
-        Some(set)
+        self.anchored_keys(issuer)
     }
 
     /// Between 70 and 85 hundredths of the lifetime: ahead of its end, and not all gateways at once.
@@ -186,43 +201,51 @@ impl Facts<'_> {
         if let Some(newer) = self.reload_keys(issuer, cache).filter(|newer| newer.generation != set.generation) {
             return Ok(Some(newer));
         }
-        match self.shared().lease_is_held(&self.digest(&Fact::Keys(issuer, None))) {
-            true => Err(self.keys_fact(issuer, at)?.into()),
+        let fact = Fact::Keys(issuer, None);
+        match self.shared().lease_is_held(&self.digest(&fact), self.lease_ms(&fact)) {
+            true => Err(self.keys_fact(issuer, at, Time::default())?.into()),
             false => Ok(None),
         }
     }
 
-    /// What becomes of a token whose key isn't in the set: it may cause a fetch, is refused, or while the
-    /// endpoint fails told to come back, since its key may be a new one.
-    pub(super) fn unknown_key(&self, issuer: usize) -> Stop {
-        if let Some(fact) = self.may_refetch(issuer) {
+    /// What becomes of a token that no key of the set verifies, for this reason. Its key may be a new one, under a name of
+    /// its own, another's, or none: so it may cause a fetch, and else is refused. One that names an unknown key is told
+    /// to come back while the endpoint fails.
+    pub(super) fn no_key_verifies(&self, issuer: usize, set: &KeySet, reason: Reason) -> Stop {
+        if let Some(fact) = self.may_refetch(issuer, set) {
             return fact.into();
         }
         let is_fetched = matches!(self.issuer(issuer).map(|issuer| &issuer.keys), Ok(KeySource::Jwks { .. }));
-        let state = if is_fetched { self.state(&Fact::Keys(issuer, None)) } else { State::default() };
+        let may_be_new = reason == Reason::UnknownKey && is_fetched;
+        let state = if may_be_new { self.state(&Fact::Keys(issuer, None)) } else { State::default() };
         match state.failures > 0 {
             true => self.unavailable(Reason::KeysUnavailable, state.retry_at),
-            false => Reason::UnknownKey.into(),
+            false => reason.into(),
         }
     }
 
-    /// Whether an unknown `kid` may cause a fetch now, and if so notes that it did: once per interval and issuer.
-    fn may_refetch(&self, issuer: usize) -> Option<Fact> {
+    /// Whether a token that no key verifies may cause a fetch now, and if so notes that it did: once per interval and
+    /// issuer.
+    fn may_refetch(&self, issuer: usize, set: &KeySet) -> Option<Fact> {
         let KeySource::Jwks { at, cache, .. } = &self.issuer(issuer).ok()?.keys else { return None };
         let fact = Fact::Keys(issuer, None);
         let state = self.state(&fact);
+        if state.failures > 0 && self.now < state.retry_at {
+            return None;
+        }
+        // Where discovery is asked first, the set is still to come.
+        let asked = Span { from: state.refetched_at, until: state.refetched_at.plus_ms(self.wait_ms_max(&fact)) };
+        if matches!(at, JwksAt::Discovery(_)) && asked.holds(self.now) && set.fresh.from < asked.from {
+            return self.keys_fact(issuer, at, asked.from).ok();
+        }
         let due = state.refetched_at.plus_s(cache.refetch_s);
         // A moment that lies ahead was written by a clock that ran ahead.
         let allowed = state.refetched_at == Time::default() || self.now >= due || self.now < state.refetched_at;
-        if !allowed || (state.failures > 0 && self.now < state.retry_at) {
-            return None;
-        }
-        let noted = self.update_state(&fact, |state| state.refetched_at = self.now);
-        if !noted {
+        if !allowed || !self.update_state(&fact, |state| state.refetched_at = self.now) {
             return None;
         }
         self.host.meter.count(Metric::JwksUnknownKid);
-        self.keys_fact(issuer, at).ok()
+        self.keys_fact(issuer, at, self.now).ok()
     }
 
     /// The facts that are due ahead of their end, for the tick. Takes over sets that other workers fetched.
@@ -232,15 +255,17 @@ impl Facts<'_> {
             let KeySource::Jwks { at, cache, .. } = &issuer.keys else { continue };
             self.reload_keys(index, cache);
             let state = self.state(&Fact::Keys(index, None));
-            let at_time = match (self.kept_keys(index), state.failures) {
+            let at_time = match (self.anchored_keys(index), state.failures) {
                 (_, 1..) => state.retry_at,
                 (Some(set), 0) => set.refresh_at,
                 (None, 0) => self.now,
             };
             if self.now >= at_time
-                && let Ok(fact) = self.keys_fact(index, at)
+                && let Ok(fact) = self.keys_fact(index, at, Time::default())
             {
                 due.push(fact);
+            } else if matches!(at, JwksAt::Discovery(_)) && self.metadata_is_due(index) {
+                due.push(Fact::Metadata(index));
             }
         }
         self.feeds_due(&mut due);
@@ -251,7 +276,10 @@ impl Facts<'_> {
     pub(super) fn learn_keys(&self, issuer: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
         let Ok(KeySource::Jwks { cache, .. }) = self.issuer(issuer).map(|issuer| &issuer.keys) else { return false };
         let allowed = self.runtime.config.issuers.get(issuer).map(|issuer| issuer.algorithms).unwrap_or_default();
-        if answer.status != 200 || jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max).is_err() {
+        // A set without a key that can be used is a server's mistake: it would refuse everyone, and the set before it
+        // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration.
+        let set = (answer.status == 200).then(|| jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max));
+        if !matches!(set, Some(Ok(set)) if !set.keys.is_empty()) {
             return false;
         }
         let floor = cache.ttl_s.min(cache.refetch_s);
@@ -264,62 +292,8 @@ impl Facts<'_> {
         self.keep_keys(issuer, cache, answer.body, &times, version.unwrap_or_default()).is_some()
     }
 
-    /// Takes a metadata document's answer in (OpenID Connect Discovery, section 4.3; RFC 8414, section 3.3).
-    pub(super) fn learn_metadata(&self, issuer: usize, answer: &CallAnswer<'_>) -> bool {
-        let Some(uri) = self.metadata_uri(issuer, answer) else { return false };
-        self.runtime.worker.borrow_mut().discovered.insert(issuer, uri.clone());
-        let digest = self.digest(&Fact::Metadata(issuer));
-        let text = uri.to_string();
-        let _ = self.shared().write_document(&digest, text.as_bytes(), &[0; META_BYTES], self.now.plus_s(METADATA_TTL_S));
-        true
-    }
-
-    fn metadata_uri(&self, issuer: usize, answer: &CallAnswer<'_>) -> Option<Uri> {
-        #[derive(serde::Deserialize)]
-        struct Metadata<'a> {
-            #[serde(borrow)]
-            issuer: std::borrow::Cow<'a, str>,
-            #[serde(borrow)]
-            jwks_uri: std::borrow::Cow<'a, str>,
-        }
-        let issuer = self.issuer(issuer).ok()?;
-        let KeySource::Jwks { at: JwksAt::Discovery(from), .. } = &issuer.keys else { return None };
-        if answer.status != 200 || answer.body.len() > METADATA_BYTES_MAX {
-            return None;
-        }
-        let metadata: Metadata<'_> = serde_json::from_slice(answer.body).ok()?;
-        let expected = match &issuer.matcher {
-            crate::config::IssuerMatch::Exact(expected) => expected,
-            _ => return None,
-        };
-        let uri = Uri::parse(&metadata.jwks_uri)?;
-        // An https metadata document may not send us to plain http.
-        (metadata.issuer == expected.as_str() && (uri.https || !from.https)).then_some(uri)
-    }
-
-    fn discovered(&self, issuer: usize) -> Option<Uri> {
-        if let Some(uri) = self.runtime.worker.borrow().discovered.get(&issuer) {
-            return Some(uri.clone());
-        }
-        let document = self.shared().read_document(&self.digest(&Fact::Metadata(issuer)), METADATA_BYTES_MAX)?;
-        let uri = Uri::parse(std::str::from_utf8(&document.body).ok()?)?;
-        self.runtime.worker.borrow_mut().discovered.insert(issuer, uri.clone());
-        Some(uri)
-    }
-
-    /// Forgets where discovery said the keys are, so that it is asked again.
-    pub(super) fn forget_discovered(&self, issuer: usize) {
-        self.runtime.worker.borrow_mut().discovered.remove(&issuer);
-        let _ = self.shared().remove_document(&self.digest(&Fact::Metadata(issuer)));
-    }
-
     /// The state of fetching `fact`, as all workers share it.
     pub(super) fn state(&self, fact: &Fact) -> State {
         self.shared().read_state(&self.digest(fact))
     }
 }
-
-/// A metadata document is a few KiB.
-const METADATA_BYTES_MAX: usize = 65_536;
-/// How long the place of a JWK Set is believed without asking again.
-const METADATA_TTL_S: u64 = 86_400;

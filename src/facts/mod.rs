@@ -1,18 +1,28 @@
 //! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
 
+#[cfg(test)]
+mod bed;
 pub mod call;
+#[cfg(test)]
+mod clock_tests;
 mod credentials;
 mod fact;
 mod flight;
 mod introspection;
 mod keys;
+#[cfg(test)]
+mod keys_tests;
 mod limits;
 pub mod memory;
+mod metadata;
 pub mod refreshes;
 mod revoked;
 mod shelf;
+#[cfg(test)]
+mod sight_tests;
 pub mod sync;
 pub mod tokens;
+mod tries;
 mod verified;
 
 use std::cell::RefCell;
@@ -27,7 +37,7 @@ pub use limits::Payer;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
 
-use crate::config::{Config, Issuer, Uri};
+use crate::config::{Config, Issuer};
 use crate::digest::{Digest, HostKey};
 use crate::issuer;
 use crate::metrics::Meter;
@@ -74,6 +84,7 @@ impl Runtime {
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
             key_sets: vec![None; config.issuers.len()],
+            tries: config.issuers.iter().map(|_| tries::Tries::default()).collect(),
             discovered: HashMap::new(),
             leading: HashMap::new(),
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
@@ -127,7 +138,9 @@ pub struct Worker {
     pub(crate) verified: BoundedMap<Rc<Verified>>,
     /// By issuer.
     key_sets: Vec<Option<Arc<KeySet>>>,
-    discovered: HashMap<usize, Uri>,
+    /// By issuer.
+    tries: Vec<tries::Tries>,
+    discovered: HashMap<usize, metadata::Discovered>,
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
     introspections: BoundedMap<introspection::Known>,

@@ -4,16 +4,16 @@
 
 use crate::digest::Digest;
 use crate::reply::Answer;
-use crate::time::Time;
+use crate::time::Span;
 
 use super::Facts;
 
 /// A refresh call of this worker.
 pub enum Refresh {
-    /// It is under way, and counts as lost after this moment.
-    UnderWay(Time),
-    /// It was answered, for those who waited until this moment.
-    Answered(Answer, Time),
+    /// It is under way, and counts as lost after this.
+    UnderWay(Span),
+    /// It was answered, for those who waited and come in this time.
+    Answered(Answer, Span),
 }
 
 /// How long those who waited may fetch their answer, in milliseconds: they are called at once.
@@ -36,19 +36,19 @@ impl Facts<'_> {
     pub fn join_refresh(&self, key: &Digest, has_waited: bool, lease_ms: u64) -> RefreshTurn {
         let mut worker = self.runtime.worker.borrow_mut();
         match worker.refreshes.get(key) {
-            Some(Refresh::UnderWay(until)) if self.now < *until => return RefreshTurn::Follow,
-            Some(Refresh::Answered(answer, until)) if has_waited && self.now < *until => return RefreshTurn::Take(answer.clone()),
+            Some(Refresh::UnderWay(span)) if span.holds(self.now) => return RefreshTurn::Follow,
+            Some(Refresh::Answered(answer, span)) if has_waited && span.holds(self.now) => return RefreshTurn::Take(answer.clone()),
             _ => {}
         }
         if worker.refreshes.len() >= REFRESHES_MAX {
             let now = self.now;
             worker.refreshes.retain(|_, refresh| match refresh {
-                Refresh::UnderWay(until) | Refresh::Answered(_, until) => now < *until,
+                Refresh::UnderWay(span) | Refresh::Answered(_, span) => span.holds(now),
             });
         }
         let has_room = worker.refreshes.len() < REFRESHES_MAX;
         if has_room {
-            worker.refreshes.insert(*key, Refresh::UnderWay(self.now.plus_ms(lease_ms)));
+            worker.refreshes.insert(*key, Refresh::UnderWay(Span { from: self.now, until: self.now.plus_ms(lease_ms) }));
         }
         RefreshTurn::Lead(has_room)
     }
@@ -58,9 +58,12 @@ impl Facts<'_> {
         let mut worker = self.runtime.worker.borrow_mut();
         // What holds a refresh token is kept for no longer than it is of use.
         let now = self.now;
-        worker.refreshes.retain(|_, refresh| !matches!(refresh, Refresh::Answered(_, until) if *until <= now));
+        worker.refreshes.retain(|_, refresh| !matches!(refresh, Refresh::Answered(_, span) if !span.holds(now)));
         match answer {
-            Some(answer) => drop(worker.refreshes.insert(*key, Refresh::Answered(answer, self.now.plus_ms(ANSWERED_MS)))),
+            Some(answer) => {
+                let span = Span { from: self.now, until: self.now.plus_ms(ANSWERED_MS) };
+                drop(worker.refreshes.insert(*key, Refresh::Answered(answer, span)));
+            }
             None => drop(worker.refreshes.remove(key)),
         }
     }

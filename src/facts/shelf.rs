@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::revocation::Revoked;
 use crate::shared::document::META_BYTES;
-use crate::shared::{Acquired, Documents, Epoch, Leases, Moment, Owner, Registers, Table, TableId, Unavailable};
+use crate::shared::{Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable};
 use crate::time::Time;
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 
@@ -53,6 +53,7 @@ pub struct Document {
     pub body: Vec<u8>,
     pub meta: [u8; META_BYTES],
     pub version: u64,
+    pub written: Time,
     pub expires: Time,
 }
 
@@ -90,7 +91,13 @@ impl<'a> Shelf<'a> {
         let at = self.moment();
         let document = self.tables.documents.read(&at, digest)?;
         let (head, body) = (document.head, document.body);
-        (body.len() <= bytes_max).then_some(Document { body, meta: head.meta, version: head.version, expires: head.expires })
+        let Head { version, written, expires, meta, .. } = head;
+        (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires })
+    }
+
+    /// The same where it is safe to have none: one that was written before the clock went back isn't believed.
+    pub fn read_believed(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
+        self.read_document(digest, bytes_max).filter(|document| !document.written.is_ahead_of(self.facts.now))
     }
 
     /// Writes a document and returns its version.
@@ -132,10 +139,10 @@ impl<'a> Shelf<'a> {
         }
     }
 
-    /// Whether someone has the lease on a fact.
-    pub fn lease_is_held(&self, digest: &Digest) -> bool {
+    /// Whether someone has the lease on a fact, which nobody takes for longer than `lease_ms`.
+    pub fn lease_is_held(&self, digest: &Digest, lease_ms: u64) -> bool {
         let at = self.moment();
-        matches!(self.tables.leases.held_until(&at, digest), Ok(Some(_)))
+        self.tables.leases.is_held(&at, digest, lease_ms) == Ok(true)
     }
 
     /// Gives a lease back.

@@ -1,5 +1,7 @@
 //! Verified tokens: in this worker's memory whole, in shared memory as "this key verified this token".
 //!
+//! Beside that, when a token was first seen, where its lifetime depends on it.
+//!
 //! Shared memory never says what a token claims. A worker that finds the record there still reads and
 //! checks the token itself, and skips the arithmetic of the signature alone.
 
@@ -16,7 +18,7 @@ use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::Names;
 use crate::signature::{Algorithm, HostVerify, VerifyKey};
-use crate::time::Time;
+use crate::time::{CLOCK_MIN, Time};
 
 use super::{Facts, KeySet, Stop};
 
@@ -96,14 +98,11 @@ fn value_bytes(value: &Value) -> usize {
     })
 }
 
-/// Bytes of a record in shared memory: the key's fingerprint and the time of first sight.
-pub const RECORD_BYTES: usize = 40;
+/// Bytes of a record in shared memory: the fingerprint of the key that verified a token, or when one was first seen.
+pub const RECORD_BYTES: usize = 32;
 
 /// For how long after its end a token is remembered that tells neither its end nor its beginning.
 const ENDED_KEPT_S: u64 = 30 * 86_400;
-
-/// Keys without a name that are tried for one token.
-const KEYS_TRIED_MAX: usize = 8;
 
 impl Facts<'_> {
     /// The token, if this worker has verified it before; every check that time can change is made again.
@@ -143,10 +142,17 @@ impl Facts<'_> {
     /// Why it isn't in its time.
     #[cold]
     fn recheck_times(&self, verified: &Verified) -> Result<(), Stop> {
+        self.clock_is_set()?;
         let issuer = self.issuer(verified.issuer)?;
         check::sunset(issuer, self.now)?;
         check::times(&verified.claims, issuer, self.now, verified.first_seen)?;
         Ok(())
+    }
+
+    /// A clock that was never set says of every token that it hasn't ended. That is the gateway's trouble, not the
+    /// token's.
+    fn clock_is_set(&self) -> Result<(), Stop> {
+        if self.now < CLOCK_MIN { Err(self.unavailable(Reason::ClockUnset, self.now)) } else { Ok(()) }
     }
 
     /// Whether the key that verified it is still its issuer's.
@@ -178,17 +184,20 @@ impl Facts<'_> {
         let names = Names::of(&self.runtime.host_key, &jwt, token);
         let digest = self.runtime.host_key.digest("verified", &[&issuer.digest, &names.bytes.0]);
         let seen = self.seen_before(&digest);
-        let first_seen = seen.as_ref().map_or(self.now, |seen| seen.first_seen.min(self.now));
-        check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, first_seen)?;
-        let key = self.verifying_key(index, issuer, &jwt, seen.map(|seen| seen.fingerprint))?;
+        let sight = self.first_sight(&jwt);
+        self.clock_is_set()?;
+        check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, sight.at)?;
+        let key = self.verifying_key(index, issuer, &jwt, seen)?;
+        self.remember_sight(&sight, &jwt.claims, issuer);
         if !key.seen {
-            self.remember(&digest, &key.fingerprint, first_seen, &jwt.claims, issuer);
+            self.remember(&digest, &key.fingerprint, sight.at, &jwt.claims, issuer);
         }
+        let first_seen = sight.at;
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
         let headers = identity_headers(issuer, &jwt, &key)?;
-        let window = check::Window::of(&jwt.claims, issuer, first_seen);
+        let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
             issuer: index,
             claims: jwt.claims,
@@ -213,74 +222,95 @@ impl Facts<'_> {
         if let KeySource::Credentials(_) = &issuer.keys {
             let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
-            let mut verifying = self.try_keys(std::iter::once(&*credential.key), jwt, seen)?;
+            let mut verifying = self.try_keys(index, &[&*credential.key], jwt, seen)??;
             verifying.credential = Some(id.to_owned());
             verifying.consumer = credential.consumer.clone();
             return Ok(verifying);
         }
         let set = self.keys(index)?;
-        match self.try_set(&set, jwt, seen) {
-            // Another worker may have fetched a newer set than the one kept here, or be about to.
-            Err(Reason::UnknownKey) => match self.newer_keys(index, &set)? {
-                Some(newer) => self.try_set(&newer, jwt, seen).map(|verifying| verifying.of_issuer(issuer, &newer)).map_err(Stop::from),
-                None => Err(self.unknown_key(index)),
-            },
-            Err(reason) => Err(reason.into()),
-            Ok(verifying) => Ok(verifying.of_issuer(issuer, &set)),
+        let refused = match self.try_set(index, &set, jwt, seen)? {
+            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set)),
+            Err(reason) => reason,
+        };
+        // Another worker may have fetched a newer set than the one kept here, or be about to.
+        match self.newer_keys(index, &set)? {
+            Some(newer) => Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer)),
+            None => Err(self.no_key_verifies(index, &set, refused)),
         }
     }
 
     /// A key that the token names goes before keys without a name; a token without `kid` may be any key's.
-    fn try_set(&self, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Reason> {
+    fn try_set(&self, index: usize, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
         let named = |key: &&VerifyKey| jwt.kid.is_some() && key.kid() == jwt.kid.as_deref();
         let unnamed = |key: &&VerifyKey| jwt.kid.is_none() || key.kid().is_none();
-        match set.keys.iter().any(|key| named(&key)) {
-            true => self.try_keys(set.keys.iter().filter(named), jwt, seen),
-            false => self.try_keys(set.keys.iter().filter(unnamed), jwt, seen),
+        let mut keys: Vec<&VerifyKey> = set.keys.iter().filter(named).collect();
+        if keys.is_empty() {
+            keys.extend(set.keys.iter().filter(unnamed));
         }
+        self.try_keys(index, &keys, jwt, seen)
     }
 
-    fn try_keys<'k>(&self, keys: impl Iterator<Item = &'k VerifyKey>, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Reason> {
-        let mut refused = Reason::UnknownKey;
-        let mut tried = 0;
-        for key in keys {
-            if !key.algorithms().contains(jwt.algorithm) {
-                refused = if tried == 0 { Reason::Algorithm } else { refused };
-                continue;
-            }
-            let known = seen.is_some_and(|fingerprint| fingerprint == *key.fingerprint());
+    /// Tries keys of an issuer until one verifies the token, within what [`super::tries`] allows.
+    fn try_keys(&self, index: usize, keys: &[&VerifyKey], jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
+        let mut fitting: Vec<&VerifyKey> = keys.iter().copied().filter(|key| key.algorithms().contains(jwt.algorithm)).collect();
+        if let Some(key) = fitting.iter().find(|key| seen == Some(*key.fingerprint())) {
+            self.host.meter.count(Metric::L2Hit);
+            return Ok(Ok(Verifying::by(key, true)));
+        }
+        self.likeliest_first(index, &mut fitting);
+        for (tried, key) in fitting.iter().enumerate() {
+            self.may_try(index, tried, jwt.algorithm, key)?;
             let by_host = ByHost { verify: self.host.verify, answered: Cell::new(false) };
-            if known || key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &by_host).is_ok() {
-                self.host.meter.count(if known { Metric::L2Hit } else { Metric::Verified });
+            if key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &by_host).is_ok() {
+                self.host.meter.count(Metric::Verified);
                 if by_host.answered.get() {
                     self.host.meter.count(Metric::VerifiedByHost);
                 }
-                return Ok(Verifying::by(key, known));
-            }
-            refused = Reason::BadSignature;
-            tried += 1;
-            if tried >= KEYS_TRIED_MAX {
-                break;
+                if fitting.len() > 1 {
+                    self.has_verified(index, key);
+                }
+                return Ok(Ok(Verifying::by(key, false)));
             }
         }
-        Err(refused)
+        Ok(Err(match (keys.is_empty(), fitting.is_empty()) {
+            (true, _) => Reason::UnknownKey,
+            (false, true) => Reason::Algorithm,
+            (false, false) => Reason::BadSignature,
+        }))
     }
 
-    fn seen_before(&self, digest: &Digest) -> Option<Seen> {
-        let record = self.shared().read_token(digest)?;
-        let (fingerprint, first_seen) = record.split_first_chunk::<32>()?;
-        Some(Seen { fingerprint: *fingerprint, first_seen: Time::from_ns(u64::from_le_bytes(first_seen.try_into().ok()?)) })
+    /// The fingerprint of the key that verified the token of these very bytes.
+    fn seen_before(&self, digest: &Digest) -> Option<[u8; 32]> {
+        self.shared().read_token(digest)?.try_into().ok()
     }
 
     fn remember(&self, digest: &Digest, fingerprint: &[u8; 32], first_seen: Time, claims: &Claims, issuer: &Issuer) {
         let Some(end_s) = check::end_s(claims, issuer, first_seen) else { return };
+        self.shared().write_token(digest, fingerprint, Time::from_s(end_s));
+    }
+
+    /// When a token was first seen, by its header and payload: of an ECDSA signature there are two spellings, and of
+    /// signatures with randomness any number. The issuer's entry is no part of it, or a change there would begin the
+    /// lifetimes of all its tokens anew. Only a token without `iat` needs it.
+    fn first_sight(&self, jwt: &Jwt<'_>) -> Sight {
+        if jwt.claims.iat.is_some() {
+            return Sight { name: None, at: self.now, is_new: false };
+        }
+        let name = self.runtime.host_key.digest("first sight", &[jwt.signed]);
+        let record = self.shared().read_token(&name);
+        let known = record.and_then(|record| record.try_into().ok()).map(|at| Time::from_ns(u64::from_le_bytes(at)));
+        // One that lies ahead was written before the clock went back: from here on it counts as of now.
+        let known = known.filter(|at| *at <= self.now);
+        Sight { name: Some(name), at: known.unwrap_or(self.now), is_new: known.is_none() }
+    }
+
+    /// Remembers it, once the token has verified.
+    fn remember_sight(&self, sight: &Sight, claims: &Claims, issuer: &Issuer) {
+        let Some(name) = sight.name.filter(|_| sight.is_new) else { return };
+        let Some(end_s) = check::end_s(claims, issuer, sight.at) else { return };
         // Where first sight is all that ends a token, to forget it would begin its lifetime anew.
-        let by_first_sight = issuer.exp == ExpPolicy::Optional && claims.iat.is_none();
-        let kept_s = if by_first_sight { end_s.saturating_add(ENDED_KEPT_S) } else { end_s };
-        let mut record = [0u8; RECORD_BYTES];
-        let fields = fingerprint.iter().copied().chain(first_seen.ns().to_le_bytes());
-        record.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
-        self.shared().write_token(digest, &record, Time::from_s(kept_s));
+        let kept_s = if issuer.exp == ExpPolicy::Required { end_s } else { end_s.saturating_add(ENDED_KEPT_S) };
+        self.shared().write_token(&name, &sight.at.ns().to_le_bytes(), Time::from_s(kept_s));
     }
 
     /// From when on the token is expired here; nothing if it never was in time.
@@ -310,10 +340,16 @@ impl HostVerify for ByHost<'_> {
     }
 }
 
-struct Seen {
-    fingerprint: [u8; 32],
-    first_seen: Time,
+/// When a token was first seen.
+struct Sight {
+    /// Under which name that is kept; nothing where it doesn't matter.
+    name: Option<Digest>,
+    at: Time,
+    is_new: bool,
 }
+
+/// What came of trying keys: the one that verified the token, or why none did.
+type Tried = Result<Verifying, Reason>;
 
 /// The key that verified a token, and what it says of the caller.
 struct Verifying {

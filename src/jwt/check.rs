@@ -18,7 +18,7 @@ use crate::time::Time;
 /// Those of the checks.
 pub fn issuer(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims, now: Time, first_seen: Time) -> Result<(), Reason> {
     sunset(issuer, now)?;
-    typ(issuer, typ_header)?;
+    typ(issuer, typ_header, claims)?;
     times(claims, issuer, now, first_seen)?;
     audience(issuer, claims)?;
     claims_required(issuer, claims)
@@ -41,6 +41,11 @@ impl Window {
             Ok(()) => Window { from_s: begin_s, until_s: end_s },
             Err(_) => Window { from_s: u64::MAX, until_s: 0 },
         }
+    }
+
+    /// The part of it from a moment on.
+    pub fn not_before(self, begin: Time) -> Window {
+        Window { from_s: self.from_s.max(begin.s()), ..self }
     }
 
     /// Whether `now` is in it.
@@ -76,7 +81,7 @@ pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> R
 
 /// Whether `exp` grants no more than `lifetime_s_max`, whatever time it is.
 fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Reason> {
-    if issuer.exp == ExpPolicy::Optional {
+    if issuer.exp != ExpPolicy::Required {
         return Ok(());
     }
     let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else { return Ok(()) };
@@ -89,19 +94,23 @@ fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Re
 }
 
 /// The second since the epoch from which the token is expired, or none if it never was in time:
-/// no `exp` where it is required, or nothing that bounds it. Where `exp` is optional it isn't looked
-/// at: the issuer's tokens live for `lifetime_s_max` from `iat`, or from first sight.
+/// no `exp` where it is required, or nothing that bounds it. Where `exp` isn't required the issuer's
+/// tokens live for `lifetime_s_max` from `iat`, or from first sight, at most.
 pub fn end_s(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Option<u64> {
+    let told_s = claims.exp.map(|exp| exp.saturating_add(issuer.leeway_s));
     match issuer.exp {
-        ExpPolicy::Required => claims.exp.map(|exp| exp.saturating_add(issuer.leeway_s)),
-        ExpPolicy::Optional => {
-            let lifetime_s_max = issuer.lifetime_s_max?;
-            Some(match claims.iat {
-                Some(iat) => iat.saturating_add(lifetime_s_max).saturating_add(issuer.leeway_s),
-                None => first_seen.s().saturating_add(lifetime_s_max),
-            })
-        }
+        ExpPolicy::Required => told_s,
+        ExpPolicy::Optional => Some(bound_s(claims, issuer, first_seen)?.min(told_s.unwrap_or(u64::MAX))),
+        ExpPolicy::Ignored => bound_s(claims, issuer, first_seen),
     }
+}
+
+fn bound_s(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Option<u64> {
+    let lifetime_s_max = issuer.lifetime_s_max?;
+    Some(match claims.iat {
+        Some(iat) => iat.saturating_add(lifetime_s_max).saturating_add(issuer.leeway_s),
+        None => first_seen.s().saturating_add(lifetime_s_max),
+    })
 }
 
 /// Whether the issuer is still in use.
@@ -113,16 +122,70 @@ pub fn sunset(issuer: &Issuer, now: Time) -> Result<(), Reason> {
 }
 
 /// Whether `typ` is what the issuer's tokens carry. Media types compare in any case, and
-/// `application/` may be left out (RFC 7515, section 4.1.9).
+/// `application/` may be left out (RFC 7515, section 4.1.9). Where nothing is configured, what is
+/// known to be no access token is refused (RFC 8725, section 3.11). So is a security event under a
+/// `typ` that says nothing: many issuers sign logout tokens as `JWT`, with the keys of their access
+/// tokens.
 ///
 /// # Errors
 /// [`Reason::WrongType`] if another one is there, or none where one is expected.
-pub fn typ(issuer: &Issuer, typ_header: Option<&str>) -> Result<(), Reason> {
-    let Some(expected) = issuer.typ.as_deref() else { return Ok(()) };
-    match typ_header {
-        Some(found) if subtype(found).eq_ignore_ascii_case(subtype(expected)) => Ok(()),
-        _ => Err(Reason::WrongType),
-    }
+pub fn typ(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims) -> Result<(), Reason> {
+    let found = typ_header.map(subtype);
+    let expected = issuer.typ.as_deref().map(subtype);
+    let fits = match (expected, found) {
+        (Some(expected), Some(found)) => found.eq_ignore_ascii_case(expected),
+        (Some(_), None) => false,
+        (None, Some(found)) => !NO_ACCESS_TOKENS.iter().any(|other| found.eq_ignore_ascii_case(other)),
+        (None, None) => true,
+    };
+    let says_nothing = expected.is_none_or(|expected| expected.eq_ignore_ascii_case("jwt"));
+    if fits && !(says_nothing && is_security_event(claims)) { Ok(()) } else { Err(Reason::WrongType) }
+}
+
+/// Types whose specifications say that they are something else than an access token.
+const NO_ACCESS_TOKENS: &[&str] = &[
+    // RFC 9449, 8417, OpenID Connect Back-Channel Logout, RFC 9701, 9101.
+    "dpop+jwt",
+    "secevent+jwt",
+    "logout+jwt",
+    "token-introspection+jwt",
+    "oauth-authz-req+jwt",
+    // Token Status List; the update of RFC 7523; attestation-based client authentication; identity chaining.
+    "statuslist+jwt",
+    "client-authentication+jwt",
+    "oauth-client-attestation+jwt",
+    "oauth-client-attestation-pop+jwt",
+    "authorization-grant+jwt",
+    "oauth-id-jag+jwt",
+    // SD-JWT, its credentials and those of the W3C; OpenID for Verifiable Credential Issuance.
+    "sd-jwt",
+    "kb+jwt",
+    "vc+sd-jwt",
+    "dc+sd-jwt",
+    "vp+sd-jwt",
+    "vc+jwt",
+    "vp+jwt",
+    "vc-ld+jwt",
+    "vp-ld+jwt",
+    "openid4vci-proof+jwt",
+    "key-attestation+jwt",
+    // OpenID Federation.
+    "entity-statement+jwt",
+    "trust-mark+jwt",
+    "trust-mark-delegation+jwt",
+    "resolve-response+jwt",
+    "jwk-set+jwt",
+    "explicit-registration-response+jwt",
+    // WIMSE; RFC 8225.
+    "wit+jwt",
+    "wpt+jwt",
+    "passport",
+];
+
+/// RFC 8417, section 2.2: `events` is an object whose members are URIs.
+fn is_security_event(claims: &Claims) -> bool {
+    let events = claims.raw.get("events").and_then(Value::as_object);
+    events.is_some_and(|events| events.keys().any(|name| name.contains(':')))
 }
 
 fn subtype(media_type: &str) -> &str {

@@ -46,9 +46,9 @@ impl Claims {
             iss: string(&raw, "iss")?,
             sub: string(&raw, "sub")?,
             aud: audiences(&raw)?,
-            exp: date(&raw, "exp", f64::floor)?,
-            nbf: date(&raw, "nbf", f64::ceil)?,
-            iat: date(&raw, "iat", f64::floor)?,
+            exp: date(&raw, "exp", Rounding::Down)?,
+            nbf: date(&raw, "nbf", Rounding::Up)?,
+            iat: date(&raw, "iat", Rounding::Down)?,
             jti: string(&raw, "jti")?,
             client_id: client_id.or(azp),
             raw,
@@ -91,16 +91,40 @@ fn audiences(raw: &Map<String, Value>) -> Result<Vec<String>, Reason> {
     }
 }
 
-fn date(raw: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, Reason> {
-    let Some(value) = raw.get(name) else { return Ok(None) };
-    let Value::Number(number) = value else { return Err(Reason::Malformed) };
+fn date(raw: &Map<String, Value>, name: &str, rounding: Rounding) -> Result<Option<u64>, Reason> {
+    raw.get(name).map(|value| date_s(value, rounding)).transpose().map_err(|NotADate| Reason::Malformed)
+}
+
+/// To which side a date with a fraction is rounded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rounding {
+    /// To the second before.
+    Down,
+    /// To the second after.
+    Up,
+}
+
+/// A value is no `NumericDate`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotADate;
+
+/// A `NumericDate` (RFC 7519, section 2) of any document in whole seconds: a JSON number, with or without
+/// a fraction or an exponent, from 0 to [`DATE_S_MAX`].
+///
+/// # Errors
+/// [`NotADate`] for any other value. What that means is the document's matter, but it is never "no date".
+pub fn date_s(value: &Value, rounding: Rounding) -> Result<u64, NotADate> {
+    let Value::Number(number) = value else { return Err(NotADate) };
     if let Some(seconds) = number.as_u64() {
-        return if seconds <= DATE_S_MAX { Ok(Some(seconds)) } else { Err(Reason::Malformed) };
+        return if seconds <= DATE_S_MAX { Ok(seconds) } else { Err(NotADate) };
     }
     match number.as_f64() {
         // The range is far below 2^53, so the cast loses nothing; NaN is in no range.
-        Some(seconds) if (0.0..=DATE_S_MAX as f64).contains(&seconds) => Ok(Some(round(seconds) as u64)),
-        _ => Err(Reason::Malformed),
+        Some(seconds) if (0.0..=DATE_S_MAX as f64).contains(&seconds) => Ok(match rounding {
+            Rounding::Down => seconds.floor() as u64,
+            Rounding::Up => seconds.ceil() as u64,
+        }),
+        _ => Err(NotADate),
     }
 }
 

@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-pub use claims::{Claims, DATE_S_MAX};
+pub use claims::{Claims, DATE_S_MAX, NotADate, Rounding, date_s};
 
 use crate::reply::Reason;
 use crate::signature::Algorithm;

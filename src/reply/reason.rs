@@ -67,6 +67,8 @@ pub enum Reason {
     BodyTooLarge,
     /// The filter's own configuration was refused, so nothing is admitted.
     Misconfigured,
+    /// The gateway's clock was never set, so nobody knows which tokens have ended.
+    ClockUnset,
 }
 
 impl Reason {
@@ -138,11 +140,12 @@ impl Reason {
             }
             Reason::BodyTooLarge => ("body_too_large", 413, REQUEST, "The request body is too large"),
             Reason::Misconfigured => ("misconfigured", 503, "temporarily_unavailable", "The gateway is not configured"),
+            Reason::ClockUnset => ("clock_unset", 503, "temporarily_unavailable", "The gateway's clock is not set"),
         }
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 32] = [
+    pub const ALL: [Reason; 33] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -175,5 +178,6 @@ impl Reason {
         Reason::TokenServerUnavailable,
         Reason::BodyTooLarge,
         Reason::Misconfigured,
+        Reason::ClockUnset,
     ];
 }

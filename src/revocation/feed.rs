@@ -12,6 +12,7 @@ use std::fmt;
 use super::LEEWAY_S_MAX;
 use super::names::of_id;
 use crate::digest::{Digest, HostKey};
+use crate::jwt::{Rounding, date_s};
 use crate::time::Time;
 
 /// Bytes of a feed's document at most.
@@ -78,7 +79,15 @@ struct Entry<'a> {
     #[serde(borrow)]
     jti: Cow<'a, str>,
     #[serde(default)]
-    exp: Option<u64>,
+    exp: serde_json::Value,
+}
+
+impl Entry<'_> {
+    /// Whether its token has ended by more than any leeway. One whose `exp` isn't a date stays listed: the entry
+    /// says which token it means all the same.
+    fn has_ended(&self, now: Time) -> bool {
+        date_s(&self.exp, Rounding::Up).is_ok_and(|exp_s| exp_s.saturating_add(LEEWAY_S_MAX) <= now.s())
+    }
 }
 
 impl List {
@@ -91,8 +100,7 @@ impl List {
             return Err(FeedError::TooLong);
         }
         let document: Document<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotAFeed)?;
-        let ended = |entry: &&Entry<'_>| entry.exp.is_some_and(|exp| exp.saturating_add(LEEWAY_S_MAX) <= now.s());
-        let live = || document.revoked.iter().filter(|entry| !ended(entry));
+        let live = || document.revoked.iter().filter(|entry| !entry.has_ended(now));
         if live().count() > ENTRIES_MAX {
             return Err(FeedError::TooManyEntries);
         }
@@ -181,6 +189,11 @@ mod tests {
         assert_eq!(entry(NOW.s() - LEEWAY_S_MAX), 0);
         assert_eq!(entry(NOW.s() - LEEWAY_S_MAX + 1), 1);
         assert_eq!(entry(u64::MAX), 1);
+        let entry = |exp: &str| parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#)).unwrap().len();
+        assert_eq!((entry("999700.0"), entry("9.997e5"), entry("999700.25")), (0, 0, 1), "to the later side");
+        for no_date in ["\"999\"", "null", "-1", "1e300", "[1]", "{}", "true"] {
+            assert_eq!(entry(no_date), 1, "{no_date}: it is listed, whenever it ends");
+        }
         assert_eq!(parse(r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"}]}"#).unwrap().len(), 1, "no end, no drop");
     }
 
@@ -201,7 +214,7 @@ mod tests {
             r#"{"sequence":1,"revoked":[{"iss":"i"}]}"#,
             r#"{"sequence":1,"revoked":[{"jti":"j"}]}"#,
             r#"{"sequence":1,"revoked":[{"iss":"i","jti":1}]}"#,
-            r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j","exp":"x"}]}"#,
+            r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j","exp":1,"exp":2}]}"#,
             r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"},{"iss":"i","sub":"alice"}]}"#,
             r#"{"sequence":1,"revoked":[]} x"#,
             "<!doctype html>",

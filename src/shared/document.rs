@@ -17,13 +17,13 @@ use crate::time::Time;
 /// Bytes of a document at most.
 pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
 /// Bytes that come with the head.
-pub const META_BYTES: usize = 64;
+pub const META_BYTES: usize = 56;
 /// Bytes of a body that fits into the head.
 pub const INLINE_BYTES_MAX: usize = CHUNK_BYTES - HEAD_BYTES;
 
 const CHUNK_BYTES: usize = RECORD_BYTES_MAX - OVERHEAD;
-/// Version 8, length of the body 4, checksum of the body 8, meta.
-const HEAD_BYTES: usize = 20 + META_BYTES;
+/// Version 8, length of the body 4, checksum of the body 8, meta, the moment of writing 8.
+const HEAD_BYTES: usize = 28 + META_BYTES;
 /// Bytes of a chunk's place in the head.
 const PLACE_BYTES: usize = 3;
 /// Slots that are looked at for one chunk before something gives way.
@@ -48,6 +48,8 @@ pub struct Head {
     pub length: u32,
     /// The writer's own.
     pub meta: [u8; META_BYTES],
+    /// When it was written.
+    pub written: Time,
 }
 
 /// A whole document.
@@ -113,6 +115,7 @@ impl Documents {
         head.extend_from_slice(&(body.len() as u32).to_le_bytes());
         head.extend_from_slice(&at.host.short(body).to_le_bytes());
         head.extend_from_slice(meta);
+        head.extend_from_slice(&at.now.ns().to_le_bytes());
         if body.len() <= INLINE_BYTES_MAX {
             head.extend_from_slice(body);
             self.table.put(at, digest, &head, expires)?;
@@ -254,8 +257,14 @@ impl<'a> Parsed<'a> {
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (checksum, rest) = rest.split_first_chunk::<8>()?;
         let (meta, rest) = rest.split_first_chunk::<META_BYTES>()?;
-        let head =
-            Head { version: u64::from_le_bytes(*version), expires: found.expires(), length: u32::from_le_bytes(*length), meta: *meta };
+        let (written, rest) = rest.split_first_chunk::<8>()?;
+        let head = Head {
+            version: u64::from_le_bytes(*version),
+            expires: found.expires(),
+            length: u32::from_le_bytes(*length),
+            meta: *meta,
+            written: Time::from_ns(u64::from_le_bytes(*written)),
+        };
         Some(Parsed { head, checksum: u64::from_le_bytes(*checksum), rest })
     }
 

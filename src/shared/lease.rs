@@ -110,12 +110,13 @@ impl Leases {
         )
     }
 
-    /// Until when someone holds the lease. One host call.
+    /// Whether someone holds the lease, which nobody takes for longer than `lease_ms`. One host call.
     ///
     /// # Errors
     /// `Foreign` if the slot isn't ours.
-    pub fn held_until(&self, at: &Moment<'_>, digest: &Digest) -> Result<Option<Time>, Unavailable> {
-        Ok(self.cells.get(at, digest)?.map(|cell| cell.until).filter(|until| *until > at.now))
+    pub fn is_held(&self, at: &Moment<'_>, digest: &Digest, lease_ms: u64) -> Result<bool, Unavailable> {
+        let cell = self.cells.get(at, digest)?;
+        Ok(cell.is_some_and(|cell| holds(cell, at.now.plus_ms(lease_ms), at.now)))
     }
 }
 

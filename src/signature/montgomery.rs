@@ -23,6 +23,8 @@ pub(super) struct Modulus {
     /// Length in limbs, a multiple of four.
     len: usize,
     n: Vec<u32>,
+    /// `n` as it was given. A number of as many bytes may have more bits than the limbs take.
+    big_endian: Vec<u8>,
     /// `n` reversed, `PAD` zeros around it.
     n_reversed: Vec<u32>,
     /// `-1/n` modulo `2^B`.
@@ -58,8 +60,9 @@ impl Modulus {
         let n = limbs(big_endian, limb_bits, len);
         let mut n_reversed = vec![0; len + 2 * PAD];
         reverse_into(&n, &mut n_reversed);
-        let mut modulus =
-            Modulus { limb_bits, bits, len, n_inverse: negative_inverse(n[0], limb_bits), n, n_reversed, r_squared: Vec::new() };
+        let n_inverse = negative_inverse(n[0], limb_bits);
+        let big_endian = big_endian.to_vec();
+        let mut modulus = Modulus { limb_bits, bits, len, n_inverse, n, big_endian, n_reversed, r_squared: Vec::new() };
         modulus.r_squared = modulus.compute_r_squared();
         Some(modulus)
     }
@@ -77,13 +80,11 @@ impl Modulus {
     /// `base^exponent mod n` as exactly [`Modulus::bytes`] big-endian bytes. `None` unless `base` has exactly that
     /// length and is below the modulus (RFC 8017, sections 5.2.2 and 8.2.2), or if the exponent is even.
     pub(super) fn power(&self, base: &[u8], exponent: u64) -> Option<Vec<u8>> {
-        if base.len() != self.bytes() || exponent & 1 == 0 {
+        // Compared as bytes of equal length: limbs would cut off what is above them.
+        if base.len() != self.bytes() || base >= self.big_endian.as_slice() || exponent & 1 == 0 {
             return None;
         }
         let base = limbs(base, self.limb_bits, self.len);
-        if !is_below(&base, &self.n) {
-            return None;
-        }
         let mut scratch = self.scratch();
         let mut power = if exponent == 1 {
             base
@@ -244,6 +245,7 @@ fn reverse_into(limbs: &[u32], out: &mut [u32]) {
     }
 }
 
+/// The limbs of a number that they have room for.
 fn limbs(big_endian: &[u8], limb_bits: u32, len: usize) -> Vec<u32> {
     let mut out = Vec::with_capacity(len);
     let (mut pending, mut pending_bits) = (0u64, 0);

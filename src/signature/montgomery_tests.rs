@@ -86,6 +86,25 @@ fn refuses_what_it_cannot_compute() {
 }
 
 #[test]
+fn refuses_bits_above_the_modulus() {
+    // Four limbs of 27 bits aren't whole bytes: sizes at their end, and a sample of all others.
+    let ends = (3_780usize..=8_192).step_by(108).flat_map(|end| [end - 3, end - 2]);
+    for bits in ends.chain((65..=8192).step_by(127)) {
+        let mut n = vec![0xff; bits.div_ceil(8)];
+        n[0] = 0xff >> (8 * n.len() - bits);
+        let modulus = Modulus::new(&n).unwrap();
+        let mut one = vec![0; n.len()];
+        *one.last_mut().unwrap() = 1;
+        assert_eq!(modulus.power(&one, 3).as_deref(), Some(one.as_slice()), "{bits}");
+        for bit in bits..8 * n.len() {
+            let mut above = one.clone();
+            above[n.len() - 1 - bit / 8] |= 1 << (bit % 8);
+            assert!(modulus.power(&above, 3).is_none(), "bit {bit} of {bits}");
+        }
+    }
+}
+
+#[test]
 fn the_largest_column_stays_within_64_bits() {
     for (bits, limbs) in [(28u32, 128u128), (27, 304)] {
         let digit = (1u128 << bits) - 1;

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rsa::rand_core::{CryptoRng, Error, RngCore};
 use rsa::traits::{PrivateKeyParts, PublicKeyParts, SignatureScheme};
-use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey};
+use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
 
 /// Numbers that are the same in each run; they protect nothing.
 struct Repeatable(u64);
@@ -58,6 +58,89 @@ impl Pair {
 
     fn accepts(&self, algorithm: Algorithm, signature: &[u8]) -> bool {
         self.key.verify(algorithm, MESSAGE, signature, &NoHost).is_ok()
+    }
+}
+
+/// A modulus of exactly this size as the product of many small primes: signing with it takes no search for large ones.
+fn of_many_primes(bits: usize, exponent: u64, numbers: &mut Repeatable) -> (BigUint, BigUint) {
+    loop {
+        let (mut modulus, mut order) = (BigUint::from(1u8), BigUint::from(1u8));
+        while modulus.bits() + 32 <= bits {
+            let (n, phi) = small_prime(31, exponent, numbers);
+            (modulus, order) = (modulus * n, order * phi);
+        }
+        while modulus.bits() < bits {
+            let left = (bits - modulus.bits() + 1).clamp(20, 40);
+            let (n, phi) = small_prime(left, exponent, numbers);
+            (modulus, order) = (modulus * n, order * phi);
+        }
+        if modulus.bits() == bits {
+            // The exponent is prime: some multiple of the order leaves one less than a multiple of it.
+            let rest = number(&(&order % exponent).to_bytes_be()).unwrap();
+            let times = (1..exponent).find(|times| (1 + times * rest).is_multiple_of(exponent)).unwrap();
+            return (modulus, (order * times + 1u32) / exponent);
+        }
+    }
+}
+
+/// A prime of this many bits and the number below it, whose product with others the exponent must not divide.
+fn small_prime(bits: usize, exponent: u64, numbers: &mut Repeatable) -> (u64, u64) {
+    loop {
+        let n = (numbers.next_u64() >> (64 - bits)) | 1 << (bits - 1) | 1;
+        if !(n - 1).is_multiple_of(exponent) && is_prime(n) {
+            return (n, n - 1);
+        }
+    }
+}
+
+/// Miller and Rabin's test with the bases that settle it for all numbers of 64 bits.
+fn is_prime(n: u64) -> bool {
+    let multiply = |a: u64, b: u64| (u128::from(a) * u128::from(b) % u128::from(n)) as u64;
+    let (twos, odd) = ((n - 1).trailing_zeros(), (n - 1) >> (n - 1).trailing_zeros());
+    [2u64, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37].iter().all(|base| {
+        let mut power = (0..64).rev().fold(1, |power, bit| {
+            let squared = multiply(power, power);
+            if odd >> bit & 1 == 1 { multiply(squared, *base) } else { squared }
+        });
+        power == 1
+            || (0..twos).any(|_| {
+                let is_minus_one = power == n - 1;
+                power = multiply(power, power);
+                is_minus_one
+            })
+    })
+}
+
+/// RFC 8017, section 5.2.2, step 1: a signature is a number below the modulus, and no bit of it goes unread.
+fn each_signature_has_one_spelling(bits: usize) {
+    let exponent = 65537;
+    let mut numbers = Repeatable(bits as u64);
+    let (modulus, private) = of_many_primes(bits, exponent, &mut numbers);
+    let encode = |number: &BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
+    let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, encode(&modulus));
+    let ours = VerifyKey::from_jwk(&jwk, AlgorithmSet::asymmetric()).unwrap();
+    let oracle = RsaPublicKey::new_with_max_size(modulus.clone(), BigUint::from(exponent), 8192).unwrap();
+    let len = bits.div_ceil(8);
+    let digest = digest(Hash::Sha256, MESSAGE);
+    let signature = BigUint::from_bytes_be(&pkcs1_encoding(Hash::Sha256, &digest, len)).modpow(&private, &modulus);
+    let one = BigUint::from(1u8);
+    // All sums with a power of two that fit into the bytes: bits above the modulus, and those above its limbs.
+    let shifted = (bits - 1..8 * len).map(|bit| &signature + (&one << bit));
+    let multiples = (1u32..=255).map(|times| &signature + &modulus * times).take_while(|sum| sum.bits() <= 8 * len);
+    for number in std::iter::once(signature.clone()).chain(shifted).chain(multiples).filter(|number| number.bits() <= 8 * len) {
+        let digits = number.to_bytes_be();
+        let spelling = [vec![0; len - digits.len()], digits].concat();
+        let good = ours.verify(Algorithm::RS256, MESSAGE, &spelling, &NoHost).is_ok();
+        assert_eq!(good, number == signature, "{bits} bits, {} more", &number - &signature);
+        assert_eq!(good, oracle.verify(Pkcs1v15Sign::new::<sha2::Sha256>(), &digest, &spelling).is_ok(), "{bits} bits");
+    }
+}
+
+#[test]
+fn a_signature_is_below_its_modulus_whatever_the_size() {
+    // Those whose limbs end inside the first byte, and a sample of all others.
+    for bits in [2049, 3777, 3778, 3993, 4209, 6369, 8097, 8192].into_iter().chain((2048..4400).step_by(211)) {
+        each_signature_has_one_spelling(bits);
     }
 }
 

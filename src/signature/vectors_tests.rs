@@ -86,6 +86,49 @@ fn rfc_8037_a4_ed25519() {
     );
 }
 
+/// RFC 8032, section 5.1.7: S is below the group's order L, so that S + L is no other spelling of it.
+#[test]
+fn an_ed25519_signature_has_one_spelling() {
+    const L: [u8; 32] = *b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10";
+    let pair = Ed25519KeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem(), all()).unwrap();
+    let token = pair.sign(Claims::create(Duration::from_secs(60))).unwrap();
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let verify = |signature: &[u8]| key.verify(Algorithm::EdDSA, signed.as_bytes(), signature, &NoHost);
+    assert_eq!(verify(&signature), Ok(()));
+    // As often as it fits: S + 15 L has 256 bits still.
+    for times in 1..=15 {
+        let mut carry = 0;
+        for (byte, more) in signature[32..].iter_mut().zip(L) {
+            let sum = u16::from(*byte) + u16::from(more) + carry;
+            (*byte, carry) = (sum as u8, sum >> 8);
+        }
+        if carry > 0 {
+            break;
+        }
+        assert_eq!(verify(&signature), Err(BadSignature), "S + {times} L");
+    }
+}
+
+/// FIPS 186-5, section 6.4.2, step 1: r and s are from 1 to n - 1. Of s and n - s JOSE prefers neither.
+#[test]
+fn the_numbers_of_an_ecdsa_signature_are_below_the_order() {
+    const N: &[u8] =
+        b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
+    let pair = ES256KeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
+    let form = |r: &[u8], s: &[u8]| key.signature_for_host(Algorithm::ES256, &[r, s].concat()).is_some();
+    let n_minus_1 = [&N[..31], &[0x50]].concat();
+    let n_plus_1 = [&N[..31], &[0x52]].concat();
+    assert!(form(&n_minus_1, &n_minus_1));
+    for bad in [N, &n_plus_1, &[0xff; 32], &[0; 32]] {
+        assert!(!form(bad, &n_minus_1) && !form(&n_minus_1, bad));
+        let signature = [bad, &n_minus_1].concat();
+        assert_eq!(key.verify(Algorithm::ES256, b"a.b", &signature, &NoHost), Err(BadSignature));
+    }
+}
+
 #[test]
 fn what_jwt_simple_signs() {
     let claims = || Claims::create(Duration::from_hours(1)).with_subject("a subject");

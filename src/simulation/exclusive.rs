@@ -114,14 +114,15 @@ fn a_lease_is_its_owners_alone() {
         assert_eq!(leases.acquire(&at, &work, yours, 1000), Ok(Acquired::Taken { until }));
         assert_eq!(leases.release(&at, &work, yours), Ok(false));
         assert_eq!(leases.extend(&at, &work, yours, 1000), Ok(false));
-        assert_eq!(leases.held_until(&at, &work), Ok(Some(until)));
+        assert_eq!(leases.is_held(&at, &work, 1000), Ok(true));
         // The clock goes back by an hour: that lease can't have been made now.
         at.now = Time::from_ns(at.now.ns() - 3600 * crate::time::NS_PER_S);
+        assert_eq!(leases.is_held(&at, &work, 1000), Ok(false));
         let earlier = at.now.plus_ms(1000);
         assert_eq!(leases.acquire(&at, &work, yours, 1000), Ok(Acquired::Held { until: earlier }));
         assert_eq!(leases.extend(&at, &work, mine, 1000), Ok(false));
         assert_eq!(leases.release(&at, &work, yours), Ok(true));
-        assert_eq!(leases.held_until(&at, &work), Ok(None));
+        assert_eq!(leases.is_held(&at, &work, 1000), Ok(false));
         // Too many at a time: all eight cells are held.
         for n in 0..9u8 {
             let other = at.host.digest("other", &[&[n]]);

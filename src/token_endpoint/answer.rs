@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::config::TokenEndpoint;
+use crate::jwt::{NotADate, Rounding, date_s};
 
 use super::media;
 use super::members::Object;
@@ -219,17 +220,10 @@ impl Jwt {
     }
 }
 
-/// A NumericDate (RFC 7519, section 2), rounded down; it may have a fraction.
+/// The date that a token's own reader would read, rounded down.
 fn numeric_date_s(text: &str) -> Result<u64, NotClear> {
-    let number: serde_json::Number = serde_json::from_str(text).map_err(|_| NotClear)?;
-    if let Some(seconds) = number.as_u64() {
-        return Ok(seconds);
-    }
-    match number.as_f64() {
-        // A float turns into the nearest integer of the range, so a huge one can't wrap.
-        Some(seconds) if seconds >= 0.0 => Ok(seconds as u64),
-        _ => Err(NotClear),
-    }
+    let value = serde_json::from_str(text).map_err(|_| NotClear)?;
+    date_s(&value, Rounding::Down).map_err(|NotADate| NotClear)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::request::{self, Head, TokenRequest};
 /// The endpoint of the README.
 pub fn endpoint() -> TokenEndpoint {
     TokenEndpoint {
+        digest: [9; 32],
         path: "/oauth2/token".into(),
         host: None,
         grant_types: vec!["client_credentials".into()],

@@ -1,5 +1,6 @@
 //! Request headers of a token call: which forbid sharing an answer, and which shape it.
 
+use super::freshness::{self, Demand};
 use super::media;
 use super::request::Why;
 
@@ -14,6 +15,8 @@ pub(super) struct Survey<'a> {
     pub authorization_twice: bool,
     /// The first header that forbids sharing.
     pub forbids: Option<Why>,
+    /// How fresh a kept answer must be.
+    pub demand: Demand,
     /// Lower-case names and values of the headers that may shape the answer, sorted by name; several
     /// of one name keep their order.
     pub shaping: Vec<(Vec<u8>, &'a [u8])>,
@@ -37,19 +40,12 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
                 }
             }
             b"content-encoding" => forbid(&mut seen, Why::ContentEncoding),
-            // RFC 9111, sections 5.2.1 and 5.4: the client wants a fresh answer, or none that is kept.
             b"cache-control" => {
-                if !media::all_elements(value, |directive| {
-                    !["no-cache", "no-store", "max-age=0"].iter().any(|one| directive.eq_ignore_ascii_case(one))
-                }) {
-                    forbid(&mut seen, Why::Bypass);
+                if let Err(why) = seen.demand.read(value) {
+                    forbid(&mut seen, why);
                 }
             }
-            b"pragma" => {
-                if !media::all_elements(value, |directive| !directive.eq_ignore_ascii_case("no-cache")) {
-                    forbid(&mut seen, Why::Bypass);
-                }
-            }
+            b"pragma" if freshness::is_no_cache(value) => forbid(&mut seen, Why::Bypass),
             // A proof covers one request (RFC 9449, section 4; RFC 9421), an idempotency key one call.
             b"dpop" | b"signature" | b"signature-input" | b"idempotency-key" => forbid(&mut seen, Why::Proof),
             // The answer would need CORS headers of its own, which aren't stored.
@@ -68,8 +64,12 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
     seen
 }
 
+/// The first reason counts, but the wish for a fresh answer only where nothing else stands in the way.
 fn forbid(seen: &mut Survey<'_>, why: Why) {
-    seen.forbids.get_or_insert(why);
+    match seen.forbids {
+        None | Some(Why::Bypass) => seen.forbids = Some(why),
+        Some(_) => {}
+    }
 }
 
 /// Headers in which a proxy tells of the client's certificate (RFC 9440 and its many forerunners),

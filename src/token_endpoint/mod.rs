@@ -6,7 +6,8 @@
 //! 1. [`request::parse`] reads it and says whether an answer may be shared for it. What could be read
 //!    in two ways may not.
 //! 2. [`request::TokenRequest::cache_key`] names the answer by everything that shapes it.
-//! 3. [`reuse::Stored::serve`] says whether a stored answer still stands, and with which `expires_in`.
+//! 3. [`reuse::Stored::serve`] says whether a stored answer still stands, and with which `expires_in`;
+//!    [`freshness::Demand`] whether it is as fresh as this client asks.
 //! 4. [`admission::Admission`] says whether the authorization server can take one more call.
 //! 5. [`answer::analyse`] says whether what came back may be kept, and [`jitter::shorten`] rewrites its
 //!    lifetime so that clients which started together don't end together.
@@ -15,6 +16,7 @@ pub mod admission;
 pub mod answer;
 mod client_auth;
 mod form;
+pub mod freshness;
 mod headers;
 pub mod jitter;
 mod media;

@@ -5,6 +5,7 @@ use crate::digest::{Digest, HostKey};
 
 use super::client_auth::{self, Basic};
 use super::form::{self, FormError};
+use super::freshness::Demand;
 use super::headers::{self, Survey};
 use super::media;
 
@@ -63,6 +64,8 @@ pub enum Why {
     ExceptedClient,
     /// The client asks for a fresh answer.
     Bypass,
+    /// The client asks that nothing of it be kept.
+    NoStore,
     /// A proof or a key that covers this request alone.
     Proof,
     /// A client certificate.
@@ -94,6 +97,7 @@ impl Why {
             Why::Grant => "grant",
             Why::ExceptedClient => "excepted_client",
             Why::Bypass => "bypass",
+            Why::NoStore => "no_store",
             Why::Proof => "proof",
             Why::Certificate => "certificate",
             Why::Accept => "accept",
@@ -126,6 +130,8 @@ pub struct TokenRequest {
     parameters: Vec<(String, String)>,
     /// Headers that may shape the answer, sorted by name.
     shaping: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How fresh a kept answer must be.
+    demand: Demand,
 }
 
 impl std::fmt::Debug for TokenRequest {
@@ -185,6 +191,7 @@ pub fn parse<'a>(
         basic_pair: Vec::new(),
         parameters,
         shaping: Vec::new(),
+        demand: survey.demand,
     };
     request.client_id = request.claimed_client(basic.as_ref(), survey.authorization.is_some());
     let refused = survey_head(head).or(form_error).or_else(|| request.ambiguous(&survey, basic.as_ref())).or(survey.forbids);
@@ -279,13 +286,18 @@ impl TokenRequest {
         self.grant_type.as_deref()
     }
 
+    /// How fresh the client wants its answer. No part of the key: it says which kept answer will do.
+    pub fn demand(&self) -> Demand {
+        self.demand
+    }
+
     /// The key of the answer, of refusals too, over everything that shapes it: the secret goes in like
     /// any other field, so that a right and a wrong one take the same path. Nothing for a request
     /// that passes through.
     ///
-    /// `host` is the authority as the request has it (its case may reach the answer's `iss`), with
+    /// `endpoint` is [`TokenEndpoint::digest`]: a configuration that differs elsewhere forgets nothing. `host` is the authority as the request has it (its case may reach the answer's `iss`), with
     /// the scheme before it where the host tells it; `path` is the client's.
-    pub fn cache_key(&self, key: &HostKey, config_digest: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
+    pub fn cache_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
         let domain = match self.class {
             Class::Reusable => "token answer v1",
             Class::CoalesceRefresh => "token refresh v1",
@@ -297,7 +309,7 @@ impl TokenRequest {
             AuthMethod::None => b"none",
         };
         let parameters_count = (self.parameters.len() as u64).to_le_bytes();
-        let mut fields: Vec<&[u8]> = vec![config_digest, host, path, method, &self.basic_pair, &parameters_count];
+        let mut fields: Vec<&[u8]> = vec![endpoint, host, path, method, &self.basic_pair, &parameters_count];
         for (name, value) in &self.parameters {
             fields.extend([name.as_bytes(), value.as_bytes()]);
         }

@@ -5,6 +5,7 @@ use crate::digest::{Digest, HostKey};
 use crate::time::Time;
 
 use super::answer::{EXPIRES_IN_S_MAX, Storable};
+use super::freshness::Demand;
 use super::jitter::{self, Draw, Fit};
 use super::revocation;
 
@@ -193,6 +194,21 @@ impl Stored {
                 if ahead || over { Serve::Stale } else { Serve::Refusal }
             }
         }
+    }
+
+    /// Whether it is as fresh as a client asks that came at `came_at`. One that was asked for after that is as fresh as
+    /// the server's own.
+    pub fn meets(&self, demand: &Demand, came_at: Time, now: Time, endpoint: &TokenEndpoint) -> bool {
+        let asked_at = match self.kind {
+            Kind::Token { life, .. } => life.asked_at,
+            Kind::Refusal { asked_at } => asked_at,
+        };
+        let good_for_s = match self.serve(now, endpoint) {
+            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => expires_in_s,
+            Serve::Refusal => self.ends_at(endpoint).ms_since(now) / MS_PER_S,
+            Serve::Stale => return false,
+        };
+        asked_at >= came_at || demand.is_met(now.ms_since(asked_at).div_ceil(MS_PER_S), good_for_s)
     }
 
     /// When it must no longer be served.

@@ -233,6 +233,11 @@ class KongHost(_Kong):
                 raise Refused(self.child.log())
             setattr(self, "base_url" if name == "listening" else "admin", f"http://{line[1]}")
 
+    def move_clock(self, by_s: float) -> None:
+        """Moves the clock of all workers; negative goes back."""
+        answer = request(f"{self.admin}/clock", "POST", {}, str(int(by_s * 1000)).encode())
+        assert answer.status == 200, answer
+
     def _metric_lines(self) -> list[str]:
         return request(f"{self.admin}/metrics").body.decode().splitlines()
 

@@ -2,6 +2,7 @@
 
 import time
 
+from http_client import request
 from load import load, token_file
 from tokens import Key, claims
 from world import OWN, World
@@ -25,14 +26,31 @@ def test_no_expired_token_is_accepted(start_gateway, world: World, directory):
     assert gateway.metrics()["herdgate.bearer.rejected.expired"] == COUNT
     gateway.stop()
 
-    optional = start_gateway(world.config(issuers=[world.own_issuer(exp="optional")], rules=[]))
-    report = load(optional.base_url + "/orders", connections=50, requests=COUNT, tokens=tokens)
+    ignored = start_gateway(world.config(issuers=[world.own_issuer(exp="ignored")], rules=[]))
+    report = load(ignored.base_url + "/orders", connections=50, requests=COUNT, tokens=tokens)
     assert report["statuses"] == {"200": COUNT}, report
+    assert "accepted after their own exp" in ignored.log()
+
+
+def test_an_optional_exp_holds_where_it_is_there(start_gateway, world: World):
+    gateway = start_gateway(world.config(issuers=[world.own_issuer(exp="optional", lifetime_s_max=600)], rules=[]))
+    now = int(time.time())
+
+    def status(**more) -> int:
+        token = world.rsa.token(claims(OWN, **more))
+        return request(gateway.base_url + "/orders", headers={"authorization": f"Bearer {token}"}).status
+
+    assert status(iat=now - 60, exp=now - 45) == 401
+    assert status(iat=None, exp=now - 45) == 401
+    assert status(iat=now - 60, exp=now + 60) == 200
+    # One that is longer than the bound doesn't prolong it, and none is none.
+    assert status(iat=now - 60, exp=now + 86400) == 200
+    assert status(iat=now - 700, exp=now + 86400) == 401
+    assert status(iat=now - 60, exp=None) == 200
+    assert status(iat=now - 700, exp=None) == 401
 
 
 def test_a_cached_token_stops_at_its_end(start_gateway, world: World):
-    from http_client import request
-
     gateway = start_gateway(world.config(issuers=[world.own_issuer(leeway_s=0)], rules=[]))
     token = world.own(lifetime_s=3)
     end = time.time() + 6

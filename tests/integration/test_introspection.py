@@ -126,3 +126,24 @@ def test_by_status_alone(start_gateway, world: World, says):
     says("", 500)
     assert get(gateway, world.own()).status == 503
     assert get(gateway, good).status == 200, "remembered"
+
+
+@pytest.mark.parametrize("fraction", ["", ".25", ".0"])
+def test_an_end_with_a_fraction_is_an_end(fraction, start_gateway, world: World, says):
+    gateway = start_gateway(config(world))
+    end = int(time.time()) + 3
+    says('{"active": true, "exp": %d%s}' % (end, fraction))
+    token = world.own()
+    assert get(gateway, token).status == 200
+    time.sleep(max(0.0, end + 0.2 - time.time()))
+    assert [get(gateway, token).status for _ in range(4)] == [401] * 4
+    assert gateway.metrics()["herdgate.bearer.rejected.inactive"] == 4
+
+
+@pytest.mark.parametrize("date", ['"exp": "1795790000"', '"exp": null', '"exp": 1795790000000', '"nbf": "now"', '"iat": -1'])
+def test_a_date_that_is_none_is_no_yes(date, start_gateway, world: World, says):
+    gateway = start_gateway(config(world))
+    says('{"active": true, %s}' % date)
+    answer = get(gateway, world.own())
+    assert answer.status == 503 and "invalid_token" not in answer.body.decode()
+    assert gateway.metrics()["herdgate.introspection.fetch_failed"] >= 1

@@ -92,9 +92,13 @@ fn exp_is_required_unless_said_otherwise() {
     let token = claims(json!({}));
     assert_eq!(times(&token, &bounded, Time::from_s(1059), now), Ok(()));
     assert_eq!(times(&token, &bounded, Time::from_s(1060), now), Err(Reason::Expired));
-    // An `exp` that is there is not looked at, in either direction.
-    assert_eq!(at(json!({"exp": 900, "iat": 990}), &bounded, now), Ok(()));
+    // An `exp` that is there ends the token too, with the leeway; it prolongs nothing.
+    assert_eq!(at(json!({"exp": 971, "iat": 960}), &bounded, now), Ok(()));
+    assert_eq!(at(json!({"exp": 970, "iat": 960}), &bounded, now), Err(Reason::Expired));
+    assert_eq!(at(json!({"exp": 970}), &bounded, now), Err(Reason::Expired));
+    assert_eq!(at(json!({"exp": 9000, "iat": 990}), &bounded, now), Ok(()));
     assert_eq!(at(json!({"exp": 9000, "iat": 890}), &bounded, now), Err(Reason::Expired));
+    assert_eq!(times(&claims(json!({"exp": 9000})), &bounded, Time::from_s(1060), now), Err(Reason::Expired));
 }
 
 #[test]
@@ -119,15 +123,32 @@ fn lifetimes_are_bounded() {
 
 #[test]
 fn no_number_overflows() {
-    let greedy = Issuer { leeway_s: u64::MAX, lifetime_s_max: Some(u64::MAX), sunset_s: Some(u64::MAX), exp: ExpPolicy::Optional, ..idp() };
+    let greedy_issuer =
+        || Issuer { leeway_s: u64::MAX, lifetime_s_max: Some(u64::MAX), sunset_s: Some(u64::MAX), exp: ExpPolicy::Ignored, ..idp() };
+    let greedy = greedy_issuer();
     let end_of_time = Time::from_ns(u64::MAX);
     for token in [json!({"exp": DATE_S_MAX, "nbf": DATE_S_MAX, "iat": DATE_S_MAX}), json!({"iat": 0}), json!({}), json!({"exp": 0})] {
         for now in [Time::default(), end_of_time] {
             for first_seen in [Time::default(), end_of_time] {
                 assert_eq!(issuer(&greedy, None, &claims(token.clone()), now, first_seen), Ok(()));
+                let _ = issuer(&Issuer { exp: ExpPolicy::Optional, ..greedy_issuer() }, None, &claims(token.clone()), now, first_seen);
             }
         }
     }
+}
+
+fn policies() -> impl Strategy<Value = ExpPolicy> {
+    prop_oneof![Just(ExpPolicy::Required), Just(ExpPolicy::Optional), Just(ExpPolicy::Ignored)]
+}
+
+#[test]
+fn an_ignored_exp_is_not_looked_at() {
+    let now = Time::from_s(1000);
+    let legacy = Issuer { exp: ExpPolicy::Ignored, lifetime_s_max: Some(60), ..idp() };
+    assert_eq!(at(json!({"exp": 900, "iat": 990}), &legacy, now), Ok(()));
+    assert_eq!(at(json!({"exp": 1}), &legacy, now), Ok(()));
+    assert_eq!(at(json!({"exp": 9000, "iat": 890}), &legacy, now), Err(Reason::Expired));
+    assert_eq!(at(json!({"exp": 1001}), &Issuer { lifetime_s_max: None, ..legacy }, now), Err(Reason::Expired));
 }
 
 proptest! {
@@ -137,27 +158,28 @@ proptest! {
     #[test]
     fn times_agree_with_plain_arithmetic(
         exp in proptest::option::of(0u64..16), nbf in proptest::option::of(0u64..16), iat in proptest::option::of(0u64..16),
-        leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), required: bool,
+        leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), policy in policies(),
         now_ms in (0u64..80).prop_map(|quarters| quarters * 250), seen_ms in (0u64..80).prop_map(|quarters| quarters * 250),
     ) {
-        let policy = if required { ExpPolicy::Required } else { ExpPolicy::Optional };
         let issuer = Issuer { leeway_s, lifetime_s_max, exp: policy, ..idp() };
         let token = Claims { exp, nbf, iat, ..claims(json!({})) };
         let found = times(&token, &issuer, Time::from_ms(now_ms), Time::from_ms(seen_ms));
+        let required = policy == ExpPolicy::Required;
         // In milliseconds, without saturation or rounding, first sight alone in whole seconds.
         let ms = |s: u64| i128::from(s) * 1000;
         let (now, seen, leeway) = (i128::from(now_ms), ms(seen_ms / 1000), ms(leeway_s));
         let max = lifetime_s_max.map(ms);
-        let exp = exp.filter(|_| required);
+        let exp = exp.filter(|_| policy != ExpPolicy::Ignored);
         let expected = match (exp.map(ms), iat.map(ms), max) {
             (Some(exp), _, _) if now - exp >= leeway => Err(Reason::Expired),
-            (None, Some(iat), Some(max)) if !required && now - iat >= max + leeway => Err(Reason::Expired),
-            (None, None, Some(max)) if !required && now - seen >= max => Err(Reason::Expired),
-            (None, _, max) if required || max.is_none() => Err(Reason::Expired),
+            (_, Some(iat), Some(max)) if !required && now - iat >= max + leeway => Err(Reason::Expired),
+            (_, None, Some(max)) if !required && now - seen >= max => Err(Reason::Expired),
+            (_, _, None) if !required => Err(Reason::Expired),
+            (None, _, _) if required => Err(Reason::Expired),
             (_, Some(iat), _) if iat - now > leeway => Err(Reason::NotYetValid),
             _ if nbf.is_some_and(|nbf| ms(nbf) - now > leeway) => Err(Reason::NotYetValid),
-            (Some(exp), Some(iat), Some(max)) if exp - iat > max => Err(Reason::LifetimeTooLong),
-            (Some(exp), None, Some(max)) if exp - seen > max + leeway => Err(Reason::LifetimeTooLong),
+            (Some(exp), Some(iat), Some(max)) if required && exp - iat > max => Err(Reason::LifetimeTooLong),
+            (Some(exp), None, Some(max)) if required && exp - seen > max + leeway => Err(Reason::LifetimeTooLong),
             _ => Ok(()),
         };
         prop_assert_eq!(found, expected);
@@ -166,10 +188,9 @@ proptest! {
     #[test]
     fn a_window_is_what_the_checks_admit(
         exp in proptest::option::of(0u64..16), nbf in proptest::option::of(0u64..16), iat in proptest::option::of(0u64..16),
-        leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), required: bool, sunset_s in proptest::option::of(0u64..20),
+        leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), policy in policies(), sunset_s in proptest::option::of(0u64..20),
         now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8,
     ) {
-        let policy = if required { ExpPolicy::Required } else { ExpPolicy::Optional };
         let issuer = Issuer { leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
         // Now and then at the other end of all numbers.
         let far = |bit: u8, s: Option<u64>| if is_huge == bit { s.map(|s| u64::MAX - s) } else { s };
@@ -201,9 +222,10 @@ fn a_sunset_begins_at_its_second() {
 
 #[test]
 fn typ_compares_as_media_types_do() {
+    let none = claims(json!({}));
     let at_jwt = Issuer { typ: Some("at+jwt".to_owned()), ..idp() };
     for good in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/At+Jwt"] {
-        assert_eq!(typ(&at_jwt, Some(good)), Ok(()), "{good}");
+        assert_eq!(typ(&at_jwt, Some(good), &none), Ok(()), "{good}");
     }
     for bad in [
         "",
@@ -217,16 +239,16 @@ fn typ_compares_as_media_types_do() {
         "application/",
         "applicatioñ/at+jwt",
     ] {
-        assert_eq!(typ(&at_jwt, Some(bad)), Err(Reason::WrongType), "{bad}");
+        assert_eq!(typ(&at_jwt, Some(bad), &none), Err(Reason::WrongType), "{bad}");
     }
-    assert_eq!(typ(&at_jwt, None), Err(Reason::WrongType));
+    assert_eq!(typ(&at_jwt, None, &none), Err(Reason::WrongType));
     let long = Issuer { typ: Some("application/at+jwt".to_owned()), ..idp() };
-    assert_eq!(typ(&long, Some("at+JWT")), Ok(()));
+    assert_eq!(typ(&long, Some("at+JWT"), &none), Ok(()));
     // `application/` may be left out only where no other `/` remains.
     let other = Issuer { typ: Some("a/b".to_owned()), ..idp() };
-    assert_eq!((typ(&other, Some("A/b")), typ(&other, Some("application/a/b"))), (Ok(()), Err(Reason::WrongType)));
-    assert_eq!(typ(&idp(), None), Ok(()));
-    assert_eq!(typ(&idp(), Some("anything")), Ok(()));
+    assert_eq!((typ(&other, Some("A/b"), &none), typ(&other, Some("application/a/b"), &none)), (Ok(()), Err(Reason::WrongType)));
+    assert_eq!(typ(&idp(), None, &none), Ok(()));
+    assert_eq!(typ(&idp(), Some("anything"), &none), Ok(()));
 }
 
 #[test]
@@ -352,4 +374,50 @@ fn an_issuer_demands_all_of_it() {
     assert_eq!(run(Some("at+jwt"), json!({"exp": 900, "aud": "a", "sub": "s"}), 1000), Err(Reason::Expired));
     assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "b", "sub": "s"}), 1000), Err(Reason::WrongAudience));
     assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000), Err(Reason::Claim));
+}
+
+/// RFC 8725, section 3.11: what says that it is something else than an access token isn't taken for one.
+#[test]
+fn tokens_of_other_kinds_are_refused_where_no_typ_is_configured() {
+    let none = claims(json!({}));
+    for other in [
+        "dpop+jwt",
+        "logout+jwt",
+        "secevent+jwt",
+        "token-introspection+jwt",
+        "kb+jwt",
+        "statuslist+jwt",
+        "client-authentication+jwt",
+        "oauth-authz-req+jwt",
+        "vc+sd-jwt",
+        "dc+sd-jwt",
+        "entity-statement+jwt",
+    ] {
+        for spelling in [other.to_owned(), format!("application/{other}"), format!("Application/{}", other.to_uppercase())] {
+            assert_eq!(typ(&idp(), Some(&spelling), &none), Err(Reason::WrongType), "{spelling}");
+        }
+        // Who names the type has said that these are its access tokens.
+        assert_eq!(typ(&Issuer { typ: Some(other.to_owned()), ..idp() }, Some(other), &none), Ok(()));
+    }
+    for fine in ["JWT", "at+jwt", "application/at+jwt", "JOSE", "jwt+dpop", "dpop+jwt ", "", "text/dpop+jwt"] {
+        assert_eq!(typ(&idp(), Some(fine), &none), Ok(()), "{fine}");
+    }
+}
+
+/// RFC 8417, section 2.2: a security event token has `events`, an object whose members are URIs. Many have no `typ`.
+#[test]
+fn a_security_event_is_no_access_token() {
+    let logout = claims(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}));
+    let jwt = Issuer { typ: Some("JWT".to_owned()), ..idp() };
+    assert_eq!(typ(&idp(), None, &logout), Err(Reason::WrongType));
+    assert_eq!(typ(&idp(), Some("JWT"), &logout), Err(Reason::WrongType));
+    assert_eq!(typ(&jwt, Some("JWT"), &logout), Err(Reason::WrongType), "JWT says nothing of what it is");
+    let urn = claims(json!({"events": {"urn:ietf:params:scim:event:create": {}, "x": 1}}));
+    assert_eq!(typ(&idp(), None, &urn), Err(Reason::WrongType));
+    let named = Issuer { typ: Some("at+jwt".to_owned()), ..idp() };
+    assert_eq!(typ(&named, Some("at+jwt"), &logout), Ok(()));
+    // A claim of the issuer's own.
+    for fine in [json!({}), json!(["created"]), json!("created"), json!({"created": true}), json!(null)] {
+        assert_eq!(typ(&idp(), None, &claims(json!({"events": fine.clone()}))), Ok(()), "{fine}");
+    }
 }

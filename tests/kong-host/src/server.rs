@@ -18,8 +18,8 @@ pub fn serve(host: Arc<Host>, listener: TcpListener) {
     });
 }
 
-/// Serves the Admin API's `POST /config` (a push), `GET /metrics`, and `GET /host`: deaths, requests
-/// sent upstream, log lines.
+/// Serves the Admin API's `POST /config` (a push), `POST /clock` (milliseconds by which it moves), `GET /metrics`, and
+/// `GET /host`: deaths, requests sent upstream, log lines.
 pub fn serve_admin(host: Arc<Host>, listener: TcpListener) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
@@ -34,6 +34,13 @@ fn administer(host: &Host, request: &Request) -> Response {
         ("POST", "/config") => match host.push(&document(request)) {
             Ok(()) => Response::new(201, "{}"),
             Err(message) => proxy::kong_error(400, &message),
+        },
+        ("POST", "/clock") => match document(request).trim().parse() {
+            Ok(by_ms) => {
+                host.move_clock(by_ms);
+                Response::new(200, "{}")
+            }
+            Err(_) => proxy::kong_error(400, "expected milliseconds"),
         },
         ("GET", "/metrics") => {
             let lines = host.metrics().into_iter().map(|(name, _, value)| format!("{} {value}\n", name.replace('.', "_")));

@@ -309,6 +309,9 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     if !issuer.audiences.is_empty() && !jwt.claims.aud.iter().any(|aud| issuer.audiences.contains(aud)) {
         refused.push("its aud names none of the issuer's audiences".to_owned());
     }
+    if herdgate::jwt::check::typ(issuer, jwt.typ.as_deref(), &jwt.claims).is_err() {
+        refused.push("its typ (or its events) says that it is something else than an access token of this issuer".to_owned());
+    }
     if issuer.exp == ExpPolicy::Required && jwt.claims.exp.is_none() {
         refused.push("it has no exp".to_owned());
     }
