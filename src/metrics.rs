@@ -71,6 +71,10 @@ pub enum Metric {
     TokenNotRewritten,
     /// A token call was refused since too many are under way.
     TokenCapped,
+    /// A token call was refused since its client, or its address, has too many under way already.
+    TokenOverShare,
+    /// A token call was refused since the server asked its client to wait, or fails it again and again.
+    TokenPaused,
     /// A token or a client's tokens were revoked by a call seen here.
     RevocationSeen,
     /// A feed was read.
@@ -138,6 +142,8 @@ impl Metric {
             Metric::TokenNotStored => "herdgate.token.not_stored",
             Metric::TokenNotRewritten => "herdgate.token.not_rewritten",
             Metric::TokenCapped => "herdgate.token.capped",
+            Metric::TokenOverShare => "herdgate.token.over_share",
+            Metric::TokenPaused => "herdgate.token.paused",
             Metric::RevocationSeen => "herdgate.revocation.seen",
             Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
             Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",

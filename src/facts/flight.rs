@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::shared::Owner;
+use crate::shared::cells::CLOCK_SLACK_NS;
 use crate::time::{NS_PER_MS, Time};
 
 use super::Facts;
@@ -49,6 +50,12 @@ impl State {
         let mut next = || fields.next()?.ok();
         Some(State { failures: next()?, retry_at: Time::from_ns(next()?), refetched_at: Time::from_ns(next()?) })
     }
+}
+
+/// Whether something noted at `then` can be believed at `now`: what lies ahead by more than another
+/// worker's clock can be is of before the clock went back.
+pub(super) fn is_before(then: Time, now: Time) -> bool {
+    then.ns() <= now.ns().saturating_add(CLOCK_SLACK_NS)
 }
 
 /// A fetch that this worker leads.
@@ -162,8 +169,8 @@ impl Facts<'_> {
 /// Calls that this worker leads before it looks for those that have ended unheard.
 const LEADING_MAX: usize = 1_024;
 /// The first pause after a failure in milliseconds; it doubles.
-const RETRY_MS: u64 = 1_000;
+pub(super) const RETRY_MS: u64 = 1_000;
 /// The longest pause in milliseconds.
-const RETRY_MS_MAX: u64 = 30_000;
+pub(super) const RETRY_MS_MAX: u64 = 30_000;
 /// The longest wait of a request in milliseconds.
 const WAIT_MS_MAX: u64 = 10_000;

@@ -1,6 +1,7 @@
 //! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
 
 pub mod call;
+pub mod clients;
 mod credentials;
 mod fact;
 mod flight;

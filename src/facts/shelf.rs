@@ -10,6 +10,7 @@ use crate::time::Time;
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 
 use super::Facts;
+use super::clients::Standing;
 use super::flight::State;
 use super::verified::RECORD_BYTES;
 
@@ -22,6 +23,7 @@ pub struct Tables {
     pub(super) leases: Leases,
     pub(super) revoked: Revoked,
     pub(super) admissions: Registers,
+    pub(super) clients: Table,
 }
 
 impl Tables {
@@ -34,6 +36,7 @@ impl Tables {
             leases: Leases::new(LEASES_MAX),
             revoked: Revoked::new(REVOKED_MAX),
             admissions: Registers::new(TableId::Admissions, ADMISSIONS_MAX, STATE_BYTES),
+            clients: Table::new(TableId::Clients, CLIENTS_MAX, Standing::BYTES),
         }
     }
 }
@@ -45,6 +48,8 @@ const LEASES_MAX: u32 = 16_384;
 const REVOKED_MAX: u32 = 16_384;
 /// Token endpoints of all configurations of a host; more of them only share their health.
 const ADMISSIONS_MAX: u32 = 512;
+/// Clients that were told to wait, or whose calls fail.
+const CLIENTS_MAX: u32 = 4_096;
 /// How long a state is of use after its last change.
 const STATE_TTL_S: u64 = 86_400;
 
@@ -121,6 +126,19 @@ impl<'a> Shelf<'a> {
         self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(STATE_TTL_S))).is_some()
     }
 
+    /// How a client of a token endpoint fares; one of whom nothing is known has never failed.
+    pub(super) fn read_standing(&self, client: &Digest) -> Standing {
+        let at = self.moment();
+        let found = self.tables.clients.get(&at, client);
+        found.and_then(|found| Standing::from_bytes(found.payload())).unwrap_or_default()
+    }
+
+    /// Keeps that until `expires`.
+    pub(super) fn write_standing(&self, client: &Digest, standing: Standing, expires: Time) {
+        let at = self.moment();
+        let _ = self.counted(self.tables.clients.put(&at, client, &standing.to_bytes(), expires));
+    }
+
     /// Takes the lease on a fact, if nobody has it. Where leases can't be kept, everyone leads: more
     /// calls are better than none.
     pub fn acquire_lease(&self, digest: &Digest, lease_ms: u64) -> Option<Owner> {
@@ -149,7 +167,7 @@ impl<'a> Shelf<'a> {
         let at = self.moment();
         self.counted(self.tables.admissions.update(&at, endpoint, |bytes| {
             let (after, result) = change(Admission::decode(bytes.unwrap_or_default()));
-            (after.encode().to_vec(), result)
+            (after.encode(), result)
         }))
     }
 

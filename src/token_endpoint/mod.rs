@@ -14,6 +14,7 @@
 pub mod admission;
 pub mod answer;
 mod client_auth;
+mod evidence;
 mod form;
 mod headers;
 pub mod jitter;
@@ -22,6 +23,7 @@ mod members;
 pub mod request;
 pub mod reuse;
 pub mod revocation;
+mod share;
 
 #[cfg(test)]
 mod fixtures;
