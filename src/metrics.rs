@@ -41,10 +41,18 @@ pub enum Metric {
     LookupFetched,
     /// Fetching one failed.
     LookupFailed,
+    /// No new credential was asked for: more were than `calls_per_s_max`.
+    LookupCapped,
+    /// No new credential was asked for since the server wants to be left alone.
+    LookupPaused,
     /// Introspection was asked.
     IntrospectionFetched,
     /// Asking failed.
     IntrospectionFailed,
+    /// Introspection wasn't asked: it was more than `calls_per_s_max`.
+    IntrospectionCapped,
+    /// Introspection wasn't asked since the server wants to be left alone.
+    IntrospectionPaused,
     /// Introspection was answered from memory.
     IntrospectionHit,
     /// A request waited for a fact.
@@ -127,8 +135,12 @@ impl Metric {
             Metric::JwksUnknownKid => "herdgate.jwks.unknown_kid",
             Metric::LookupFetched => "herdgate.lookup.fetched",
             Metric::LookupFailed => "herdgate.lookup.fetch_failed",
+            Metric::LookupCapped => "herdgate.lookup.capped",
+            Metric::LookupPaused => "herdgate.lookup.paused",
             Metric::IntrospectionFetched => "herdgate.introspection.fetched",
             Metric::IntrospectionFailed => "herdgate.introspection.fetch_failed",
+            Metric::IntrospectionCapped => "herdgate.introspection.capped",
+            Metric::IntrospectionPaused => "herdgate.introspection.paused",
             Metric::IntrospectionHit => "herdgate.introspection.hit",
             Metric::Waited => "herdgate.wait.started",
             Metric::WaitTimedOut => "herdgate.wait.timed_out",

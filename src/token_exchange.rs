@@ -7,7 +7,7 @@ use crate::exchange::{Abilities, Effect, Finish};
 use crate::facts::clients::Client;
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
-use crate::facts::{Facts, Payer};
+use crate::facts::{Facts, Payer, Queue};
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Request};
@@ -238,7 +238,7 @@ impl TokenCall {
             return Effect::Finish(unavailable(request, facts.now.plus_s(1), facts));
         }
         self.has_waited = true;
-        Effect::SleepUntil(until, name)
+        Effect::SleepUntil(until, name, Queue::Token)
     }
 
     /// Renews a kept answer; where the server can't be asked now, the kept one is good still.

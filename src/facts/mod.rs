@@ -1,5 +1,6 @@
 //! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
 
+mod asked;
 pub mod call;
 pub mod clients;
 mod credentials;
@@ -9,6 +10,7 @@ mod introspection;
 mod keys;
 mod limits;
 pub mod memory;
+mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
@@ -25,10 +27,11 @@ pub use fact::Fact;
 pub use flight::{State, Turn};
 pub use keys::KeySet;
 pub use limits::Payer;
+pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
 
-use crate::config::{Config, Issuer, Uri};
+use crate::config::{Charge, Config, Issuer, Uri};
 use crate::digest::{Digest, HostKey};
 use crate::issuer;
 use crate::metrics::Meter;
@@ -78,6 +81,7 @@ impl Runtime {
             discovered: HashMap::new(),
             leading: HashMap::new(),
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            absent: BoundedMap::new(memory.tokens_max, memory.bytes_max / 16),
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
@@ -102,6 +106,8 @@ pub struct Compiled {
     targets: sync::Targets,
     /// Whether this configuration hears of revocations itself, so that each request looks for news.
     pub hears_of_revocations: bool,
+    /// Whether some limit is charged for refused requests too.
+    pub charges_refused: bool,
     /// Tables in shared memory.
     tables: shelf::Tables,
 }
@@ -118,6 +124,7 @@ impl Compiled {
             targets: sync::Targets::new(config),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
+            charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charge::All),
             tables: shelf::Tables::new(&config.shared),
         }
     }
@@ -131,6 +138,8 @@ pub struct Worker {
     discovered: HashMap<usize, Uri>,
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
+    /// Credentials that there aren't, and until when that is believed.
+    absent: BoundedMap<Time>,
     introspections: BoundedMap<introspection::Known>,
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,

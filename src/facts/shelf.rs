@@ -20,6 +20,9 @@ pub struct Tables {
     pub(super) tokens: Table,
     pub(super) states: Table,
     pub(super) documents: Documents,
+    /// What was asked about by ids and tokens that anyone can make up: it takes no room from the rest.
+    pub(super) lookups: Documents,
+    pub(super) absent: Table,
     pub(super) leases: Leases,
     pub(super) revoked: Revoked,
     pub(super) admissions: Registers,
@@ -33,6 +36,8 @@ impl Tables {
             tokens: Table::new(TableId::Tokens, shared.tokens_max, RECORD_BYTES),
             states: Table::new(TableId::Facts, STATES_MAX, State::BYTES),
             documents: Documents::new(shared.answers_max),
+            lookups: Documents::in_table(TableId::Lookups, LOOKUPS_MAX),
+            absent: Table::new(TableId::Absent, ABSENT_MAX, 0),
             leases: Leases::new(LEASES_MAX),
             revoked: Revoked::new(REVOKED_MAX),
             admissions: Registers::new(TableId::Admissions, ADMISSIONS_MAX, STATE_BYTES),
@@ -41,6 +46,9 @@ impl Tables {
     }
 }
 
+/// Credentials and introspections, and those that there aren't: 4 MiB and 2 MiB of Kong's zone.
+const LOOKUPS_MAX: u32 = 2_048;
+const ABSENT_MAX: u32 = 8_192;
 /// States and leases are as many as calls under way and failing sources.
 const STATES_MAX: u32 = 8_192;
 const LEASES_MAX: u32 = 16_384;
@@ -110,20 +118,49 @@ impl<'a> Shelf<'a> {
         self.counted(self.tables.documents.remove(&at, digest)).is_some()
     }
 
+    /// What was said of something that anyone can name; an empty document if that there is no such thing.
+    pub fn read_asked(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
+        let at = self.moment();
+        if let Some(document) = self.tables.lookups.read(&at, digest) {
+            let (head, body) = (document.head, document.body);
+            let document = Document { body, meta: head.meta, version: head.version, expires: head.expires };
+            return (document.body.len() <= bytes_max).then_some(document);
+        }
+        let absent = self.tables.absent.get(&at, digest)?;
+        Some(Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, expires: absent.expires() })
+    }
+
+    /// Keeps that; no body: there is no such thing. Tells whether it is kept.
+    pub fn write_asked(&self, digest: &Digest, body: Option<&[u8]>, expires: Time) -> bool {
+        let at = self.moment();
+        match body {
+            Some(body) => self.counted(self.tables.lookups.write(&at, digest, &[0; META_BYTES], body, expires)).is_some(),
+            None => {
+                let _ = self.counted(self.tables.lookups.remove(&at, digest));
+                self.counted(self.tables.absent.put(&at, digest, &[], expires)).is_some()
+            }
+        }
+    }
+
     /// The state of a fact; a lost one is that of a fact that never failed.
     pub fn read_state(&self, digest: &Digest) -> State {
         let at = self.moment();
         let found = self.tables.states.get(&at, digest);
-        found.and_then(|found| State::from_bytes(found.payload())).unwrap_or_default()
+        found.and_then(|found| State::from_bytes(found.payload())).unwrap_or_default().at(at.now)
     }
 
     /// Changes the state of a fact; tells whether the change was kept. Of two changes at once one may
     /// be lost: a state paces calls, and leases keep them single.
     pub fn update_state(&self, digest: &Digest, change: impl Fn(&mut State)) -> bool {
+        self.update_state_for(digest, STATE_TTL_S, change)
+    }
+
+    /// The same for a state that is of use for so many seconds.
+    pub fn update_state_for(&self, digest: &Digest, ttl_s: u64, change: impl Fn(&mut State)) -> bool {
         let at = self.moment();
         let mut state = self.read_state(digest);
         change(&mut state);
-        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(STATE_TTL_S))).is_some()
+        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(ttl_s))).is_some()
     }
 
     /// How a client of a token endpoint fares; one of whom nothing is known has never failed.
