@@ -4,8 +4,8 @@
 use std::rc::Rc;
 
 use crate::bearer::{self, Candidate};
-use crate::config::{Access, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
-use crate::facts::{Fact, Facts, Stop, Verified};
+use crate::config::{Access, Charge, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
+use crate::facts::{Fact, Facts, Payer, Stop, Verified};
 use crate::jwt::check;
 use crate::path::{self, Captures, Target};
 use crate::reply::{Reason, Refusal};
@@ -146,7 +146,7 @@ fn weigh_token<'a>(
     let source = candidate.source();
     let verified = match facts.verified_before(candidate.bytes())? {
         Some(verified) => Ok(verified),
-        None => verify(facts, candidate),
+        None => verify(request, facts, rule, candidate),
     };
     let verified = match verified {
         Err(Stop::Refuse(refusal)) if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) => {
@@ -167,8 +167,38 @@ fn weigh_token<'a>(
 }
 
 #[inline(never)]
-fn verify(facts: &Facts<'_>, candidate: Candidate<'_>) -> Result<Rc<Verified>, Stop> {
+fn verify(request: &Request<'_>, facts: &Facts<'_>, rule: Option<&Rule>, candidate: Candidate<'_>) -> Result<Rc<Verified>, Stop> {
+    if facts.runtime.compiled.charges_refused
+        && let Some(rule) = rule
+    {
+        // Before the arithmetic: whoever sends bad signatures by the thousand is to be slowed by this.
+        let limits = charged_to_all(facts, rule);
+        let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
+        facts.within(&limits, &payer).map_err(Stop::Refuse)?;
+    }
     facts.verify(&candidate.well_formed()?.bytes)
+}
+
+/// The limits of a rule that refused requests are charged to as well.
+fn charged_to_all(facts: &Facts<'_>, rule: &Rule) -> Vec<usize> {
+    let limits = &facts.runtime.config.rate_limits;
+    let is_charged = |index: &usize| limits.get(*index).is_some_and(|limit| limit.charge == Charge::All);
+    rule.limits.iter().copied().filter(is_charged).collect()
+}
+
+/// The limits that a request is charged to though it is refused: those of the rule that covers it.
+#[cold]
+pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize> {
+    let config = &facts.runtime.config;
+    let Ok(target) = Target::parse(request.target, config.paths) else { return Vec::new() };
+    let host = target.authority.unwrap_or(request.host);
+    let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
+    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+    let mut found = covering(config, &asked);
+    if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
+        found = covering_announced(config, request, &asked);
+    }
+    found.map_or_else(Vec::new, |(rule, _)| charged_to_all(facts, rule))
 }
 
 #[inline(never)]

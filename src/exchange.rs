@@ -2,12 +2,13 @@
 
 use crate::changes::Changes;
 use crate::config::{ErrorStyle, Mode};
-use crate::decide::{Admission, Verdict, decide};
+use crate::decide::{Admission, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Facts, Payer, Turn};
+use crate::facts::{Fact, Facts, Payer, Queue, Turn};
 use crate::forward;
 use crate::metrics::Metric;
+use crate::rate_limit::Address;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::time::Time;
@@ -31,7 +32,7 @@ pub enum Effect {
     /// Fetch a fact, and bring the answer or wake it when it is known, at this moment at the latest.
     Fetch(Fact, Time),
     /// Wake it when what has this name may be there, at this moment at the latest.
-    SleepUntil(Time, Digest),
+    SleepUntil(Time, Digest, Queue),
     /// Bring the request's body, of at most so many bytes.
     ReadBody(usize),
     /// It is decided.
@@ -229,16 +230,21 @@ impl Exchange {
             facts.host.meter.count(Metric::WaitTimedOut);
             let mut refusal = Refusal::from(unavailable(&missing));
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
-            return Effect::Finish(self.refuse(request, &refusal, facts));
+            return Effect::Finish(self.refuse_charged(request, Box::new(refusal), facts));
         }
         *kept_deadline = Some(deadline);
-        match facts.join(&missing) {
+        let address = || request.surroundings.address().and_then(|address| Address::parse(&address));
+        match facts.join_for(&missing, address) {
             // Who can't wait fetches for itself.
             Turn::Follow if self.abilities.waits => {
                 let name = missing.digest(&facts.runtime.host_key, &facts.runtime.config);
-                Effect::SleepUntil(deadline, name)
+                Effect::SleepUntil(deadline, name, Queue::of(&missing))
             }
-            Turn::Follow => Effect::Fetch(missing, deadline),
+            Turn::Follow => match facts.ask_beside(&missing, address) {
+                Ok(()) => Effect::Fetch(missing, deadline),
+                Err(until) => Effect::Finish(self.refuse_later(request, &missing, until, facts)),
+            },
+            Turn::Later(until) => Effect::Finish(self.refuse_later(request, &missing, until, facts)),
             // Between the look and the lease another may have brought it.
             Turn::Lead => match decide_aside(request, facts) {
                 Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
@@ -277,7 +283,7 @@ impl Exchange {
     /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal.
     pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
         let request = self.request(facts, surroundings);
-        self.refuse(&request, &reason.into(), facts)
+        self.refuse_charged(&request, Box::new(reason.into()), facts)
     }
 
     /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
@@ -304,7 +310,7 @@ impl Exchange {
         match is_token {
             // In shadow mode no token call waits.
             true => token_exchange::refuse(&request, &refusal, facts),
-            false => self.refuse(&request, &refusal, facts),
+            false => self.refuse_charged(&request, Box::new(refusal), facts),
         }
     }
 
@@ -336,10 +342,11 @@ impl Exchange {
         match verdict {
             Verdict::Admit(admission) => self.admit(request, admission, facts),
             Verdict::Refuse { refusal, shadow: true } => {
+                let refusal = charge_refused(request, refusal, facts);
                 facts.host.meter.count(Metric::Shadowed(refusal.reason));
                 self.pass(request, false, facts)
             }
-            Verdict::Refuse { refusal, shadow: false } => self.refuse(request, &refusal, facts),
+            Verdict::Refuse { refusal, shadow: false } => self.refuse_charged(request, refusal, facts),
             // Not reached: these need a body first.
             Verdict::Token(_) | Verdict::Revocation(_) => self.refuse(request, &Reason::Misconfigured.into(), facts),
         }
@@ -421,6 +428,19 @@ impl Exchange {
         }
     }
 
+    /// Refuses it until the moment from which on a fact may be asked for.
+    fn refuse_later(&self, request: &Request<'_>, missing: &Fact, until: Time, facts: &Facts<'_>) -> Finish {
+        let mut refusal = Refusal::from(unavailable(missing));
+        refusal.retry_after_s = Some(facts.retry_after_s(until));
+        self.refuse_charged(request, Box::new(refusal), facts)
+    }
+
+    /// Refuses it, and charges it to the limits that ask for that.
+    #[inline(never)]
+    fn refuse_charged(&self, request: &Request<'_>, refusal: Box<Refusal>, facts: &Facts<'_>) -> Finish {
+        self.refuse(request, &charge_refused(request, refusal, facts), facts)
+    }
+
     #[inline(never)]
     fn refuse(&self, request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
         let config = &facts.runtime.config;
@@ -430,6 +450,25 @@ impl Exchange {
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
+    }
+}
+
+/// Charges a refused request to the limits that ask for that (`charge: all`). Over one of them, that is
+/// why it is refused.
+#[inline(never)]
+fn charge_refused(request: &Request<'_>, mut refusal: Box<Refusal>, facts: &Facts<'_>) -> Box<Refusal> {
+    // One that a limit refused has been weighed by all of them already.
+    if !facts.runtime.compiled.charges_refused || refusal.reason == Reason::Limited {
+        return refusal;
+    }
+    let limits = limits_of_refused(request, facts);
+    let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
+    match facts.charge(&limits, &payer) {
+        Ok(headers) => {
+            refusal.limit_headers.extend(headers.into_iter().flatten());
+            refusal
+        }
+        Err(limited) => limited,
     }
 }
 
@@ -449,7 +488,10 @@ pub const RETRY_AFTER_S: u64 = 2;
 fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, facts: &Facts<'_>) -> Result<(), Refusal> {
     match *stage {
         Stage::TokenHead(index) => {
-            let body = body.ok_or(Reason::BodyTooLarge)?;
+            let Some(body) = body else {
+                token_exchange::charge(index, request, None, facts)?;
+                return Err(Reason::BodyTooLarge.into());
+            };
             *stage = Stage::Token(Box::new(TokenCall::begin(index, request, body, facts)?));
         }
         Stage::RevocationHead(index) => {

@@ -20,6 +20,7 @@ pub mod path;
 pub mod rate_limit;
 pub mod reply;
 pub mod request;
+pub mod retry_after;
 pub mod revocation;
 pub mod shared;
 pub mod signature;

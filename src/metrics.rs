@@ -43,10 +43,18 @@ pub enum Metric {
     LookupFetched,
     /// Fetching one failed.
     LookupFailed,
+    /// No new credential was asked for: more were than `calls_per_s_max`.
+    LookupCapped,
+    /// No new credential was asked for since the server wants to be left alone.
+    LookupPaused,
     /// Introspection was asked.
     IntrospectionFetched,
     /// Asking failed.
     IntrospectionFailed,
+    /// Introspection wasn't asked: it was more than `calls_per_s_max`.
+    IntrospectionCapped,
+    /// Introspection wasn't asked since the server wants to be left alone.
+    IntrospectionPaused,
     /// Introspection was answered from memory.
     IntrospectionHit,
     /// A request waited for a fact.
@@ -73,6 +81,10 @@ pub enum Metric {
     TokenNotRewritten,
     /// A token call was refused since too many are under way.
     TokenCapped,
+    /// A token call was refused since its client, or its address, has too many under way already.
+    TokenOverShare,
+    /// A token call was refused since the server asked its client to wait, or fails it again and again.
+    TokenPaused,
     /// A token or a client's tokens were revoked by a call seen here.
     RevocationSeen,
     /// A feed was read.
@@ -126,8 +138,12 @@ impl Metric {
             Metric::JwksNotAllTried => "herdgate.jwks.not_all_tried",
             Metric::LookupFetched => "herdgate.lookup.fetched",
             Metric::LookupFailed => "herdgate.lookup.fetch_failed",
+            Metric::LookupCapped => "herdgate.lookup.capped",
+            Metric::LookupPaused => "herdgate.lookup.paused",
             Metric::IntrospectionFetched => "herdgate.introspection.fetched",
             Metric::IntrospectionFailed => "herdgate.introspection.fetch_failed",
+            Metric::IntrospectionCapped => "herdgate.introspection.capped",
+            Metric::IntrospectionPaused => "herdgate.introspection.paused",
             Metric::IntrospectionHit => "herdgate.introspection.hit",
             Metric::Waited => "herdgate.wait.started",
             Metric::WaitTimedOut => "herdgate.wait.timed_out",
@@ -141,6 +157,8 @@ impl Metric {
             Metric::TokenNotStored => "herdgate.token.not_stored",
             Metric::TokenNotRewritten => "herdgate.token.not_rewritten",
             Metric::TokenCapped => "herdgate.token.capped",
+            Metric::TokenOverShare => "herdgate.token.over_share",
+            Metric::TokenPaused => "herdgate.token.paused",
             Metric::RevocationSeen => "herdgate.revocation.seen",
             Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
             Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",

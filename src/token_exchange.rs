@@ -4,15 +4,17 @@ use crate::changes::Changes;
 use crate::config::{Mode, TokenEndpoint};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Effect, Finish};
+use crate::facts::clients::Client;
 use crate::facts::refreshes::RefreshTurn;
-use crate::facts::tokens::Known;
-use crate::facts::{Facts, Payer};
+use crate::facts::tokens::{Held, Known};
+use crate::facts::{Facts, Payer, Queue};
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Request};
+use crate::retry_after;
 use crate::shared::Owner;
 use crate::time::Time;
-use crate::token_endpoint::admission::{Outcome, Permit};
+use crate::token_endpoint::admission::{Ended, Outcome, Permit};
 use crate::token_endpoint::answer::{self, analyse};
 use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
 use crate::token_endpoint::request::{AuthMethod, Class, Head, TokenRequest};
@@ -27,6 +29,7 @@ pub struct TokenCall {
     /// The name of a refresh call that identical ones of this worker may share.
     refresh: Option<Digest>,
     subject: Digest,
+    client: Client,
     /// When its body had come.
     came_at: Time,
     has_waited: bool,
@@ -137,7 +140,9 @@ impl TokenCall {
             facts.host.meter.count(Metric::TokenBypass);
         }
         let subject = read.jitter_subject(host_key, body);
-        Ok(TokenCall { endpoint, request: read, key, refresh, subject, came_at: facts.now, has_waited: false, limit_headers, call: None })
+        let client = facts.token_client(configured, request, &read);
+        let came_at = facts.now;
+        Ok(TokenCall { endpoint, request: read, key, refresh, subject, client, came_at, has_waited: false, limit_headers, call: None })
     }
 
     /// Serves the call, sends it to the server, or waits until `deadline` for another's answer.
@@ -244,12 +249,12 @@ impl TokenCall {
             return Effect::Finish(unavailable(request, facts.now.plus_s(1), facts));
         }
         self.has_waited = true;
-        Effect::SleepUntil(until, name)
+        Effect::SleepUntil(until, name, Queue::Token)
     }
 
     /// Renews a kept answer; where the server can't be asked now, the kept one is good still.
     fn renew(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, owner: Owner, kept: Stored, facts: &Facts<'_>) -> Effect {
-        match facts.admit_call(endpoint, self.client_hash(facts)) {
+        match facts.admit_call(endpoint, &self.client) {
             Ok(permit) => self.forward_admitted(request, permit, Some(owner), Some(kept), facts),
             Err(_) => {
                 if let Some(key) = &self.key {
@@ -261,17 +266,17 @@ impl TokenCall {
     }
 
     fn forward(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, lease: Option<Owner>, facts: &Facts<'_>) -> Effect {
-        match facts.admit_call(endpoint, self.client_hash(facts)) {
+        match facts.admit_call(endpoint, &self.client) {
             Ok(permit) => self.forward_admitted(request, permit, lease, None, facts),
-            Err(retry_after_s) => {
+            Err(Held { reason, metric, retry_after_s }) => {
                 if let (Some(key), Some(owner)) = (&self.key, lease) {
                     facts.end_call(key, owner);
                 }
-                facts.host.meter.count(Metric::TokenCapped);
+                facts.host.meter.count(metric);
                 if facts.runtime.config.mode == Mode::Shadow {
                     return self.forward_admitted(request, None, None, None, facts);
                 }
-                let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
+                let mut refusal = Refusal::from(reason);
                 refusal.retry_after_s = Some(retry_after_s);
                 Effect::Finish(refuse(request, &refusal, facts))
             }
@@ -359,9 +364,8 @@ impl TokenCall {
     pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
         let Some(call) = self.call.take() else { return Passed::Unchanged };
         let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) else { return Passed::Unchanged };
-        if let Some(permit) = call.permit {
-            facts.call_ended(endpoint, permit, Outcome::of(answer.complete.then_some(answer.status)));
-        }
+        let ended = ended(answer, facts.now);
+        facts.call_ended(endpoint, &self.client, call.permit, ended);
         let draw = match jitter::applies(endpoint, self.request.grant_type()) {
             true => Draw::of(&facts.runtime.host_key, &self.subject, call.asked_at),
             false => Draw::NONE,
@@ -421,6 +425,8 @@ impl TokenCall {
         facts.host.meter.count(Metric::TokenNotStored);
         match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, endpoint, facts)) {
             (_, true) => {}
+            // That is the client's to heed, whatever it asks for: see `facts::clients`.
+            (true, false) if answer.status == 429 => {}
             (true, false) => facts.keep_failure(key),
             (false, false) => facts.keep_unshared(key),
         }
@@ -433,8 +439,8 @@ impl TokenCall {
         let call = self.call.take()?;
         // Once an answer has begun it is most likely the server that broke off: Envoy doesn't say.
         let outcome = if call.has_begun { Outcome::Error } else { Outcome::Unknown };
-        if let (Some(permit), Some(endpoint)) = (call.permit, facts.runtime.config.token_endpoints.get(self.endpoint)) {
-            facts.call_ended(endpoint, permit, outcome);
+        if let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) {
+            facts.call_ended(endpoint, &self.client, call.permit, outcome.into());
         }
         if let Some(name) = self.refresh {
             facts.refresh_ended(&name, None);
@@ -453,10 +459,14 @@ impl TokenCall {
     pub fn name(&self) -> Option<Digest> {
         self.key.or(self.refresh)
     }
+}
 
-    fn client_hash(&self, facts: &Facts<'_>) -> u64 {
-        facts.runtime.host_key.short(&self.subject.0)
-    }
+/// How a call ended with this answer.
+fn ended(answer: &ServerAnswer<'_>, now: Time) -> Ended {
+    let status = (answer.complete || answer.status == 429).then_some(answer.status);
+    let outcome = Outcome::of(status);
+    let asks = matches!(outcome, Outcome::Throttled | Outcome::Overloaded | Outcome::Error);
+    Ended { outcome, asked_ms: if asks { retry_after::asked_ms(answer.headers, now) } else { None } }
 }
 
 /// What those get who waited for a refresh: the server's word, whatever it is, but no failure of the

@@ -132,7 +132,12 @@ impl World {
 
     /// The server answers with JSON.
     fn answered(&self, worker: usize, now: Time, exchange: &mut Exchange, status: u16, body: &str) -> Passed {
-        let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+        self.answered_with(worker, now, exchange, status, &[], body)
+    }
+
+    fn answered_with(&self, worker: usize, now: Time, exchange: &mut Exchange, status: u16, more: &[(&str, &str)], body: &str) -> Passed {
+        let json = ("content-type", "application/json");
+        let headers = HeaderBlock::from_pairs(std::iter::once(&json).chain(more).map(|(name, value)| (*name, value.as_bytes())));
         let answer = ServerAnswer { status, headers: &headers, body: body.as_bytes(), complete: true };
         self.with(worker, now, |facts| match exchange.answer_started(status, &headers, facts) {
             Started::Kept(kept) => Passed::Kept(kept),
@@ -144,8 +149,9 @@ impl World {
         // As many more as the cap lets through.
         let endpoint = &self.workers[0].config.token_endpoints[0];
         let free = self.with(0, now, |facts| {
-            let permits: Vec<_> = std::iter::from_fn(|| facts.admit_call(endpoint, 0).ok().flatten()).collect();
-            permits.iter().for_each(|permit| facts.call_ended(endpoint, *permit, Outcome::Unknown));
+            let stranger = |n: u64| facts.stranger(n);
+            let permits: Vec<_> = (0..100).map_while(|n| Some((stranger(n), facts.admit_call(endpoint, &stranger(n)).ok()?))).collect();
+            permits.iter().for_each(|(client, permit)| facts.call_ended(endpoint, client, *permit, Outcome::Unknown.into()));
             permits.len()
         });
         endpoint.upstream_calls_max as usize - free
@@ -299,5 +305,96 @@ fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
     assert_eq!(world.workers[0].worker.borrow().refreshes.len(), 1);
 }
 
+fn retry_after(answer: &Answer) -> u64 {
+    answer.headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
+/// The server throttles one client: it alone is told so, whatever it asks for, and nobody else.
+#[test]
+fn a_429_belongs_to_the_client_that_got_it() {
+    for dialect in Dialect::ALL {
+        let world = World::new(dialect, "");
+        let (mut first, effect) = world.call(0, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
+        assert!(is_led(&effect));
+        let (mut follower, effect) = world.call(1, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
+        assert!(matches!(effect, Effect::SleepUntil(..)));
+        world.answered_with(0, START, &mut first, 429, &[("retry-after", "30")], "{}");
+        let told = answer(world.woken(1, START, &mut follower));
+        assert_eq!((told.status, (30..=37).contains(&retry_after(&told))), (429, true), "{told:?}");
+        for n in 0..29 {
+            let now = START.plus_s(n);
+            let (_, effect) = world.call(n as usize % 2, now, "noisy", ENVOY, &[], &format!("{BODY}&n={n}"));
+            let told = answer(effect);
+            let left = 30 - n;
+            assert_eq!((told.status, (left..=left + left / 4 + 1).contains(&retry_after(&told))), (429, true), "{n}: {told:?}");
+            let (mut other, effect) = world.call(n as usize % 2, now, &format!("other{n}"), ENVOY, &[], BODY);
+            assert!(is_led(&effect), "{n}");
+            world.answered(n as usize % 2, now, &mut other, 200, GOOD);
+        }
+        assert_eq!(world.shared.counts.borrow().get(&Metric::TokenPaused), Some(&30));
+        // The time is over: it is asked again. An hour back on the clock makes it no longer.
+        let back = Time::from_s(START.s() - 3_600);
+        for now in [back, START.plus_s(31)] {
+            let (mut again, effect) = world.call(1, now, "noisy", ENVOY, &[], &format!("{BODY}&n=31"));
+            assert!(is_led(&effect));
+            world.with(1, now, |facts| again.close(facts));
+        }
+    }
+}
+
+/// A 503 with `Retry-After` likewise; and calls that end in nothing, one after the other.
+#[test]
+fn failures_of_one_client_pause_that_client_alone() {
+    let world = World::new(Dialect::Envoy, "");
+    let (mut asked, effect) = world.call(0, START, "asked", ENVOY, &[], BODY);
+    assert!(is_led(&effect));
+    world.answered_with(0, START, &mut asked, 503, &[("retry-after", "20")], "{}");
+    let told = answer(world.call(1, START.plus_s(5), "asked", ENVOY, &[], &format!("{BODY}&n=1")).1);
+    assert_eq!((told.status, (15..=19).contains(&retry_after(&told))), (503, true), "{told:?}");
+    let mut calls = 0;
+    for n in 0..200u64 {
+        let now = START.plus_ms(n * 50);
+        let (mut failing, effect) = world.call(0, now, "failing", ENVOY, &[], &format!("{BODY}&n={n}"));
+        if is_led(&effect) {
+            calls += 1;
+            world.answered(0, now, &mut failing, [502, 503, 504][n as usize % 3], "{}");
+        }
+        let (mut other, effect) = world.call(1, now, &format!("other{}", n % 19), ENVOY, &[("cache-control", "no-cache")], BODY);
+        assert!(is_led(&effect), "{n}");
+        world.answered(1, now, &mut other, 200, GOOD);
+    }
+    assert!((5..=9).contains(&calls), "{calls} calls in ten seconds");
+}
+
+/// Sixty calls of one client hang; the others are served.
+#[test]
+fn calls_that_hang_leave_others_room() {
+    let world = World::new(Dialect::Kong, "");
+    let hanging: Vec<_> = (0..60).map(|n| world.call(0, START, "hog", ENVOY, &[], &format!("{BODY}&n={n}"))).collect();
+    assert_eq!(hanging.iter().filter(|(_, effect)| is_led(effect)).count(), 25);
+    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenOverShare), Some(&35));
+    for n in 0..188u64 {
+        let now = START.plus_ms(n * 40);
+        let (mut other, effect) = world.call(1, now, &format!("other{}", n % 19), ENVOY, &[("cache-control", "no-cache")], BODY);
+        assert!(is_led(&effect), "{n}");
+        world.answered(1, now, &mut other, 200, GOOD);
+    }
+}
+
+/// What is remembered for a second is not remembered for an hour when the clock goes back.
+#[test]
+fn a_clock_that_goes_back_keeps_no_failure() {
+    for (status, body) in [(503, "{}"), (200, "no token")] {
+        let world = World::new(Dialect::Envoy, "");
+        let (mut first, effect) = world.plain(0, START);
+        assert!(is_led(&effect));
+        world.answered(0, START, &mut first, status, body);
+        let back = Time::from_s(START.s() - 3_600);
+        let (mut next, effect) = world.plain(1, back.plus_s(5));
+        assert!(is_led(&effect));
+        world.answered(1, back.plus_s(5), &mut next, 200, GOOD);
+        assert_eq!(answer(world.plain(0, back.plus_s(6)).1).status, 200);
+    }
+}
 #[path = "token_exchange_time_tests.rs"]
 mod time;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use herdgate::config::{Reuse, TokenEndpoint};
 use herdgate::digest::{Digest, HostKey};
 use herdgate::time::Time;
-use herdgate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Permit};
+use herdgate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Party, Permit};
 use herdgate::token_endpoint::answer::{self, Answer};
 use herdgate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
 use herdgate::token_endpoint::request::{self, Head};
@@ -166,7 +166,7 @@ fn recovery() -> Recovery {
     let endpoint = endpoint(0.1);
     let limits = Limits::of(&endpoint);
     let key = HostKey::new(&[3; 32], b"");
-    let mut admission = outage(&limits);
+    let mut admission = outage(&key, &limits);
     // By the millisecond in which they happen.
     let mut events: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
     for client in 0..clients() {
@@ -182,7 +182,7 @@ fn recovery() -> Recovery {
         for event in at_once {
             match event {
                 Event::Asks(client) => {
-                    let (next, decision) = admission.admit(now, &limits, key.short(&client.to_le_bytes()));
+                    let (next, decision) = admission.admit(now, &limits, party(&key, client));
                     admission = next;
                     match decision {
                         Decision::Admit(permit) => {
@@ -201,7 +201,7 @@ fn recovery() -> Recovery {
                             permits[place] = Some(permit);
                             events.entry(ms + ANSWER_MS).or_default().push(Event::Done(place));
                         }
-                        Decision::Refuse { retry_after_s } => {
+                        Decision::Refuse { retry_after_s, .. } => {
                             seen.refused += 1;
                             events.entry(ms + retry_after_s * 1000).or_default().push(Event::Asks(client));
                         }
@@ -223,12 +223,18 @@ fn recovery() -> Recovery {
     seen
 }
 
+/// A client at an address of its own.
+fn party(key: &HostKey, client: u64) -> Party {
+    let hash = key.short(&client.to_le_bytes());
+    Party::new(hash, hash >> 32)
+}
+
 /// The state after the last failed call of the outage.
-fn outage(limits: &Limits) -> Admission {
+fn outage(key: &HostKey, limits: &Limits) -> Admission {
     let mut admission = Admission::default();
     for n in 0..10 {
         let now = Time::from_ms(T0.ms() - 20_000 + n * 2_000);
-        let (next, Decision::Admit(permit)) = admission.admit(now, limits, 0) else { panic!() };
+        let (next, Decision::Admit(permit)) = admission.admit(now, limits, party(key, n)) else { panic!() };
         admission = next.done(permit, Outcome::Overloaded, now, limits);
     }
     assert!(admission.is_ramping());

@@ -361,7 +361,14 @@ impl Check {
         let call = self.callout(node);
         let uri = self.url(node, "uri", true);
         let consumer_uri = self.url(node, "consumer_uri", true);
-        Some(Lookup { uri: uri?, consumer_uri, call, ttl_s: node.whole("ttl_s"), negative_ttl_s: node.whole("negative_ttl_s") })
+        Some(Lookup {
+            uri: uri?,
+            consumer_uri,
+            call,
+            ttl_s: node.whole("ttl_s"),
+            negative_ttl_s: node.whole("negative_ttl_s"),
+            calls_per_s_max: node.whole("calls_per_s_max"),
+        })
     }
 
     fn forward(&mut self, issuer: &Node<'_>) -> Forward {

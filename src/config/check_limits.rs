@@ -3,7 +3,7 @@
 use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
-use super::{Amount, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
+use super::{Amount, Charge, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
 
 /// Requests a second at most: one each microsecond.
 const PER_S_MAX: u64 = 1_000_000;
@@ -52,6 +52,7 @@ impl Check {
         if !key.is_empty() && key.iter().all(|part| matches!(part, KeyPart::Header(_))) {
             self.report.warn(&node.at("key"), "clients choose their headers, so they choose their own limit");
         }
+        let charge = self.charge(node, &key);
         let amount = self.amount(node);
         let sync = node.object("sync").map(|node| self.sync(&node));
         Some(RateLimit {
@@ -64,11 +65,25 @@ impl Check {
             },
             shadow: node.flag("shadow"),
             headers: node.flag("headers"),
+            charge,
             sync: match sync {
                 Some(sync) => Some(sync?),
                 None => None,
             },
         })
+    }
+
+    /// Of a refused request nothing is verified, so it can only be charged by what anyone can see.
+    fn charge(&mut self, node: &Node<'_>, key: &[KeyPart]) -> Charge {
+        if node.text("charge") != Some("all") {
+            return Charge::Accepted;
+        }
+        let is_seen = |part: &KeyPart| matches!(part, KeyPart::Address | KeyPart::Route | KeyPart::Header(_));
+        if !key.iter().all(is_seen) {
+            let got = "\"all\" (of a refused request only address, route and header:NAME are known)";
+            self.report.error(&node.at("charge"), "\"accepted\" beside a key with parts of the token", got);
+        }
+        Charge::All
     }
 
     fn sync(&mut self, node: &Node<'_>) -> Option<Sync> {

@@ -141,6 +141,7 @@ impl Check {
             client_secret: node.secret("client_secret").cloned(),
             ttl_s_max: node.whole("ttl_s_max"),
             negative_ttl_s: node.whole("negative_ttl_s"),
+            calls_per_s_max: node.whole("calls_per_s_max"),
         })
     }
 

@@ -198,6 +198,7 @@ static LOOKUP: Shape = Shape {
         field("consumer_uri", Url, Optional, "Its consumer's address, with `{key}` in its path."),
         field("ttl_s", Whole(1, DAY_S), Need::Whole(600), "Seconds for which a credential is kept."),
         field("negative_ttl_s", Whole(0, 3600), Need::Whole(5), "Seconds for which its absence is kept."),
+        field("calls_per_s_max", Whole(1, 100_000), Need::Whole(400), "New ids asked for a second at most; beyond them 503."),
     ],
     shared: CALL,
 };
@@ -308,6 +309,12 @@ static RATE_LIMIT: Shape = Shape {
         field("failure_mode", OneOf(&["deny", "allow"]), Need::Text("deny"), "What happens when the count can't be kept."),
         field("shadow", Bool, Need::Bool(false), "Whether refusals are only counted."),
         field("headers", Bool, Need::Bool(false), "Whether allowed answers carry RateLimit headers too."),
+        field(
+            "charge",
+            OneOf(&["accepted", "all"]),
+            Need::Text("accepted"),
+            "Whether refused requests are charged too; a key of `address`, `route` and `header:NAME` alone.",
+        ),
         field("sync", Object(&SYNC), Optional, "Where it meets the same limit of other gateways. Default: each gateway counts for itself."),
     ],
     shared: &[],
@@ -329,6 +336,7 @@ static INTROSPECTION: Shape = Shape {
         field("client_secret", Secret, Optional, "The filter's own secret there."),
         field("ttl_s_max", Whole(0, 3600), Need::Whole(60), "Seconds for which \"active\" is kept at most."),
         field("negative_ttl_s", Whole(0, 300), Need::Whole(5), "Seconds for which \"inactive\" is kept."),
+        field("calls_per_s_max", Whole(1, 100_000), Need::Whole(400), "New tokens asked about a second at most; beyond them 503."),
     ],
     shared: CALL,
 };

@@ -17,8 +17,19 @@ pub struct RateLimit {
     pub shadow: bool,
     /// Whether allowed answers carry RateLimit headers too.
     pub headers: bool,
+    /// Which requests are charged.
+    pub charge: Charge,
     /// Where it meets the same limit of other gateways.
     pub sync: Option<Sync>,
+}
+
+/// Which requests a limit is charged for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Charge {
+    /// Those that go on.
+    Accepted,
+    /// Those that are refused too.
+    All,
 }
 
 /// Where limits of several gateways meet: a Redis behind Webdis.

@@ -296,6 +296,8 @@ pub struct Lookup {
     pub ttl_s: u64,
     /// Seconds for which its absence is kept.
     pub negative_ttl_s: u64,
+    /// New ids asked for a second at most.
+    pub calls_per_s_max: u64,
 }
 
 /// What goes to the API.
@@ -472,6 +474,8 @@ pub struct Introspection {
     pub ttl_s_max: u64,
     /// Seconds for which "inactive" is kept.
     pub negative_ttl_s: u64,
+    /// New tokens asked about a second at most.
+    pub calls_per_s_max: u64,
 }
 
 /// How an introspection endpoint answers.

@@ -6,7 +6,6 @@ use serde::Deserialize;
 
 use crate::config::{Credentials, KeySource, Lookup};
 use crate::reply::Reason;
-use crate::shared::document::META_BYTES;
 use crate::signature::{Algorithm, AlgorithmSet, VerifyKey};
 use crate::time::{Span, Time};
 
@@ -67,14 +66,22 @@ impl Facts<'_> {
         }
         let memory_key = memory_key(issuer, id);
         let hash = self.runtime.host_key.short(&memory_key);
-        if let Some(known) = self.runtime.worker.borrow_mut().credentials.get(hash, &memory_key)
+        let worker = &self.runtime.worker;
+        if let Some(known) = worker.borrow_mut().credentials.get(hash, &memory_key)
             && known.span.holds(self.now)
         {
             return known.credential.clone().ok_or_else(|| Reason::UnknownKey.into());
         }
+        if worker.borrow_mut().absent.get(hash, &memory_key).is_some_and(|span| span.holds(self.now)) {
+            return Err(Reason::UnknownKey.into());
+        }
         let known = self.read_credential(issuer, id, credentials, lookup)?;
         let credential = known.credential.clone();
-        self.runtime.worker.borrow_mut().credentials.put(hash, &memory_key, known, 1_024);
+        match credential {
+            Some(_) => worker.borrow_mut().credentials.put(hash, &memory_key, known, 1_024),
+            // Made-up ids take no room from those that there are.
+            None => worker.borrow_mut().absent.put(hash, &memory_key, known.span, 16),
+        }
         credential.ok_or_else(|| Reason::UnknownKey.into())
     }
 
@@ -100,7 +107,7 @@ impl Facts<'_> {
 
     fn read_answer(&self, fact: &Fact, lookup: &Lookup) -> Result<(Vec<u8>, Time), Stop> {
         let digest = self.digest(fact);
-        if let Some(document) = self.shared().read_believed(&digest, ANSWER_BYTES_MAX) {
+        if let Some(document) = self.shared().read_asked(&digest, ANSWER_BYTES_MAX) {
             return Ok((document.body, document.expires.min(self.now.plus_s(lookup.ttl_s))));
         }
         let state = self.shared().read_state(&digest);
@@ -125,11 +132,11 @@ impl Facts<'_> {
             return false;
         };
         let (body, ttl_s) = match answer.status {
-            200 if answer.body.len() <= ANSWER_BYTES_MAX && is_object(answer.body) => (answer.body, lookup.ttl_s),
-            404 => (&b"{}"[..], lookup.negative_ttl_s),
+            200 if answer.body.len() <= ANSWER_BYTES_MAX && is_object(answer.body) => (Some(answer.body), lookup.ttl_s),
+            404 => (None, lookup.negative_ttl_s),
             _ => return false,
         };
-        self.shared().write_document(&self.digest(fact), body, &[0; META_BYTES], self.now.plus_s(ttl_s)).is_some()
+        self.shared().write_asked(&self.digest(fact), body, self.now.plus_s(ttl_s))
     }
 }
 

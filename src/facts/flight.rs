@@ -2,12 +2,14 @@
 
 use crate::digest::Digest;
 use crate::metrics::Metric;
+use crate::rate_limit::Address;
+use crate::retry_after;
 use crate::shared::Owner;
 use crate::time::{NS_PER_MS, Span, Time};
 
-use super::Facts;
 use super::call::CallAnswer;
 use super::fact::Fact;
+use super::{Facts, Queue};
 
 /// What a request that misses a fact does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +18,8 @@ pub enum Turn {
     Lead,
     /// Someone else fetches: look again.
     Follow,
+    /// Nobody may ask before this moment.
+    Later(Time),
 }
 
 /// How fetching a fact went lately, shared by all workers.
@@ -23,7 +27,9 @@ pub enum Turn {
 pub struct State {
     /// Failures in a row.
     pub failures: u64,
-    /// When the next try is due after a failure.
+    /// When the last of them was.
+    pub failed_at: Time,
+    /// When the next try is due after it.
     pub retry_at: Time,
     /// When something unknown last caused a fetch; of a feed: when it was last read.
     pub refetched_at: Time,
@@ -31,12 +37,12 @@ pub struct State {
 
 impl State {
     /// Bytes of a state in shared memory.
-    pub const BYTES: usize = 24;
+    pub const BYTES: usize = 32;
 
     /// The form in shared memory.
     pub fn to_bytes(self) -> [u8; State::BYTES] {
         let mut bytes = [0; State::BYTES];
-        let fields = [self.failures, self.retry_at.ns(), self.refetched_at.ns()];
+        let fields = [self.failures, self.failed_at.ns(), self.retry_at.ns(), self.refetched_at.ns()];
         for (chunk, field) in bytes.chunks_mut(8).zip(fields) {
             chunk.copy_from_slice(&field.to_le_bytes());
         }
@@ -47,7 +53,33 @@ impl State {
     pub fn from_bytes(bytes: &[u8]) -> Option<State> {
         let mut fields = bytes.chunks(8).map(|chunk| chunk.try_into().map(u64::from_le_bytes));
         let mut next = || fields.next()?.ok();
-        Some(State { failures: next()?, retry_at: Time::from_ns(next()?), refetched_at: Time::from_ns(next()?) })
+        let failures = next()?;
+        let mut time = || Some(Time::from_ns(next()?));
+        Some(State { failures, failed_at: time()?, retry_at: time()?, refetched_at: time()? })
+    }
+
+    /// As it can be believed at `now`: a pause that was noted before the clock went back is none.
+    pub fn at(mut self, now: Time) -> State {
+        if self.failed_at.is_ahead_of(now) {
+            (self.failed_at, self.retry_at) = (Time::default(), Time::default());
+        }
+        self
+    }
+
+    /// One more failure: the next try waits, longer each time and at least so many milliseconds, with
+    /// jitter by what was `drawn`.
+    pub fn fail(&mut self, now: Time, asked_ms: u64, drawn: u64) {
+        self.failures = self.failures.saturating_add(1).min(1_000);
+        let doublings = u32::try_from(self.failures.saturating_sub(1).min(5)).unwrap_or(5);
+        let pause_ms = (RETRY_MS << doublings).min(RETRY_MS_MAX);
+        let own_ms = pause_ms - drawn % (pause_ms / 4).max(1);
+        self.failed_at = now;
+        self.retry_at = now.plus_ms(own_ms.max(asked_ms));
+    }
+
+    /// It works again.
+    pub fn heal(&mut self) {
+        (self.failures, self.failed_at, self.retry_at) = (0, Time::default(), Time::default());
     }
 }
 
@@ -67,12 +99,24 @@ impl Leading {
 impl Facts<'_> {
     /// Whether this request fetches the fact or waits for another that does.
     pub fn join(&self, fact: &Fact) -> Turn {
+        self.join_for(fact, || None)
+    }
+
+    /// The same for a request from `address`.
+    pub fn join_for(&self, fact: &Fact, address: impl FnOnce() -> Option<Address>) -> Turn {
         let digest = self.digest(fact);
-        if self.runtime.worker.borrow().leading.get(&digest).is_some_and(|leading| leading.is_under_way(self.now)) {
+        if self.leads(&digest) {
             return Turn::Follow;
+        }
+        if let Some(until) = self.source_pause(fact) {
+            return Turn::Later(until);
         }
         let lease_ms = self.lease_ms(fact);
         let Some(owner) = self.shared().acquire_lease(&digest, lease_ms) else { return Turn::Follow };
+        if let Err(until) = self.ask(fact, address) {
+            self.shared().release_lease(&digest, owner);
+            return Turn::Later(until);
+        }
         let leading = Leading { owner, asked_at: self.now, until: self.now.plus_ms(lease_ms) };
         let mut worker = self.runtime.worker.borrow_mut();
         if worker.leading.len() >= LEADING_MAX {
@@ -81,6 +125,32 @@ impl Facts<'_> {
         }
         worker.leading.insert(digest, leading);
         Turn::Lead
+    }
+
+    /// Whether a request that may not wait asks for itself beside whoever does.
+    ///
+    /// # Errors
+    /// When it may.
+    pub fn ask_beside(&self, fact: &Fact, address: impl FnOnce() -> Option<Address>) -> Result<(), Time> {
+        self.source_pause(fact).map_or(Ok(()), Err)?;
+        self.ask(fact, address)
+    }
+
+    /// Whether this worker fetches what has this name, so that it hears of it by itself.
+    fn leads(&self, name: &Digest) -> bool {
+        let worker = self.runtime.worker.borrow();
+        worker.leading.get(name).is_some_and(|leading| leading.is_under_way(self.now))
+    }
+
+    /// Whether those in this worker who wait for `name` are called when it is there, because it is
+    /// this worker that brings it.
+    pub fn is_led_here(&self, name: &Digest) -> bool {
+        self.leads(name) || self.runtime.worker.borrow().refreshes.contains_key(name)
+    }
+
+    /// Whether another worker still fetches what has this name. One host call.
+    pub fn is_led_elsewhere(&self, name: &Digest) -> bool {
+        self.shared().lease_is_held(name, LEASE_MS_MAX)
     }
 
     /// Gives up the lead: the fact has come meanwhile.
@@ -115,29 +185,29 @@ impl Facts<'_> {
         if !learnt && let Fact::Keys(issuer, Some(_)) = fact {
             self.doubt_discovered(*issuer);
         }
-        self.note_outcome(&digest, learnt);
+        self.note_outcome(fact, &digest, learnt, answer);
+        self.note_source(fact, answer);
         if let Some(leading) = leading {
             self.shared().release_lease(&digest, leading.owner);
         }
     }
 
-    /// After a failure followers don't stampede: the next try waits, longer each time, with jitter.
-    fn note_outcome(&self, digest: &Digest, learnt: bool) {
+    /// After a failure followers don't stampede.
+    fn note_outcome(&self, fact: &Fact, digest: &Digest, learnt: bool, answer: &CallAnswer<'_>) {
         let before = self.shared().read_state(digest);
         if learnt && before.failures == 0 {
             return;
         }
-        self.shared().update_state(digest, |state| {
-            if learnt {
-                (state.failures, state.retry_at) = (0, Time::default());
-                return;
-            }
-            state.failures = state.failures.saturating_add(1).min(1_000);
-            let doublings = u32::try_from(state.failures.saturating_sub(1).min(5)).unwrap_or(5);
-            let pause_ms = (RETRY_MS << doublings).min(RETRY_MS_MAX);
-            let jitter_ms = self.host.store.random() % (pause_ms / 4).max(1);
-            state.retry_at = self.now.plus_ms(pause_ms - jitter_ms);
-        });
+        let asked_ms = retry_after::asked_ms(answer.headers, self.now).unwrap_or(0).min(ASKED_MS_MAX);
+        let change = |state: &mut State| match learnt {
+            true => state.heal(),
+            false => state.fail(self.now, asked_ms, self.host.store.random()),
+        };
+        match Queue::of(fact) {
+            // What strangers can name gives way before what the configuration does.
+            Queue::Asked => self.shared().update_state_for(digest, ASKED_TTL_S, change),
+            Queue::Keys | Queue::Token => self.shared().update_state(digest, change),
+        };
     }
 
     /// Changes a fact's state; tells whether the change was kept.
@@ -167,9 +237,15 @@ impl Facts<'_> {
 
 /// Calls that this worker leads before it looks for those that have ended unheard.
 const LEADING_MAX: usize = 1_024;
+/// No lease is taken for longer, in milliseconds: what ends later was written before the clock went back.
+const LEASE_MS_MAX: u64 = 600_000;
 /// The first pause after a failure in milliseconds; it doubles.
-const RETRY_MS: u64 = 1_000;
+pub(super) const RETRY_MS: u64 = 1_000;
 /// The longest pause in milliseconds.
-const RETRY_MS_MAX: u64 = 30_000;
+pub(super) const RETRY_MS_MAX: u64 = 30_000;
+/// The longest pause that a server can ask for in milliseconds.
+pub(super) const ASKED_MS_MAX: u64 = 60_000;
+/// How long failures count of what strangers can name, in seconds.
+const ASKED_TTL_S: u64 = 120;
 /// The longest wait of a request in milliseconds.
 const WAIT_MS_MAX: u64 = 10_000;

@@ -6,7 +6,6 @@ use crate::config::{Introspection, IntrospectionKind};
 use crate::jwt::{self, Rounding};
 use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::shared::document::META_BYTES;
 use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
@@ -40,7 +39,7 @@ impl Facts<'_> {
         }
         let fact = Fact::Introspection(token.to_vec());
         let digest = self.digest(&fact);
-        if let Some(document) = self.shared().read_believed(&digest, 1) {
+        if let Some(document) = self.shared().read_asked(&digest, 1) {
             let active = document.body == [1];
             self.keep_introspection(token, active, document.expires.min(self.now.plus_s(longest_s(introspection))));
             self.host.meter.count(Metric::IntrospectionHit);
@@ -72,7 +71,7 @@ impl Facts<'_> {
         let until = if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
         self.keep_introspection(token, active, until);
-        let _ = self.shared().write_document(&digest, &[u8::from(active)], &[0; META_BYTES], until);
+        let _ = self.shared().write_asked(&digest, active.then_some(&[1][..]), until);
         true
     }
 }

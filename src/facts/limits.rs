@@ -70,6 +70,33 @@ impl Facts<'_> {
         }
     }
 
+    /// Whether a request may go on as far as these limits say now. It isn't charged.
+    ///
+    /// # Errors
+    /// The refusal of a limit that is exceeded.
+    #[inline(never)]
+    pub fn within(&self, limits: &[usize], payer: &Payer<'_>) -> Result<(), Box<Refusal>> {
+        let config = &self.runtime.config;
+        let looked: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
+        let claim = |(index, limit): &(usize, &'_ RateLimit)| (*index, self.counter(&self.runtime.host_key, limit, payer));
+        let digests: Vec<_> = looked.iter().map(claim).collect();
+        let claims: Vec<Claim<'_>> = (looked.iter().zip(&digests))
+            .map(|((_, limit), (index, digest))| Claim { limit, digest: *digest, gateways: self.gateways(*index) })
+            .collect();
+        let Some((verdict, statuses)) = rate_limit::over(&self.runtime.compiled.counters, &self.shared().moment(), &claims) else {
+            return Ok(());
+        };
+        for ((index, _), status) in looked.iter().zip(&statuses) {
+            self.count_limit(*index, status);
+        }
+        let mut refusal = Refusal::from(Reason::Limited);
+        if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
+            refusal.retry_after_s = Some(retry_after_s);
+        }
+        refusal.limit_headers = limit_headers(looked.iter().map(|(_, limit)| *limit).zip(&statuses), config.errors);
+        Err(Box::new(refusal))
+    }
+
     fn count_limit(&self, index: usize, status: &Status) {
         let index = u16::try_from(index).unwrap_or(u16::MAX);
         let meter = self.host.meter;

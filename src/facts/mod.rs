@@ -1,8 +1,10 @@
 //! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
 
+mod asked;
 #[cfg(test)]
 mod bed;
 pub mod call;
+pub mod clients;
 #[cfg(test)]
 mod clock_tests;
 mod credentials;
@@ -15,6 +17,7 @@ mod keys_tests;
 mod limits;
 pub mod memory;
 mod metadata;
+mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
@@ -34,10 +37,11 @@ pub use fact::Fact;
 pub use flight::{State, Turn};
 pub use keys::KeySet;
 pub use limits::Payer;
+pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
 
-use crate::config::{Config, Issuer};
+use crate::config::{Charge, Config, Issuer};
 use crate::digest::{Digest, HostKey};
 use crate::issuer;
 use crate::metrics::Meter;
@@ -46,7 +50,7 @@ use crate::rate_limit::sync::Ledger;
 use crate::reply::{Reason, Refusal};
 use crate::shared::Store;
 use crate::signature::HostVerify;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use memory::BoundedMap;
 use shelf::Shelf;
@@ -88,6 +92,7 @@ impl Runtime {
             discovered: HashMap::new(),
             leading: HashMap::new(),
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            absent: BoundedMap::new(memory.tokens_max, memory.bytes_max / 16),
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
@@ -112,6 +117,8 @@ pub struct Compiled {
     targets: sync::Targets,
     /// Whether this configuration hears of revocations itself, so that each request looks for news.
     pub hears_of_revocations: bool,
+    /// Whether some limit is charged for refused requests too.
+    pub charges_refused: bool,
     /// Tables in shared memory.
     tables: shelf::Tables,
 }
@@ -128,6 +135,7 @@ impl Compiled {
             targets: sync::Targets::new(config),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
+            charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charge::All),
             tables: shelf::Tables::new(&config.shared),
         }
     }
@@ -143,6 +151,8 @@ pub struct Worker {
     discovered: HashMap<usize, metadata::Discovered>,
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
+    /// Credentials that there aren't, and for how long that is believed.
+    absent: BoundedMap<Span>,
     introspections: BoundedMap<introspection::Known>,
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,

@@ -10,6 +10,7 @@ use crate::time::Time;
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 
 use super::Facts;
+use super::clients::Standing;
 use super::flight::State;
 use super::verified::RECORD_BYTES;
 
@@ -19,9 +20,13 @@ pub struct Tables {
     pub(super) tokens: Table,
     pub(super) states: Table,
     pub(super) documents: Documents,
+    /// What was asked about by ids and tokens that anyone can make up: it takes no room from the rest.
+    pub(super) lookups: Documents,
+    pub(super) absent: Table,
     pub(super) leases: Leases,
     pub(super) revoked: Revoked,
     pub(super) admissions: Registers,
+    pub(super) clients: Table,
 }
 
 impl Tables {
@@ -31,13 +36,21 @@ impl Tables {
             tokens: Table::new(TableId::Tokens, shared.tokens_max, RECORD_BYTES),
             states: Table::new(TableId::Facts, STATES_MAX, State::BYTES),
             documents: Documents::new(shared.answers_max),
+            lookups: Documents::in_table(TableId::Lookups, LOOKUPS_MAX),
+            absent: Table::new(TableId::Absent, ABSENT_MAX, WRITTEN_BYTES),
             leases: Leases::new(LEASES_MAX),
             revoked: Revoked::new(REVOKED_MAX),
             admissions: Registers::new(TableId::Admissions, ADMISSIONS_MAX, STATE_BYTES),
+            clients: Table::new(TableId::Clients, CLIENTS_MAX, Standing::BYTES),
         }
     }
 }
 
+/// Credentials and introspections, and those that there aren't: 4 MiB and 2 MiB of Kong's zone.
+const LOOKUPS_MAX: u32 = 2_048;
+const ABSENT_MAX: u32 = 8_192;
+/// Such a name's record holds when it was written.
+const WRITTEN_BYTES: usize = 8;
 /// States and leases are as many as calls under way and failing sources.
 const STATES_MAX: u32 = 8_192;
 const LEASES_MAX: u32 = 16_384;
@@ -45,6 +58,8 @@ const LEASES_MAX: u32 = 16_384;
 const REVOKED_MAX: u32 = 16_384;
 /// Token endpoints of all configurations of a host; more of them only share their health.
 const ADMISSIONS_MAX: u32 = 512;
+/// Clients that were told to wait, or whose calls fail.
+const CLIENTS_MAX: u32 = 4_096;
 /// How long a state is of use after its last change.
 const STATE_TTL_S: u64 = 86_400;
 
@@ -112,20 +127,64 @@ impl<'a> Shelf<'a> {
         self.counted(self.tables.documents.remove(&at, digest)).is_some()
     }
 
+    /// What was said of something that anyone can name, unless the clock has gone back since; an empty document if that there is no such thing.
+    pub fn read_asked(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
+        let at = self.moment();
+        if let Some(document) = self.tables.lookups.read(&at, digest) {
+            let (Head { version, written, expires, meta, .. }, body) = (document.head, document.body);
+            let is_believed = body.len() <= bytes_max && !written.is_ahead_of(at.now);
+            return is_believed.then_some(Document { body, meta, version, written, expires });
+        }
+        let absent = self.tables.absent.get(&at, digest)?;
+        let written = absent.payload().first_chunk().map(|ns| Time::from_ns(u64::from_le_bytes(*ns)))?;
+        let document = Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, written, expires: absent.expires() };
+        (!written.is_ahead_of(at.now)).then_some(document)
+    }
+
+    /// Keeps that; no body: there is no such thing. Tells whether it is kept.
+    pub fn write_asked(&self, digest: &Digest, body: Option<&[u8]>, expires: Time) -> bool {
+        let at = self.moment();
+        match body {
+            Some(body) => self.counted(self.tables.lookups.write(&at, digest, &[0; META_BYTES], body, expires)).is_some(),
+            None => {
+                let _ = self.counted(self.tables.lookups.remove(&at, digest));
+                self.counted(self.tables.absent.put(&at, digest, &at.now.ns().to_le_bytes(), expires)).is_some()
+            }
+        }
+    }
+
     /// The state of a fact; a lost one is that of a fact that never failed.
     pub fn read_state(&self, digest: &Digest) -> State {
         let at = self.moment();
         let found = self.tables.states.get(&at, digest);
-        found.and_then(|found| State::from_bytes(found.payload())).unwrap_or_default()
+        found.and_then(|found| State::from_bytes(found.payload())).unwrap_or_default().at(at.now)
     }
 
     /// Changes the state of a fact; tells whether the change was kept. Of two changes at once one may
     /// be lost: a state paces calls, and leases keep them single.
     pub fn update_state(&self, digest: &Digest, change: impl Fn(&mut State)) -> bool {
+        self.update_state_for(digest, STATE_TTL_S, change)
+    }
+
+    /// The same for a state that is of use for so many seconds.
+    pub fn update_state_for(&self, digest: &Digest, ttl_s: u64, change: impl Fn(&mut State)) -> bool {
         let at = self.moment();
         let mut state = self.read_state(digest);
         change(&mut state);
-        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(STATE_TTL_S))).is_some()
+        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(ttl_s))).is_some()
+    }
+
+    /// How a client of a token endpoint fares; one of whom nothing is known has never failed.
+    pub(super) fn read_standing(&self, client: &Digest) -> Standing {
+        let at = self.moment();
+        let found = self.tables.clients.get(&at, client);
+        found.and_then(|found| Standing::from_bytes(found.payload())).unwrap_or_default()
+    }
+
+    /// Keeps that until `expires`.
+    pub(super) fn write_standing(&self, client: &Digest, standing: Standing, expires: Time) {
+        let at = self.moment();
+        let _ = self.counted(self.tables.clients.put(&at, client, &standing.to_bytes(), expires));
     }
 
     /// Takes the lease on a fact, if nobody has it. Where leases can't be kept, everyone leads: more
@@ -156,7 +215,7 @@ impl<'a> Shelf<'a> {
         let at = self.moment();
         self.counted(self.tables.admissions.update(&at, endpoint, |bytes| {
             let (after, result) = change(Admission::decode(bytes.unwrap_or_default()));
-            (after.encode().to_vec(), result)
+            (after.encode(), result)
         }))
     }
 

@@ -2,13 +2,16 @@
 
 use crate::config::TokenEndpoint;
 use crate::digest::Digest;
+use crate::metrics::Metric;
+use crate::reply::Reason;
 use crate::shared::Owner;
 use crate::shared::document::META_BYTES;
-use crate::time::Time;
-use crate::token_endpoint::admission::{Decision, Limits, Outcome, Permit};
+use crate::time::{Span, Time};
+use crate::token_endpoint::admission::{Decision, Ended, Limits, Permit};
 use crate::token_endpoint::reuse::{Kind, Serve, Stored};
 
 use super::Facts;
+use super::clients::Client;
 
 /// What is known of a token request.
 pub enum Known {
@@ -33,6 +36,17 @@ const FAILED_MS: u64 = 1_000;
 const RENEWAL_MS: u64 = 1_000;
 /// How long an answer that couldn't be kept lets identical requests through one by one, in milliseconds.
 const UNSHARED_MS: u64 = 5_000;
+
+/// Why no call may be made now.
+pub struct Held {
+    /// What the client is told.
+    pub reason: Reason,
+    /// And what is counted.
+    pub metric: Metric,
+    /// Seconds until another try makes sense.
+    pub retry_after_s: u64,
+}
+
 impl Facts<'_> {
     /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8 KiB.
     pub fn token_answer(&self, key: &Digest, endpoint: &TokenEndpoint) -> Known {
@@ -40,8 +54,8 @@ impl Facts<'_> {
             return Known::Nothing;
         };
         match document.body.split_first() {
-            Some((&FAILED, _)) => Known::Failed(document.expires.min(self.now.plus_ms(FAILED_MS))),
-            Some((&UNSHARED, _)) => Known::Unshared,
+            Some((&FAILED, at)) if self.is_kept(at, FAILED_MS) => Known::Failed(document.expires.min(self.now.plus_ms(FAILED_MS))),
+            Some((&UNSHARED, at)) if self.is_kept(at, UNSHARED_MS) => Known::Unshared,
             Some((&ANSWER, bytes)) => match Stored::decode(bytes) {
                 Some(stored) if !self.answer_is_withdrawn(&stored, endpoint) => {
                     let serve = stored.serve(self.now, endpoint);
@@ -70,12 +84,22 @@ impl Facts<'_> {
 
     /// Remembers for a moment that the server failed.
     pub fn keep_failure(&self, key: &Digest) {
-        let _ = self.shared().write_document(key, &[FAILED], &[0; META_BYTES], self.now.plus_ms(FAILED_MS));
+        let _ = self.shared().write_document(key, &self.stamped(FAILED), &[0; META_BYTES], self.now.plus_ms(FAILED_MS));
     }
 
     /// Remembers for a moment that answers to this request can't be shared.
     pub fn keep_unshared(&self, key: &Digest) {
-        let _ = self.shared().write_document(key, &[UNSHARED], &[0; META_BYTES], self.now.plus_ms(UNSHARED_MS));
+        let _ = self.shared().write_document(key, &self.stamped(UNSHARED), &[0; META_BYTES], self.now.plus_ms(UNSHARED_MS));
+    }
+
+    /// What is kept for a moment says which one: the clock may go back behind it.
+    fn stamped(&self, what: u8) -> Vec<u8> {
+        std::iter::once(what).chain(self.now.ns().to_le_bytes()).collect()
+    }
+
+    fn is_kept(&self, at: &[u8], for_ms: u64) -> bool {
+        let at = at.try_into().map(u64::from_le_bytes).map(Time::from_ns);
+        at.is_ok_and(|at| Span { from: at, until: at.plus_ms(for_ms) }.holds(self.now))
     }
 
     /// Forgets what is kept under `key`.
@@ -101,32 +125,42 @@ impl Facts<'_> {
         self.shared().release_lease(key, owner);
     }
 
-    /// Whether one more call may go to the server.
+    /// Whether one more call of this client may go to the server.
     ///
     /// # Errors
-    /// Seconds until another try makes sense.
-    pub fn admit_call(&self, endpoint: &TokenEndpoint, client: u64) -> Result<Option<Permit>, u64> {
+    /// Why not, and for how long.
+    pub fn admit_call(&self, endpoint: &TokenEndpoint, client: &Client) -> Result<Option<Permit>, Held> {
+        if let Some(pause) = self.client_pause(client) {
+            let reason = if pause.throttled { Reason::Throttled } else { Reason::TokenServerUnavailable };
+            return Err(Held { reason, metric: Metric::TokenPaused, retry_after_s: self.retry_after_s(pause.until) });
+        }
         let limits = Limits::of(endpoint);
         let decision =
-            self.shared().update_admission(&self.endpoint_name(endpoint), |admission| admission.admit(self.now, &limits, client));
+            self.shared().update_admission(&self.endpoint_name(endpoint), |admission| admission.admit(self.now, &limits, client.party));
         match decision {
             Some(Decision::Admit(permit)) => Ok(Some(permit)),
-            Some(Decision::Refuse { retry_after_s }) => Err(retry_after_s),
+            Some(Decision::Refuse { retry_after_s, over_share }) => {
+                let metric = if over_share { Metric::TokenOverShare } else { Metric::TokenCapped };
+                Err(Held { reason: Reason::TokenServerUnavailable, metric, retry_after_s })
+            }
             // The cap protects the server; it isn't worth an outage when it can't be kept.
             None => Ok(None),
         }
     }
 
-    /// A call has ended.
-    pub fn call_ended(&self, endpoint: &TokenEndpoint, permit: Permit, outcome: Outcome) {
+    /// A call of this client has ended.
+    pub fn call_ended(&self, endpoint: &TokenEndpoint, client: &Client, permit: Option<Permit>, ended: Ended) {
+        self.note_client(client, ended);
+        let Some(permit) = permit else { return };
         let limits = Limits::of(endpoint);
         let _ = self
             .shared()
-            .update_admission(&self.endpoint_name(endpoint), |admission| (admission.done(permit, outcome, self.now, &limits), ()));
+            .update_admission(&self.endpoint_name(endpoint), |admission| (admission.done(permit, ended, self.now, &limits), ()));
     }
 
-    /// Its place alone: how the server fares doesn't change with the configuration.
-    fn endpoint_name(&self, endpoint: &TokenEndpoint) -> Digest {
+    /// How a server fares, and how its clients do, outlives a change of the configuration: the name is
+    /// the address alone.
+    pub(super) fn endpoint_name(&self, endpoint: &TokenEndpoint) -> Digest {
         let host = endpoint.host.as_deref().unwrap_or_default();
         self.runtime.host_key.digest("admission", &[host.as_bytes(), endpoint.path.as_bytes()])
     }

@@ -128,6 +128,23 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
     Outcome { verdict: Verdict::Allowed, limits: statuses }
 }
 
+/// Which of `limits` a request is over, and for how many seconds; it isn't charged. One read each.
+pub fn over(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Option<(Verdict, Vec<Status>)> {
+    let mut statuses = vec![UNASKED; limits.len()];
+    let looks: Vec<_> = limits.iter().map(|one| look(counters, at, one)).collect();
+    let refused = refused_at_first_look(limits, &looks, &mut statuses)?;
+    Some((refused, statuses))
+}
+
+/// How many more would pass now by one limit, or all that its counter can't tell. One read.
+pub fn remaining(counters: &Counters, at: &Moment<'_>, limit: &Claim<'_>) -> u64 {
+    match look(counters, at, limit).and_then(|look| look.decision) {
+        Some(Decision::Allowed { remaining, .. }) => remaining.saturating_add(1),
+        Some(Decision::Refused { .. }) => 0,
+        None => u64::MAX,
+    }
+}
+
 const UNASKED: Status = Status { what: What::NotCharged, remaining: 0, reset_s: 1, sketch: false };
 
 fn look(counters: &Counters, at: &Moment<'_>, one: &Claim<'_>) -> Option<Look> {

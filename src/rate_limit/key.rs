@@ -125,12 +125,21 @@ fn tagged(values: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FailureMode;
+    use crate::config::{Charge, FailureMode};
     use proptest::prelude::*;
 
     fn limit(name: &str, key: Vec<KeyPart>, limit: u64) -> RateLimit {
         let amount = Amount::Rate { limit, per_s: 1, burst: limit };
-        RateLimit { name: name.into(), key, amount, failure_mode: FailureMode::Deny, shadow: false, headers: false, sync: None }
+        RateLimit {
+            name: name.into(),
+            key,
+            amount,
+            failure_mode: FailureMode::Deny,
+            shadow: false,
+            headers: false,
+            charge: Charge::Accepted,
+            sync: None,
+        }
     }
 
     #[test]

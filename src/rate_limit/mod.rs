@@ -9,7 +9,7 @@ pub mod quota;
 pub mod sketch;
 pub mod sync;
 
-pub use charge::{Claim, Outcome, Status, Verdict, What, charge};
+pub use charge::{Claim, Outcome, Status, Verdict, What, charge, over, remaining};
 pub use counters::{Charge, Counters};
 pub use gcra::Gcra;
 pub use key::{Address, KeyPartValue, counter_digest};

@@ -63,6 +63,8 @@ pub enum Reason {
     RevocationUnavailable,
     /// The token endpoint can't be had at the moment, or too many calls are under way.
     TokenServerUnavailable,
+    /// The server asked this client to wait.
+    Throttled,
     /// The body is over its limit.
     BodyTooLarge,
     /// The filter's own configuration was refused, so nothing is admitted.
@@ -138,6 +140,7 @@ impl Reason {
             Reason::TokenServerUnavailable => {
                 ("token_server_unavailable", 503, "temporarily_unavailable", "The authorization server can't be had at the moment")
             }
+            Reason::Throttled => ("throttled", 429, "temporarily_unavailable", "The authorization server has asked this client to wait"),
             Reason::BodyTooLarge => ("body_too_large", 413, REQUEST, "The request body is too large"),
             Reason::Misconfigured => ("misconfigured", 503, "temporarily_unavailable", "The gateway is not configured"),
             Reason::ClockUnset => ("clock_unset", 503, "temporarily_unavailable", "The gateway's clock is not set"),
@@ -145,7 +148,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 33] = [
+    pub const ALL: [Reason; 34] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -176,6 +179,7 @@ impl Reason {
         Reason::IntrospectionUnavailable,
         Reason::RevocationUnavailable,
         Reason::TokenServerUnavailable,
+        Reason::Throttled,
         Reason::BodyTooLarge,
         Reason::Misconfigured,
         Reason::ClockUnset,

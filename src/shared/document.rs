@@ -64,7 +64,12 @@ pub struct Document {
 impl Documents {
     /// A table of `slots` records of 2 KiB for heads and chunks together.
     pub const fn new(slots: u32) -> Self {
-        Documents { table: Table::new(TableId::Documents, slots, CHUNK_BYTES) }
+        Documents::in_table(TableId::Documents, slots)
+    }
+
+    /// Another such table, whose documents have room of their own.
+    pub const fn in_table(table: TableId, slots: u32) -> Self {
+        Documents { table: Table::new(table, slots, CHUNK_BYTES) }
     }
 
     /// The table under it.
@@ -210,7 +215,7 @@ impl Documents {
             let Some((_, index, expect)) = best else {
                 return Err(Unavailable::Full);
             };
-            match at.store.set(Slot::new(TableId::Documents, index), record, expect) {
+            match at.store.set(Slot::new(self.table.shape().table(), index), record, expect) {
                 Ok(()) => return Ok(index),
                 Err(Refused::Lost) => {}
                 Err(Refused::Full) => full = true,

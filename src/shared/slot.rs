@@ -39,11 +39,17 @@ pub enum TableId {
     Revoked = b'v',
     /// How token endpoints fare.
     Admissions = b'a',
+    /// How clients of token endpoints fare.
+    Clients = b'p',
+    /// What lookups said of credentials.
+    Lookups = b'q',
+    /// What isn't there, or isn't active, as a lookup or introspection said.
+    Absent = b'n',
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [TableId; 11] = [
+    pub const ALL: [TableId; 14] = [
         TableId::HostKey,
         TableId::Epochs,
         TableId::Tokens,
@@ -55,6 +61,9 @@ impl TableId {
         TableId::Replay,
         TableId::Revoked,
         TableId::Admissions,
+        TableId::Clients,
+        TableId::Lookups,
+        TableId::Absent,
     ];
 
     /// The letter in its slots' names.
@@ -103,7 +112,7 @@ mod tests {
                 assert_eq!(Slot::new(id, index + RADIX - 1).0, [name[0], name[1], name[2], name[3], name[4], FIRST + RADIX as u8 - 1]);
             }
         }
-        assert_eq!(names, 11 * 830_584);
+        assert_eq!(names, 14 * 830_584);
     }
 
     #[test]

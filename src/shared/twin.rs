@@ -30,6 +30,10 @@ pub(crate) enum Twin {
     BlindWrites,
     /// A slot that can't be read is overwritten without a second look.
     OneLook,
+    /// A client's share of the calls under way isn't asked for.
+    SharesUnasked,
+    /// Each failure counts as another client's.
+    OneClientsOutage,
 }
 
 #[cfg(not(test))]

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
 use crate::facts::sync::{self, Push};
-use crate::facts::{Fact, Facts, Host, Runtime};
+use crate::facts::{Fact, Facts, Host, Queue, Runtime};
 use crate::metrics::{Meter, Metric};
 use crate::request::HeaderBlock;
 use crate::shared::host_key::HostRandom;
@@ -185,16 +185,35 @@ impl Chain {
         }
     }
 
-    /// How many exchanges may wait.
+    /// Whether this worker brings what has this name.
+    pub fn is_led_here(&self, name: &Digest) -> bool {
+        self.with_facts(|facts| facts.is_led_here(name)).unwrap_or_default()
+    }
+
+    /// Wakes the first who waits for what another worker has brought, or has ceased to bring.
+    pub fn look_elsewhere(&self) {
+        let names = self.waiters.borrow_mut().next_elsewhere(LOOKS_MAX);
+        let given_up = |facts: &Facts<'_>| names.into_iter().filter(|name| !facts.is_led_elsewhere(name)).collect::<Vec<_>>();
+        for name in self.with_facts(given_up).unwrap_or_default() {
+            self.waiters.borrow_mut().call_one(&name);
+        }
+    }
+
+    /// How many exchanges may wait for token calls.
     pub fn waiters_max(&self) -> usize {
         self.config.as_ref().map_or(WAITERS_MAX, |config| {
             config.token_endpoints.iter().map(|endpoint| endpoint.waiters_max as usize).max().unwrap_or(WAITERS_MAX)
         })
     }
 
-    /// Whether one more exchange may wait (Envoy).
-    pub fn has_room(&self) -> bool {
-        let room = self.waiters.borrow().len() < self.waiters_max();
+    /// Whether one more exchange may wait in this queue (Envoy).
+    pub fn has_room(&self, queue: Queue) -> bool {
+        let max = match queue {
+            Queue::Token => self.waiters_max(),
+            Queue::Keys => WAITERS_MAX,
+            Queue::Asked => ASKED_WAITERS_MAX,
+        };
+        let room = self.waiters.borrow().len_of(queue) < max;
         if !room {
             self.meter.count(Metric::WaitersFull);
         }
@@ -327,8 +346,12 @@ impl Chain {
 /// For how long after its last request a configuration's keys are renewed ahead of their end (Kong).
 const IN_USE_MS: u64 = 600_000;
 
+/// Names of what other workers bring that are looked at on one tick: about 1 % of a core.
+const LOOKS_MAX: usize = 32;
 /// Exchanges that wait in one worker, where no token endpoint says.
 const WAITERS_MAX: usize = 5_000;
+/// Exchanges that wait in one worker for what strangers can name.
+const ASKED_WAITERS_MAX: usize = 1_000;
 
 thread_local! {
     /// Configurations that this instance has taken on. Kong makes one instance for all chains.

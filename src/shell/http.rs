@@ -7,8 +7,8 @@ use proxy_wasm::types::Action;
 
 use crate::digest::Digest;
 use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
-use crate::facts::Facts;
 use crate::facts::call::CallAnswer;
+use crate::facts::{Facts, Queue};
 use crate::metrics::Metric;
 use crate::reply::{Answer, Reason, Refusal};
 use crate::request::{HeaderBlock, Surroundings};
@@ -209,15 +209,15 @@ impl Http {
                 Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
                 Effect::Fetch(fact, deadline) if self.chain.dialect.wakes_others() => {
                     // The root makes the call, so that it outlives this exchange; this one waits like the others.
-                    let name = self.chain.digest(&fact);
+                    let (name, queue) = (self.chain.digest(&fact), Queue::of(&fact));
                     self.chain.order(fact);
-                    return self.wait(exchange, name, deadline);
+                    return self.wait(exchange, name, deadline, queue);
                 }
-                Effect::SleepUntil(deadline, name) if self.chain.dialect.wakes_others() => {
-                    return self.wait(exchange, Some(name), deadline);
+                Effect::SleepUntil(deadline, name, queue) if self.chain.dialect.wakes_others() => {
+                    return self.wait(exchange, Some(name), deadline, queue);
                 }
                 Effect::Fetch(fact, _) => (Some(fact), None),
-                Effect::SleepUntil(deadline, _) => (None, Some(deadline)),
+                Effect::SleepUntil(deadline, _, queue) => (None, Some((deadline, queue))),
             };
             // Before anything that pauses: from then on the host may let the request go by itself.
             if !self.pause(&exchange) {
@@ -225,8 +225,8 @@ impl Http {
             }
             let call = match sleep_until {
                 None => fact.and_then(|fact| self.chain.call(&fact)),
-                Some(deadline) => {
-                    let Some(seat) = Seat::take(self.chain.waiters_max()) else {
+                Some((deadline, queue)) => {
+                    let Some(seat) = Seat::take(queue, self.chain.waiters_max()) else {
                         self.chain.count(Metric::WaitersFull);
                         return self.give_up(&exchange);
                     };
@@ -269,16 +269,18 @@ impl Http {
     }
 
     /// Waits until the root calls (Envoy).
-    fn wait(&mut self, exchange: Rc<RefCell<Exchange>>, name: Option<Digest>, deadline: Time) -> Action {
-        let Some(name) = name.filter(|_| self.chain.has_room()) else {
+    fn wait(&mut self, exchange: Rc<RefCell<Exchange>>, name: Option<Digest>, deadline: Time, queue: Queue) -> Action {
+        let Some(name) = name.filter(|_| self.chain.has_room(queue)) else {
             return self.give_up(&exchange);
         };
         if !self.pause(&exchange) {
             return self.give_up(&exchange);
         }
-        let first = self.chain.waiters.borrow().len() == 0;
-        self.chain.waiters.borrow_mut().add(self.id, Waiter { exchange, name, deadline, called: false });
-        if first {
+        let is_led_here = self.chain.is_led_here(&name);
+        let mut waiters = self.chain.waiters.borrow_mut();
+        let before = (waiters.len() > 0, waiters.look_elsewhere());
+        waiters.add(self.id, Waiter { exchange, name, deadline, queue, is_led_here });
+        if before != (true, waiters.look_elsewhere()) {
             // From now on the root looks more often.
             self.chain.call_root();
         }

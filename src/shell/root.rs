@@ -6,10 +6,9 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
 use crate::config::{Config, HostKind};
-use crate::digest::Digest;
 use crate::exchange::{Effect, Finish, Input};
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::{Fact, Turn};
+use crate::facts::{Fact, Queue, Turn};
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
@@ -30,7 +29,9 @@ const TICK_KONG_MS: u32 = 1_000;
 /// The same where limits of several gateways ask for a shorter time: not below this.
 const TICK_KONG_MS_MIN: u32 = 100;
 /// Between ticks while someone waits for what another worker fetches, in milliseconds.
-const TICK_WAITING_MS: u32 = 10;
+const TICK_ELSEWHERE_MS: u32 = 10;
+/// Between ticks while someone waits: for the deadlines, since what this worker fetches calls by itself.
+const TICK_WAITING_MS: u32 = 100;
 /// Between looks at what is due ahead of its end, in milliseconds.
 const DUE_MS: u64 = 1_000;
 
@@ -108,10 +109,13 @@ impl Root {
                 self.chain.waiters.borrow_mut().call(&waiter.name);
                 self.finish_waiter(context, &waiter, &finish);
             }
-            Some(Effect::SleepUntil(deadline, name)) => self.wait_on(context, waiter, name, deadline),
+            Some(Effect::SleepUntil(deadline, name, queue)) => {
+                let is_led_here = self.chain.is_led_here(&name);
+                self.wait_on(context, Waiter { name, deadline, queue, is_led_here, ..waiter });
+            }
             Some(Effect::Fetch(fact, deadline)) => {
                 let name = self.chain.digest(&fact).unwrap_or(waiter.name);
-                self.wait_on(context, waiter, name, deadline);
+                self.wait_on(context, Waiter { name, deadline, queue: Queue::of(&fact), is_led_here: true, ..waiter });
                 self.chain.order(fact);
             }
             // A body is read before an exchange waits, never after.
@@ -130,8 +134,8 @@ impl Root {
         }
     }
 
-    fn wait_on(&self, context: u32, waiter: Waiter, name: Digest, deadline: Time) {
-        self.chain.waiters.borrow_mut().add(context, Waiter { name, deadline, called: false, ..waiter });
+    fn wait_on(&self, context: u32, waiter: Waiter) {
+        self.chain.waiters.borrow_mut().add(context, waiter);
     }
 
     /// Asks for another callback soon: a message to the queue that this virtual machine alone has.
@@ -162,7 +166,13 @@ impl Root {
 
     fn pace(&mut self) {
         let idle_ms = self.chain.sync_tick_ms().map_or(TICK_MS, |ms| ms.min(TICK_MS));
-        let tick_ms = if self.chain.waiters.borrow().len() > 0 { TICK_WAITING_MS } else { idle_ms };
+        let waiters = self.chain.waiters.borrow();
+        let tick_ms = match (waiters.look_elsewhere(), waiters.len()) {
+            (true, _) => TICK_ELSEWHERE_MS,
+            (false, 0) => idle_ms,
+            (false, _) => TICK_WAITING_MS.min(idle_ms),
+        };
+        drop(waiters);
         if self.chain.dialect.wakes_others() && tick_ms != self.tick_ms {
             self.tick_ms = tick_ms;
             abi::set_tick_period(tick_ms);
@@ -204,10 +214,7 @@ impl Root {
         self.serve_orders();
         self.push_charges(now);
         if self.chain.dialect.wakes_others() {
-            let names = self.chain.waiters.borrow().names();
-            for name in names {
-                self.chain.waiters.borrow_mut().call_one(&name);
-            }
+            self.chain.look_elsewhere();
             self.wake();
         }
         self.pace();

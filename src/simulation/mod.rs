@@ -9,6 +9,7 @@ pub(crate) mod crc32;
 pub(crate) mod host;
 pub(crate) mod schedule;
 
+mod admissions;
 mod documents;
 mod exclusive;
 mod exhaustive;

@@ -1,31 +1,48 @@
-//! How many calls the authorization server takes at once, and how it is led back after an outage.
+//! How many calls the authorization server takes at once, of which client, and how it is led back
+//! after an outage.
 //!
-//! A state machine of 56 bytes for one shared record: each step takes the state and gives the next
-//! one, for a compare-and-set.
+//! A state machine for one shared record: each step takes the state and gives the next one, for a
+//! compare-and-set.
 //!
 //! - At most `calls_max` calls are under way. Each is counted in the slice of time in which it began;
 //!   a slice is forgotten after a lease, so that a call whose worker died gives its place back.
-//! - Failures without a success in between begin an outage: one call at a time, with growing pauses.
-//!   Then each success admits one more, and no second admits more than twice what the last one did.
+//! - A client has at most as many of them as there are places free beside it: one alone half of all,
+//!   two a third each. So whoever hangs its calls leaves room for others. Where several addresses
+//!   call, one has at most three times what is free, since ids are made up easily and addresses aren't.
+//! - Failures of several clients without an answer in between begin an outage ([`super::evidence`]):
+//!   one call at a time, with growing pauses. Then each success admits one more, and no second admits
+//!   more than twice what the last one did. What one client is told (429) says nothing of the others.
 //! - Who is refused is booked into a line that moves at the pace of the server's answers, and told to
 //!   come back when it is there. So a million clients come back one after the other.
 
+use super::evidence::{Evidence, Reach};
+use super::share::Shares;
 use crate::config::TokenEndpoint;
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 
 /// Bytes of an encoded state.
-pub const STATE_BYTES: usize = 56;
+pub const STATE_BYTES: usize = FIXED_BYTES + Evidence::BYTES + 2 * Shares::BYTES;
 
 /// The longest `Retry-After` in seconds.
 pub const RETRY_AFTER_S_MAX: u64 = 60;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const FIXED_BYTES: usize = 84;
 const SLICES: usize = 4;
-/// Points that begin an outage: five failures of [`Outcome::Overloaded`], twenty of [`Outcome::Error`].
-const OUTAGE_POINTS: u8 = 20;
 const RAMP_STEP_MS: u64 = 1_000;
 const PAUSE_MS: u64 = 100;
 const PAUSE_MS_MAX: u64 = 1_000;
+/// The longest pause that the server can ask for, of all that it asks.
+const ASKED_MS_MAX: u64 = 60_000;
+/// For how long a client whose call was the last to fail leaves the next try to others.
+const STAND_BACK_MS: u64 = 1_000;
+/// How long an outage of one address is remembered when nothing more is heard of it.
+const LOCAL_OUTAGE_MS: u64 = 60_000;
+/// How long an address that has called counts as one that calls.
+const SEVERAL_MS: u64 = 60_000;
+/// An address has at most so many times what is free, where several call.
+const ADDRESS_SHARES: u32 = 3;
 const RATE_WINDOW_MS: u64 = 1_000;
 
 /// What the configuration allows.
@@ -49,10 +66,27 @@ impl Limits {
     }
 }
 
+/// Whose call it is, by keyed hashes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Party {
+    /// The client as it says, at its address. Nobody has checked its secret yet.
+    pub client: u32,
+    /// The address.
+    pub address: u32,
+}
+
+impl Party {
+    /// From hashes of both, of which 0 is nobody's.
+    pub fn new(client: u64, address: u64) -> Party {
+        Party { client: (client as u32).max(1), address: (address as u32).max(1) }
+    }
+}
+
 /// A call that may be made; to be given back with [`Admission::done`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Permit {
     slice: u64,
+    party: Party,
 }
 
 /// Whether a call may be made.
@@ -64,6 +98,8 @@ pub enum Decision {
     Refuse {
         /// Whole seconds, from 1 to [`RETRY_AFTER_S_MAX`], jittered by client.
         retry_after_s: u64,
+        /// Whether there is room, but not for more of this client's or this address's.
+        over_share: bool,
     },
 }
 
@@ -72,10 +108,11 @@ pub enum Decision {
 pub enum Outcome {
     /// The server answered, be it with a refusal.
     Answered,
-    /// No answer, or one that says "not now": reset, timeout, cut off, 429, 502, 503, 504.
+    /// The server asked this client to wait: 429. That says nothing of others.
+    Throttled,
+    /// No answer, or one that says "not now": reset, timeout, cut off, 502, 503, 504.
     Overloaded,
-    /// Another 5xx: perhaps an outage, perhaps one request that the server can't take. A client that
-    /// finds such a request must not be able to close the endpoint for others, so it counts little.
+    /// Another 5xx: perhaps an outage, perhaps one request that the server can't take.
     Error,
     /// The client went away, or the answer never mattered.
     Unknown,
@@ -85,10 +122,35 @@ impl Outcome {
     /// By the status, or nothing if there was no complete answer.
     pub fn of(status: Option<u16>) -> Outcome {
         match status {
-            None | Some(429 | 502 | 503 | 504) => Outcome::Overloaded,
+            Some(429) => Outcome::Throttled,
+            None | Some(502..=504) => Outcome::Overloaded,
             Some(500..) => Outcome::Error,
             Some(_) => Outcome::Answered,
         }
+    }
+
+    /// How much a failure weighs.
+    pub fn points(self) -> u8 {
+        match self {
+            Outcome::Overloaded => 4,
+            Outcome::Error => 1,
+            Outcome::Answered | Outcome::Throttled | Outcome::Unknown => 0,
+        }
+    }
+}
+
+/// How a call ended, and what the server asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// `Retry-After` in milliseconds, where the answer has one.
+    pub asked_ms: Option<u64>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Ended { outcome, asked_ms: None }
     }
 }
 
@@ -99,8 +161,6 @@ pub struct Admission {
     under_way: [u16; SLICES],
     /// The newest slice: milliseconds since the epoch over the length of a slice.
     slice: u64,
-    /// Failures since the last success, weighed.
-    points: u8,
     /// How often an outage's first call failed.
     pauses: u8,
     /// Calls that the ramp allows; 0 when there is none.
@@ -108,58 +168,125 @@ pub struct Admission {
     /// What it allowed when the present second began.
     ramp_before: u16,
     ramp_since_ms: u64,
-    /// No call before this moment.
+    /// The one address that the outage is for; 0: all.
+    reach: u32,
+    /// No call before this moment, which was set when it was so many milliseconds away.
     paused_until_ms: u64,
+    paused_ms: u32,
+    /// Whose call was the last to fail in an outage.
+    last_failed: u32,
+    /// What the server asked that client for, in milliseconds.
+    asked_ms: u32,
     /// Where the line of those who were refused ends.
     line_end_us: u64,
     /// Answers in the present window, and per second in the last one that had any.
     answers: u32,
     rate: u32,
     rate_since_ms: u64,
+    /// The address that asked last, and when another than the one before it did.
+    address: u32,
+    several_at_ms: u64,
+    evidence: Evidence,
+    clients: Shares,
+    addresses: Shares,
 }
 
 impl Admission {
-    /// Whether one more call may be made. `client` is a keyed hash of the client or its address, and
-    /// only moves the `Retry-After`. A refusal changes the state too; if its write is lost, let it be.
-    pub fn admit(&self, now: Time, limits: &Limits, client: u64) -> (Admission, Decision) {
+    /// Whether one more call of this party may be made. A refusal changes the state too; if its write
+    /// is lost, let it be.
+    pub fn admit(&self, now: Time, limits: &Limits, party: Party) -> (Admission, Decision) {
         let mut next = self.at(now, limits);
-        let allowed = if next.ramp == 0 { limits.calls_max } else { next.ramp.min(limits.calls_max) };
-        let under_way: u32 = next.under_way.iter().copied().map(u32::from).sum();
-        if now.ms() >= next.paused_until_ms && under_way < u32::from(allowed) {
+        next.note_address(party.address, now);
+        let room = next.room(&party, limits);
+        let is_paused = next.reaches(&party) && now.ms() < next.pause_end_ms(&party);
+        if !is_paused && room == Room::Free {
             if let Some(newest) = next.under_way.first_mut() {
                 *newest = newest.saturating_add(1);
             }
-            let permit = Permit { slice: next.slice };
-            return (next, Decision::Admit(permit));
+            next.clients.add(party.client);
+            next.addresses.add(party.address);
+            return (next, Decision::Admit(Permit { slice: next.slice, party }));
         }
-        let retry_after_s = next.book(now, limits, client);
-        (next, Decision::Refuse { retry_after_s })
+        let drawn = mix(u64::from(party.client) ^ now.ms());
+        let over_share = !is_paused && room == Room::ForOthers;
+        // Others needn't wait longer for what one client asks beyond its share.
+        let retry_after_s = if over_share { 1 + scale(drawn, 3) } else { next.book(now, limits, drawn) };
+        (next, Decision::Refuse { retry_after_s, over_share })
     }
 
     /// A call has ended. To be told once for each permit; one that is never told ends by itself.
-    pub fn done(&self, permit: Permit, outcome: Outcome, now: Time, limits: &Limits) -> Admission {
+    pub fn done(&self, permit: Permit, ended: impl Into<Ended>, now: Time, limits: &Limits) -> Admission {
         let mut next = self.at(now, limits);
-        let back = next.slice.checked_sub(permit.slice).and_then(|back| usize::try_from(back).ok());
-        if let Some(count) = back.and_then(|back| next.under_way.get_mut(back)) {
-            *count = count.saturating_sub(1);
+        if let Some(back) = next.slice.checked_sub(permit.slice) {
+            let place = usize::try_from(back).ok().and_then(|back| next.under_way.get_mut(back));
+            if let Some(count) = place {
+                *count = count.saturating_sub(1);
+            }
+            let generations = generation(next.slice).saturating_sub(generation(permit.slice));
+            next.clients.take_back(permit.party.client, generations);
+            next.addresses.take_back(permit.party.address, generations);
         }
+        let Ended { outcome, asked_ms } = ended.into();
         match outcome {
-            Outcome::Answered => next.succeeded(now, limits),
-            Outcome::Overloaded => next.failed(4, now),
-            Outcome::Error if next.ramp == 0 => next.failed(1, now),
-            Outcome::Error | Outcome::Unknown => {}
+            Outcome::Answered => next.succeeded(&permit.party, now, limits),
+            Outcome::Overloaded | Outcome::Error => next.failed(&permit.party, outcome, asked_ms, now),
+            Outcome::Throttled | Outcome::Unknown => {}
         }
         next
     }
 
     /// Calls under way, for the gauge.
     pub fn under_way(&self, now: Time, limits: &Limits) -> u32 {
-        self.at(now, limits).under_way.iter().copied().map(u32::from).sum()
+        self.at(now, limits).total()
     }
 
     /// Whether the server is being led back, for the gauge.
     pub fn is_ramping(&self) -> bool {
         self.ramp != 0
+    }
+
+    fn total(&self) -> u32 {
+        self.under_way.iter().copied().map(u32::from).sum()
+    }
+
+    /// Whether there is an outage for this party.
+    fn reaches(&self, party: &Party) -> bool {
+        self.ramp != 0 && (self.reach == 0 || self.reach == party.address)
+    }
+
+    /// Whether there is room for one more call of this party.
+    fn room(&self, party: &Party, limits: &Limits) -> Room {
+        let total = self.total();
+        let mut free = u32::from(limits.calls_max).saturating_sub(total);
+        if self.reaches(party) {
+            let here = if self.reach == 0 { total } else { self.addresses.count(party.address).min(total) };
+            free = free.min(u32::from(self.ramp).saturating_sub(here));
+        }
+        let own = self.clients.count(party.client);
+        let of_address = if self.several_at_ms == 0 { 0 } else { self.addresses.count(party.address) };
+        let allowed = total.saturating_add(free);
+        // What the sketch may count too much is no reason to refuse anyone.
+        let few = if allowed < 4 { 0 } else { (allowed / 16).max(1) };
+        let client_over = own >= free && own > few;
+        if free == 0 {
+            // One that has more than a few under way takes no place in the line from the others.
+            return if client_over { Room::ForOthers } else { Room::Full };
+        }
+        let address_over = of_address >= free.saturating_mul(ADDRESS_SHARES) && of_address > allowed / 4;
+        if (client_over || address_over) && !broken(Twin::SharesUnasked) { Room::ForOthers } else { Room::Free }
+    }
+
+    /// When the pause of an outage ends for this party: for the one that failed last after the others.
+    fn pause_end_ms(&self, party: &Party) -> u64 {
+        let stand_back_ms = if self.last_failed == party.client { STAND_BACK_MS } else { 0 };
+        self.paused_until_ms.saturating_add(stand_back_ms)
+    }
+
+    fn note_address(&mut self, address: u32, now: Time) {
+        if self.address != address {
+            self.several_at_ms = if self.address == 0 { 0 } else { now.ms() };
+            self.address = address;
+        }
     }
 
     /// The state as it stands at `now`: old slices forgotten, a clock that jumped made good.
@@ -173,14 +300,25 @@ impl Admission {
             next.under_way = [0; SLICES];
             next.slice = slice;
         } else if forward > 0 {
+            next.clients.age(generation(slice) - generation(next.slice));
+            next.addresses.age(generation(slice) - generation(next.slice));
             next.under_way.rotate_right(forward as usize);
             next.under_way.iter_mut().take(forward as usize).for_each(|count| *count = 0);
             next.slice = slice;
         }
-        next.paused_until_ms = next.paused_until_ms.min(now_ms.saturating_add(PAUSE_MS_MAX));
+        if next.total() == 0 {
+            (next.clients, next.addresses) = (Shares::default(), Shares::default());
+        }
+        next.paused_until_ms = next.paused_until_ms.min(now_ms.saturating_add(u64::from(next.paused_ms)));
         let line_max_ms = now_ms.saturating_add(RETRY_AFTER_S_MAX * 1_000);
         next.line_end_us = next.line_end_us.min(line_max_ms.saturating_mul(1_000));
         next.ramp_since_ms = next.ramp_since_ms.min(now_ms);
+        if next.reach != 0 && now_ms - next.ramp_since_ms > LOCAL_OUTAGE_MS {
+            next.end_outage();
+        }
+        if next.several_at_ms > now_ms || now_ms - next.several_at_ms > SEVERAL_MS {
+            next.several_at_ms = 0;
+        }
         next.rate_since_ms = next.rate_since_ms.min(now_ms);
         let window_ms = now_ms - next.rate_since_ms;
         if window_ms >= RATE_WINDOW_MS {
@@ -194,14 +332,15 @@ impl Admission {
         next
     }
 
-    fn succeeded(&mut self, now: Time, limits: &Limits) {
-        self.points = 0;
-        self.pauses = 0;
-        self.paused_until_ms = 0;
+    fn succeeded(&mut self, party: &Party, now: Time, limits: &Limits) {
+        self.evidence = Evidence::default();
         self.answers = self.answers.saturating_add(1);
-        if self.ramp == 0 {
+        if !self.reaches(party) {
             return;
         }
+        self.pauses = 0;
+        (self.paused_until_ms, self.paused_ms) = (0, 0);
+        (self.last_failed, self.asked_ms) = (0, 0);
         if now.ms() - self.ramp_since_ms.min(now.ms()) >= RAMP_STEP_MS {
             self.ramp_since_ms = now.ms();
             self.ramp_before = self.ramp;
@@ -210,38 +349,77 @@ impl Admission {
             self.ramp = self.ramp.saturating_add(1);
         }
         if self.ramp >= limits.calls_max {
-            self.ramp = 0;
+            self.end_outage();
         }
     }
 
-    fn failed(&mut self, points: u8, now: Time) {
-        self.points = self.points.saturating_add(points).min(OUTAGE_POINTS);
-        if self.ramp > 1 {
-            self.ramp /= 2;
-            self.ramp_before = self.ramp;
-            self.ramp_since_ms = now.ms();
-        } else if self.ramp == 1 || self.points >= OUTAGE_POINTS {
-            self.ramp = 1;
-            self.ramp_before = 1;
-            self.ramp_since_ms = now.ms();
-            // Calls that began before the pause fail within it; they say nothing new.
-            if now.ms() >= self.paused_until_ms {
-                let pause_ms = PAUSE_MS.saturating_mul(1 << self.pauses.min(4)).min(PAUSE_MS_MAX);
-                self.paused_until_ms = now.ms().saturating_add(pause_ms);
-                self.pauses = self.pauses.saturating_add(1).min(4);
+    fn end_outage(&mut self) {
+        (self.ramp, self.ramp_before, self.reach, self.pauses) = (0, 0, 0, 0);
+        (self.paused_until_ms, self.paused_ms) = (0, 0);
+        (self.last_failed, self.asked_ms) = (0, 0);
+    }
+
+    fn failed(&mut self, party: &Party, outcome: Outcome, asked_ms: Option<u64>, now: Time) {
+        let reached = self.reaches(party);
+        if reached && outcome == Outcome::Error {
+            return;
+        }
+        let failing = if broken(Twin::OneClientsOutage) { Party { client: now.ns() as u32, ..*party } } else { *party };
+        let reach = if self.ramp != 0 && self.reach == 0 { Reach::All } else { self.evidence.add(&failing, outcome.points(), now.ms()) };
+        match (reached, reach) {
+            (true, reach) => {
+                if reach == Reach::All {
+                    self.reach = 0;
+                }
+                self.failed_again(party, asked_ms, now);
+            }
+            (false, Reach::Nobody) => {}
+            (false, reach) => {
+                let address = if let Reach::Address(address) = reach { address } else { 0 };
+                // Two addresses, each with an outage of its own.
+                self.reach = if self.ramp == 0 { address } else { 0 };
+                (self.ramp, self.ramp_before, self.ramp_since_ms) = (1, 1, now.ms());
+                self.pause(party, asked_ms, now);
             }
         }
     }
 
+    /// A failure in an outage.
+    fn failed_again(&mut self, party: &Party, asked_ms: Option<u64>, now: Time) {
+        if self.ramp > 1 {
+            // One client's failures after each other are one.
+            if self.last_failed != party.client {
+                self.ramp /= 2;
+                self.ramp_before = self.ramp;
+                self.ramp_since_ms = now.ms();
+            }
+            self.last_failed = party.client;
+        } else if now.ms() >= self.paused_until_ms {
+            // Calls that began before the pause fail within it; they say nothing new.
+            self.ramp_since_ms = now.ms();
+            self.pause(party, asked_ms, now);
+        }
+    }
+
+    /// No call for a while: what the server asked two clients for, else longer each time.
+    fn pause(&mut self, party: &Party, asked_ms: Option<u64>, now: Time) {
+        let asked_ms = asked_ms.map_or(0, |ms| ms.min(ASKED_MS_MAX) as u32);
+        let both_ms = if self.last_failed == party.client { 0 } else { asked_ms.min(self.asked_ms) };
+        let pause_ms = PAUSE_MS.saturating_mul(1 << self.pauses.min(4)).min(PAUSE_MS_MAX).max(u64::from(both_ms));
+        self.paused_ms = u32::try_from(pause_ms).unwrap_or(u32::MAX);
+        self.paused_until_ms = now.ms().saturating_add(pause_ms);
+        self.pauses = self.pauses.saturating_add(1).min(4);
+        (self.last_failed, self.asked_ms) = (party.client, asked_ms);
+    }
+
     /// A place at the end of the line, in seconds from now.
-    fn book(&mut self, now: Time, limits: &Limits, client: u64) -> u64 {
+    fn book(&mut self, now: Time, limits: &Limits, drawn: u64) -> u64 {
         let rate = if self.rate == 0 { u32::from(limits.calls_max) } else { self.rate };
         let now_us = now.ms().saturating_mul(1_000);
         let step_us = 1_000_000 / u64::from(rate.max(1));
         self.line_end_us = self.line_end_us.max(now_us).saturating_add(step_us);
         let wait_ms = (self.line_end_us - now_us) / 1_000;
         let max_ms = RETRY_AFTER_S_MAX * 1_000;
-        let drawn = mix(client ^ now.ms());
         let wait_ms = if wait_ms >= max_ms {
             // The line is longer than anyone is told to wait: all moments until then are alike.
             scale(drawn, max_ms)
@@ -252,32 +430,54 @@ impl Admission {
     }
 }
 
+/// Whether there is room for one more call of a party.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Free,
+    /// None that this party may take.
+    ForOthers,
+    Full,
+}
+
+/// A generation is as many slices as a call may live for, so that what is forgotten has ended.
+fn generation(slice: u64) -> u64 {
+    slice / SLICES as u64
+}
+
 impl Admission {
     /// As bytes for shared memory. Key, expiry and checksum belong to the record around it.
-    pub fn encode(&self) -> [u8; STATE_BYTES] {
-        let mut bytes = [0u8; STATE_BYTES];
-        let [a, b, c, d] = self.under_way;
-        let fields: [(u64, usize); 15] = [
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(STATE_BYTES);
+        let [a, b, c, d] = self.under_way.map(u64::from);
+        let fields: [(u64, usize); 21] = [
             (u64::from(VERSION), 1),
-            (u64::from(a), 2),
-            (u64::from(b), 2),
-            (u64::from(c), 2),
-            (u64::from(d), 2),
+            (a, 2),
+            (b, 2),
+            (c, 2),
+            (d, 2),
             (self.slice, 6),
-            (u64::from(self.points), 1),
             (u64::from(self.pauses), 1),
             (u64::from(self.ramp), 2),
             (u64::from(self.ramp_before), 2),
             (self.ramp_since_ms, 6),
+            (u64::from(self.reach), 4),
             (self.paused_until_ms, 6),
+            (u64::from(self.paused_ms), 4),
+            (u64::from(self.last_failed), 4),
+            (u64::from(self.asked_ms), 4),
             (self.line_end_us, 8),
-            (self.rate_since_ms, 6),
-            (u64::from(self.answers) | u64::from(self.rate) << 32, 8),
+            (u64::from(self.answers), 4),
+            (u64::from(self.rate), 4),
+            (self.rate_since_ms, 8),
+            (u64::from(self.address), 4),
+            (self.several_at_ms, 8),
         ];
-        let mut to = bytes.iter_mut();
         for (number, len) in fields {
-            to.by_ref().zip(number.to_le_bytes()).take(len).for_each(|(to, from)| *to = from);
+            bytes.extend(number.to_le_bytes().into_iter().take(len));
         }
+        self.evidence.encode(&mut bytes);
+        self.clients.encode(&mut bytes);
+        self.addresses.encode(&mut bytes);
         bytes
     }
 
@@ -288,36 +488,46 @@ impl Admission {
     }
 
     fn read(bytes: &[u8]) -> Option<Admission> {
-        let mut rest = bytes;
+        if bytes.len() != STATE_BYTES {
+            return None;
+        }
+        let (mut fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;
+        let (evidence, rest) = rest.split_at_checked(Evidence::BYTES)?;
+        let (clients, addresses) = rest.split_at_checked(Shares::BYTES)?;
         let mut next = |len: usize| -> Option<u64> {
-            let (field, after) = rest.split_at_checked(len)?;
-            rest = after;
+            let (field, after) = fixed.split_at_checked(len)?;
+            fixed = after;
             Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
         };
-        if bytes.len() != STATE_BYTES || next(1)? != u64::from(VERSION) {
+        if next(1)? != u64::from(VERSION) {
             return None;
         }
         let mut under_way = [0u16; SLICES];
         for count in &mut under_way {
             *count = next(2)? as u16;
         }
-        let mut state = Admission {
+        Some(Admission {
             under_way,
             slice: next(6)?,
-            points: next(1)? as u8,
             pauses: next(1)? as u8,
             ramp: next(2)? as u16,
             ramp_before: next(2)? as u16,
             ramp_since_ms: next(6)?,
+            reach: next(4)? as u32,
             paused_until_ms: next(6)?,
+            paused_ms: next(4)? as u32,
+            last_failed: next(4)? as u32,
+            asked_ms: next(4)? as u32,
             line_end_us: next(8)?,
-            rate_since_ms: next(6)?,
-            ..Admission::default()
-        };
-        let numbers = next(8)?;
-        state.answers = numbers as u32;
-        state.rate = (numbers >> 32) as u32;
-        Some(state)
+            answers: next(4)? as u32,
+            rate: next(4)? as u32,
+            rate_since_ms: next(8)?,
+            address: next(4)? as u32,
+            several_at_ms: next(8)?,
+            evidence: Evidence::decode(evidence),
+            clients: Shares::decode(clients),
+            addresses: Shares::decode(addresses),
+        })
     }
 }
 

@@ -5,26 +5,51 @@ use super::*;
 const T0: Time = Time::from_s(1_700_000_000);
 const LIMITS: Limits = Limits { calls_max: 50, lease_ms: 10_000 };
 
-/// Admits if it can.
-fn admit(state: &mut Admission, now: Time) -> Result<Permit, u64> {
-    let (next, decision) = state.admit(now, &LIMITS, 7);
-    *state = Admission::decode(&next.encode());
+thread_local!(static NEXT: std::cell::Cell<u32> = const { std::cell::Cell::new(1) });
+
+/// A client that nobody has seen, at an address of its own.
+fn stranger() -> Party {
+    let n = NEXT.replace(NEXT.get() + 1);
+    Party::new(mix(u64::from(n)), mix(u64::from(n) << 32))
+}
+
+/// One of a few clients behind one address.
+fn neighbour(n: u64) -> Party {
+    Party::new(mix(n), 7)
+}
+
+fn admit_of(state: &mut Admission, party: Party, now: Time) -> Result<Permit, u64> {
+    let (next, decision) = state.admit(now, &LIMITS, party);
+    *state = next;
     match decision {
         Decision::Admit(permit) => Ok(permit),
-        Decision::Refuse { retry_after_s } => Err(retry_after_s),
+        Decision::Refuse { retry_after_s, .. } => Err(retry_after_s),
     }
 }
 
-fn done(state: &mut Admission, permit: Permit, outcome: Outcome, now: Time) {
-    *state = Admission::decode(&state.done(permit, outcome, now, &LIMITS).encode());
+/// Admits a client that has no other call, if it can.
+fn admit(state: &mut Admission, now: Time) -> Result<Permit, u64> {
+    admit_of(state, stranger(), now)
 }
 
-/// A state in which the server has just failed five times.
+fn done(state: &mut Admission, permit: Permit, ended: impl Into<Ended>, now: Time) {
+    *state = Admission::decode(&state.done(permit, ended, now, &LIMITS).encode());
+}
+
+/// One call from its beginning to its end; whether it was admitted.
+fn call_of(state: &mut Admission, party: Party, ended: impl Into<Ended>, now: Time) -> bool {
+    let admitted = admit_of(state, party, now);
+    admitted.is_ok_and(|permit| {
+        done(state, permit, ended, now);
+        true
+    })
+}
+
+/// A state in which the server has just failed five clients.
 fn outage(now: Time) -> Admission {
     let mut state = Admission::default();
     for _ in 0..5 {
-        let permit = admit(&mut state, now).unwrap();
-        done(&mut state, permit, Outcome::Overloaded, now);
+        assert!(call_of(&mut state, stranger(), Outcome::Overloaded, now));
     }
     assert!(state.is_ramping());
     state
@@ -74,7 +99,7 @@ fn an_outage_lets_one_call_through_at_a_time() {
     }
     let probe = admit(&mut state, now).unwrap();
     done(&mut state, probe, Outcome::Answered, now);
-    assert_eq!((state.pauses, state.points), (0, 0), "the next outage begins anew");
+    assert_eq!((state.pauses, state.evidence), (0, Evidence::default()), "the next outage begins anew");
     assert!(admit(&mut state, now).is_ok());
     assert!(admit(&mut state, now).is_ok());
     assert!(admit(&mut state, now).is_err());
@@ -145,7 +170,7 @@ fn outcomes() {
         (None, Outcome::Overloaded),
         (Some(200), Outcome::Answered),
         (Some(401), Outcome::Answered),
-        (Some(429), Outcome::Overloaded),
+        (Some(429), Outcome::Throttled),
         (Some(500), Outcome::Error),
         (Some(502), Outcome::Overloaded),
         (Some(503), Outcome::Overloaded),
@@ -182,7 +207,9 @@ fn the_line_moves_at_the_pace_of_the_server() {
     while admit(&mut state, T0).is_ok() {}
     let mut seen = [0u32; 61];
     for client in 0..5_000u64 {
-        let (next, Decision::Refuse { retry_after_s }) = state.admit(T0, &LIMITS, mix(client)) else { panic!() };
+        let (next, Decision::Refuse { retry_after_s, .. }) = state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32)) else {
+            panic!()
+        };
         state = next;
         seen[retry_after_s as usize] += 1;
     }
@@ -191,7 +218,9 @@ fn the_line_moves_at_the_pace_of_the_server() {
     // Then it is full, and all moments are alike.
     let mut seen = [0u32; 61];
     for client in 0..60_000u64 {
-        let (next, Decision::Refuse { retry_after_s }) = state.admit(T0, &LIMITS, mix(client)) else { panic!() };
+        let (next, Decision::Refuse { retry_after_s, .. }) = state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32)) else {
+            panic!()
+        };
         state = next;
         seen[retry_after_s as usize] += 1;
     }
@@ -202,15 +231,125 @@ fn the_line_moves_at_the_pace_of_the_server() {
 fn other_bytes_are_a_server_in_health() {
     let state = outage(T0);
     assert_eq!(Admission::decode(&state.encode()), state);
-    for bytes in [&[][..], &[1; 55], &[1; 57], &[0; 56], &[2; 56]] {
+    for bytes in [&[][..], &[2; STATE_BYTES - 1], &[2; STATE_BYTES + 1], &[0; STATE_BYTES], &[1; STATE_BYTES]] {
         assert_eq!(Admission::decode(bytes), Admission::default());
     }
 }
 
+/// What w01 tells: whatever one client earns, the others are served.
+#[test]
+fn one_clients_failures_are_its_own() {
+    for outcome in [Outcome::Throttled, Outcome::Overloaded, Outcome::Error] {
+        let mut state = Admission::default();
+        for n in 0..1_000 {
+            let now = T0.plus_ms(n * 10);
+            assert!(call_of(&mut state, neighbour(1), Ended { outcome, asked_ms: Some(30_000) }, now), "{outcome:?}");
+            assert!(n % 7 > 0 || call_of(&mut state, neighbour(2), Outcome::Answered, now), "{outcome:?}");
+        }
+        assert!(!state.is_ramping(), "{outcome:?}");
+    }
+    // Two of them, of whom nobody else hears either.
+    let mut state = Admission::default();
+    assert!((0..1_000).all(|n| call_of(&mut state, neighbour(n % 2), Outcome::Overloaded, T0)));
+    // 429 to any number of clients is 429 to each of them.
+    let mut state = Admission::default();
+    assert!((0..1_000).all(|n| call_of(&mut state, neighbour(n), Outcome::Throttled, T0)));
+}
+
+/// Client ids are made up easily, addresses aren't.
+#[test]
+fn made_up_clients_of_one_address_close_the_endpoint_for_that_address_alone() {
+    let mut state = Admission::default();
+    let refused = (0..100).filter(|n| !call_of(&mut state, neighbour(*n), Outcome::Overloaded, T0)).count();
+    assert_eq!(refused, 95);
+    assert!((0..100).all(|_| call_of(&mut state, stranger(), Outcome::Answered, T0)));
+    // Once others fail too it is an outage for all.
+    for _ in 0..5 {
+        assert!(call_of(&mut state, stranger(), Outcome::Overloaded, T0));
+    }
+    assert!(!call_of(&mut state, stranger(), Outcome::Answered, T0));
+    // One that is an address's own is forgotten with time.
+    let mut state = Admission::default();
+    (0..5).for_each(|n| assert!(call_of(&mut state, neighbour(n), Outcome::Overloaded, T0)));
+    let (mut later, mut taken) = (state.at(T0.plus_s(61), &LIMITS), 0);
+    while call_of(&mut later, neighbour(taken), Outcome::Unknown, T0.plus_s(61)) && taken < 10 {
+        taken += 1;
+    }
+    assert_eq!(taken, 10);
+}
+
+#[test]
+fn hanging_calls_of_one_client_leave_the_others_room() {
+    let mut state = Admission::default();
+    let hog: Vec<_> = (0..60).map(|_| admit_of(&mut state, neighbour(1), T0)).collect();
+    assert_eq!(hog.iter().filter(|permit| permit.is_ok()).count(), 25);
+    // It is told at once, and its refusals make nobody's wait longer.
+    assert!(hog.iter().filter_map(|permit| permit.err()).all(|wait_s| (1..=3).contains(&wait_s)));
+    assert_eq!(state.line_end_us, 0);
+    // The others call and are answered, one after the other, for as long as its calls hang.
+    for n in 0..188 {
+        let now = T0.plus_ms(n * 50);
+        assert!(call_of(&mut state, neighbour(2 + n % 19), Outcome::Answered, now), "{n}");
+        assert!(admit_of(&mut state, neighbour(1), now).is_err());
+    }
+    // Two that hang theirs leave a third.
+    let mut state = Admission::default();
+    for n in 0..120 {
+        let _ = admit_of(&mut state, neighbour(n % 2), T0);
+    }
+    assert_eq!(state.under_way(T0, &LIMITS), 34);
+}
+
+#[test]
+fn one_address_leaves_others_room_where_there_are_several() {
+    let mut state = Admission::default();
+    assert_eq!((0..100).filter(|n| admit_of(&mut state, neighbour(*n), T0).is_ok()).count(), 50, "it is the only one");
+    assert!(admit(&mut state, T0).is_err());
+    let mut state = Admission::default();
+    assert!(call_of(&mut state, stranger(), Outcome::Answered, T0));
+    assert_eq!((0..100).filter(|n| admit_of(&mut state, neighbour(*n), T0).is_ok()).count(), 38);
+    assert!((0..12).all(|_| admit(&mut state, T0).is_ok()));
+}
+
+/// The noisy one asks twenty times a second and is always failed, one other asks once a second.
+#[test]
+fn one_client_does_not_win_all_tries_after_an_outage() {
+    let mut state = outage(T0);
+    let (mut asked, mut served) = (0, 0);
+    for n in 1..200 {
+        let now = T0.plus_ms(n * 50);
+        call_of(&mut state, neighbour(1), Outcome::Overloaded, now);
+        if n % 20 == 0 {
+            asked += 1;
+            served += u32::from(call_of(&mut state, neighbour(2), Outcome::Answered, now.plus_ms(1)));
+        }
+    }
+    assert!(served >= asked - 2, "{served} of {asked}");
+}
+
+/// `Retry-After` of one client's 503 is not the others', that of two is.
+#[test]
+fn a_pause_that_two_clients_are_asked_for_is_everyones() {
+    let asked = Ended { outcome: Outcome::Overloaded, asked_ms: Some(20_000) };
+    let mut state = outage(T0);
+    let now = T0.plus_ms(2_000);
+    assert!(call_of(&mut state, neighbour(1), asked, now));
+    assert!(call_of(&mut state, neighbour(2), asked, now.plus_ms(1_500)), "one alone said so");
+    let now = now.plus_ms(1_500);
+    assert!(!call_of(&mut state, neighbour(3), asked, now.plus_ms(19_999)));
+    // Whichever way the clock goes, for no longer than that.
+    let back = Time::from_ms(T0.ms() - 3_600_000);
+    assert!(!call_of(&mut state, neighbour(3), Outcome::Answered, back));
+    assert!(call_of(&mut state.at(back, &LIMITS), neighbour(3), Outcome::Answered, back.plus_ms(20_000)));
+    assert!(call_of(&mut state, neighbour(3), Outcome::Answered, now.plus_ms(20_000)));
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     /// Whatever happens, calls that live within the lease never exceed the cap.
     #[test]
-    fn the_cap_holds(steps in prop::collection::vec((0u8..10, 0u64..500, any::<usize>()), 0..400)) {
+    fn the_cap_holds(steps in prop::collection::vec((0u8..11, 0u64..500, any::<usize>()), 0..400)) {
         let mut state = Admission::default();
         let mut now = T0;
         let mut under_way: Vec<(Permit, Time)> = Vec::new();
@@ -226,7 +365,8 @@ proptest! {
                 }
             } else {
                 let (permit, _) = under_way.swap_remove(pick % under_way.len());
-                let outcome = [Outcome::Answered, Outcome::Overloaded, Outcome::Error, Outcome::Unknown][usize::from(what) - 6];
+                let outcomes = [Outcome::Answered, Outcome::Overloaded, Outcome::Error, Outcome::Unknown, Outcome::Throttled];
+                let outcome = outcomes[usize::from(what) - 6];
                 done(&mut state, permit, outcome, now);
             }
             prop_assert!(under_way.len() <= 50);
@@ -235,18 +375,24 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 56), now in any::<u64>(), client in any::<u64>(), lease_ms in 1u64.., calls_max in 1u16..) {
+    fn no_bytes_panic(
+        bytes in prop::collection::vec(any::<u8>(), STATE_BYTES),
+        now in any::<u64>(),
+        (client, address) in any::<(u64, u64)>(),
+        (lease_ms, calls_max, asked_ms) in (1u64.., 1u16.., any::<Option<u64>>()),
+    ) {
         let mut bytes = bytes;
         bytes[0] = VERSION;
         let limits = Limits { calls_max, lease_ms };
         let state = Admission::decode(&bytes);
         let now = Time::from_ns(now);
-        let (next, decision) = state.admit(now, &limits, client);
+        let party = Party::new(client, address);
+        let (next, decision) = state.admit(now, &limits, party);
         if let Decision::Admit(permit) = decision {
-            for outcome in [Outcome::Answered, Outcome::Overloaded, Outcome::Error, Outcome::Unknown] {
-                let _ = next.done(permit, outcome, now, &limits).encode();
+            for outcome in [Outcome::Answered, Outcome::Throttled, Outcome::Overloaded, Outcome::Error, Outcome::Unknown] {
+                let _ = next.done(permit, Ended { outcome, asked_ms }, now, &limits).encode();
             }
         }
-        let _ = state.done(Permit { slice: now.ms() }, Outcome::Overloaded, now, &limits).encode();
+        let _ = state.done(Permit { slice: now.ms(), party }, Outcome::Overloaded, now, &limits).encode();
     }
 }

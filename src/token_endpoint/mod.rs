@@ -15,6 +15,7 @@
 pub mod admission;
 pub mod answer;
 mod client_auth;
+mod evidence;
 mod form;
 pub mod freshness;
 mod headers;
@@ -24,6 +25,7 @@ mod members;
 pub mod request;
 pub mod reuse;
 pub mod revocation;
+mod share;
 
 #[cfg(test)]
 mod fixtures;

@@ -319,6 +319,14 @@ impl TokenRequest {
         Some(key.digest(domain, &fields))
     }
 
+    /// The client as this request claims to be it, with its secret and at its address: another secret,
+    /// or another address, is another client.
+    pub fn client_name(&self, key: &HostKey, endpoint: &Digest, address: &[u8]) -> Digest {
+        let secret = single(&self.parameters, "client_secret").unwrap_or_default();
+        let id = self.client_id().unwrap_or_default();
+        key.digest("token client v1", &[&endpoint.0, address, id.as_bytes(), &self.basic_pair, secret.as_bytes()])
+    }
+
     /// Whose draw of the jitter an answer to this request gets: the client's own where a client asks
     /// for itself, so that all its answers agree; otherwise the request's, since one client then
     /// speaks for many users who must not all end together.

@@ -60,6 +60,11 @@ class Idp:
         counts = request(f"{self.control}/counts").json()
         return counts.get(path, {}).get("requests", 0)
 
+    def requests_below(self, prefix: str) -> int:
+        """The same for all paths that begin so."""
+        counts = request(f"{self.control}/counts").json()
+        return sum(count["requests"] for path, count in counts.items() if path.startswith(prefix))
+
     def reset_counts(self) -> None:
         post_json(f"{self.control}/counts/reset", {})
 

@@ -1,7 +1,7 @@
 // A layer of faults and counts in front of any node:http request handler. Test equipment.
 //
-// A fault belongs to one exact path and is one of:
-//   status  answers with `status` and a small text body
+// A fault belongs to one exact path, or with a * at its end to all that begin so, and is one of:
+//   status  answers with `status`, `headers` and a small text body
 //   slow    waits `delay_ms`, then lets the real handler answer
 //   hang    never answers, the connection stays open
 //   reset   closes the connection with a TCP reset
@@ -11,6 +11,7 @@
 //   trailers  200 with a token and, after it, a trailer
 //   huge    200 and application/json with `bytes` (default 8 MiB) of well-formed JSON
 //   html    200 and text/html, as a captive portal or an error page of a proxy answers
+// `client` bounds it to requests with that client id in their Basic credentials.
 // `times` bounds how many requests meet the fault (default: all until it is cleared).
 
 const sleep = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
@@ -39,7 +40,7 @@ export class Faults {
     return async (req, res) => {
       const path = req.url.split('?', 1)[0];
       this.#count(path, res);
-      const fault = this.#take(path);
+      const fault = this.#take(path, req);
       if (!fault) return handler(req, res);
       return this.#play(fault, req, res, handler);
     };
@@ -55,11 +56,12 @@ export class Faults {
     res.once('close', () => this.#open.set(path, this.#open.get(path) - 1));
   }
 
-  #take(path) {
-    const fault = this.#faults.get(path);
-    if (!fault) return undefined;
+  #take(path, req) {
+    const of = (name) => name === path || (name.endsWith('*') && path.startsWith(name.slice(0, -1)));
+    const [name, fault] = [...this.#faults].find(([name]) => of(name)) ?? [];
+    if (!fault || (fault.client && clientOf(req) !== fault.client)) return undefined;
     fault.times -= 1;
-    if (fault.times <= 0) this.#faults.delete(path);
+    if (fault.times <= 0) this.#faults.delete(name);
     return fault;
   }
 
@@ -69,7 +71,7 @@ export class Faults {
     switch (fault.kind) {
       case 'status':
         req.resume();
-        res.writeHead(fault.status ?? 500, { 'content-type': 'text/plain' }).end('deliberate failure');
+        res.writeHead(fault.status ?? 500, { 'content-type': 'text/plain', ...fault.headers }).end('deliberate failure');
         return;
       case 'slow':
         await handler(req, res);
@@ -113,6 +115,12 @@ export class Faults {
         res.writeHead(500).end(`no such fault: ${fault.kind}`);
     }
   }
+}
+
+/** The client id in Basic credentials, as far as it needs no decoding. */
+function clientOf(req) {
+  const [, pair] = /^Basic (.*)$/i.exec(req.headers.authorization ?? '') ?? [];
+  return pair && Buffer.from(pair, 'base64').toString().split(':', 1)[0];
 }
 
 /** Reads a whole request body as text. */

@@ -1,0 +1,127 @@
+//! Facts that strangers can name: each token that comes may hold a new id to look up. So new questions
+//! have a pace, and what the server says to one of them (429, `Retry-After`) it says to this gateway.
+
+use crate::config::{Amount, FailureMode, KeySource, RateLimit};
+use crate::digest::Digest;
+use crate::metrics::Metric;
+use crate::rate_limit::{self, Address, Claim, Verdict};
+use crate::retry_after;
+use crate::time::Time;
+
+use super::call::CallAnswer;
+use super::flight::ASKED_MS_MAX;
+use super::{Fact, Facts};
+
+/// Where a fact that strangers can name is asked for.
+struct Source {
+    name: Digest,
+    calls_per_s_max: u64,
+    capped: Metric,
+    paused: Metric,
+}
+
+impl Facts<'_> {
+    /// Notes one more question, asked for this address; or says when it may be asked.
+    ///
+    /// All together have the configured pace and as much at one instant as comes in two seconds. Half
+    /// of that is for whoever comes; of the other half one address has a quarter of the pace.
+    ///
+    /// # Errors
+    /// The moment from which on it makes sense to try again.
+    pub(super) fn ask(&self, fact: &Fact, address: impl FnOnce() -> Option<Address>) -> Result<(), Time> {
+        let Some(source) = self.source(fact) else { return Ok(()) };
+        let (shared, key) = (self.shared(), &self.runtime.host_key);
+        let counters = &self.runtime.compiled.counters;
+        let total = pace(source.calls_per_s_max);
+        let of_all = Claim::alone(&total, source.name);
+        let mut claims = vec![of_all];
+        let share = pace((source.calls_per_s_max / 4).max(1));
+        if rate_limit::remaining(counters, &shared.moment(), &of_all) <= source.calls_per_s_max {
+            let address = address();
+            let octets: &[u8] = match &address {
+                Some(Address::V4(octets)) => octets,
+                Some(Address::V6(octets)) => octets,
+                None => &[],
+            };
+            claims.push(Claim::alone(&share, key.digest("calls of an address", &[&source.name.0, octets])));
+        }
+        match rate_limit::charge(counters, &shared.moment(), &claims).verdict {
+            Verdict::Allowed => Ok(()),
+            Verdict::Refused { retry_after_s, .. } => {
+                self.host.meter.count(source.capped);
+                Err(self.now.plus_s(retry_after_s))
+            }
+        }
+    }
+
+    /// Until when a fact's source is to be left alone, if it asked for that.
+    pub(super) fn source_pause(&self, fact: &Fact) -> Option<Time> {
+        let source = self.source(fact)?;
+        let state = self.shared().read_state(&source.name);
+        let pauses = state.failures > 0 && self.now < state.retry_at;
+        pauses.then(|| {
+            self.host.meter.count(source.paused);
+            state.retry_at
+        })
+    }
+
+    /// Takes in what an answer says about further questions.
+    pub(super) fn note_source(&self, fact: &Fact, answer: &CallAnswer<'_>) {
+        let Some(source) = self.source(fact) else { return };
+        let asked_ms = retry_after::asked_ms(answer.headers, self.now);
+        let is_told = answer.status == 429 || (answer.status == 503 && asked_ms.is_some());
+        let before = self.shared().read_state(&source.name);
+        if !is_told && (before.failures == 0 || self.now < before.retry_at || answer.status == 0 || answer.status >= 500) {
+            return;
+        }
+        self.shared().update_state(&source.name, |state| {
+            if is_told {
+                state.fail(self.now, asked_ms.unwrap_or(0).min(ASKED_MS_MAX), self.host.store.random());
+            } else {
+                state.heal();
+            }
+        });
+    }
+
+    fn source(&self, fact: &Fact) -> Option<Source> {
+        let (config, key) = (&self.runtime.config, &self.runtime.host_key);
+        match fact {
+            Fact::Introspection(_) => {
+                let introspection = config.introspection.as_ref()?;
+                Some(Source {
+                    name: key.digest("source", &[b"introspection", introspection.uri.to_string().as_bytes()]),
+                    calls_per_s_max: introspection.calls_per_s_max,
+                    capped: Metric::IntrospectionCapped,
+                    paused: Metric::IntrospectionPaused,
+                })
+            }
+            Fact::Credential(index, _) | Fact::Consumer(index, _) => {
+                let issuer = config.issuers.get(*index)?;
+                let KeySource::Credentials(credentials) = &issuer.keys else { return None };
+                let lookup = credentials.lookup.as_ref()?;
+                Some(Source {
+                    name: key.digest("source", &[b"lookup", issuer.name.as_bytes(), lookup.uri.to_string().as_bytes()]),
+                    calls_per_s_max: lookup.calls_per_s_max,
+                    capped: Metric::LookupCapped,
+                    paused: Metric::LookupPaused,
+                })
+            }
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => None,
+        }
+    }
+}
+
+/// So many a second, and twice as many at one instant.
+fn pace(per_s: u64) -> RateLimit {
+    RateLimit {
+        name: "calls".to_owned(),
+        key: Vec::new(),
+        amount: Amount::Rate { limit: per_s, per_s: 1, burst: per_s.saturating_mul(2) },
+        // A count that can't be kept is no reason to leave a token unverified.
+        failure_mode: FailureMode::Allow,
+        shadow: false,
+        headers: false,
+        charge: crate::config::Charge::Accepted,
+        sync: None,
+    }
+}
