@@ -7,7 +7,7 @@ use super::read::{Form, Node};
 use super::shape::Kind;
 use super::{
     BearerSource, Config, CorsPreflight, ErrorStyle, HostKind, IssuerMatch, Kong, Memory, Mode, PathPolicy, Secret, Shared, UnknownIssuer,
-    Unmatched,
+    Unmatched, Uri,
 };
 
 /// Bytes of a document at most.
@@ -212,7 +212,8 @@ impl Check {
 
     fn kong(&mut self, node: &Node<'_>) -> Kong {
         let kong = node.object_or_default("kong");
-        Kong { wait_uri: kong.owned("wait_uri"), auth_plugin: kong.flag("auth_plugin") }
+        let wait_uri = kong.owned("wait_uri").map(|text| Uri::parse(&text).map_or(text, |uri| uri.target()));
+        Kong { wait_uri, auth_plugin: kong.flag("auth_plugin") }
     }
 
     fn shared(&mut self, node: &Node<'_>) -> Shared {

@@ -39,7 +39,9 @@ pub static KEY_PART: Syntax = Syntax {
 };
 /// Where Kong's followers wait.
 pub static WAIT_URI: Syntax =
-    Syntax { expected: "\"unix:\" and an absolute path, or an http URL without a path", max: 512, fits: is_wait_uri };
+    Syntax { expected: "\"unix:\" and an absolute path of at most 107 bytes, or an http URL without a path", max: 512, fits: is_wait_uri };
+/// What a socket's path holds (`sun_path`); a call to a longer one traps on Kong.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
 
 fn no_controls(text: &str) -> bool {
     !text.chars().any(char::is_control)
@@ -83,7 +85,7 @@ fn bracketed(text: &str) -> Option<&str> {
 
 fn is_wait_uri(text: &str) -> bool {
     match text.strip_prefix("unix:") {
-        Some(path) => path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()),
+        Some(path) => path.starts_with('/') && path.len() <= SOCKET_PATH_BYTES_MAX && path.bytes().all(|b| b.is_ascii_graphic()),
         None => uri(text).is_ok_and(|uri| !uri.https && uri.path == "/"),
     }
 }
@@ -211,6 +213,19 @@ mod tests {
         ] {
             assert!(uri(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn followers_wait_at_a_socket_or_an_address() {
+        let path = |bytes: usize| format!("unix:/{}", "a".repeat(bytes - 1));
+        for good in [path(107).as_str(), "unix:/run/wait.sock", "http://127.0.0.1:9000", "http://[::1]:9000/"] {
+            assert!(is_wait_uri(good), "{good}");
+        }
+        for bad in [path(108).as_str(), "unix:", "unix:wait.sock", "unix:/a b", "https://a", "http://a/b", "127.0.0.1:9000"] {
+            assert!(!is_wait_uri(bad), "{bad}");
+        }
+        assert_eq!(uri("http://127.0.0.1:9000").unwrap().target(), "127.0.0.1:9000");
+        assert_eq!(uri("http://[::1]").unwrap().target(), "[::1]:80");
     }
 
     #[test]

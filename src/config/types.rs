@@ -226,6 +226,14 @@ impl Uri {
     pub fn parse(text: &str) -> Option<Uri> {
         super::syntax::uri(text).ok()
     }
+
+    /// Host and port, as Kong's host is told whom to call. It traps on anything else.
+    pub fn target(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
 }
 
 impl std::fmt::Display for Uri {
@@ -523,7 +531,7 @@ pub struct Memory {
 /// What only Kong has.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Kong {
-    /// Where followers wait: `unix:PATH` or `http://host:port`.
+    /// Where followers wait, as the host is told: `unix:PATH` or `host:port`.
     pub wait_uri: Option<String>,
     /// The promise that a Kong plugin has authenticated every request.
     pub auth_plugin: bool,

@@ -70,13 +70,9 @@ impl Call {
         for (name, value) in &callout.headers {
             headers.push((name.clone(), String::from_utf8_lossy(value.expose()).into_owned()));
         }
-        let address = match uri.host.contains(':') {
-            true => format!("[{}]:{}", uri.host, uri.port),
-            false => format!("{}:{}", uri.host, uri.port),
-        };
         Call {
             cluster: callout.cluster.clone(),
-            address,
+            address: uri.target(),
             https: uri.https,
             headers,
             body,

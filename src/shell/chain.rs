@@ -17,6 +17,7 @@ use crate::signature::{Algorithm, host_passes};
 use crate::time::Time;
 
 use super::abi;
+use super::admitted::Meeting;
 use super::dialect::{Dialect, HostStore, random};
 use super::meter::HostMeter;
 use super::verify::{EnvoyVerify, Untrusted};
@@ -65,9 +66,12 @@ impl Chain {
     pub fn open(dialect: Dialect, config: Config, queue: Option<u32>) -> Self {
         let chain = Chain::new(dialect, Some(Rc::new(config)), queue);
         OPENED.set(OPENED.get().saturating_add(1));
-        // A new configuration warms up before its first request.
+        ROUTES_ASKED.set(ROUTES_ASKED.get() || chain.asks_for_routes);
+        // A new configuration warms up before its first request, where the host lets it.
         chain.note_request();
-        chain.agree_on_host_key();
+        if chain.may_share() {
+            chain.agree_on_host_key();
+        }
         chain.trust_the_host();
         chain
     }
@@ -149,6 +153,13 @@ impl Chain {
             Ok(_) => {}
             Err(_) => self.meter.count(Metric::SharedFull),
         }
+    }
+
+    /// Whether shared memory may be used outside of a request. Where Kong has no zone each use traps: at a
+    /// start it would then serve the route without the filter, and on a tick end the instance. A request is
+    /// held back before its first use, so that it is the one to find out.
+    pub fn may_share(&self) -> bool {
+        self.dialect != Dialect::Kong || self.runtime.borrow().is_some()
     }
 
     /// Uses the host's signature function for what it provably does right.
@@ -247,9 +258,13 @@ impl Chain {
         Some(Call::wait(uri, ms))
     }
 
-    /// The name of the request's route, where it is asked for and can't be asked for later (Kong).
-    pub fn route(&self) -> Option<String> {
-        (self.asks_for_routes && self.dialect == Dialect::Kong).then(|| self.dialect.route()).flatten()
+    /// The name of the request's route, where any configuration asks for it: no later one can, once the first
+    /// has made a callout, and so takes it from the first (Kong).
+    pub fn route(&self, meeting: Option<&Meeting>) -> Option<String> {
+        if !ROUTES_ASKED.get() || self.dialect != Dialect::Kong {
+            return None;
+        }
+        meeting.and_then(Meeting::noted_route).unwrap_or_else(|| self.dialect.route())
     }
 
     /// Counts an event of the shell's own.
@@ -356,6 +371,8 @@ const ASKED_WAITERS_MAX: usize = 1_000;
 thread_local! {
     /// Configurations that this instance has taken on. Kong makes one instance for all chains.
     static OPENED: Cell<u32> = const { Cell::new(0) };
+    /// Whether one of them asks for routes.
+    static ROUTES_ASKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// 256 bits for a host that has none yet.

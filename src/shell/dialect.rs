@@ -21,38 +21,20 @@ pub enum Dialect {
 /// The version that no value has: Envoy's host takes it as "create", and refuses it for what exists.
 const NEVER: Version = u32::MAX;
 
-/// The name and value of the probe. It isn't of the tables' form, so it never meets one of their slots.
-const PROBE: &[u8] = b"herdgate.probe";
-const PROBE_VALUE: &[u8] = b"a write with a wrong version creates";
+/// A context that doesn't exist on any host.
+const NOBODY: u32 = u32::MAX;
 
 /// Kong's host hands over this many pairs of a map, pseudo headers included, and drops the rest silently.
 const KONG_PAIRS_MAX: usize = 100;
 
-/// The scheme of the API while a request isn't decided: nginx knows none of this name, so whatever lets
-/// the request go on (a trap, a resume of the host's own) ends in an error of Kong's own.
-const SHUT: &[u8] = b"herdgate";
-const SCHEME: &[&str] = &["ngx", "upstream_scheme"];
-/// Where the bolt that kong/ ships keeps the right scheme. Read in the headers callback alone.
-const BOLTED: &[&str] = &["kong", "ctx", "shared", "herdgate_scheme"];
 const UPSTREAM_URI: &[&str] = &["ngx", "upstream_uri"];
 
-/// What is set aside while a request isn't decided.
-pub enum Aside {
-    /// Nothing: the host doesn't let a paused request go.
-    Nothing,
-    /// The scheme of the API (Kong).
-    Scheme(Vec<u8>),
-}
-
 impl Dialect {
-    /// Asks the host's shared memory how it treats a write with a version to a key that doesn't
-    /// exist: Envoy creates it, Kong refuses. On Kong the key is therefore never there.
+    /// Asks the host to make a context that doesn't exist the one that calls act on: Envoy refuses, Kong
+    /// says yes to anything. Shared memory would tell too, but where Kong has no zone it traps, and a trap
+    /// in a configuration's callback has Kong serve the route without the filter.
     pub fn probe() -> Dialect {
-        let is_there = || abi::shared_get(PROBE).is_some_and(|(value, _)| value == PROBE_VALUE);
-        if is_there() || abi::shared_set(PROBE, PROBE_VALUE, NEVER) == SharedSet::Written || is_there() {
-            return Dialect::Envoy;
-        }
-        Dialect::Kong
+        if abi::set_effective_context(NOBODY) { Dialect::Kong } else { Dialect::Envoy }
     }
 
     /// The client's path and query as it sent them. Kong's `:path` is decoded already, and may be stripped.
@@ -125,41 +107,9 @@ impl Dialect {
         self == Dialect::Kong && headers.count() >= KONG_PAIRS_MAX
     }
 
-    /// Sets the request aside so that it can't reach the API before `put_back`. Nothing if the host
-    /// wouldn't: then the request must not be paused.
-    pub fn set_aside(self) -> Option<Aside> {
-        if self == Dialect::Envoy {
-            return Some(Aside::Nothing);
-        }
-        let scheme = abi::property(SCHEME)?;
-        if scheme == SHUT {
-            return abi::property(BOLTED).filter(|scheme| !scheme.is_empty() && scheme != SHUT).map(Aside::Scheme);
-        }
-        abi::set_property(SCHEME, SHUT).then_some(Aside::Scheme(scheme))
-    }
-
-    /// Lets an admitted request go to the API.
-    pub fn put_back(self, aside: &Aside) {
-        if let Aside::Scheme(scheme) = aside {
-            abi::set_property(SCHEME, scheme);
-        }
-    }
-
-    /// Opens the bolt for an admitted request that was never set aside here; it has none on most routes.
-    #[inline(always)]
-    pub fn open_bolt(self) {
-        if self == Dialect::Kong {
-            self.open_kongs_bolt();
-        }
-    }
-
-    #[inline(never)]
-    fn open_kongs_bolt(self) {
-        if abi::property(SCHEME).is_some_and(|scheme| scheme == SHUT)
-            && let Some(scheme) = abi::property(BOLTED)
-        {
-            abi::set_property(SCHEME, &scheme);
-        }
+    /// Whether the host may let a request go that isn't decided, so that it has to be held back.
+    pub fn lets_requests_go(self) -> bool {
+        self == Dialect::Kong
     }
 
     /// Changes the request that goes on.

@@ -17,7 +17,8 @@ use crate::time::Time;
 use super::abi::{self, Buffer, Map};
 use super::admitted::Meeting;
 use super::chain::Chain;
-use super::dialect::{self, Aside, Dialect};
+use super::dialect::{self, Dialect};
+use super::latch::{self, Latch};
 use super::poll::{self, Seat};
 use super::response::Watching;
 use super::root::{dispatch, status};
@@ -37,13 +38,25 @@ pub struct Http {
     arrival: Arrival,
 }
 
-/// What Kong knows of a request and can't be asked at any time.
+/// What Kong knows of a request when it comes and can't be asked at any time.
 #[derive(Default)]
 struct Arrival {
     /// The route.
     route: Option<String>,
     /// This request under this configuration, where it may meet the filter twice.
     meeting: Option<Meeting>,
+    /// Its scheme before it was held back.
+    scheme: Option<Vec<u8>>,
+}
+
+impl Arrival {
+    /// Lets the request go that was decided as it came.
+    #[inline(always)]
+    fn let_go_at_once(&self) {
+        if let Some(scheme) = &self.scheme {
+            latch::let_go_at_once(scheme);
+        }
+    }
 }
 
 /// A body on its way here.
@@ -57,8 +70,6 @@ struct Reading {
 /// An exchange that isn't decided yet.
 struct Paused {
     exchange: Rc<RefCell<Exchange>>,
-    /// What stands aside until the verdict is in (Kong).
-    aside: Aside,
     /// Its place among those that wait, while the call under way is a wait and not a fetch (Kong).
     seat: Option<Seat>,
 }
@@ -78,15 +89,22 @@ pub fn request_headers(id: u32, chain: Option<Rc<Chain>>, end_of_stream: bool) -
 #[inline(never)]
 fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
     let headers = abi::request_headers();
-    if chain.is_closed() {
-        let finish = refuse(&chain, &headers, Reason::Misconfigured);
-        return (carry_out_finish(&finish, chain.dialect), None);
-    }
     let meeting = chain.name_to_note().and_then(Meeting::of);
     if meeting.as_ref().is_some_and(Meeting::was_admitted) {
         return (Action::Continue, None);
     }
-    let arrival = Arrival { route: chain.route(), meeting };
+    // Before anything that can trap, as shared memory can.
+    let held = if chain.dialect.lets_requests_go() { latch::hold() } else { Latch::Held(Vec::new()) };
+    let scheme = match held {
+        Latch::Held(scheme) if !chain.is_closed() => scheme,
+        Latch::Answered => return (Action::Continue, None),
+        Latch::Held(_) | Latch::Impossible => {
+            let reason = if chain.is_closed() { Reason::Misconfigured } else { Reason::KeysUnavailable };
+            let finish = refuse(&chain, &headers, reason);
+            return (carry_out_finish(&finish, chain.dialect), None);
+        }
+    };
+    let arrival = Arrival { route: chain.route(meeting.as_ref()), meeting, scheme: Some(scheme) };
     let target = chain.dialect.target();
     if chain.dialect.may_lack(&headers) {
         let mut http = Box::new(Http::new(id, chain, arrival));
@@ -120,8 +138,8 @@ fn begin(
         && !changes.has_edits()
         && arrival.meeting.is_none()
     {
-        chain.dialect.open_bolt();
         chain.dialect.apply(changes);
+        arrival.let_go_at_once();
         abi::give_back(exchange.into_headers());
         return (Action::Continue, None);
     }
@@ -219,10 +237,7 @@ impl Http {
                 Effect::Fetch(fact, _) => (Some(fact), None),
                 Effect::SleepUntil(deadline, _, queue) => (None, Some((deadline, queue))),
             };
-            // Before anything that pauses: from then on the host may let the request go by itself.
-            if !self.pause(&exchange) {
-                return self.give_up(&exchange);
-            }
+            self.pause(&exchange);
             let call = match sleep_until {
                 None => fact.and_then(|fact| self.chain.call(&fact)),
                 Some((deadline, queue)) => {
@@ -273,9 +288,7 @@ impl Http {
         let Some(name) = name.filter(|_| self.chain.has_room(queue)) else {
             return self.give_up(&exchange);
         };
-        if !self.pause(&exchange) {
-            return self.give_up(&exchange);
-        }
+        self.pause(&exchange);
         let is_led_here = self.chain.is_led_here(&name);
         let mut waiters = self.chain.waiters.borrow_mut();
         let before = (waiters.len() > 0, waiters.look_elsewhere());
@@ -289,9 +302,7 @@ impl Http {
 
     /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before anything goes on.
     fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
-        if !self.pause(&exchange) {
-            return self.give_up(&exchange);
-        }
+        self.pause(&exchange);
         self.reading = Some(Reading { exchange, bytes_max, size: 0 });
         if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
     }
@@ -316,13 +327,14 @@ impl Http {
         }
     }
 
-    /// Sets the request aside before it first waits; tells whether it may be paused.
-    fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) -> bool {
+    /// Notes that the exchange isn't decided when this callback ends.
+    fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) {
         if self.paused.is_none() {
-            let Some(aside) = self.chain.dialect.set_aside() else { return false };
-            self.paused = Some(Paused { exchange: exchange.clone(), aside, seat: None });
+            if let Some(meeting) = &mut self.arrival.meeting {
+                meeting.note_route(self.arrival.route.clone());
+            }
+            self.paused = Some(Paused { exchange: exchange.clone(), seat: None });
         }
-        true
     }
 
     fn sit(&mut self, seat: Option<Seat>) {
@@ -332,16 +344,21 @@ impl Http {
     }
 
     fn finish(&mut self, exchange: Option<&Rc<RefCell<Exchange>>>, finish: Finish) -> Action {
-        match (self.paused.take(), &finish) {
-            (Some(paused), Finish::Admit(_)) => self.chain.dialect.put_back(&paused.aside),
-            (None, Finish::Admit(_)) => self.chain.dialect.open_bolt(),
-            (_, Finish::Answer(_)) => {}
-        }
+        let paused = self.paused.take();
         if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.arrival.meeting) {
             meeting.note_admitted();
         }
         self.note_changes(exchange, &finish);
-        carry_out_finish(&finish, self.chain.dialect)
+        let action = carry_out_finish(&finish, self.chain.dialect);
+        // Last of all: what traps before this doesn't reach the API.
+        match (paused, &finish) {
+            (None, Finish::Admit(_)) => self.arrival.let_go_at_once(),
+            (Some(_), Finish::Admit(_)) if self.chain.dialect.lets_requests_go() => latch::let_go(),
+            // After a callout the host goes on to the next instance although it has an answer.
+            (Some(_), Finish::Answer(_)) if self.chain.dialect.lets_requests_go() => latch::note_answered(),
+            (_, Finish::Admit(_) | Finish::Answer(_)) => {}
+        }
+        action
     }
 
     /// Keeps what the answer will need.
@@ -370,6 +387,10 @@ fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
 impl Http {
     /// A part of the request's body has come; `size` is what there is of it.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if self.reading.is_some() && end_of_stream && self.is_anothers() {
+            self.reading = None;
+            return Action::Continue;
+        }
         let Some(reading) = &mut self.reading else { return self.hold() };
         reading.size = size;
         match (size > reading.bytes_max, end_of_stream) {
@@ -377,6 +398,23 @@ impl Http {
             (false, true) => self.body_has_ended(size),
             (false, false) => Action::Pause,
         }
+    }
+
+    /// Whether an instance before this one has answered the call or taken it on, so that this one has no part in it
+    /// (Kong).
+    fn is_anothers(&mut self) -> bool {
+        if !self.chain.dialect.lets_requests_go() {
+            return false;
+        }
+        if latch::is_answered() {
+            return true;
+        }
+        let is_taken = self.arrival.meeting.as_mut().is_some_and(|meeting| !meeting.take_call());
+        if is_taken {
+            self.paused = None;
+            latch::let_go();
+        }
+        is_taken
     }
 
     /// The request's trailers have come.

@@ -6,6 +6,7 @@ mod chain;
 mod dialect;
 mod entry;
 mod http;
+mod latch;
 mod meter;
 mod poll;
 mod response;

@@ -209,6 +209,9 @@ impl Root {
 
     /// Looks after what is due and after those that wait.
     pub fn on_tick(&mut self) {
+        if !self.chain.may_share() {
+            return;
+        }
         let now = abi::now();
         self.look_at_what_is_due(now);
         self.serve_orders();

@@ -38,19 +38,24 @@ class Around:
     # Other filters of the same chain, each with its configuration: before the filter, after it.
     before: list[tuple[str, str]] = field(default_factory=list)
     after: list[tuple[str, str]] = field(default_factory=list)
-    # Whether the services have a chain, and whether the API's route has the same filter again.
+    # Whether the services have a chain, and whether their routes have the same filter again; under a configuration of
+    # its own, if there is one.
     chain: bool = True
     route_chain: bool = False
+    route_config: dict | str | None = None
+    name_routes: bool = True
     # Plugins of every service.
     plugins: list[dict] = field(default_factory=list)
-    # Kong's guard against buffered requests, as kong/kong.yml has it.
+    # The guards against buffered requests, as kong/kong.yml and kong/herdgate-guard.conf have them.
     guard: bool = True
+    nginx_guard: bool = True
     # Further routes to the API: path to chain of filters.
     routes: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     # How long Kong waits for an API, in milliseconds.
     read_timeout_ms: int = 60_000
-    # The zone of shared memory, in Kong's words; "" for none.
+    # The zone of shared memory, in Kong's words; "" for none. The filter uses the one that has no name.
     zone: str = "32m eviction=lru"
+    zone_name: str = ""
 
     def needs_fixture(self) -> bool:
         return any(name == FIXTURE for filters in [self.before, self.after, *self.routes.values()] for name, _ in filters)
@@ -68,21 +73,26 @@ def bolt() -> dict:
 
 def kong_yml(config: dict | str, api: int, idp: int, wait_socket: Path | None, around: Around, as_text: bool = False) -> str:
     """A declarative configuration: the API and the authorization server as services, the filter before both."""
-    if isinstance(config, dict):
+
+    def complete(config: dict | str) -> dict | str:
+        if isinstance(config, str):
+            return config
         if wait_socket:
             config = {**config, "kong": {"wait_uri": f"unix:{wait_socket}", **config.get("kong", {})}}
         config = {**config, "shared": {"secret": {"env": "HERDGATE_SECRET"}, **config.get("shared", {})}}
-        config = json.dumps(config) if as_text else config
+        return json.dumps(config) if as_text else config
 
     def chain(filters: list) -> dict:
         return {"filters": [{"name": name, "config": config} for name, config in filters]}
 
-    ours = chain([*around.before, (FILTER, config), *around.after])
+    ours = chain([*around.before, (FILTER, complete(config)), *around.after])
 
     def service(name: str, port: int, path: str) -> dict:
-        route = {"name": name, "paths": [path], "strip_path": False, "preserve_host": True}
+        route = {"paths": [path], "strip_path": False, "preserve_host": True}
+        if around.name_routes:
+            route["name"] = name
         if around.route_chain:
-            route["filter_chains"] = [chain([(FILTER, config)])]
+            route["filter_chains"] = [chain([(FILTER, complete(around.route_config or config))])]
         out = {"name": name, "url": f"http://127.0.0.1:{port}", "routes": [route], "read_timeout": around.read_timeout_ms, "retries": 0}
         if around.chain:
             out["filter_chains"] = [ours]
@@ -220,9 +230,11 @@ class KongHost(_Kong):
         command += ["--admin", "127.0.0.1:0", "--workers", self.workers, "--wait-socket", self.wait_socket]
         command += ["--body-buffer", bytes_of(settings()["KONG_NGINX_HTTP_CLIENT_BODY_BUFFER_SIZE"])]
         number, size = settings()["KONG_NGINX_HTTP_WASM_RESPONSE_BODY_BUFFERS"].split()
-        command += ["--response-buffers", f"{number}x{bytes_of(size)}", "--zone", host_zone(self.around.zone)]
+        command += ["--response-buffers", f"{number}x{bytes_of(size)}", "--zone", host_zone(self.around)]
         for name, value in self.upstreams.env.items():
             command += ["--env", f"{name}={value}"]
+        if self.around.nginx_guard:
+            command += ["--refuse-buffered"]
         if self.around.needs_fixture():
             command += ["--wasm", f"{FIXTURE}={fixture_wasm()}"]
         self.child = Child(command, log, stdout=subprocess.PIPE)
@@ -307,11 +319,14 @@ class Kong(_Kong):
             "KONG_LOG_LEVEL": "info",
             "KONG_WASM_FILTERS_PATH": str(filters),
             "KONG_NGINX_HTTP_INCLUDE": str(wait_server),
-            "KONG_NGINX_WASM_SHM_KV": self.around.zone,
             **self.upstreams.env,
         }
-        if not self.around.zone:
-            del env["KONG_NGINX_WASM_SHM_KV"]
+        del env["KONG_NGINX_WASM_SHM_KV"]
+        if self.around.zone:
+            env["_".join(filter(None, ["KONG_NGINX_WASM_SHM_KV", self.around.zone_name.upper()]))] = self.around.zone
+        del env["KONG_NGINX_PROXY_INCLUDE"]
+        if self.around.nginx_guard:
+            env["KONG_NGINX_PROXY_INCLUDE"] = str(ROOT / "kong" / "herdgate-guard.conf")
         if os.geteuid() == 0:
             # Else workers run as nobody, who can't enter the directory of a test.
             env["KONG_NGINX_MAIN_USER"] = "root root"
@@ -336,9 +351,12 @@ class Kong(_Kong):
 
 @functools.cache
 def settings() -> dict[str, str]:
-    """The settings that kong/ ships."""
-    lines = (ROOT / "kong" / "kong.env").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    """The settings that kong/ ships, as a shell reads them."""
+    file = ROOT / "kong" / "kong.env"
+    names = [line.split("=", 1)[0] for line in file.read_text().splitlines() if line and not line.startswith("#")]
+    done = subprocess.run(["sh", "-eu", "-c", 'set -a; . "$0"; env -0', file], capture_output=True, check=True, env={"PATH": os.defpath})
+    found = dict(pair.split("=", 1) for pair in done.stdout.decode().split("\0") if pair)
+    return {name: found[name] for name in names}
 
 
 def bytes_of(size: str) -> int:
@@ -346,12 +364,12 @@ def bytes_of(size: str) -> int:
     return int(size[:-1]) * {"k": 1 << 10, "m": 1 << 20}[size[-1]]
 
 
-def host_zone(zone: str) -> str:
+def host_zone(around: Around) -> str:
     """Kong's words for a zone as the test host takes them; a zone of another name stands for none."""
-    if not zone:
+    if not around.zone:
         return "unused=1m,none"
-    size, _, eviction = zone.partition(" eviction=")
-    return f"*={size},{eviction or 'slru'}"
+    size, _, eviction = around.zone.partition(" eviction=")
+    return f"{around.zone_name or '*'}={size},{eviction or 'slru'}"
 
 
 def wait_block(path: Path) -> str:

@@ -142,6 +142,7 @@ impl Walk<'_> {
             // Fail-open, as the real host does it: only the upstream's scheme can still stop it.
             Halt::Released if self.traffic().in_response => Outcome::Reset,
             Halt::Released => Outcome::Answer(self.ask()),
+            Halt::Answered => Outcome::Answer(self.traffic().local.take().unwrap_or_else(proxy::unexpected)),
             Halt::Died => Outcome::Reset,
             Halt::Stuck => {
                 self.finish();
@@ -176,20 +177,22 @@ impl Walk<'_> {
 
     fn request_phase(&mut self, step: Step, name: &str, params: &[u32]) -> Result<Option<Response>, Halt> {
         for at in 0..self.contexts.len() {
+            // An answer that was given after a callout is stashed, and the chain goes on: whoever answers now traps.
+            let stashed = self.traffic().local.is_some();
             let action = self.call(at, step, name, params, None)?;
+            if stashed {
+                continue;
+            }
             if let Some(reply) = self.traffic().local.take() {
                 return Ok(Some(reply));
             }
             if action == 1 {
                 self.wait(at)?;
-                if let Some(reply) = self.traffic().local.take() {
-                    return Ok(Some(reply));
-                }
             } else if !self.traffic().pending.is_empty() {
                 self.stray = true;
             }
         }
-        Ok(None)
+        Ok(self.traffic().local.take())
     }
 
     /// Until the last callout has been answered: then the request goes on by itself.

@@ -19,7 +19,7 @@ pub struct Before {
 
 /// Runs the plugins in Kong's order: authentication, what buffers, post-functions.
 pub fn run(gateway: &Gateway, options: &Options, found: &Match, traffic: &mut Traffic) -> Before {
-    let plugins: Vec<&Plugin> = gateway.plugins.iter().filter(|plugin| concerns(plugin, found)).collect();
+    let plugins = plugins_of(gateway, found);
     for plugin in plugins.iter().filter(|plugin| plugin.name == "key-auth") {
         if let Some(answer) = key_auth(plugin, gateway, traffic) {
             return Before { answer: Some(answer), buffered: false };
@@ -40,13 +40,16 @@ pub fn run(gateway: &Gateway, options: &Options, found: &Match, traffic: &mut Tr
     Before { answer: None, buffered }
 }
 
-/// Filters can't see a plugin that belongs to another route or service.
-fn concerns(plugin: &Plugin, found: &Match) -> bool {
-    match &plugin.owner {
-        Owner::Global => true,
-        Owner::Service(name) => *name == found.service.name,
-        Owner::Route(name) => *name == found.route.name,
-    }
+/// The plugins of a request: of several with one name, those of the narrowest scope.
+fn plugins_of<'a>(gateway: &'a Gateway, found: &Match) -> Vec<&'a Plugin> {
+    let scope = |plugin: &Plugin| match &plugin.owner {
+        Owner::Global => Some(0),
+        Owner::Service(name) => (*name == found.service.name).then_some(1),
+        Owner::Route(name) => (*name == found.route.name).then_some(2),
+    };
+    let concerned: Vec<(&Plugin, i32)> = gateway.plugins.iter().filter_map(|plugin| Some((plugin, scope(plugin)?))).collect();
+    let narrowest = |name: &str| concerned.iter().filter(|(plugin, _)| plugin.name == name).map(|(_, scope)| *scope).max();
+    concerned.iter().filter(|(plugin, scope)| narrowest(&plugin.name) == Some(*scope)).map(|(plugin, _)| *plugin).collect()
 }
 
 /// The name after `kong.ctx.shared.` in a function that sets the upstream's scheme to `herdgate`.

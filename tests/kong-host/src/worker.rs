@@ -45,6 +45,8 @@ pub enum Halt {
     Error,
     /// The request goes upstream, and no filter sees it any more.
     Released,
+    /// The client gets the answer that the request had already.
+    Answered,
     /// The connection is gone with the worker.
     Died,
     /// Paused for ever.
@@ -351,6 +353,13 @@ impl Worker {
                 drop(guard);
                 calls.into_iter().for_each(|call| self.send(call, sender.clone()));
                 Ok(result.unwrap_or(0))
+            }
+            Err(Fault::Trap(message)) if traffic.as_ref().is_some_and(|traffic| traffic.local.is_some()) => {
+                self.note(&format!("trap: {message}"));
+                if inner.paused.iter().any(|id| *id != flight.id) {
+                    self.die(inner, "segmentation fault after a trap of a request with a stashed answer");
+                }
+                Err(Halt::Answered)
             }
             Err(fault) => Err(self.fail(inner, Some(flight.id), step, &fault)),
         }

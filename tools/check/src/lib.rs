@@ -4,4 +4,5 @@
 
 pub mod explain;
 pub mod find;
+pub mod guard;
 pub mod schema;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use herdgate::config::{Config, HostKind};
 use herdgate_check::explain::{self, Asked};
 use herdgate_check::find::{self, Found};
-use herdgate_check::schema;
+use herdgate_check::{guard, schema};
 
 const USAGE: &str = "\
 herdgate-check [--host envoy|kong] [--strict] [--request 'GET /orders'] FILE
@@ -54,6 +54,7 @@ fn run() -> Result<bool, String> {
     for found in find::configurations(file, &text)? {
         good &= check(file, &found, &options, asked.as_ref(), &mut out);
     }
+    guard::warnings(&text).iter().for_each(|warning| line(&mut out, &format!("{file}: warning: {warning}")));
     std::io::stdout().write_all(out.as_bytes()).map_err(|error| error.to_string())?;
     Ok(good)
 }

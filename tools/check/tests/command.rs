@@ -168,3 +168,28 @@ fn a_token_is_explained_without_its_claims() {
     let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", "abc")]);
     assert!(out.contains("401 invalid_token: the token is not read (Malformed)."), "{out}");
 }
+
+#[test]
+fn a_post_function_that_replaces_the_guard_is_warned_of() {
+    let shipped = std::fs::read_to_string(format!("{}/../../kong/kong.yml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let own = "{ name: post-function, config: { access: ['kong.ctx.shared.own = true'] } }";
+    let guarded = "{ name: post-function, config: { access: ['if ngx.ctx.buffered_proxying then return kong.response.exit(503) end'] } }";
+    let on_the_service = |plugin: &str| shipped.replace("    protocol: http\n", &format!("    protocol: http\n    plugins: [{plugin}]\n"));
+    let beside_the_guard = |plugin: &str| format!("{shipped}  - {plugin}\n");
+    let said = |text: String| {
+        let (code, out, _) = run(&[&file("guard.yml", &text)], &[]);
+        assert_eq!(code, 0, "{out}");
+        out.lines().filter_map(|line| Some(line.split_once("guard.yml: warning: ")?.1.to_owned())).collect::<Vec<_>>()
+    };
+    let global = said(shipped.clone());
+    assert_eq!(global, Vec::<String>::new());
+    for (text, place) in
+        [(on_the_service(own), "services[0].plugins[0]"), (beside_the_guard(&own.replacen("{ ", "{ route: api, ", 1)), "plugins[1]")]
+    {
+        let [warning] = said(text).try_into().unwrap();
+        assert!(warning.starts_with(&format!("{place}: this post-function replaces the global guard")), "{warning}");
+    }
+    assert_eq!(said(on_the_service(guarded)), Vec::<String>::new());
+    assert_eq!(said(on_the_service(&own.replacen("{ ", "{ enabled: false, ", 1))), Vec::<String>::new());
+    assert_eq!(said(beside_the_guard(own)), Vec::<String>::new());
+}

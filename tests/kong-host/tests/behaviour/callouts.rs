@@ -2,7 +2,7 @@
 
 use crate::support::{Api, Rig, options, until};
 use kong_host::http::{Request, get};
-use kong_host::{Outcome, serve_waits};
+use kong_host::{Host, Outcome, serve_waits};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -175,4 +175,41 @@ fn a_chunked_answer_of_a_call_is_whole() {
     let rig = Rig::new(&format!("req_headers: dispatch {} /\nreq_headers: pause", chunked.address));
     assert_eq!(rig.get("/x").status(), 200);
     rig.logged("size=5000");
+}
+
+/// A chain of two on one service: the first one answers after a callout, which takes 300 ms; the second one does `then`.
+fn answered_after_a_callout(api: &Api, then: &str) -> Host {
+    let first = format!("req_headers: dispatch {} /slow\nreq_headers: pause\ncall: reply 401 first", api.address);
+    let filters = serde_json::json!([{ "filters": [{ "name": "fixture", "config": first }, { "name": "fixture", "config": then }] }]);
+    let document = serde_json::json!({
+        "services": [{ "name": "api", "url": format!("http://{}", api.address), "routes": [{ "name": "a", "paths": ["/"] }],
+            "filter_chains": filters }],
+    });
+    Host::start(options(), &document.to_string()).unwrap()
+}
+
+#[test]
+fn after_an_answer_the_next_filter_is_still_called() {
+    let api = Api::plain();
+    let host = answered_after_a_callout(&api, "req_headers: log second");
+    let answer = host.request(0, Request::new("GET", "/x")).response();
+    assert_eq!((answer.status, answer.body.as_slice()), (401, b"first\n".as_slice()));
+    assert!(host.logged("second"));
+    assert_eq!((host.upstream_requests(), host.deaths()), (0, 0));
+}
+
+#[test]
+fn a_second_answer_traps_and_kills_the_worker_beside_paused_neighbours() {
+    let api = Api::plain();
+    let host = answered_after_a_callout(&api, "req_headers: reply 403 second");
+    assert_eq!(host.request(0, Request::new("GET", "/x")).status(), 401);
+    assert!(host.logged("local response already stashed"));
+    assert_eq!(host.deaths(), 0);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let sent: Vec<_> = (0..4).map(|_| scope.spawn(|| host.request(0, Request::new("GET", "/x")).status())).collect();
+        sent.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(statuses.contains(&401) && statuses.contains(&0), "{statuses:?}");
+    assert_eq!(host.upstream_requests(), 0);
+    assert!(host.deaths() >= 1);
 }

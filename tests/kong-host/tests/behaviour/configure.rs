@@ -13,6 +13,14 @@ fn a_refused_configuration_leaves_the_route_unprotected_at_start() {
 }
 
 #[test]
+fn a_trap_at_the_start_leaves_the_route_unprotected() {
+    let rig = Rig::with("configure: kv_get k\nreq_headers: reply 401 no", Options { zones: Vec::new(), ..options() });
+    assert_eq!(rig.get("/secret").status(), 200);
+    assert!(rig.api.saw("/secret"), "fail-open, as the real host");
+    rig.logged("no zone");
+}
+
+#[test]
 fn the_bolt_holds_where_a_configuration_was_refused() {
     let rig = Rig::with("configure: fail\nreq_headers: reply 401 no", Options { bolt: Some("scheme".into()), ..options() });
     assert_eq!(rig.get("/secret").status(), 500);

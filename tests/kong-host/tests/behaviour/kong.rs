@@ -120,6 +120,25 @@ fn a_post_function_refuses_buffered_requests() {
 }
 
 #[test]
+fn a_plugin_of_a_narrower_scope_replaces_the_one_of_its_name() {
+    let api = Api::plain();
+    let guard = serde_json::json!({ "name": "post-function", "config": { "access": ["if ngx.ctx.buffered_proxying then return end"] } });
+    let own = serde_json::json!({ "name": "post-function", "config": { "access": ["kong.ctx.shared.own = true"] } });
+    let document = |of_the_service: &[serde_json::Value]| {
+        let plugins = [&[buffering()], of_the_service].concat();
+        serde_json::json!({
+            "services": [{ "name": "api", "url": format!("http://{}", api.address), "plugins": plugins,
+                "routes": [{ "name": "a", "paths": ["/"] }] }],
+            "plugins": [guard.clone()],
+        })
+    };
+    let guarded = Host::start(options(), &document(&[]).to_string()).unwrap();
+    assert_eq!((guarded.request(0, Request::new("GET", "/")).status(), api.hits()), (503, 0));
+    let replaced = Host::start(options(), &document(&[own]).to_string()).unwrap();
+    assert_eq!((replaced.request(0, Request::new("GET", "/")).status(), api.hits()), (200, 1));
+}
+
+#[test]
 fn the_post_functions_are_recognised_in_the_document() {
     let lua = serde_json::json!({ "name": "post-function", "config": { "access": [
         "if ngx.ctx.buffered_proxying then return kong.response.exit(503) end",
