@@ -67,9 +67,8 @@ impl Facts<'_> {
         }
         let memory_key = memory_key(issuer, id);
         let hash = self.runtime.host_key.short(&memory_key);
-        if let Some(known) = self.runtime.worker.borrow_mut().credentials.get(hash, &memory_key)
-            && known.span.holds(self.now)
-        {
+        let holds = |known: &Known| known.span.holds(self.now);
+        if let Some(known) = self.runtime.worker.borrow_mut().credentials.get_if(hash, &memory_key, holds) {
             return known.credential.clone().ok_or_else(|| Reason::UnknownKey.into());
         }
         let known = self.read_credential(issuer, id, credentials, lookup)?;
