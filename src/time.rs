@@ -61,7 +61,8 @@ impl Time {
 }
 
 /// For how long something that was learnt holds: from the moment when it was. A span that begins ahead of now is over, so
-/// that nothing holds for longer than its own length, whichever way the clock goes. It can't be cut to that length
+/// that nothing holds for longer than its own length, whichever way the clock goes. Who finds one so forgets it: the clock
+/// will come there again. It can't be cut to that length
 /// instead: each look would cut it anew, and it would never end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {

@@ -67,12 +67,11 @@ impl Facts<'_> {
         let memory_key = memory_key(issuer, id);
         let hash = self.runtime.host_key.short(&memory_key);
         let worker = &self.runtime.worker;
-        if let Some(known) = worker.borrow_mut().credentials.get(hash, &memory_key)
-            && known.span.holds(self.now)
-        {
+        let holds = |known: &Known| known.span.holds(self.now);
+        if let Some(known) = worker.borrow_mut().credentials.get_if(hash, &memory_key, holds) {
             return known.credential.clone().ok_or_else(|| Reason::UnknownKey.into());
         }
-        if worker.borrow_mut().absent.get(hash, &memory_key).is_some_and(|span| span.holds(self.now)) {
+        if worker.borrow_mut().absent.get_if(hash, &memory_key, |span| span.holds(self.now)).is_some() {
             return Err(Reason::UnknownKey.into());
         }
         let known = self.read_credential(issuer, id, credentials, lookup)?;

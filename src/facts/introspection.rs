@@ -31,8 +31,8 @@ impl Facts<'_> {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, self.now));
         };
         let hash = self.runtime.host_key.short(token);
-        let known =
-            |known: &mut BoundedMap<Known>| known.get(hash, token).filter(|known| known.span.holds(self.now)).map(|known| known.active);
+        let holds = |known: &Known| known.span.holds(self.now);
+        let known = |known: &mut BoundedMap<Known>| known.get_if(hash, token, holds).map(|known| known.active);
         if let Some(active) = known(&mut self.runtime.worker.borrow_mut().introspections) {
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active);

@@ -72,6 +72,14 @@ impl<V> BoundedMap<V> {
         }
     }
 
+    /// The value under `key` if it is good still; one that isn't is forgotten.
+    pub fn get_if(&mut self, hash: u64, key: &[u8], is_good: impl Fn(&V) -> bool) -> Option<&mut V> {
+        if self.get(hash, key).is_some_and(|value| !is_good(value)) {
+            self.remove(hash, key);
+        }
+        self.get(hash, key)
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.entries.clear();

@@ -110,9 +110,15 @@ impl<'a> Shelf<'a> {
         (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires })
     }
 
-    /// The same where it is safe to have none: one that was written before the clock went back isn't believed.
+    /// The same where it is safe to have none: one that was written before the clock went back is removed, so that it
+    /// isn't believed again once the clock has come there.
     pub fn read_believed(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
-        self.read_document(digest, bytes_max).filter(|document| !document.written.is_ahead_of(self.facts.now))
+        let document = self.read_document(digest, bytes_max)?;
+        if document.written.is_ahead_of(self.facts.now) {
+            self.remove_document(digest);
+            return None;
+        }
+        Some(document)
     }
 
     /// Writes a document and returns its version.

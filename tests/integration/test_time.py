@@ -97,7 +97,11 @@ def test_a_clock_that_went_back_keeps_no_failure(back_s, start_gateway, world: W
     assert call(gateway.base_url, client).status == 503
     gateway.move_clock(-back_s)
     world.idp.heal()
-    gateway.move_clock(5)
+    # A failure is remembered for a second, and a limit whose clock went back counts as used up for its own length.
+    end = time.monotonic() + 20
+    while call(gateway.base_url, client).status != 200:
+        assert time.monotonic() < end, "what was remembered holds on"
+        time.sleep(0.2)
     access_tokens([call(gateway.base_url, client) for _ in range(4)])
 
 
@@ -129,7 +133,9 @@ def test_a_clock_that_went_back_keeps_no_introspection_and_no_keys(start_gateway
 
 @pytest.mark.only("kong-host")
 def test_a_clock_that_was_never_set_admits_nothing(start_gateway, world: World):
-    gateway = start_gateway(world.config(issuers=[world.own_issuer(lifetime_s_max=86400 * 36500)], rules=[]))
+    issuer = world.own_issuer()
+    del issuer["lifetime_s_max"]
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
     only_exp = world.rsa.token(claims(OWN, iat=None))
     assert get(gateway, only_exp).status == 200
     gateway.move_clock(-int(time.time()) - 60)
