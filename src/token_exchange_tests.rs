@@ -396,3 +396,13 @@ fn a_clock_that_goes_back_keeps_no_failure() {
         assert_eq!(answer(world.plain(0, back.plus_s(6)).1).status, 200);
     }
 }
+
+#[test]
+fn a_refresh_that_is_lost_is_not_waited_for_for_an_hour() {
+    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let back = Time::from_s(START.s() - 3_600);
+    for (now, leads) in [(START, true), (START.plus_s(9), false), (START.plus_s(11), true), (back, true)] {
+        let (_, effect) = world.call(0, now, "secret", ENVOY, &[], REFRESH);
+        assert_eq!(is_led(&effect), leads, "{}", now.s());
+    }
+}

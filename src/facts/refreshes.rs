@@ -7,10 +7,11 @@ use crate::reply::Answer;
 use crate::time::Time;
 
 use super::Facts;
+use super::flight::is_before;
 
 /// A refresh call of this worker.
 pub enum Refresh {
-    /// It is under way, and counts as lost after this moment.
+    /// It is under way since this moment, and counts as lost after a lease.
     UnderWay(Time),
     /// It was answered, for those who waited until this moment.
     Answered(Answer, Time),
@@ -36,21 +37,26 @@ impl Facts<'_> {
     pub fn join_refresh(&self, key: &Digest, has_waited: bool, lease_ms: u64) -> RefreshTurn {
         let mut worker = self.runtime.worker.borrow_mut();
         match worker.refreshes.get(key) {
-            Some(Refresh::UnderWay(until)) if self.now < *until => return RefreshTurn::Follow,
+            Some(Refresh::UnderWay(since)) if self.is_under_way(*since, lease_ms) => return RefreshTurn::Follow,
             Some(Refresh::Answered(answer, until)) if has_waited && self.now < *until => return RefreshTurn::Take(answer.clone()),
             _ => {}
         }
         if worker.refreshes.len() >= REFRESHES_MAX {
-            let now = self.now;
             worker.refreshes.retain(|_, refresh| match refresh {
-                Refresh::UnderWay(until) | Refresh::Answered(_, until) => now < *until,
+                Refresh::UnderWay(since) => self.is_under_way(*since, lease_ms),
+                Refresh::Answered(_, until) => self.now < *until,
             });
         }
         let has_room = worker.refreshes.len() < REFRESHES_MAX;
         if has_room {
-            worker.refreshes.insert(*key, Refresh::UnderWay(self.now.plus_ms(lease_ms)));
+            worker.refreshes.insert(*key, Refresh::UnderWay(self.now));
         }
         RefreshTurn::Lead(has_room)
+    }
+
+    /// Whether a call that began then may be under way still, also if the clock has gone back since.
+    fn is_under_way(&self, since: Time, lease_ms: u64) -> bool {
+        is_before(since, self.now) && self.now < since.plus_ms(lease_ms)
     }
 
     /// The call under `key` has ended; those who waited get the answer, or one of them leads if there is none.
