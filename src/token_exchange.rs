@@ -4,7 +4,7 @@ use crate::changes::Changes;
 use crate::config::{Mode, TokenEndpoint};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Effect, Finish};
-use crate::facts::clients::Client;
+use crate::facts::clients::{Client, Pause};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
 use crate::facts::{Facts, Payer, Queue};
@@ -163,7 +163,7 @@ impl TokenCall {
                 None => self.serve(&stored, endpoint, facts),
             },
             Known::Answer(stored, _) => self.serve(&stored, endpoint, facts),
-            Known::Failed(until) => Effect::Finish(unavailable(request, until, facts)),
+            Known::Failed(pause) => Effect::Finish(paused(request, pause, facts)),
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
                 // Between the look and the lease another may have brought it, or failed to.
@@ -172,9 +172,9 @@ impl TokenCall {
                         facts.end_call(&key, owner);
                         self.serve(&stored, endpoint, facts)
                     }
-                    Known::Failed(until) => {
+                    Known::Failed(pause) => {
                         facts.end_call(&key, owner);
-                        Effect::Finish(unavailable(request, until, facts))
+                        Effect::Finish(paused(request, pause, facts))
                     }
                     Known::Unshared | Known::Nothing => {
                         facts.host.meter.count(Metric::TokenMiss);
@@ -425,9 +425,7 @@ impl TokenCall {
         facts.host.meter.count(Metric::TokenNotStored);
         match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, endpoint, facts)) {
             (_, true) => {}
-            // That is the client's to heed, whatever it asks for: see `facts::clients`.
-            (true, false) if answer.status == 429 => {}
-            (true, false) => facts.keep_failure(key),
+            (true, false) => facts.keep_failure(key, ended(answer, facts.now)),
             (false, false) => facts.keep_unshared(key),
         }
         false
@@ -449,7 +447,7 @@ impl TokenCall {
         let (key, owner) = (self.key?, call.lease?);
         let endpoint = facts.runtime.config.token_endpoints.get(self.endpoint)?;
         if call.has_begun && !call.is_beside_an_answer(&key, endpoint, facts) {
-            facts.keep_failure(&key);
+            facts.keep_failure(&key, outcome.into());
         }
         facts.end_call(&key, owner);
         Some(key)
@@ -491,8 +489,12 @@ fn has_failed(status: u16) -> bool {
 }
 
 fn unavailable(request: &Request<'_>, until: Time, facts: &Facts<'_>) -> Finish {
-    let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
-    refusal.retry_after_s = Some(facts.retry_after_s(until));
+    paused(request, Pause { until, throttled: false }, facts)
+}
+
+fn paused(request: &Request<'_>, pause: Pause, facts: &Facts<'_>) -> Finish {
+    let mut refusal = Refusal::from(pause.reason());
+    refusal.retry_after_s = Some(facts.retry_after_s(pause.until));
     refuse(request, &refusal, facts)
 }
 

@@ -331,7 +331,7 @@ fn a_429_belongs_to_the_client_that_got_it() {
             assert!(is_led(&effect), "{n}");
             world.answered(n as usize % 2, now, &mut other, 200, GOOD);
         }
-        assert_eq!(world.shared.counts.borrow().get(&Metric::TokenPaused), Some(&30));
+        assert_eq!(world.shared.counts.borrow().get(&Metric::TokenPaused), Some(&28));
         // The time is over: it is asked again. An hour back on the clock makes it no longer.
         let back = Time::from_s(START.s() - 3_600);
         for now in [back, START.plus_s(31)] {
@@ -349,8 +349,11 @@ fn failures_of_one_client_pause_that_client_alone() {
     let (mut asked, effect) = world.call(0, START, "asked", ENVOY, &[], BODY);
     assert!(is_led(&effect));
     world.answered_with(0, START, &mut asked, 503, &[("retry-after", "20")], "{}");
-    let told = answer(world.call(1, START.plus_s(5), "asked", ENVOY, &[], &format!("{BODY}&n=1")).1);
-    assert_eq!((told.status, (15..=19).contains(&retry_after(&told))), (503, true), "{told:?}");
+    // For the same request as for another of its own.
+    for body in [BODY, &format!("{BODY}&n=1")] {
+        let told = answer(world.call(1, START.plus_s(5), "asked", ENVOY, &[], body).1);
+        assert_eq!((told.status, (15..=19).contains(&retry_after(&told))), (503, true), "{told:?}");
+    }
     let mut calls = 0;
     for n in 0..200u64 {
         let now = START.plus_ms(n * 50);
@@ -396,5 +399,16 @@ fn a_clock_that_goes_back_keeps_no_failure() {
         assert_eq!(answer(world.plain(0, back.plus_s(6)).1).status, 200);
     }
 }
+
+#[test]
+fn a_refresh_that_is_lost_is_not_waited_for_for_an_hour() {
+    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let back = Time::from_s(START.s() - 3_600);
+    for (now, leads) in [(START, true), (START.plus_s(9), false), (START.plus_s(11), true), (back, true)] {
+        let (_, effect) = world.call(0, now, "secret", ENVOY, &[], REFRESH);
+        assert_eq!(is_led(&effect), leads, "{}", now.s());
+    }
+}
+
 #[path = "token_exchange_time_tests.rs"]
 mod time;

@@ -8,6 +8,7 @@
 use crate::config::TokenEndpoint;
 use crate::digest::Digest;
 use crate::rate_limit::Address;
+use crate::reply::Reason;
 use crate::request::Request;
 use crate::shared::table::word;
 use crate::time::{Span, Time};
@@ -32,6 +33,13 @@ pub struct Pause {
     pub until: Time,
     /// Whether the server asked for it by 429.
     pub throttled: bool,
+}
+
+impl Pause {
+    /// What the client is told.
+    pub fn reason(&self) -> Reason {
+        if self.throttled { Reason::Throttled } else { Reason::TokenServerUnavailable }
+    }
 }
 
 /// How one client fares.

@@ -7,18 +7,18 @@ use crate::reply::Reason;
 use crate::shared::Owner;
 use crate::shared::document::META_BYTES;
 use crate::time::{Span, Time};
-use crate::token_endpoint::admission::{Decision, Ended, Limits, Permit};
+use crate::token_endpoint::admission::{Decision, Ended, Limits, Outcome, Permit};
 use crate::token_endpoint::reuse::{Kind, Serve, Stored};
 
 use super::Facts;
-use super::clients::Client;
+use super::clients::{Client, Pause};
 
 /// What is known of a token request.
 pub enum Known {
     /// This answer, and how it may be served now.
     Answer(Stored, Serve),
-    /// The server failed just now: no call before this moment.
-    Failed(Time),
+    /// The server failed just now, or asked for a pause: no call before its end.
+    Failed(Pause),
     /// Answers to this request can't be shared.
     Unshared,
     /// Nothing.
@@ -54,7 +54,7 @@ impl Facts<'_> {
             return Known::Nothing;
         };
         match document.body.split_first() {
-            Some((&FAILED, at)) if self.is_kept(at, FAILED_MS) => Known::Failed(document.expires.min(self.now.plus_ms(FAILED_MS))),
+            Some((&FAILED, kept)) => self.failure(kept).map_or(Known::Nothing, Known::Failed),
             Some((&UNSHARED, at)) if self.is_kept(at, UNSHARED_MS) => Known::Unshared,
             Some((&ANSWER, bytes)) => match Stored::decode(bytes) {
                 Some(stored) if !self.answer_is_withdrawn(&stored, endpoint) => {
@@ -82,9 +82,21 @@ impl Facts<'_> {
         let _ = self.shared().write_document(key, &bytes, &[0; META_BYTES], stored.ends_at(endpoint));
     }
 
-    /// Remembers for a moment that the server failed.
-    pub fn keep_failure(&self, key: &Digest) {
-        let _ = self.shared().write_document(key, &self.stamped(FAILED), &[0; META_BYTES], self.now.plus_ms(FAILED_MS));
+    /// Remembers for a moment that the server failed, or for as long as it asked for. An identical
+    /// request is the same client's, at whichever address.
+    pub fn keep_failure(&self, key: &Digest, ended: Ended) {
+        let for_ms = ended.asked_ms.unwrap_or(0).max(FAILED_MS);
+        let mut kept = self.stamped(FAILED);
+        kept.extend(for_ms.to_le_bytes());
+        kept.push(u8::from(ended.outcome == Outcome::Throttled));
+        let _ = self.shared().write_document(key, &kept, &[0; META_BYTES], self.now.plus_ms(for_ms));
+    }
+
+    fn failure(&self, kept: &[u8]) -> Option<Pause> {
+        let (at, rest) = kept.split_first_chunk::<8>()?;
+        let (for_ms, rest) = rest.split_first_chunk::<8>()?;
+        let (for_ms, at_time) = (u64::from_le_bytes(*for_ms), Time::from_ns(u64::from_le_bytes(*at)));
+        self.is_kept(at, for_ms).then(|| Pause { until: at_time.plus_ms(for_ms), throttled: rest.first() == Some(&1) })
     }
 
     /// Remembers for a moment that answers to this request can't be shared.
@@ -131,8 +143,7 @@ impl Facts<'_> {
     /// Why not, and for how long.
     pub fn admit_call(&self, endpoint: &TokenEndpoint, client: &Client) -> Result<Option<Permit>, Held> {
         if let Some(pause) = self.client_pause(client) {
-            let reason = if pause.throttled { Reason::Throttled } else { Reason::TokenServerUnavailable };
-            return Err(Held { reason, metric: Metric::TokenPaused, retry_after_s: self.retry_after_s(pause.until) });
+            return Err(Held { reason: pause.reason(), metric: Metric::TokenPaused, retry_after_s: self.retry_after_s(pause.until) });
         }
         let limits = Limits::of(endpoint);
         let decision =
