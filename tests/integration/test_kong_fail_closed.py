@@ -10,7 +10,7 @@ from http_client import request
 from kong import FIXTURE, Around, bolt
 from kong_cases import bearer, fetched_keys, seen, statuses, together
 from processes import ROOT
-from tokens import jwks
+from tokens import claims, jwks
 from world import World
 
 pytestmark = pytest.mark.only("kong-host", "kong")
@@ -51,6 +51,40 @@ def test_trap_of_a_neighbour(start_gateway, world: World):
     results = together(8, send)
     # What becomes of the neighbour's own requests is its own matter.
     assert not statuses(results[:6]) & {200}, statuses(results)
+    assert seen(world, "/orders") == 0
+
+
+@pytest.mark.dies
+def test_write_to_a_full_zone_beside_a_paused_neighbour(start_gateway, world: World):
+    """It traps where nothing is evicted; the request that trapped may then go to the API, though it never paused."""
+    world.idp.document("/paused-keys", jwks(world.rsa))
+    world.idp.fault("/paused-keys", "slow", delay_ms=8000)
+    slow = world.own_issuer(name="slow", issuer="https://slow.example", jwks_uri=f"{world.idp.issuer}/paused-keys", allow_http=True)
+    del slow["keys"]
+    rules = [{"match": {"path_prefix": "/orders"}, "scopes_all": ["orders:read"]}]
+    config = world.config(issuers=[world.own_issuer(), slow], rules=rules)
+    gateway = start_gateway(config, around=Around(zone="64k eviction=none"), workers=1)
+
+    def fill(tokens: range) -> int:
+        """Each token is remembered as verified, until there is no room; gives the last answer's status."""
+        status = 403
+        for number in tokens:
+            if status == 403:
+                headers = bearer(world.own(jti=str(number), scope="other"))
+                status = request(gateway.base_url + "/orders", headers=headers, timeout=20).status
+        return status
+
+    def send(number: int):
+        if number < 4:
+            token = world.rsa.token(claims("https://slow.example", scope="other"))
+            return request(gateway.base_url + "/orders", headers=bearer(token), timeout=20)
+        time.sleep(0.5)
+        return fill(range(120, 400))
+
+    assert fill(range(120)) == 403
+    *paused, filled = together(5, send)
+    assert filled != 403, "the zone has room for all of them"
+    assert not statuses(paused) & {200}, statuses(paused)
     assert seen(world, "/orders") == 0
 
 
@@ -197,8 +231,8 @@ def test_no_zone_of_shared_memory(zone, with_bolt, start_gateway, world: World):
     """Each use of shared memory traps then, and one at the start would have Kong serve the route without the filter."""
     gateway = start_gateway(None, around=Around(**zone, plugins=[bolt()] if with_bolt else []))
     gateway.launch(world.config())
-    header, claims, _ = world.own(header={"alg": "none"}).split(".")
-    unsigned = f"{header}.{claims}."
+    header, payload, _ = world.own(header={"alg": "none"}).split(".")
+    unsigned = f"{header}.{payload}."
     # A tick of the filter's comes in between: it must not touch the memory either.
     for pause_s in (0, 1.5):
         time.sleep(pause_s)
