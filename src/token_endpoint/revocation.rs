@@ -1,14 +1,8 @@
 //! What a revocation call (RFC 7009) names, and the names under which stored answers are withdrawn.
 
-use crate::digest::{Digest, HostKey};
+pub use crate::revocation::names::token_handle;
 
 use super::{form, media};
-
-/// The name of one access token: an answer that carries it has this in
-/// [`Stored`](super::reuse::Stored), and a revocation call leaves it in shared memory.
-pub fn token_handle(key: &HostKey, token: &[u8]) -> Digest {
-    key.digest("token handle v1", &[token])
-}
 
 /// The token that a revocation call names, access or refresh; nothing if that can't be read for certain.
 pub fn token(content_type: Option<&[u8]>, body: &[u8]) -> Option<String> {
