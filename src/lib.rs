@@ -21,6 +21,7 @@ pub mod rate_limit;
 pub mod reply;
 pub mod request;
 pub mod revocation;
+pub mod revocation_exchange;
 pub mod shared;
 pub mod signature;
 #[cfg(test)]

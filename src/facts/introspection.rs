@@ -69,6 +69,9 @@ impl Facts<'_> {
         let until = if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
         self.keep_introspection(token, active, until);
+        if !active {
+            self.withdraw_inactive(token);
+        }
         let _ = self.shared().write_document(&digest, &[u8::from(active)], &[0; META_BYTES], until);
         true
     }

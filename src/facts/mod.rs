@@ -4,6 +4,7 @@ pub mod call;
 mod credentials;
 mod fact;
 mod flight;
+pub mod handed_out;
 mod introspection;
 mod keys;
 mod limits;
@@ -15,7 +16,7 @@ pub mod sync;
 pub mod tokens;
 mod verified;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     sync_key: HostKey,
+    /// Whether another configuration may verify tokens that this one doesn't know, as far as the worker knows.
+    pub verifies_elsewhere: Cell<bool>,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
 }
@@ -78,12 +81,13 @@ impl Runtime {
             leading: HashMap::new(),
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            handed_out: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
             ledgers: compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect(),
             generation: 0,
         };
-        Runtime { compiled, config, host_key, sync_key, worker: RefCell::new(worker) }
+        Runtime { compiled, config, host_key, sync_key, verifies_elsewhere: Cell::new(true), worker: RefCell::new(worker) }
     }
 }
 
@@ -131,6 +135,7 @@ pub struct Worker {
     leading: HashMap<Digest, flight::Leading>,
     credentials: BoundedMap<credentials::Known>,
     introspections: BoundedMap<introspection::Known>,
+    handed_out: BoundedMap<handed_out::Found>,
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
     /// What is to be told, for each of `Compiled::targets`.

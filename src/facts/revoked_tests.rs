@@ -344,10 +344,6 @@ fn a_configuration_that_cannot_verify_a_token_revokes_it_by_its_bytes() {
         let later = START.plus_ms(100);
         assert!(is_revoked(&world.check(1, later, &bad)));
         assert_eq!(world.check(1, later, &good), Ok(()));
-        let handle = |text: &[u8]| crate::token_endpoint::revocation::token_handle(&world.workers[1].host_key, text);
-        assert!(world.with(1, later, |facts| facts.handle_was_revoked(&handle(b"an-opaque-token"))));
-        assert!(world.with(1, later, |facts| facts.handle_was_revoked(&handle(bad.as_bytes()))));
-        assert!(!world.with(1, later, |facts| facts.handle_was_revoked(&handle(good.as_bytes()))));
     }
 }
 
@@ -377,6 +373,38 @@ fn without_room_the_caller_hears_it_and_nobody_trusts_what_was_looked_up() {
     world.check(0, START, &bad).unwrap();
     world.check(0, START, &bad).unwrap();
     assert_eq!(*world.shared.calls.borrow() - before, 6);
+}
+
+/// What is counted from first sight begins anew when that was forgotten; what was revoked stays revoked.
+#[test]
+fn a_token_that_ends_by_first_sight_is_remembered_for_longer_than_that() {
+    let by_sight = endpoint().replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "optional", "lifetime_s_max": 60"#);
+    for world in worlds(&by_sight) {
+        let bad = token(r#"{"iss":"https://own.example","jti":"a"}"#);
+        assert_eq!(world.check(0, START, &bad), Ok(()));
+        assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
+        // A year later nobody knows any more when it was first seen.
+        let later = START.plus_s(365 * 86_400);
+        let found = world.check(1, later, &bad);
+        assert!(is_revoked(&found), "{found:?}");
+    }
+}
+
+/// A JWT that no configuration of this host can verify needs no room, however many there are.
+#[test]
+fn a_token_that_nobody_here_verifies_takes_no_room() {
+    let elsewhere = endpoint().replace("https://own.example", "https://other.example");
+    let world = World::new(Dialect::Envoy, [&elsewhere, &endpoint()]);
+    let bad = |n: u32| with_jti(&n.to_string());
+    world.workers[0].verifies_elsewhere.set(false);
+    for n in 0..2_000 {
+        assert!(world.with(0, START, |facts| facts.revoke_token(bad(n).as_bytes())), "{n}");
+    }
+    // But for as long as an answer with it may be under way.
+    assert_eq!(world.check(1, START.plus_s(600), &bad(1_999)), Ok(()));
+    world.workers[0].verifies_elsewhere.set(true);
+    assert!(world.with(0, START, |facts| facts.revoke_token(bad(3_000).as_bytes())));
+    assert!(is_revoked(&world.check(1, START.plus_s(600), &bad(3_000))));
 }
 
 proptest! {

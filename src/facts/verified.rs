@@ -15,6 +15,7 @@ use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::Names;
+use crate::revocation::names::token_handle;
 use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::Time;
 
@@ -176,7 +177,7 @@ impl Facts<'_> {
             return Err(Reason::Algorithm.into());
         }
         let names = Names::of(&self.runtime.host_key, &jwt, token);
-        let digest = self.runtime.host_key.digest("verified", &[&issuer.digest, &names.bytes.0]);
+        let digest = self.verified_digest(issuer, &names.bytes);
         let seen = self.seen_before(&digest);
         let first_seen = seen.as_ref().map_or(self.now, |seen| seen.first_seen.min(self.now));
         check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, first_seen)?;
@@ -209,7 +210,7 @@ impl Facts<'_> {
         Ok(verified)
     }
 
-    fn verifying_key(&self, index: usize, issuer: &Issuer, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Stop> {
+    pub(super) fn verifying_key(&self, index: usize, issuer: &Issuer, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Stop> {
         if let KeySource::Credentials(_) = &issuer.keys {
             let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
@@ -231,7 +232,7 @@ impl Facts<'_> {
     }
 
     /// A key that the token names goes before keys without a name; a token without `kid` may be any key's.
-    fn try_set(&self, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Reason> {
+    pub(super) fn try_set(&self, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Reason> {
         let named = |key: &&VerifyKey| jwt.kid.is_some() && key.kid() == jwt.kid.as_deref();
         let unnamed = |key: &&VerifyKey| jwt.kid.is_none() || key.kid().is_none();
         match set.keys.iter().any(|key| named(&key)) {
@@ -240,7 +241,12 @@ impl Facts<'_> {
         }
     }
 
-    fn try_keys<'k>(&self, keys: impl Iterator<Item = &'k VerifyKey>, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Reason> {
+    pub(super) fn try_keys<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k VerifyKey>,
+        jwt: &Jwt<'_>,
+        seen: Option<[u8; 32]>,
+    ) -> Result<Verifying, Reason> {
         let mut refused = Reason::UnknownKey;
         let mut tried = 0;
         for key in keys {
@@ -266,6 +272,15 @@ impl Facts<'_> {
         Err(refused)
     }
 
+    fn verified_digest(&self, issuer: &Issuer, bytes: &Digest) -> Digest {
+        self.runtime.host_key.digest("verified", &[&issuer.digest, &bytes.0])
+    }
+
+    /// What some worker found out about a token that it verified under this issuer.
+    pub(super) fn seen_as(&self, issuer: &Issuer, token: &[u8]) -> Option<Seen> {
+        self.seen_before(&self.verified_digest(issuer, &token_handle(&self.runtime.host_key, token)))
+    }
+
     fn seen_before(&self, digest: &Digest) -> Option<Seen> {
         let record = self.shared().read_token(digest)?;
         let (fingerprint, first_seen) = record.split_first_chunk::<32>()?;
@@ -281,12 +296,6 @@ impl Facts<'_> {
         let fields = fingerprint.iter().copied().chain(first_seen.ns().to_le_bytes());
         record.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         self.shared().write_token(digest, &record, Time::from_s(kept_s));
-    }
-
-    /// From when on the token is expired here; nothing if it never was in time.
-    pub(super) fn end_of(&self, verified: &Verified) -> Option<Time> {
-        let issuer = self.runtime.config.issuers.get(verified.issuer)?;
-        check::end_s(&verified.claims, issuer, verified.first_seen).map(Time::from_s)
     }
 
     /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike without the key.
@@ -310,14 +319,14 @@ impl HostVerify for ByHost<'_> {
     }
 }
 
-struct Seen {
-    fingerprint: [u8; 32],
-    first_seen: Time,
+pub(super) struct Seen {
+    pub fingerprint: [u8; 32],
+    pub first_seen: Time,
 }
 
 /// The key that verified a token, and what it says of the caller.
-struct Verifying {
-    fingerprint: [u8; 32],
+pub(super) struct Verifying {
+    pub fingerprint: [u8; 32],
     seen: bool,
     weak: bool,
     generation: u64,
@@ -338,7 +347,7 @@ impl Verifying {
 }
 
 /// As Kong's jwt plugin has it: `iss`, here else `kid`.
-fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
+pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
     let id = jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?;
     (1..=CREDENTIAL_ID_BYTES_MAX).contains(&id.len()).then_some(id)
 }

@@ -65,6 +65,7 @@ impl Chain {
     pub fn open(dialect: Dialect, config: Config, queue: Option<u32>) -> Self {
         let chain = Chain::new(dialect, Some(Rc::new(config)), queue);
         OPENED.set(OPENED.get().saturating_add(1));
+        VERIFYING.set(VERIFYING.get().saturating_add(u32::from(chain.verifies())));
         // A new configuration warms up before its first request.
         chain.note_request();
         chain.agree_on_host_key();
@@ -112,7 +113,13 @@ impl Chain {
     /// workers of this host have no key in common.
     pub fn with_facts<T>(&self, work: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
         let runtime = self.runtime()?;
+        runtime.verifies_elsewhere.set(VERIFYING.get() > u32::from(self.verifies()));
         Some(work(&Facts { runtime: &runtime, host: &self.host(), now: abi::now() }))
+    }
+
+    /// Whether tokens are verified under this configuration.
+    fn verifies(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| !config.issuers.is_empty())
     }
 
     /// What the host lends.
@@ -324,6 +331,12 @@ impl Chain {
     }
 }
 
+impl Drop for Chain {
+    fn drop(&mut self) {
+        VERIFYING.set(VERIFYING.get().saturating_sub(u32::from(self.verifies())));
+    }
+}
+
 /// For how long after its last request a configuration's keys are renewed ahead of their end (Kong).
 const IN_USE_MS: u64 = 600_000;
 
@@ -333,6 +346,8 @@ const WAITERS_MAX: usize = 5_000;
 thread_local! {
     /// Configurations that this instance has taken on. Kong makes one instance for all chains.
     static OPENED: Cell<u32> = const { Cell::new(0) };
+    /// Configurations in force here that verify tokens.
+    static VERIFYING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// 256 bits for a host that has none yet.

@@ -14,6 +14,10 @@ pub(super) struct Survey<'a> {
     pub authorization_twice: bool,
     /// The first header that forbids sharing.
     pub forbids: Option<Why>,
+    /// Whether there is another beside a wish for a fresh answer.
+    pub forbids_more: bool,
+    /// Whether the client wants its answer kept nowhere (RFC 9111, section 5.2.1.5).
+    pub forbids_keeping: bool,
     /// Lower-case names and values of the headers that may shape the answer, sorted by name; several
     /// of one name keep their order.
     pub shaping: Vec<(Vec<u8>, &'a [u8])>,
@@ -39,6 +43,7 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
             b"content-encoding" => forbid(&mut seen, Why::ContentEncoding),
             // RFC 9111, sections 5.2.1 and 5.4: the client wants a fresh answer, or none that is kept.
             b"cache-control" => {
+                seen.forbids_keeping |= !media::all_elements(value, |directive| !directive.eq_ignore_ascii_case("no-store"));
                 if !media::all_elements(value, |directive| {
                     !["no-cache", "no-store", "max-age=0"].iter().any(|one| directive.eq_ignore_ascii_case(one))
                 }) {
@@ -69,6 +74,7 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
 }
 
 fn forbid(seen: &mut Survey<'_>, why: Why) {
+    seen.forbids_more |= why != Why::Bypass;
     seen.forbids.get_or_insert(why);
 }
 
