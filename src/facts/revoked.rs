@@ -40,6 +40,8 @@ struct Held {
     list: List,
     /// The stored document's version; 0 if it couldn't be stored.
     version: u64,
+    /// The version of a stored document that was older than this.
+    passed_over: u64,
 }
 
 impl Revocations {
@@ -262,14 +264,30 @@ impl Facts<'_> {
         for index in 0..self.runtime.config.revocation_feeds.len() {
             let digest = self.digest(&Fact::Feed(index, None));
             let Some(version) = self.shared().document_version(&digest) else { continue };
-            if self.held(index, |held| held.version == version) == Some(true) {
+            if self.held(index, |held| held.version == version || held.passed_over == version) == Some(true) {
                 continue;
             }
             let document = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
             let list = document.as_ref().and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
             if let Some((version, list)) = list {
-                self.hold(index, Held { list, version });
+                self.take_over(index, &digest, list, version);
             }
+        }
+    }
+
+    /// Holds a stored list, unless it is older than the one held: a worker that read the feed earlier may have stored
+    /// its list later. Then the newer one is stored again, for those who don't hold it.
+    fn take_over(&self, index: usize, digest: &Digest, list: List, version: u64) {
+        let newer = self.held(index, |held| (held.list.sequence > list.sequence).then(|| held.list.clone())).flatten();
+        let Some(newer) = newer else { return self.hold(index, Held { list, version, passed_over: 0 }) };
+        {
+            let mut worker = self.runtime.worker.borrow_mut();
+            if let Some(held) = worker.revocations.feeds.get_mut(index).and_then(Option::as_mut) {
+                held.passed_over = version;
+            }
+        }
+        if self.shared().document_version(digest) == Some(version) {
+            self.store_feed(index, digest, newer);
         }
     }
 
@@ -335,7 +353,7 @@ impl Facts<'_> {
         let learnt = match (answer.status, stored) {
             (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
             (304, Some((list, _))) => self.store_feed(index, &digest, list),
-            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.now) {
+            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.ended_before()) {
                 Ok(list) => {
                     let known = stored.as_ref().map(|(list, _)| list.sequence).max(self.held(index, |held| held.list.sequence));
                     let unchanged =
@@ -352,10 +370,18 @@ impl Facts<'_> {
         learnt
     }
 
+    /// From when on a listed token's `exp` has ended it: never, where an issuer's tokens don't end with theirs.
+    fn ended_before(&self) -> Time {
+        match self.runtime.config.issuers.iter().all(|issuer| issuer.exp == ExpPolicy::Required) {
+            true => self.now,
+            false => Time::default(),
+        }
+    }
+
     /// Keeps a feed here and for all workers, and tells them.
     fn store_feed(&self, index: usize, digest: &Digest, list: List) -> bool {
         let written = self.shared().write_document(digest, &list.to_bytes(), &[0; META_BYTES], self.now.plus_s(STORED_S));
-        self.hold(index, Held { list, version: written.unwrap_or_default() });
+        self.hold(index, Held { list, version: written.unwrap_or_default(), passed_over: 0 });
         // This worker looks again too.
         let told = self.shared().bump_revocations();
         written.is_some() && told

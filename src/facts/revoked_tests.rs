@@ -16,6 +16,7 @@ use crate::facts::{Fact, Facts, Host, Runtime, Stop, Turn, Verified};
 use crate::metrics::{Meter, Metric};
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
+use crate::revocation::feed::List;
 use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
@@ -373,6 +374,54 @@ fn without_room_the_caller_hears_it_and_nobody_trusts_what_was_looked_up() {
     world.check(0, START, &bad).unwrap();
     world.check(0, START, &bad).unwrap();
     assert_eq!(*world.shared.calls.borrow() - before, 6);
+}
+
+/// A worker that read the feed before another stores what it read after it.
+#[test]
+fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
+    for world in worlds(&feed("")) {
+        let (bad, good) = (with_jti("a"), with_jti("b"));
+        world.tick(0, START, serves(list(1, &[])));
+        world.tick(1, START.plus_s(10), serves(list(7, &["a"])));
+        let now = START.plus_s(11);
+        assert!(is_revoked(&world.check(1, now, &bad)));
+        world.with(0, now, |facts| {
+            let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now).unwrap();
+            assert!(facts.store_feed(0, &facts.digest(&Fact::Feed(0, None)), older));
+        });
+        for worker in [1, 0, 1, 0] {
+            assert!(is_revoked(&world.check(worker, now, &bad)), "worker {worker}");
+            assert_eq!(world.check(worker, now, &good), Ok(()), "worker {worker}");
+        }
+        // A newer one is.
+        assert_eq!(world.tick(0, now.plus_s(20), serves(list(8, &[]))), 1);
+        for worker in [1, 0] {
+            assert_eq!(world.check(worker, now.plus_s(20), &bad), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn an_entry_of_an_issuer_whose_tokens_outlive_their_exp_is_not_dropped_at_it() {
+    let lives_on = feed("").replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "ignored", "lifetime_s_max": 86400"#);
+    if Config::load(lives_on.as_bytes(), &|_| None, HostKind::Envoy).is_err() {
+        // Until that policy has a name of its own.
+        return outlives_its_exp(&lives_on.replace("ignored", "optional"));
+    }
+    outlives_its_exp(&lives_on);
+}
+
+fn outlives_its_exp(document: &str) {
+    for world in worlds(document) {
+        let bad = token(&format!(r#"{{"iss":"https://own.example","jti":"a","iat":{},"exp":{}}}"#, START.s(), START.s() + 60));
+        let entry = serde_json::json!({"iss": "https://own.example", "jti": "a", "exp": START.s() + 60});
+        let body = serde_json::json!({"sequence": 1, "revoked": [entry]}).to_string();
+        let now = START.plus_s(3_600);
+        world.tick(0, now, serves(body));
+        for worker in [0, 1] {
+            assert!(is_revoked(&world.check(worker, now, &bad)));
+        }
+    }
 }
 
 /// What is counted from first sight begins anew when that was forgotten; what was revoked stays revoked.
