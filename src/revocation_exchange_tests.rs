@@ -359,6 +359,19 @@ fn what_is_not_understood_is_not_answered_as_done() {
 }
 
 #[test]
+fn no_other_method_goes_to_a_revocation_path() {
+    let open = document(json!({ "rules": [{ "match": { "path_prefix": "/" }, "access": "public" }] }));
+    let world = World::new(Dialect::Envoy, [&open, &open]);
+    for (method, status) in [("GET", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 200), ("HEAD", 200)] {
+        let found = |path: &str| match world.run(0, START, &mut world.exchange(path, method, "Basic Yzpz", &[]), b"") {
+            Finish::Answer(answer) => answer.status,
+            Finish::Admit(_) => 200,
+        };
+        assert_eq!((found("/revoke?token=t"), found("/revoke2")), (status, 200), "{method}");
+    }
+}
+
+#[test]
 fn what_can_not_be_remembered_is_not_answered_as_done() {
     let world = World::new(Dialect::Kong, [&document(json!({})), &document(json!({}))]);
     *world.shared.memory.borrow_mut() = Memory::new(Dialect::Kong).zone(0, false);

@@ -201,6 +201,13 @@ def test_a_body_over_the_limit_never_ends_in_a_yes(calls_gateway, server: Server
     assert revoke(calls_gateway, client, form(token=token, padding="x" * 9000)).status == 413
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_no_other_method_goes_to_the_revocation_path(method, start_gateway, world: World, server: Server):
+    gateway = start_gateway(config(endpoint(jitter=0), rules=[{"match": {"path_prefix": "/"}, "access": "public"}]))
+    assert request(gateway.base_url + REVOCATION_PATH + "?token=t", method).status == 403
+    assert request(gateway.base_url + "/elsewhere", method).status == 200
+
+
 def test_shadow_mode_changes_no_answer(start_gateway, world: World, server: Server, client: str):
     gateway = start_gateway({**calls_config(world), "mode": "shadow"})
     for body in (b"x=1", b"", b"token=t"):
