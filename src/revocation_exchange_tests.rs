@@ -86,7 +86,7 @@ impl World {
                 Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
             Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
         };
-        World {
+        let world = World {
             shared: Shared {
                 memory: RefCell::new(Memory::new(dialect)),
                 rng: RefCell::new(Rng::new(1)),
@@ -97,7 +97,10 @@ impl World {
             workers: documents.map(worker).into(),
             servers: RefCell::default(),
             fetched: RefCell::default(),
-        }
+        };
+        // The first tick: from now on there is a number that tells of changes.
+        world.with(0, START, |facts| facts.due());
+        world
     }
 
     fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
@@ -587,8 +590,6 @@ fn a_hit_costs_two_host_calls() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
         world.serves("keys", 200, key.set());
-        // As at the first tick.
-        world.with(1, START, |facts| facts.due());
         for token in [key.token(&own("a", 1)), "opaque".to_owned()] {
             world.bearer(0, START, &token);
             world.call(0, START, "secret", &token, &[], Some(&token)).unwrap();
