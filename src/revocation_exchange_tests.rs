@@ -147,14 +147,19 @@ impl World {
 
     /// The status that a revocation call gets whose server says yes.
     fn revoke(&self, worker: usize, now: Time, body: &str) -> u16 {
+        self.revoke_as(worker, now, body, 200)
+    }
+
+    /// The same where the server says this.
+    fn revoke_as(&self, worker: usize, now: Time, body: &str, said: u16) -> u16 {
         let mut exchange = self.exchange("/revoke", "POST", "Basic Yzpz", &[]);
         match self.run(worker, now, &mut exchange, body.as_bytes()) {
             Finish::Answer(answer) => answer.status,
             Finish::Admit(changes) => {
                 assert!(changes.edits().watch);
-                match self.with(worker, now, |facts| exchange.answer_started(200, &HeaderBlock::default(), facts)) {
+                match self.with(worker, now, |facts| exchange.answer_started(said, &HeaderBlock::default(), facts)) {
                     Started::Kept(answer) => answer.status,
-                    _ => 200,
+                    _ => said,
                 }
             }
         }
@@ -371,6 +376,19 @@ fn no_other_method_goes_to_a_revocation_path() {
             Finish::Admit(_) => 200,
         };
         assert_eq!((found("/revoke?token=t"), found("/revoke2")), (status, 200), "{method}");
+    }
+}
+
+#[test]
+fn whatever_says_yes_revokes_and_nothing_else() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        for (said, is_revoked) in [(200, true), (201, true), (204, true), (302, false), (400, false), (503, false)] {
+            let token = key.token(&own(&said.to_string(), 1));
+            assert_eq!(world.revoke_as(0, START, &format!("token={token}"), said), said);
+            assert_eq!(world.bearer(1, START, &token) == 401, is_revoked, "{said}");
+        }
     }
 }
 
