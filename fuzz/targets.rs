@@ -19,6 +19,7 @@ use herdgate::token_endpoint::answer::{self, Answer};
 use herdgate::token_endpoint::jitter::{Fit, with_expires_in};
 use herdgate::token_endpoint::request::{self, Head};
 use herdgate::token_endpoint::reuse::Stored;
+use herdgate::token_endpoint::revocation::{TOKENS_MAX, named};
 
 /// A target: it panics when something is wrong.
 pub type Run = fn(&[u8]);
@@ -108,7 +109,11 @@ pub fn token_request(data: &[u8]) {
         let read = || request::parse(head, headers.iter().copied(), body, endpoint);
         assert!(read().class() == read().class());
     });
-    let _ = herdgate::token_endpoint::revocation::token(Some(b"application/x-www-form-urlencoded"), body);
+    // A revocation call names a bounded number of tokens, and what is written as RFC 7009 has it is among them.
+    assert!(named(target, body).tokens.len() <= TOKENS_MAX);
+    let escaped: String = body.iter().map(|byte| format!("%{byte:02x}")).collect();
+    let meant = named(b"", format!("token={escaped}").as_bytes());
+    assert!(body.trim_ascii().is_empty() || meant.tokens.iter().any(|token| token == body.trim_ascii()));
 }
 
 /// What is stored can be served: its lifetime can be rewritten.

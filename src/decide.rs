@@ -64,7 +64,7 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
     let target = Target::parse(request.target, config.paths)?;
     let host = target.authority.unwrap_or(request.host);
     if !config.token_endpoints.is_empty()
-        && let Some(verdict) = token_endpoint(config, request.method, host, &target.path)
+        && let Some(verdict) = token_endpoint(config, request.method, host, &target.path)?
     {
         return Ok(verdict);
     }
@@ -100,24 +100,27 @@ fn covering_announced<'a: 'r, 'r>(
     covering(config, &path::Request { method, ..*asked })
 }
 
-/// POST to a token endpoint or to its revocation path needs no rule.
+/// POST to a token endpoint or to its revocation path needs no rule. Nothing else goes to a revocation path, whatever
+/// a rule says: RFC 7009 knows no other call (but for the JSONP of section 2.3), and what a server made of one would
+/// not be seen here.
 #[inline(never)]
-fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
-    if !method.eq_ignore_ascii_case(b"POST") {
-        return None;
-    }
-    config.token_endpoints.iter().enumerate().find_map(|(index, endpoint)| {
-        let here = endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
-        if !here {
-            None
-        } else if path == endpoint.path.as_bytes() {
-            Some(Verdict::Token(index))
-        } else if endpoint.revocation_path.as_ref().is_some_and(|revocation| path == revocation.as_bytes()) {
-            Some(Verdict::Revocation(index))
-        } else {
-            None
+fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Result<Option<Verdict<'a>>, Stop> {
+    let is_post = method.eq_ignore_ascii_case(b"POST");
+    for (index, endpoint) in config.token_endpoints.iter().enumerate() {
+        let is_call = is_post && path == endpoint.path.as_bytes();
+        let is_revocation = endpoint.revocation_path.as_ref().is_some_and(|revocation| path == revocation.as_bytes());
+        let here = || endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
+        if (!is_call && !is_revocation) || !here() {
+            continue;
         }
-    })
+        return match (is_call, is_post) {
+            (true, _) => Ok(Some(Verdict::Token(index))),
+            (false, true) => Ok(Some(Verdict::Revocation(index))),
+            (false, false) if is_word(method, b"options") || is_word(method, b"head") => Ok(None),
+            (false, false) => Err(Reason::NoRule.into()),
+        };
+    }
+    Ok(None)
 }
 
 #[inline(always)]

@@ -11,8 +11,8 @@ use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
+use crate::revocation_exchange::RevocationCall;
 use crate::time::Time;
-use crate::token_endpoint::revocation;
 use crate::token_exchange::{self, Passed, ServerAnswer, Started, TokenCall};
 
 /// What happens to an exchange.
@@ -85,8 +85,8 @@ enum Stage {
     RevocationHead(usize),
     /// A call to a token endpoint.
     Token(Box<TokenCall>),
-    /// A call to a revocation path, and what it names.
-    Revocation(Option<String>),
+    /// A call to a revocation path.
+    Revocation(Box<RevocationCall>),
 }
 
 impl Exchange {
@@ -188,7 +188,10 @@ impl Exchange {
                     other => other,
                 }
             }
-            Stage::Revocation(_) => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
+            Stage::Revocation(call) => match call.prepare(&request, deadline, self.abilities, facts) {
+                Some(effect) => effect,
+                None => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
+            },
         }
     }
 
@@ -260,14 +263,7 @@ impl Exchange {
     pub fn answer_started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
         match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
-            Stage::Revocation(target) => {
-                // RFC 7009, section 2.2: 200 says that the token is good no more. A client that hears of
-                // trouble instead tries again (section 2.2.1).
-                match (status, target) {
-                    (200, Some(token)) if !facts.revoke_token(token.as_bytes()) => Started::Kept(token_exchange::not_revoked(facts)),
-                    _ => Started::Pass,
-                }
-            }
+            Stage::Revocation(call) => call.started(status, facts),
             _ => Started::Pass,
         }
     }
@@ -304,11 +300,16 @@ impl Exchange {
     /// It would have to wait, and its host can't let it.
     pub fn give_up(&self, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
         let request = self.request(facts, surroundings);
-        let is_token = matches!(self.stage(), Stage::Token(_));
-        let mut refusal = Refusal::from(if is_token { Reason::TokenServerUnavailable } else { Reason::KeysUnavailable });
+        let (reason, is_token) = match self.stage() {
+            Stage::Token(_) => (Reason::TokenServerUnavailable, true),
+            // The server wasn't asked yet, so the client tries again (RFC 7009, section 2.2.1).
+            Stage::Revocation(_) => (Reason::KeysUnavailable, true),
+            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => (Reason::KeysUnavailable, false),
+        };
+        let mut refusal = Refusal::from(reason);
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
         match is_token {
-            // In shadow mode no token call waits.
+            // In shadow mode no such call waits.
             true => token_exchange::refuse(&request, &refusal, facts),
             false => self.refuse_charged(&request, Box::new(refusal), facts),
         }
@@ -497,7 +498,7 @@ fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, fact
         Stage::RevocationHead(index) => {
             let body = body.ok_or(Reason::BodyTooLarge)?;
             token_exchange::charge(index, request, None, facts)?;
-            *stage = Stage::Revocation(revocation::token(request.headers.get("content-type"), body));
+            *stage = Stage::Revocation(Box::new(RevocationCall::begin(request, body, facts)));
         }
         _ => {}
     }

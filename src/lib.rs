@@ -22,6 +22,7 @@ pub mod reply;
 pub mod request;
 pub mod retry_after;
 pub mod revocation;
+pub mod revocation_exchange;
 pub mod shared;
 pub mod signature;
 #[cfg(test)]

@@ -75,6 +75,8 @@ pub enum Metric {
     TokenNegative,
     /// A token call went to the server.
     TokenUpstream,
+    /// A kept token answer was not handed out any more: its token would be refused here, or its client's secret was.
+    TokenWithdrawn,
     /// A token answer was not stored.
     TokenNotStored,
     /// A token answer couldn't be rewritten.
@@ -87,6 +89,10 @@ pub enum Metric {
     TokenPaused,
     /// A token or a client's tokens were revoked by a call seen here.
     RevocationSeen,
+    /// A revocation call that the server took couldn't be read here: its client heard 503.
+    RevocationUnread,
+    /// A revocation that the server took couldn't be remembered: its client heard 503.
+    RevocationNotKept,
     /// A feed was read.
     RevocationFeedRead,
     /// Reading a feed failed.
@@ -154,12 +160,15 @@ impl Metric {
             Metric::TokenBypass => "herdgate.token.bypass",
             Metric::TokenNegative => "herdgate.token.negative",
             Metric::TokenUpstream => "herdgate.token.upstream",
+            Metric::TokenWithdrawn => "herdgate.token.withdrawn",
             Metric::TokenNotStored => "herdgate.token.not_stored",
             Metric::TokenNotRewritten => "herdgate.token.not_rewritten",
             Metric::TokenCapped => "herdgate.token.capped",
             Metric::TokenOverShare => "herdgate.token.over_share",
             Metric::TokenPaused => "herdgate.token.paused",
             Metric::RevocationSeen => "herdgate.revocation.seen",
+            Metric::RevocationUnread => "herdgate.revocation.unread",
+            Metric::RevocationNotKept => "herdgate.revocation.not_kept",
             Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
             Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),

@@ -26,6 +26,10 @@ pub struct TokenCall {
     endpoint: usize,
     request: TokenRequest,
     key: Option<Digest>,
+    /// The key of the answer that a good one to this call replaces, where it asks for a fresh one.
+    replaces: Option<Digest>,
+    /// The name of the client's secret, where it shows one.
+    credential: Option<Digest>,
     /// The name of a refresh call that identical ones of this worker may share.
     refresh: Option<Digest>,
     subject: Digest,
@@ -54,8 +58,8 @@ struct Upstream {
 impl Upstream {
     /// Whether an answer goes on being served though this call failed: the one that it was to renew, or
     /// one that another brought after the lease had ended.
-    fn is_beside_an_answer(&self, key: &Digest, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
-        self.kept.is_some() || matches!(facts.token_answer(key, endpoint), Known::Answer(..))
+    fn is_beside_an_answer(&self, key: &Digest, credential: Option<&Digest>, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
+        self.kept.is_some() || matches!(facts.token_answer(key, credential, endpoint), Known::Answer(..))
     }
 }
 
@@ -139,10 +143,26 @@ impl TokenCall {
         if key.is_none() {
             facts.host.meter.count(Metric::TokenBypass);
         }
+        let replaces = read.replaced_key(host_key, &configured.digest, request.host, path).filter(|_| config.mode == Mode::Enforce);
+        let credential = read.credential(host_key, request.host, path);
         let subject = read.jitter_subject(host_key, body);
         let client = facts.token_client(configured, request, &read);
         let came_at = facts.now;
-        Ok(TokenCall { endpoint, request: read, key, refresh, subject, client, came_at, has_waited: false, limit_headers, call: None })
+        let (has_waited, call) = (false, None);
+        Ok(TokenCall {
+            endpoint,
+            request: read,
+            key,
+            replaces,
+            credential,
+            refresh,
+            subject,
+            client,
+            came_at,
+            has_waited,
+            limit_headers,
+            call,
+        })
     }
 
     /// Serves the call, sends it to the server, or waits until `deadline` for another's answer.
@@ -189,7 +209,7 @@ impl TokenCall {
 
     /// What is known of the request, an answer only if it is as fresh as the client asks.
     fn known(&self, key: &Digest, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Known {
-        match facts.token_answer(key, endpoint) {
+        match facts.token_answer(key, self.credential.as_ref(), endpoint) {
             Known::Answer(stored, _) if !stored.meets(&self.request.demand(), self.came_at, facts.now, endpoint) => Known::Nothing,
             known => known,
         }
@@ -378,7 +398,8 @@ impl TokenCall {
         if let Some(kept) = call.kept.as_ref().filter(|_| !is_good) {
             let refused = answer.complete && matches!(answer.status, 400 | 401);
             // Its token may have been revoked, or have ended, while the server was asked.
-            if !refused && !facts.answer_is_withdrawn(kept, endpoint) && kept.serve(facts.now, endpoint) != Serve::Stale {
+            let is_withdrawn = self.key.is_none_or(|key| facts.is_withdrawn(&key, NO_VERSION, kept, self.credential.as_ref()));
+            if !refused && !is_withdrawn && kept.serve(facts.now, endpoint) != Serve::Stale {
                 return Passed::Kept(self.kept_answer(kept, endpoint, facts));
             }
         }
@@ -405,9 +426,16 @@ impl TokenCall {
 
     /// Keeps what may be kept; tells whether the answer was a good one.
     fn keep(&self, call: &Upstream, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
-        let (Some(key), true) = (&self.key, call.lease.is_some()) else { return true };
+        if self.key.is_none() && self.replaces.is_none() && self.credential.is_none() {
+            return true;
+        }
         let content_type = answer.headers.get("content-type").unwrap_or_default();
         let judged = analyse(answer.status, answer.headers.iter(), answer.body, answer.complete, endpoint);
+        if let Some(credential) = self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body)) {
+            facts.withdraw_credential(credential);
+        }
+        let is_led = call.lease.is_some();
+        let Some(key) = self.key.as_ref().filter(|_| is_led).or(self.replaces.as_ref()) else { return true };
         if judged.purges(answer.status) {
             facts.purge(key);
         }
@@ -415,15 +443,18 @@ impl TokenCall {
             answer::Answer::Storable(storable) => {
                 Stored::token(&facts.runtime.host_key, storable, content_type, answer.body, (call.asked_at, draw), endpoint)
             }
-            answer::Answer::Negative => Stored::refusal(answer.status, content_type, answer.body, facts.now),
-            answer::Answer::NotStored(_) => None,
+            answer::Answer::Negative if is_led => Stored::refusal(answer.status, content_type, answer.body, facts.now),
+            answer::Answer::Negative | answer::Answer::NotStored(_) => None,
         };
         if let Some(stored) = stored {
-            facts.keep_answer(key, &stored, endpoint);
+            facts.keep_answer(key, self.credential.as_ref(), &stored, endpoint);
+            return true;
+        }
+        if !is_led {
             return true;
         }
         facts.host.meter.count(Metric::TokenNotStored);
-        match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, endpoint, facts)) {
+        match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts)) {
             (_, true) => {}
             (true, false) => facts.keep_failure(key, ended(answer, facts.now)),
             (false, false) => facts.keep_unshared(key),
@@ -446,7 +477,7 @@ impl TokenCall {
         }
         let (key, owner) = (self.key?, call.lease?);
         let endpoint = facts.runtime.config.token_endpoints.get(self.endpoint)?;
-        if call.has_begun && !call.is_beside_an_answer(&key, endpoint, facts) {
+        if call.has_begun && !call.is_beside_an_answer(&key, self.credential.as_ref(), endpoint, facts) {
             facts.keep_failure(&key, outcome.into());
         }
         facts.end_call(&key, owner);
@@ -483,6 +514,9 @@ fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8]) -> Option<Answer> {
     })
 }
 
+/// Of an answer that isn't looked at where it is kept.
+const NO_VERSION: u64 = 0;
+
 /// No answer of the server's own making, or one that says "not now".
 fn has_failed(status: u16) -> bool {
     status >= 500 || status == 429 || status == 0
@@ -496,15 +530,6 @@ fn paused(request: &Request<'_>, pause: Pause, facts: &Facts<'_>) -> Finish {
     let mut refusal = Refusal::from(pause.reason());
     refusal.retry_after_s = Some(facts.retry_after_s(pause.until));
     refuse(request, &refusal, facts)
-}
-
-/// The answer to a revocation call that the server took, but that not every worker may have heard of.
-pub fn not_revoked(facts: &Facts<'_>) -> Answer {
-    let config = &facts.runtime.config;
-    let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
-    refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
-    facts.host.meter.count(Metric::Rejected(refusal.reason));
-    reply::answer(&refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc: false })
 }
 
 /// Charges a call to the limits of the endpoint at this index; gives the headers for its answer, where

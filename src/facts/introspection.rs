@@ -71,6 +71,9 @@ impl Facts<'_> {
         let until = if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
         self.keep_introspection(token, active, until);
+        if !active {
+            self.withdraw_inactive(token);
+        }
         let _ = self.shared().write_asked(&digest, active.then_some(&[1][..]), until);
         true
     }

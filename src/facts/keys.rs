@@ -25,6 +25,8 @@ pub struct KeySet {
     pub fresh: Span,
     /// Until when it serves while the endpoint fails.
     pub stale_until: Time,
+    /// When it was asked for: a key that isn't in it was gone, or not there yet, by then.
+    pub(super) fetched_at: Time,
     /// The stored document's version, to notice another worker's fetch.
     version: u64,
     /// When the next set is due, ahead of this one's end.
@@ -76,11 +78,12 @@ impl Facts<'_> {
         set.fresh.holds(self.now).then_some(set.generation)
     }
 
-    fn inline_keys(&self, issuer: usize, keys: &Arc<Vec<VerifyKey>>) -> Arc<KeySet> {
+    pub(super) fn inline_keys(&self, issuer: usize, keys: &Arc<Vec<VerifyKey>>) -> Arc<KeySet> {
         self.kept_keys(issuer).unwrap_or_else(|| {
             let end = Time::from_ns(u64::MAX);
             let keys = keys.clone();
-            let set = KeySet { keys, generation: 0, fresh: Span::ALWAYS, stale_until: end, version: 0, refresh_at: end };
+            let fresh = Span::ALWAYS;
+            let set = KeySet { keys, generation: 0, fresh, stale_until: end, fetched_at: end, version: 0, refresh_at: end };
             let set = Arc::new(set);
             self.hold_set(issuer, &set);
             set
@@ -122,7 +125,7 @@ impl Facts<'_> {
         }
     }
 
-    fn kept_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
+    pub(super) fn kept_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
         self.runtime.worker.borrow().key_sets.get(issuer)?.clone()
     }
 
@@ -153,7 +156,7 @@ impl Facts<'_> {
     }
 
     /// Takes what another worker fetched, if it is another set than ours.
-    fn reload_keys(&self, issuer: usize, cache: &JwksCache) -> Option<Arc<KeySet>> {
+    pub(super) fn reload_keys(&self, issuer: usize, cache: &JwksCache) -> Option<Arc<KeySet>> {
         let digest = self.digest(&Fact::Keys(issuer, None));
         let version = self.shared().document_version(&digest)?;
         if self.kept_keys(issuer).is_some_and(|set| set.version == version) {
@@ -176,6 +179,7 @@ impl Facts<'_> {
             generation: worker.generation,
             fresh: Span { from: fetched_at, until: fresh_until },
             stale_until,
+            fetched_at: times.fetched_at.min(self.now),
             version,
             refresh_at: Time::from_ns(fetched_at.ns().saturating_add(self.refresh_share(issuer, version, lifetime_ns))),
         });

@@ -10,6 +10,7 @@ mod clock_tests;
 mod credentials;
 mod fact;
 mod flight;
+pub mod handed_out;
 mod introspection;
 mod keys;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub mod tokens;
 mod tries;
 mod verified;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     sync_key: HostKey,
+    /// Whether another configuration may verify tokens that this one doesn't know, as far as the worker knows.
+    pub verifies_elsewhere: Cell<bool>,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
 }
@@ -94,12 +97,13 @@ impl Runtime {
             credentials: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             absent: BoundedMap::new(memory.tokens_max, memory.bytes_max / 16),
             introspections: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
+            handed_out: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
             ledgers: compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect(),
             generation: 0,
         };
-        Runtime { compiled, config, host_key, sync_key, worker: RefCell::new(worker) }
+        Runtime { compiled, config, host_key, sync_key, verifies_elsewhere: Cell::new(true), worker: RefCell::new(worker) }
     }
 }
 
@@ -154,6 +158,7 @@ pub struct Worker {
     /// Credentials that there aren't, and for how long that is believed.
     absent: BoundedMap<Span>,
     introspections: BoundedMap<introspection::Known>,
+    handed_out: BoundedMap<handed_out::Found>,
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
     /// What is to be told, for each of `Compiled::targets`.

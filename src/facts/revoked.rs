@@ -6,19 +6,22 @@
 //!
 //! [`Epoch::REVOCATION`]: crate::shared::Epoch::REVOCATION
 
-use crate::config::FailureMode;
+use crate::config::{ExpPolicy, FailureMode, Issuer};
 use crate::digest::Digest;
-use crate::jwt;
+use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::feed::List;
+use crate::revocation::names::token_handle;
+use crate::revocation::table::NOBODY;
 use crate::revocation::{LEEWAY_S_MAX, Names};
 use crate::shared::Epoch;
 use crate::shared::document::{DOCUMENT_BYTES_MAX, META_BYTES};
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
-use crate::token_endpoint::revocation::token_handle;
 
 use super::call::CallAnswer;
+use super::handed_out::IN_FLIGHT_MS;
 use super::{Fact, Facts, Stop, Verified};
 
 /// What this worker knows of revocations.
@@ -37,6 +40,8 @@ struct Held {
     list: List,
     /// The stored document's version; 0 if it couldn't be stored.
     version: u64,
+    /// The version of a stored document that was older than this.
+    passed_over: u64,
 }
 
 impl Revocations {
@@ -47,10 +52,19 @@ impl Revocations {
 
 /// What a revocation call takes along once the authorization server has agreed to it.
 pub struct Revocation {
-    names: Vec<Digest>,
-    until: Time,
-    /// Whether the token verified here, so that its claims are its issuer's own.
-    verified: bool,
+    /// The name of its very bytes.
+    handle: Digest,
+    standing: Standing,
+}
+
+/// What is known of a token that is to be revoked.
+enum Standing {
+    /// It verified here: what it says is its issuer's own, and another of that name is revoked with it.
+    Verified { said: Digest, until: Time },
+    /// A JWT that didn't verify here and may do so at some time, or under another configuration of this host.
+    Unverified { until: Time },
+    /// Nobody on this host admits it; it may be in a kept answer.
+    Opaque,
 }
 
 impl Facts<'_> {
@@ -89,63 +103,119 @@ impl Facts<'_> {
         Ok(())
     }
 
-    /// Whether a token that isn't verified here was revoked by a call: by its handle, for answers in
-    /// the cache that carry it. What can't be known counts as revoked.
-    pub fn handle_was_revoked(&self, handle: &Digest) -> bool {
-        self.shared().is_revoked(handle) != Some(false)
-    }
-
     /// What revoking `token` will take: asked before the authorization server is, so that the keys
     /// which verify the token can be fetched.
     ///
     /// RFC 7009, section 2.2: the server answers 200 for tokens that it doesn't know too. So a token
     /// is revoked by what it says only if it verifies here; anything else by its very bytes, or a
-    /// forged token with someone's `iss` and `jti` would revoke that one's.
+    /// forged token with someone's `iss` and `jti` would revoke that one's. Time, audience and whatever
+    /// else a rule may ask are not looked at: a token that isn't admitted now may be later, or elsewhere.
     ///
     /// # Errors
-    /// The fact without which the token can't be verified; [`Facts::revoke_token`] does without.
+    /// The fact without which the token can't be verified; [`Facts::revocation_as_known`] does without.
     pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
-        match self.verify(token) {
-            Ok(verified) => Ok(self.verified_revocation(&verified)),
-            Err(Stop::Missing(fact)) => Err(*fact),
-            Err(Stop::Refuse(_)) => Ok(self.unverified_revocation(token)),
+        let Ok(jwt) = jwt::parse(token) else { return Ok(self.revocation(token, Standing::Opaque)) };
+        let mut missing = None;
+        for (index, issuer) in self.candidates(&jwt) {
+            let seen = self.seen_as(issuer, token);
+            match self.verifying_key(index, issuer, &jwt, seen) {
+                Ok(_) => {
+                    let first_seen = self.seen_first(&jwt).unwrap_or(self.now);
+                    let said = Names::of(&self.runtime.host_key, &jwt, token).said;
+                    let until = self.no_longer_than(&jwt.claims, issuer, first_seen);
+                    return Ok(self.revocation(token, Standing::Verified { said, until }));
+                }
+                Err(Stop::Missing(fact)) => missing = missing.or(Some(*fact)),
+                Err(Stop::Refuse(_)) => {}
+            }
+        }
+        match missing {
+            Some(fact) => Err(fact),
+            None => Ok(self.revocation_as_known(token)),
         }
     }
 
+    /// The same for a token whose keys can't be had in time. It is remembered by its bytes until the end that it
+    /// claims, in all spellings that can be made of it without its issuer's key: that holds however it turns out.
+    pub fn revocation_as_known(&self, token: &[u8]) -> Revocation {
+        let standing = match jwt::parse(token) {
+            Ok(jwt) => self.standing_unverified(&jwt),
+            Err(_) => Standing::Opaque,
+        };
+        self.revocation(token, standing)
+    }
+
+    fn standing_unverified(&self, jwt: &Jwt<'_>) -> Standing {
+        let latest = self.now.plus_s(UNVERIFIED_S_MAX);
+        let mut by_exp = true;
+        let mut is_ours = false;
+        for (_, issuer) in self.candidates(jwt) {
+            is_ours = true;
+            by_exp &= issuer.exp == ExpPolicy::Required;
+        }
+        if !is_ours && !self.runtime.verifies_elsewhere.get() {
+            return Standing::Opaque;
+        }
+        let claimed = jwt.claims.exp.filter(|_| by_exp).map(|exp| Time::from_s(exp).plus_s(LEEWAY_S_MAX));
+        Standing::Unverified { until: claimed.map_or(latest, |end| end.min(latest)) }
+    }
+
+    fn revocation(&self, token: &[u8], standing: Standing) -> Revocation {
+        Revocation { handle: token_handle(&self.runtime.host_key, token), standing }
+    }
+
+    /// The issuers that could answer for a token, whatever its audience.
+    fn candidates<'a>(&'a self, jwt: &Jwt<'_>) -> impl Iterator<Item = (usize, &'a Issuer)> {
+        let issuers = &self.runtime.config.issuers;
+        let algorithm = jwt.algorithm;
+        let positions = self.runtime.compiled.issuer_index.candidates(jwt.claims.iss.as_deref());
+        let found = positions.iter().filter_map(|position| Some((*position, issuers.get(*position)?)));
+        found.filter(move |(_, issuer)| issuer.algorithms.contains(algorithm))
+    }
+
+    /// A moment after which no configuration of this host admits a token of these claims.
+    fn no_longer_than(&self, claims: &Claims, issuer: &Issuer, first_seen: Time) -> Time {
+        let by_exp = claims.exp.filter(|_| issuer.exp == ExpPolicy::Required);
+        if claims.iat.is_none() && by_exp.is_none() {
+            // Its end is counted from first sight, and first sights are forgotten.
+            return self.now.plus_s(FIRST_SIGHT_S_MAX);
+        }
+        let by_policy = check::end_s(claims, issuer, first_seen);
+        let end_s = claims.exp.max(by_policy).unwrap_or(self.now.s());
+        // Another configuration on this host may admit the token with a larger leeway.
+        Time::from_s(end_s.max(self.now.s())).plus_s(LEEWAY_S_MAX)
+    }
+
     /// Revokes on all workers. False if it isn't certain that all will refuse the token: the client
-    /// is then to hear 503, which makes it try again (RFC 7009, section 2.2.1).
-    pub fn revoke(&self, revocation: &Revocation) -> bool {
-        let shared = self.shared();
-        // All are tried, whatever became of the first.
-        let lost = revocation.names.iter().filter(|name| !shared.revoke(name, revocation.until, revocation.verified)).count();
+    /// is then to hear 503, which makes it try again (RFC 7009, section 2.2.1). `source` is whose
+    /// share of the room a token takes that anyone could have made up.
+    pub fn revoke(&self, revocation: &Revocation, source: u64) -> bool {
+        let (shared, handle) = (self.shared(), &revocation.handle);
+        // Nobody but this host's own clients can name what was handed out here.
+        let is_known = self.was_handed_out(handle);
+        let source = (!is_known).then_some(source);
+        let withdrawn_first = broken(Twin::WithdrawnFirst) && self.withdraw(handle);
+        let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
+        let kept = match revocation.standing {
+            Standing::Verified { said, until } => shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None),
+            Standing::Unverified { until } => shared.revoke(handle, until, source),
+            // Only answers that are under way now could still be kept with it: whoever floods this place loses nothing else.
+            Standing::Opaque => shared.revoke(handle, in_flight, source.and(Some(NOBODY))) || !is_known,
+        };
+        // After it is remembered: see `keep_answer`.
+        let withdrawn = withdrawn_first || self.withdraw(handle);
         let told = shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
-        lost == 0 && told
+        kept && withdrawn && told
     }
 
     /// Revokes a token for which nobody waited to have its keys; see [`Facts::revocation_of`].
     pub fn revoke_token(&self, token: &[u8]) -> bool {
-        let revocation = self.revocation_of(token).unwrap_or_else(|_| self.unverified_revocation(token));
-        self.revoke(&revocation)
+        let revocation = self.revocation_of(token).unwrap_or_else(|_| self.revocation_as_known(token));
+        self.revoke(&revocation, 0)
     }
 
-    fn verified_revocation(&self, verified: &Verified) -> Revocation {
-        let Names { said, bytes, .. } = verified.names;
-        // Another configuration on this host may admit the token with a larger leeway.
-        let until = self.end_of(verified).unwrap_or(self.now).plus_s(LEEWAY_S_MAX);
-        Revocation { names: vec![said, bytes], until, verified: true }
-    }
-
-    /// An unverified token may claim any end: it is kept for a day at most, and for a day if it
-    /// doesn't say, which is longer than answers with it are reused.
-    fn unverified_revocation(&self, token: &[u8]) -> Revocation {
-        let latest = self.now.plus_s(UNVERIFIED_S_MAX);
-        let claimed = jwt::parse(token).ok().and_then(|jwt| jwt.claims.exp).map(|exp| Time::from_s(exp).plus_s(LEEWAY_S_MAX));
-        let until = claimed.map_or(latest, |end| end.min(latest));
-        Revocation { names: vec![token_handle(&self.runtime.host_key, token)], until, verified: false }
-    }
-
-    fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
+    pub(super) fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
         let listed = |held: &Held| held.list.has(&names.said);
         if names.has_id && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed) {
             return Ok(true);
@@ -161,7 +231,7 @@ impl Facts<'_> {
     }
 
     /// Reads the shared number, and what changed if it changed. Returns the state of knowledge.
-    fn look_for_news(&self) -> u64 {
+    pub(super) fn look_for_news(&self) -> u64 {
         if let Some(generation) = self.heard_lately() {
             return generation;
         }
@@ -194,14 +264,30 @@ impl Facts<'_> {
         for index in 0..self.runtime.config.revocation_feeds.len() {
             let digest = self.digest(&Fact::Feed(index, None));
             let Some(version) = self.shared().document_version(&digest) else { continue };
-            if self.held(index, |held| held.version == version) == Some(true) {
+            if self.held(index, |held| held.version == version || held.passed_over == version) == Some(true) {
                 continue;
             }
             let document = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
             let list = document.as_ref().and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
             if let Some((version, list)) = list {
-                self.hold(index, Held { list, version });
+                self.take_over(index, &digest, list, version);
             }
+        }
+    }
+
+    /// Holds a stored list, unless it is older than the one held: a worker that read the feed earlier may have stored
+    /// its list later. Then the newer one is stored again, for those who don't hold it.
+    fn take_over(&self, index: usize, digest: &Digest, list: List, version: u64) {
+        let newer = self.held(index, |held| (held.list.sequence > list.sequence).then(|| held.list.clone())).flatten();
+        let Some(newer) = newer else { return self.hold(index, Held { list, version, passed_over: 0 }) };
+        {
+            let mut worker = self.runtime.worker.borrow_mut();
+            if let Some(held) = worker.revocations.feeds.get_mut(index).and_then(Option::as_mut) {
+                held.passed_over = version;
+            }
+        }
+        if self.shared().document_version(digest) == Some(version) {
+            self.store_feed(index, digest, newer);
         }
     }
 
@@ -267,7 +353,7 @@ impl Facts<'_> {
         let learnt = match (answer.status, stored) {
             (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
             (304, Some((list, _))) => self.store_feed(index, &digest, list),
-            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.now) {
+            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.ended_before()) {
                 Ok(list) => {
                     let known = stored.as_ref().map(|(list, _)| list.sequence).max(self.held(index, |held| held.list.sequence));
                     let unchanged =
@@ -284,10 +370,18 @@ impl Facts<'_> {
         learnt
     }
 
+    /// From when on a listed token's `exp` has ended it: never, where an issuer's tokens don't end with theirs.
+    fn ended_before(&self) -> Time {
+        match self.runtime.config.issuers.iter().all(|issuer| issuer.exp == ExpPolicy::Required) {
+            true => self.now,
+            false => Time::default(),
+        }
+    }
+
     /// Keeps a feed here and for all workers, and tells them.
     fn store_feed(&self, index: usize, digest: &Digest, list: List) -> bool {
         let written = self.shared().write_document(digest, &list.to_bytes(), &[0; META_BYTES], self.now.plus_s(STORED_S));
-        self.hold(index, Held { list, version: written.unwrap_or_default() });
+        self.hold(index, Held { list, version: written.unwrap_or_default(), passed_over: 0 });
         // This worker looks again too.
         let told = self.shared().bump_revocations();
         written.is_some() && told
@@ -307,8 +401,10 @@ impl Facts<'_> {
     }
 }
 
-/// Seconds for which a revocation by an unverified token is kept at most.
-const UNVERIFIED_S_MAX: u64 = 86_400;
+/// Seconds for which a JWT that isn't verified here is remembered at most: anyone can claim any end.
+const UNVERIFIED_S_MAX: u64 = 400 * 86_400;
+/// Seconds for which a token is remembered whose end is counted from first sight.
+const FIRST_SIGHT_S_MAX: u64 = 10 * 365 * 86_400;
 /// How old the news of a worker are at most that doesn't hear of revocations itself, in milliseconds.
 const NEWS_MS: u64 = 100;
 /// By how much a poll may come early, in milliseconds.

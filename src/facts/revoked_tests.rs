@@ -16,6 +16,7 @@ use crate::facts::{Fact, Facts, Host, Runtime, Stop, Turn, Verified};
 use crate::metrics::{Meter, Metric};
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
+use crate::revocation::feed::List;
 use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
@@ -344,10 +345,6 @@ fn a_configuration_that_cannot_verify_a_token_revokes_it_by_its_bytes() {
         let later = START.plus_ms(100);
         assert!(is_revoked(&world.check(1, later, &bad)));
         assert_eq!(world.check(1, later, &good), Ok(()));
-        let handle = |text: &[u8]| crate::token_endpoint::revocation::token_handle(&world.workers[1].host_key, text);
-        assert!(world.with(1, later, |facts| facts.handle_was_revoked(&handle(b"an-opaque-token"))));
-        assert!(world.with(1, later, |facts| facts.handle_was_revoked(&handle(bad.as_bytes()))));
-        assert!(!world.with(1, later, |facts| facts.handle_was_revoked(&handle(good.as_bytes()))));
     }
 }
 
@@ -377,6 +374,86 @@ fn without_room_the_caller_hears_it_and_nobody_trusts_what_was_looked_up() {
     world.check(0, START, &bad).unwrap();
     world.check(0, START, &bad).unwrap();
     assert_eq!(*world.shared.calls.borrow() - before, 6);
+}
+
+/// A worker that read the feed before another stores what it read after it.
+#[test]
+fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
+    for world in worlds(&feed("")) {
+        let (bad, good) = (with_jti("a"), with_jti("b"));
+        world.tick(0, START, serves(list(1, &[])));
+        world.tick(1, START.plus_s(10), serves(list(7, &["a"])));
+        let now = START.plus_s(11);
+        assert!(is_revoked(&world.check(1, now, &bad)));
+        world.with(0, now, |facts| {
+            let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now).unwrap();
+            assert!(facts.store_feed(0, &facts.digest(&Fact::Feed(0, None)), older));
+        });
+        for worker in [1, 0, 1, 0] {
+            assert!(is_revoked(&world.check(worker, now, &bad)), "worker {worker}");
+            assert_eq!(world.check(worker, now, &good), Ok(()), "worker {worker}");
+        }
+        // A newer one is.
+        assert_eq!(world.tick(0, now.plus_s(20), serves(list(8, &[]))), 1);
+        for worker in [1, 0] {
+            assert_eq!(world.check(worker, now.plus_s(20), &bad), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn an_entry_of_an_issuer_whose_tokens_outlive_their_exp_is_not_dropped_at_it() {
+    let lives_on = feed("").replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "ignored", "lifetime_s_max": 86400"#);
+    if Config::load(lives_on.as_bytes(), &|_| None, HostKind::Envoy).is_err() {
+        // Until that policy has a name of its own.
+        return outlives_its_exp(&lives_on.replace("ignored", "optional"));
+    }
+    outlives_its_exp(&lives_on);
+}
+
+fn outlives_its_exp(document: &str) {
+    for world in worlds(document) {
+        let bad = token(&format!(r#"{{"iss":"https://own.example","jti":"a","iat":{},"exp":{}}}"#, START.s(), START.s() + 60));
+        let entry = serde_json::json!({"iss": "https://own.example", "jti": "a", "exp": START.s() + 60});
+        let body = serde_json::json!({"sequence": 1, "revoked": [entry]}).to_string();
+        let now = START.plus_s(3_600);
+        world.tick(0, now, serves(body));
+        for worker in [0, 1] {
+            assert!(is_revoked(&world.check(worker, now, &bad)));
+        }
+    }
+}
+
+/// What is counted from first sight begins anew when that was forgotten; what was revoked stays revoked.
+#[test]
+fn a_token_that_ends_by_first_sight_is_remembered_for_longer_than_that() {
+    let by_sight = endpoint().replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "optional", "lifetime_s_max": 60"#);
+    for world in worlds(&by_sight) {
+        let bad = token(r#"{"iss":"https://own.example","jti":"a"}"#);
+        assert_eq!(world.check(0, START, &bad), Ok(()));
+        assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
+        // A year later nobody knows any more when it was first seen.
+        let later = START.plus_s(365 * 86_400);
+        let found = world.check(1, later, &bad);
+        assert!(is_revoked(&found), "{found:?}");
+    }
+}
+
+/// A JWT that no configuration of this host can verify needs no room, however many there are.
+#[test]
+fn a_token_that_nobody_here_verifies_takes_no_room() {
+    let elsewhere = endpoint().replace("https://own.example", "https://other.example");
+    let world = World::new(Dialect::Envoy, [&elsewhere, &endpoint()]);
+    let bad = |n: u32| with_jti(&n.to_string());
+    world.workers[0].verifies_elsewhere.set(false);
+    for n in 0..2_000 {
+        assert!(world.with(0, START, |facts| facts.revoke_token(bad(n).as_bytes())), "{n}");
+    }
+    // But for as long as an answer with it may be under way.
+    assert_eq!(world.check(1, START.plus_s(600), &bad(1_999)), Ok(()));
+    world.workers[0].verifies_elsewhere.set(true);
+    assert!(world.with(0, START, |facts| facts.revoke_token(bad(3_000).as_bytes())));
+    assert!(is_revoked(&world.check(1, START.plus_s(600), &bad(3_000))));
 }
 
 proptest! {

@@ -17,6 +17,7 @@ use super::verified::RECORD_BYTES;
 /// The tables of one configuration. Configurations with equal sizes share them; others meet in the
 /// same slots, where each record names its key.
 pub struct Tables {
+    /// Verified tokens, and [`super::handed_out`].
     pub(super) tokens: Table,
     pub(super) states: Table,
     pub(super) documents: Documents,
@@ -54,7 +55,7 @@ const WRITTEN_BYTES: usize = 8;
 /// States and leases are as many as calls under way and failing sources.
 const STATES_MAX: u32 = 8_192;
 const LEASES_MAX: u32 = 16_384;
-/// Names of revoked tokens that haven't ended, two a token: 1 MiB of Kong's zone when all slots are there.
+/// Names of revoked tokens that haven't ended: 1 MiB of Kong's zone when all slots are there.
 const REVOKED_MAX: u32 = 16_384;
 /// Token endpoints of all configurations of a host; more of them only share their health.
 const ADMISSIONS_MAX: u32 = 512;
@@ -93,6 +94,12 @@ impl<'a> Shelf<'a> {
     pub fn write_token(&self, digest: &Digest, record: &[u8], expires: Time) {
         let at = self.moment();
         let _ = self.counted(self.tables.tokens.put(&at, digest, record, expires));
+    }
+
+    /// Forgets a record of that table; tells whether there was one, and nothing if it may be there still.
+    pub fn remove_token(&self, digest: &Digest) -> Option<bool> {
+        let at = self.moment();
+        self.counted(self.tables.tokens.remove(&at, digest))
     }
 
     /// The version of a document, in one host call where it has one.
@@ -236,10 +243,14 @@ impl<'a> Shelf<'a> {
         self.counted(Epoch::REVOCATION.bump(&at)).is_some()
     }
 
-    /// Remembers the name of a revoked token; tells whether it is remembered.
-    pub fn revoke(&self, name: &Digest, until: Time, verified: bool) -> bool {
+    /// Remembers the name of a revoked token; tells whether it is remembered. `source` is who asked for it, where
+    /// anyone could have made it up.
+    pub fn revoke(&self, name: &Digest, until: Time, source: Option<u64>) -> bool {
         let (at, revoked) = (self.moment(), &self.tables.revoked);
-        let result = if verified { revoked.insert(&at, name, until) } else { revoked.insert_unverified(&at, name, until) };
+        let result = match source {
+            None => revoked.insert(&at, name, until),
+            Some(source) => revoked.insert_unverified(&at, name, until, source),
+        };
         self.counted(result).is_some()
     }
 

@@ -8,7 +8,7 @@ use crate::shared::Owner;
 use crate::shared::document::META_BYTES;
 use crate::time::{Span, Time};
 use crate::token_endpoint::admission::{Decision, Ended, Limits, Outcome, Permit};
-use crate::token_endpoint::reuse::{Kind, Serve, Stored};
+use crate::token_endpoint::reuse::{Serve, Stored};
 
 use super::Facts;
 use super::clients::{Client, Pause};
@@ -49,7 +49,7 @@ pub struct Held {
 
 impl Facts<'_> {
     /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8 KiB.
-    pub fn token_answer(&self, key: &Digest, endpoint: &TokenEndpoint) -> Known {
+    pub fn token_answer(&self, key: &Digest, credential: Option<&Digest>, endpoint: &TokenEndpoint) -> Known {
         let Some(document) = self.shared().read_believed(key, endpoint.answer_bytes_max.saturating_add(1_024)) else {
             return Known::Nothing;
         };
@@ -57,26 +57,23 @@ impl Facts<'_> {
             Some((&FAILED, kept)) => self.failure(kept).map_or(Known::Nothing, Known::Failed),
             Some((&UNSHARED, at)) if self.is_kept(at, UNSHARED_MS) => Known::Unshared,
             Some((&ANSWER, bytes)) => match Stored::decode(bytes) {
-                Some(stored) if !self.answer_is_withdrawn(&stored, endpoint) => {
-                    let serve = stored.serve(self.now, endpoint);
-                    if serve == Serve::Stale { Known::Nothing } else { Known::Answer(stored, serve) }
-                }
-                _ => Known::Nothing,
+                Some(stored) => match stored.serve(self.now, endpoint) {
+                    Serve::Stale => Known::Nothing,
+                    _ if self.is_withdrawn(key, document.version, &stored, credential) => Known::Nothing,
+                    serve => Known::Answer(stored, serve),
+                },
+                None => Known::Nothing,
             },
             _ => Known::Nothing,
         }
     }
 
-    /// Whether a kept answer's token was revoked by a call seen here.
-    pub fn answer_is_withdrawn(&self, stored: &Stored, endpoint: &TokenEndpoint) -> bool {
-        match stored.kind {
-            Kind::Token { handle, .. } if endpoint.revocation_path.is_some() => self.handle_was_revoked(&handle),
-            _ => false,
+    /// Keeps an answer until its end, unless its token was revoked while it was under way. `credential` names the
+    /// secret that it was given for.
+    pub fn keep_answer(&self, key: &Digest, credential: Option<&Digest>, stored: &Stored, endpoint: &TokenEndpoint) {
+        if !self.note_kept(stored, credential) {
+            return self.purge(key);
         }
-    }
-
-    /// Keeps an answer until its end.
-    pub fn keep_answer(&self, key: &Digest, stored: &Stored, endpoint: &TokenEndpoint) {
         let mut bytes = vec![ANSWER];
         bytes.extend(stored.encode());
         let _ = self.shared().write_document(key, &bytes, &[0; META_BYTES], stored.ends_at(endpoint));

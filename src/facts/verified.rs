@@ -17,6 +17,7 @@ use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::Names;
+use crate::revocation::names::token_handle;
 use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::{CLOCK_MIN, Time};
 
@@ -182,7 +183,7 @@ impl Facts<'_> {
             return Err(Reason::Algorithm.into());
         }
         let names = Names::of(&self.runtime.host_key, &jwt, token);
-        let digest = self.runtime.host_key.digest("verified", &[&issuer.digest, &names.bytes.0]);
+        let digest = self.verified_digest(issuer, &names.bytes);
         let seen = self.seen_before(&digest);
         let sight = self.first_sight(&jwt);
         self.clock_is_set()?;
@@ -218,7 +219,7 @@ impl Facts<'_> {
         Ok(verified)
     }
 
-    fn verifying_key(&self, index: usize, issuer: &Issuer, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Stop> {
+    pub(super) fn verifying_key(&self, index: usize, issuer: &Issuer, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Stop> {
         if let KeySource::Credentials(_) = &issuer.keys {
             let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
@@ -240,7 +241,7 @@ impl Facts<'_> {
     }
 
     /// A key that the token names goes before keys without a name; a token without `kid` may be any key's.
-    fn try_set(&self, index: usize, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
+    pub(super) fn try_set(&self, index: usize, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
         let named = |key: &&VerifyKey| jwt.kid.is_some() && key.kid() == jwt.kid.as_deref();
         let unnamed = |key: &&VerifyKey| jwt.kid.is_none() || key.kid().is_none();
         let mut keys: Vec<&VerifyKey> = set.keys.iter().filter(named).collect();
@@ -251,7 +252,7 @@ impl Facts<'_> {
     }
 
     /// Tries keys of an issuer until one verifies the token, within what [`super::tries`] allows.
-    fn try_keys(&self, index: usize, keys: &[&VerifyKey], jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
+    pub(super) fn try_keys(&self, index: usize, keys: &[&VerifyKey], jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
         let mut fitting: Vec<&VerifyKey> = keys.iter().copied().filter(|key| key.algorithms().contains(jwt.algorithm)).collect();
         if let Some(key) = fitting.iter().find(|key| seen == Some(*key.fingerprint())) {
             self.host.meter.count(Metric::L2Hit);
@@ -279,6 +280,15 @@ impl Facts<'_> {
         }))
     }
 
+    fn verified_digest(&self, issuer: &Issuer, bytes: &Digest) -> Digest {
+        self.runtime.host_key.digest("verified", &[&issuer.digest, &bytes.0])
+    }
+
+    /// The fingerprint of the key that verified a token of this issuer, as some worker found.
+    pub(super) fn seen_as(&self, issuer: &Issuer, token: &[u8]) -> Option<[u8; 32]> {
+        self.seen_before(&self.verified_digest(issuer, &token_handle(&self.runtime.host_key, token)))
+    }
+
     /// The fingerprint of the key that verified the token of these very bytes.
     fn seen_before(&self, digest: &Digest) -> Option<[u8; 32]> {
         self.shared().read_token(digest)?.try_into().ok()
@@ -296,12 +306,24 @@ impl Facts<'_> {
         if jwt.claims.iat.is_some() {
             return Sight { name: None, at: self.now, is_new: false };
         }
-        let name = self.runtime.host_key.digest("first sight", &[jwt.signed]);
-        let record = self.shared().read_token(&name);
-        let known = record.and_then(|record| record.try_into().ok()).map(|at| Time::from_ns(u64::from_le_bytes(at)));
-        // One that lies ahead was written before the clock went back: from here on it counts as of now.
-        let known = known.filter(|at| *at <= self.now);
+        let name = self.sight_name(jwt);
+        let known = self.sight_under(&name);
         Sight { name: Some(name), at: known.unwrap_or(self.now), is_new: known.is_none() }
+    }
+
+    /// When a token was first seen, where that is known.
+    pub(super) fn seen_first(&self, jwt: &Jwt<'_>) -> Option<Time> {
+        self.sight_under(&self.sight_name(jwt))
+    }
+
+    fn sight_name(&self, jwt: &Jwt<'_>) -> Digest {
+        self.runtime.host_key.digest("first sight", &[jwt.signed])
+    }
+
+    fn sight_under(&self, name: &Digest) -> Option<Time> {
+        let at = Time::from_ns(u64::from_le_bytes(self.shared().read_token(name)?.try_into().ok()?));
+        // One that lies ahead was written before the clock went back: from here on it counts as of now.
+        (at <= self.now).then_some(at)
     }
 
     /// Remembers it, once the token has verified.
@@ -311,12 +333,6 @@ impl Facts<'_> {
         // Where first sight is all that ends a token, to forget it would begin its lifetime anew.
         let kept_s = if issuer.exp == ExpPolicy::Required { end_s } else { end_s.saturating_add(ENDED_KEPT_S) };
         self.shared().write_token(&name, &sight.at.ns().to_le_bytes(), Time::from_s(kept_s));
-    }
-
-    /// From when on the token is expired here; nothing if it never was in time.
-    pub(super) fn end_of(&self, verified: &Verified) -> Option<Time> {
-        let issuer = self.runtime.config.issuers.get(verified.issuer)?;
-        check::end_s(&verified.claims, issuer, verified.first_seen).map(Time::from_s)
     }
 
     /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike without the key.
@@ -352,8 +368,8 @@ struct Sight {
 type Tried = Result<Verifying, Reason>;
 
 /// The key that verified a token, and what it says of the caller.
-struct Verifying {
-    fingerprint: [u8; 32],
+pub(super) struct Verifying {
+    pub fingerprint: [u8; 32],
     seen: bool,
     weak: bool,
     generation: u64,
@@ -374,7 +390,7 @@ impl Verifying {
 }
 
 /// As Kong's jwt plugin has it: `iss`, here else `kid`.
-fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
+pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
     let id = jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?;
     (1..=CREDENTIAL_ID_BYTES_MAX).contains(&id.len()).then_some(id)
 }

@@ -2,10 +2,12 @@
 //!
 //! One token has several spellings (an ECDSA signature has two, for one), so a token is revoked by
 //! what it says: by (`iss`, `jti`), and one without `jti` by its header and payload. What can't be
-//! verified here is revoked by its very bytes, see [`names::Names`].
+//! verified here is revoked by its very bytes ([`names::Names`]), in the one spelling that anyone can write it in
+//! ([`spelling`]).
 
 pub mod feed;
 pub mod names;
+pub mod spelling;
 pub mod table;
 
 pub use names::Names;

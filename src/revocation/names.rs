@@ -2,7 +2,8 @@
 
 use crate::digest::{Digest, HostKey};
 use crate::jwt::Jwt;
-use crate::token_endpoint::revocation::token_handle;
+
+use super::spelling::canonical;
 
 /// The names of one verified token. It is revoked when either is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,7 +12,7 @@ pub struct Names {
     /// issuer said so; an unverified token must not revoke by this name, or a forged one would
     /// revoke another's.
     pub said: Digest,
-    /// Its very bytes. Nobody who doesn't have the token can name it so.
+    /// Its very bytes, in their [`canonical`] spelling. Nobody who doesn't have the token can name it so.
     pub bytes: Digest,
     /// Whether `said` is an id, under which a feed can list it.
     pub has_id: bool,
@@ -27,6 +28,12 @@ impl Names {
         };
         Names { said, bytes: token_handle(key, token), has_id: id.is_some() }
     }
+}
+
+/// The name of one access token, whatever it is: an answer that carries it has this in
+/// [`Stored`](crate::token_endpoint::reuse::Stored), and a revocation call leaves it in shared memory.
+pub fn token_handle(key: &HostKey, token: &[u8]) -> Digest {
+    key.digest("token handle v1", &[&canonical(token)])
 }
 
 /// The name of the token that `iss` calls `jti`.

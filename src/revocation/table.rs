@@ -21,6 +21,12 @@ pub struct Revoked {
 
 /// Cells of a slot that names take which anyone could have made up.
 const UNVERIFIED_MAX: usize = CELLS_PER_SLOT as usize / 2;
+/// Those of them that names of one source take.
+const OF_ONE_SOURCE_MAX: usize = UNVERIFIED_MAX / 2;
+/// The source of all names that hardly matter, so that they leave more room for others.
+pub const NOBODY: u64 = u64::MAX;
+/// The word of a cell whose name was verified.
+const VERIFIED: u64 = 0;
 
 impl Revoked {
     /// Room for `names_max` names, rounded up to whole slots.
@@ -40,22 +46,23 @@ impl Revoked {
     /// races, `Foreign` if the slot holds what isn't ours.
     pub fn insert(&self, at: &Moment<'_>, name: &Digest, until: Time) -> Result<(), Unavailable> {
         let (first, second) = (self.first(name), self.second(name));
-        if self.put(at, first, name, until, CELLS_PER_SLOT as usize)? {
+        if self.put(at, first, name, until, VERIFIED)? {
             return Ok(());
         }
-        if !self.put(at, second, name, until, CELLS_PER_SLOT as usize)? {
+        if !self.put(at, second, name, until, VERIFIED)? {
             self.mark(at, second, until)?;
         }
         self.mark(at, first, until)
     }
 
     /// Remembers a name that anyone could have made up: as long as half of its slot is free, so that
-    /// such names leave room for others.
+    /// such names leave room for others, and a quarter is `source`'s, so that one client leaves room
+    /// for the next.
     ///
     /// # Errors
-    /// As [`Revoked::insert`]; `Full` also where half of the slot is taken.
-    pub fn insert_unverified(&self, at: &Moment<'_>, name: &Digest, until: Time) -> Result<(), Unavailable> {
-        match self.put(at, self.first(name), name, until, UNVERIFIED_MAX)? {
+    /// As [`Revoked::insert`]; `Full` also where its share of the slot is taken.
+    pub fn insert_unverified(&self, at: &Moment<'_>, name: &Digest, until: Time, source: u64) -> Result<(), Unavailable> {
+        match self.put(at, self.first(name), name, until, source.max(VERIFIED + 1))? {
             true => Ok(()),
             false => Err(Unavailable::Full),
         }
@@ -77,17 +84,18 @@ impl Revoked {
         Ok(is_busy(&second, name, at.now) || second.spill() > at.now)
     }
 
-    /// Puts a name into a slot, or its end off; false if `busy_max` cells are taken.
-    fn put(&self, at: &Moment<'_>, index: u32, name: &Digest, until: Time, busy_max: usize) -> Result<bool, Unavailable> {
+    /// Puts a name into a slot, or its end off; false if there is no room. `source` is the word of its cell.
+    fn put(&self, at: &Moment<'_>, index: u32, name: &Digest, until: Time, source: u64) -> Result<bool, Unavailable> {
         for _ in 0..CAS_TRIES {
             let mut bucket = self.cells.read(at, index)?;
-            let until = match bucket.find(name) {
-                Some(cell) if cell.until >= until => return Ok(true),
-                Some(cell) if cell.until > at.now => until.max(cell.until),
-                _ if bucket.busy(at.now) >= busy_max => return Ok(false),
-                _ => until,
+            let (until, word) = match bucket.find(name) {
+                Some(cell) if cell.until >= until && (source != VERIFIED || cell.word == VERIFIED) => return Ok(true),
+                // Once verified, it stays so.
+                Some(cell) if cell.until > at.now => (until.max(cell.until), if cell.word == VERIFIED { VERIFIED } else { source }),
+                _ if source != VERIFIED && !has_share(&bucket, source, at.now) => return Ok(false),
+                _ => (until, source),
             };
-            if !bucket.put(name, Cell { until, word: 0 }, at.now) {
+            if !bucket.put(name, Cell { until, word }, at.now) {
                 return Ok(false);
             }
             if self.cells.write(at, &mut bucket)? && self.cells.stands_after_creation(at, &bucket, name, |found| found.until >= until)? {
@@ -120,6 +128,13 @@ impl Revoked {
         turned.0.rotate_left(8);
         self.cells.index(&turned)
     }
+}
+
+/// Whether a slot has room for one more name that a source could have made up.
+fn has_share(bucket: &Bucket, source: u64, now: Time) -> bool {
+    let (all, own) = (bucket.busy(now, |_| true), bucket.busy(now, |cell| cell.word == source));
+    let own_max = if source == NOBODY { 1 } else { OF_ONE_SOURCE_MAX };
+    all < UNVERIFIED_MAX && own < own_max
 }
 
 fn is_busy(bucket: &Bucket, name: &Digest, now: Time) -> bool {
@@ -182,13 +197,44 @@ mod tests {
         let at = Moment { store: &store, host: &host, now: Time::from_s(100) };
         let table = Revoked::new(8);
         let end = Time::from_s(1_000_000);
-        let taken: Vec<_> = (0..100).map(|n| table.insert_unverified(&at, &name(&host, n), end)).collect();
+        let taken: Vec<_> = (0..100).map(|n| table.insert_unverified(&at, &name(&host, n), end, 1 + u64::from(n % 2))).collect();
         assert_eq!(taken.iter().filter(|result| result.is_ok()).count(), 4);
-        assert_eq!(table.insert_unverified(&at, &name(&host, 0), end), Ok(()), "one that is there stays");
+        assert_eq!(table.insert_unverified(&at, &name(&host, 0), end, 1), Ok(()), "one that is there stays");
         for n in 200..204 {
             table.insert(&at, &name(&host, n), end).unwrap();
         }
         assert_eq!(table.contains(&at, &name(&host, 5_000)), Ok(false), "nothing was spilled");
+    }
+
+    #[test]
+    fn one_source_leaves_room_for_the_next() {
+        let (store, host) = (Host::new(Dialect::Kong), HostKey::new(&[1; 32], b""));
+        let at = Moment { store: &store, host: &host, now: Time::from_s(100) };
+        let (table, end) = (Revoked::new(4_096), Time::from_s(1_000_000));
+        let kept = (0..10_000).filter(|n| table.insert_unverified(&at, &name(&host, *n), end, 7).is_ok()).count();
+        assert!(kept <= 1_024, "a quarter of the table");
+        // Others find theirs free, and so do names that were verified, though none was pushed out.
+        assert!((20_000..20_020).all(|n| table.insert_unverified(&at, &name(&host, n), end, 8).is_ok()));
+        assert!((30_000..32_000).all(|n| table.insert(&at, &name(&host, n), end).is_ok()));
+        assert!((20_000..20_020).all(|n| table.contains(&at, &name(&host, n)) == Ok(true)));
+        assert!((0..10_000).filter(|n| table.contains(&at, &name(&host, *n)) == Ok(true)).count() >= kept);
+    }
+
+    #[test]
+    fn a_name_that_is_verified_later_leaves_its_share() {
+        let (store, host) = (Host::new(Dialect::Envoy), HostKey::new(&[1; 32], b""));
+        let at = Moment { store: &store, host: &host, now: Time::from_s(100) };
+        let (table, end) = (Revoked::new(8), Time::from_s(1_000));
+        for n in 0..2 {
+            table.insert_unverified(&at, &name(&host, n), end, 7).unwrap();
+        }
+        assert_eq!(table.insert_unverified(&at, &name(&host, 2), end, 7), Err(Unavailable::Full));
+        table.insert(&at, &name(&host, 0), end).unwrap();
+        assert_eq!(table.insert_unverified(&at, &name(&host, 2), end, 7), Ok(()));
+        // And it doesn't become unverified again.
+        table.insert_unverified(&at, &name(&host, 0), Time::from_s(2_000), 7).unwrap();
+        assert_eq!(table.insert_unverified(&at, &name(&host, 3), end, 8), Ok(()));
+        assert!((0..4).all(|n| table.contains(&at, &name(&host, n)) == Ok(true)));
     }
 
     #[test]
@@ -246,7 +292,7 @@ mod tests {
                 now += pause;
                 let at = Moment { store: &store, host: &host, now: Time::from_s(now) };
                 let end = Time::from_s(now + life);
-                let kept = if verified { table.insert(&at, &name(&host, n), end) } else { table.insert_unverified(&at, &name(&host, n), end) };
+                let kept = if verified { table.insert(&at, &name(&host, n), end) } else { table.insert_unverified(&at, &name(&host, n), end, 1 + u64::from(n % 3)) };
                 prop_assert!(kept.is_ok() || !verified);
                 if kept.is_ok() {
                     let known = until.entry(n).or_default();

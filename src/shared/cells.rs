@@ -221,9 +221,9 @@ impl Bucket {
         self.cells().any(|(_, cell)| is_idle(cell, now))
     }
 
-    /// How many cells are busy.
-    pub fn busy(&self, now: Time) -> usize {
-        self.cells().filter(|(_, cell)| !is_idle(*cell, now)).count()
+    /// How many of these cells are busy.
+    pub fn busy(&self, now: Time, which: impl Fn(&Cell) -> bool) -> usize {
+        self.cells().filter(|(_, cell)| !is_idle(*cell, now) && which(cell)).count()
     }
 
     /// Puts a key's cell where it is, or in place of the cell that has been idle for longest; false

@@ -28,6 +28,10 @@ pub(crate) enum Twin {
     AnyKey,
     /// A host that doesn't compare versions.
     BlindWrites,
+    /// An answer is kept without a look whether its token was revoked meanwhile.
+    KeptUnasked,
+    /// An answer is withdrawn before its token's name is remembered.
+    WithdrawnFirst,
     /// A slot that can't be read is overwritten without a second look.
     OneLook,
     /// A client's share of the calls under way isn't asked for.

@@ -67,6 +67,7 @@ impl Chain {
         let chain = Chain::new(dialect, Some(Rc::new(config)), queue);
         OPENED.set(OPENED.get().saturating_add(1));
         ROUTES_ASKED.set(ROUTES_ASKED.get() || chain.asks_for_routes);
+        VERIFYING.set(VERIFYING.get().saturating_add(u32::from(chain.verifies())));
         // A new configuration warms up before its first request, where the host lets it.
         chain.note_request();
         if chain.may_share() {
@@ -116,7 +117,13 @@ impl Chain {
     /// workers of this host have no key in common.
     pub fn with_facts<T>(&self, work: impl FnOnce(&Facts<'_>) -> T) -> Option<T> {
         let runtime = self.runtime()?;
+        runtime.verifies_elsewhere.set(VERIFYING.get() > u32::from(self.verifies()));
         Some(work(&Facts { runtime: &runtime, host: &self.host(), now: abi::now() }))
+    }
+
+    /// Whether tokens are verified under this configuration.
+    fn verifies(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| !config.issuers.is_empty())
     }
 
     /// What the host lends.
@@ -358,6 +365,12 @@ impl Chain {
     }
 }
 
+impl Drop for Chain {
+    fn drop(&mut self) {
+        VERIFYING.set(VERIFYING.get().saturating_sub(u32::from(self.verifies())));
+    }
+}
+
 /// For how long after its last request a configuration's keys are renewed ahead of their end (Kong).
 const IN_USE_MS: u64 = 600_000;
 
@@ -373,6 +386,8 @@ thread_local! {
     static OPENED: Cell<u32> = const { Cell::new(0) };
     /// Whether one of them asks for routes.
     static ROUTES_ASKED: Cell<bool> = const { Cell::new(false) };
+    /// Configurations in force here that verify tokens.
+    static VERIFYING: Cell<u32> = const { Cell::new(0) };
 }
 
 /// 256 bits for a host that has none yet.

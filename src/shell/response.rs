@@ -11,6 +11,7 @@ use crate::request::HeaderBlock;
 use crate::token_exchange::{Passed, ServerAnswer, Started};
 
 use super::abi::{self, Buffer, Map};
+use super::dialect::Dialect;
 use super::http::Http;
 use super::root::status;
 
@@ -60,7 +61,7 @@ impl Http {
             Some(Started::Kept(answer)) => {
                 self.watching = None;
                 self.call_followers(&exchange);
-                return answer_instead(&answer);
+                return answer_instead(&answer, &headers, self.chain.dialect);
             }
             Some(Started::Watch { may_change_length }) => {
                 if may_change_length && !self.chain.dialect.holds_headers() {
@@ -114,7 +115,9 @@ impl Http {
             Some(Passed::Body(rewritten)) => {
                 abi::set_buffer(Buffer::Response, body.len(), &rewritten);
             }
-            Some(Passed::Kept(kept)) if self.chain.dialect.holds_headers() => return answer_instead(&kept),
+            Some(Passed::Kept(kept)) if self.chain.dialect.holds_headers() => {
+                return answer_instead(&kept, &watching.headers, self.chain.dialect);
+            }
             Some(Passed::Kept(kept)) => {
                 // The head has gone already, without a length: it is one of JSON.
                 abi::set_buffer(Buffer::Response, body.len(), &kept.body);
@@ -132,12 +135,33 @@ impl Http {
     }
 }
 
-/// Answers the client in place of the server, none of whose answer has gone on yet.
-fn answer_instead(answer: &Answer) -> Action {
+/// Answers the client in place of the server, none of whose answer has gone on yet: it has these headers.
+fn answer_instead(answer: &Answer, instead_of: &HeaderBlock, dialect: Dialect) -> Action {
+    if !dialect.holds_headers() {
+        let may_have_body = instead_of.get("content-length") != Some(b"0");
+        // There a reply takes over status and body alone, and headers can be changed in this callback.
+        for (name, value) in answer.headers.iter().filter(|_| answer.status >= 400 || may_have_body) {
+            abi::replace_header(Map::Response, name, value);
+        }
+        // A reply in place of an answer without a body never comes. So that one goes on: as what ours is, where a
+        // status says enough, else as it is.
+        if answer.status >= 400 && !has_length(instead_of) {
+            abi::replace_header(Map::Response, ":status", &answer.status.to_string());
+            return Action::Continue;
+        }
+        if !may_have_body {
+            return Action::Continue;
+        }
+    }
     // Kong would keep it beside our own.
     abi::remove_header(Map::Response, "content-length");
     abi::respond(answer.status, &answer.headers, &answer.body);
     Action::Pause
+}
+
+/// Whether an answer says that it has a body.
+fn has_length(headers: &HeaderBlock) -> bool {
+    headers.get("content-length").is_some_and(|length| length != b"0")
 }
 
 /// No token answer is longer; it is what both hosts buffer without more.

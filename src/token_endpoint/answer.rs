@@ -29,6 +29,12 @@ impl Answer {
     pub fn purges(&self, status: u16) -> bool {
         status == 401 || matches!(self, Answer::Negative)
     }
+
+    /// Whether the server refuses the client itself, so that all that is stored for its secret must go.
+    pub fn refuses_client(&self, status: u16, body: &[u8]) -> bool {
+        let error = || Object::read(body)?.string("error").ok()?;
+        status == 401 || (matches!(self, Answer::Negative) && error().as_deref() == Some("invalid_client"))
+    }
 }
 
 /// What is needed to serve an answer again.

@@ -122,6 +122,8 @@ pub enum AuthMethod {
 pub struct TokenRequest {
     class: Class,
     auth_method: AuthMethod,
+    /// Whether it would be reusable, did it not ask for an answer that isn't kept and may be.
+    asks_for_fresh: bool,
     client_id: Option<String>,
     grant_type: Option<String>,
     /// Identifier, colon and secret of the Basic header as they came.
@@ -164,6 +166,8 @@ const SINGLE_USE: &[&str] = &[
     "authorization_details",
 ];
 
+/// The domain of answers' keys.
+const ANSWER: &str = "token answer v1";
 const REFRESH_TOKEN: &str = "refresh_token";
 
 /// Reads a token request. `headers` may have any order and case; pseudo-headers are passed over.
@@ -186,6 +190,7 @@ pub fn parse<'a>(
     let mut request = TokenRequest {
         class: Class::PassThrough(Why::Form),
         auth_method: AuthMethod::None,
+        asks_for_fresh: false,
         client_id: None,
         grant_type: single(&parameters, "grant_type").map(str::to_owned),
         basic_pair: Vec::new(),
@@ -207,6 +212,7 @@ pub fn parse<'a>(
         Some(why) => Class::PassThrough(why),
         None => request.classify(endpoint),
     };
+    request.asks_for_fresh = refused == Some(Why::Bypass) && request.classify(endpoint) == Class::Reusable;
     request.shaping = survey.shaping.into_iter().map(|(name, value)| (name, value.to_vec())).collect();
     request
 }
@@ -299,10 +305,36 @@ impl TokenRequest {
     /// the scheme before it where the host tells it; `path` is the client's.
     pub fn cache_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
         let domain = match self.class {
-            Class::Reusable => "token answer v1",
+            Class::Reusable => ANSWER,
             Class::CoalesceRefresh => "token refresh v1",
             Class::PassThrough(_) => return None,
         };
+        Some(self.key_in(domain, key, endpoint, host, path))
+    }
+
+    /// The key of the answer that a call which asks for a fresh one replaces (RFC 9111, section 5.2.1.4): that of the
+    /// same call without such a wish. Nothing for any other call.
+    pub fn replaced_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
+        self.asks_for_fresh.then(|| self.key_in(ANSWER, key, endpoint, host, path))
+    }
+
+    /// The name of the secret that the client shows, at this endpoint; nothing where that can't be read for certain.
+    pub fn credential(&self, key: &HostKey, host: &[u8], path: &[u8]) -> Option<Digest> {
+        let client_id = self.client_id()?;
+        // One secret has one name, wherever it stands.
+        let secret = match self.auth_method {
+            AuthMethod::Basic => {
+                let at = self.basic_pair.iter().position(|byte| *byte == b':')?;
+                let raw = self.basic_pair.get(at..)?.strip_prefix(b":")?;
+                form::decode(raw).map_or_else(|| raw.to_vec(), String::into_bytes)
+            }
+            AuthMethod::Post => single(&self.parameters, "client_secret")?.as_bytes().to_vec(),
+            AuthMethod::None => return None,
+        };
+        Some(key.digest("token credential v1", &[host, path, client_id.as_bytes(), &secret]))
+    }
+
+    fn key_in(&self, domain: &str, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Digest {
         let method: &[u8] = match self.auth_method {
             AuthMethod::Basic => b"basic",
             AuthMethod::Post => b"post",
@@ -316,7 +348,7 @@ impl TokenRequest {
         for (name, value) in &self.shaping {
             fields.extend([name.as_slice(), value.as_slice()]);
         }
-        Some(key.digest(domain, &fields))
+        key.digest(domain, &fields)
     }
 
     /// The client as this request claims to be it, with its secret and at its address: another secret,

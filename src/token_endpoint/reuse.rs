@@ -7,6 +7,7 @@ use crate::time::Time;
 use super::answer::{EXPIRES_IN_S_MAX, Storable};
 use super::freshness::Demand;
 use super::jitter::{self, Draw, Fit};
+use super::members::Object;
 use super::revocation;
 
 /// By how much workers' clocks may seem to differ; an answer from further ahead isn't believed.
@@ -217,6 +218,11 @@ impl Stored {
             Kind::Token { life, .. } => life.ends_at(endpoint),
             Kind::Refusal { asked_at } => asked_at.plus_s(endpoint.negative_ttl_s),
         }
+    }
+
+    /// The access token in a token answer.
+    pub fn access_token(&self) -> Option<String> {
+        Object::read(&self.body)?.string("access_token").ok()?
     }
 
     /// The body to send with this `expires_in` (from [`Serve`]). Nothing if it doesn't fit, which

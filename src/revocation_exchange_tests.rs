@@ -1,0 +1,630 @@
+//! Revocation calls and what the token endpoint hands out after them, on two workers of one host.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{Signature, SigningKey};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::config::{Config, HostKind};
+use crate::digest::HostKey;
+use crate::exchange::{Exchange, Finish, Input};
+use crate::facts::call::CallAnswer;
+use crate::facts::{Fact, Host, Runtime};
+use crate::metrics::Meter;
+use crate::request::{HeaderBlock, Surroundings};
+use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::signature::NoHost;
+use crate::simulation::host::{Dialect, Memory};
+use crate::simulation::schedule::Rng;
+use crate::token_exchange::ServerAnswer;
+
+const START: Time = Time::from_s(1_800_000_000);
+const OWN: &str = "https://own.example";
+const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
+
+/// What servers say: the JWK Set, a credential, introspection; by a word of the call's path.
+type Servers = BTreeMap<&'static str, (u16, String)>;
+
+struct Shared {
+    memory: RefCell<Memory>,
+    rng: RefCell<Rng>,
+    counts: RefCell<BTreeMap<Metric, u32>>,
+    address: RefCell<String>,
+    calls: RefCell<u32>,
+}
+
+impl Store for Shared {
+    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        *self.calls.borrow_mut() += 1;
+        self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut())
+    }
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        *self.calls.borrow_mut() += 1;
+        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
+    }
+    fn random(&self) -> u64 {
+        self.rng.borrow_mut().next()
+    }
+}
+
+impl Meter for Shared {
+    fn count(&self, metric: Metric) {
+        *self.counts.borrow_mut().entry(metric).or_default() += 1;
+    }
+}
+
+impl Surroundings for Shared {
+    fn address(&self) -> Option<String> {
+        Some(self.address.borrow().clone())
+    }
+    fn route(&self) -> Option<String> {
+        None
+    }
+    fn client_certificate(&self) -> bool {
+        false
+    }
+}
+
+/// One host with two workers, and the servers that it knows.
+struct World {
+    shared: Shared,
+    workers: Vec<Runtime>,
+    servers: RefCell<Servers>,
+    fetched: RefCell<Vec<&'static str>>,
+}
+
+impl World {
+    fn new(dialect: Dialect, documents: [&Value; 2]) -> World {
+        let worker = |document: &Value| {
+            let config =
+                Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+            Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
+        };
+        let world = World {
+            shared: Shared {
+                memory: RefCell::new(Memory::new(dialect)),
+                rng: RefCell::new(Rng::new(1)),
+                counts: RefCell::default(),
+                address: RefCell::new("192.0.2.1".to_owned()),
+                calls: RefCell::default(),
+            },
+            workers: documents.map(worker).into(),
+            servers: RefCell::default(),
+            fetched: RefCell::default(),
+        };
+        // The first tick: from now on there is a number that tells of changes.
+        world.with(0, START, |facts| facts.due());
+        world
+    }
+
+    fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
+        let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
+        work(&Facts { runtime: &self.workers[worker], host: &host, now })
+    }
+
+    fn serves(&self, what: &'static str, status: u16, body: impl ToString) {
+        self.servers.borrow_mut().insert(what, (status, body.to_string()));
+    }
+
+    /// Runs an exchange to its verdict; what it asks for comes at once.
+    fn run(&self, worker: usize, now: Time, exchange: &mut Exchange, body: &[u8]) -> Finish {
+        let mut effect = self.with(worker, now, |facts| exchange.step(Input::Begin, facts, &self.shared));
+        for _ in 0..10 {
+            effect = match effect {
+                Effect::Finish(finish) => return finish,
+                Effect::ReadBody(_) => self.with(worker, now, |facts| exchange.step(Input::Body(Some(body)), facts, &self.shared)),
+                Effect::Fetch(fact, _) => {
+                    let what = fact.kind();
+                    self.fetched.borrow_mut().push(what);
+                    let (status, body) = self.servers.borrow().get(what).cloned().unwrap_or_default();
+                    let headers = HeaderBlock::default();
+                    let answer = CallAnswer { status, headers: &headers, body: body.as_bytes() };
+                    self.with(worker, now, |facts| exchange.step(Input::Fetched(answer), facts, &self.shared))
+                }
+                Effect::SleepUntil(until, ..) => self.with(worker, until, |facts| exchange.step(Input::Woken, facts, &self.shared)),
+            };
+        }
+        panic!("no verdict");
+    }
+
+    fn exchange(&self, path: &str, method: &str, authorization: &str, more: &[(&str, &str)]) -> Exchange {
+        let fixed = [
+            (":method", method),
+            (":path", path),
+            (":authority", "api.example"),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", authorization),
+        ];
+        let headers = HeaderBlock::from_pairs(fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())));
+        Exchange::new(headers, None, ENVOY)
+    }
+
+    /// The status that a revocation call gets whose server says yes.
+    fn revoke(&self, worker: usize, now: Time, body: &str) -> u16 {
+        self.revoke_as(worker, now, body, 200)
+    }
+
+    /// The same where the server says this.
+    fn revoke_as(&self, worker: usize, now: Time, body: &str, said: u16) -> u16 {
+        let mut exchange = self.exchange("/revoke", "POST", "Basic Yzpz", &[]);
+        match self.run(worker, now, &mut exchange, body.as_bytes()) {
+            Finish::Answer(answer) => answer.status,
+            Finish::Admit(changes) => {
+                assert!(changes.edits().watch);
+                match self.with(worker, now, |facts| exchange.answer_started(said, &HeaderBlock::default(), facts)) {
+                    Started::Kept(answer) => answer.status,
+                    _ => said,
+                }
+            }
+        }
+    }
+
+    fn bearer(&self, worker: usize, now: Time, token: &str) -> u16 {
+        let mut exchange = self.exchange("/orders", "GET", &format!("Bearer {token}"), &[]);
+        match self.run(worker, now, &mut exchange, b"") {
+            Finish::Answer(answer) => answer.status,
+            Finish::Admit(_) => 200,
+        }
+    }
+
+    /// What a token call gets whose server would grant `fresh`, or refuse the client.
+    fn call(&self, worker: usize, now: Time, secret: &str, scope: &str, more: &[(&str, &str)], fresh: Option<&str>) -> Result<String, u16> {
+        let mut exchange = self.exchange("/token", "POST", &format!("Basic {}", STANDARD.encode(format!("client:{secret}"))), more);
+        let body = format!("grant_type=client_credentials&scope={scope}");
+        let token = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["access_token"].as_str().unwrap().to_owned();
+        match self.run(worker, now, &mut exchange, body.as_bytes()) {
+            Finish::Answer(answer) if answer.status == 200 => Ok(token(&answer.body)),
+            Finish::Answer(answer) => Err(answer.status),
+            Finish::Admit(_) => {
+                let (status, text) = match fresh {
+                    Some(token) => (200, json!({ "access_token": token, "token_type": "Bearer", "expires_in": 3600 }).to_string()),
+                    None => (401, r#"{"error":"invalid_client"}"#.to_owned()),
+                };
+                let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+                let answer = ServerAnswer { status, headers: &headers, body: text.as_bytes(), complete: true };
+                self.with(worker, now, |facts| {
+                    exchange.answer_started(status, &headers, facts);
+                    exchange.answered(&answer, facts);
+                });
+                if status == 200 { Ok(token(text.as_bytes())) } else { Err(status) }
+            }
+        }
+    }
+
+    /// What is handed out on both workers, where the server would grant `fresh`.
+    fn handed_out(&self, now: Time, fresh: &str) -> [String; 2] {
+        [1, 0].map(|worker| self.call(worker, now, "secret", "a", &[], Some(fresh)).unwrap())
+    }
+
+    fn count(&self, metric: Metric) -> u32 {
+        self.shared.counts.borrow().get(&metric).copied().unwrap_or_default()
+    }
+}
+
+fn document(more: Value) -> Value {
+    let mut document = json!({
+        "issuers": [{ "name": "own", "issuer": OWN, "algorithms": ["ES256"], "audiences": ["a"], "leeway_s": 0,
+            "jwks_uri": "https://idp.example/jwks", "cluster": "idp" }],
+        "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }],
+        "shared": { "secret": "shared-secret-of-thirty-two-bytes-or-more" },
+    });
+    document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    document
+}
+
+/// In both dialects, the same document in both workers.
+fn worlds(document: &Value) -> impl Iterator<Item = World> {
+    Dialect::ALL.into_iter().map(move |dialect| World::new(dialect, [document, document]))
+}
+
+fn segment(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+struct Key(SigningKey, &'static str);
+
+impl Key {
+    fn new(seed: u8, kid: &'static str) -> Key {
+        Key(SigningKey::from_slice(&[seed; 32]).unwrap(), kid)
+    }
+
+    fn set(&self) -> String {
+        let point = self.0.verifying_key().to_sec1_point(false);
+        let (x, y) = (segment(point.x().unwrap()), segment(point.y().unwrap()));
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.1, "x": x, "y": y }] }).to_string()
+    }
+
+    fn token(&self, claims: &Value) -> String {
+        let header = json!({ "alg": "ES256", "kid": self.1 }).to_string();
+        let signed = format!("{}.{}", segment(header.as_bytes()), segment(claims.to_string().as_bytes()));
+        let signature: Signature = self.0.sign(signed.as_bytes());
+        format!("{signed}.{}", segment(&signature.to_bytes()))
+    }
+}
+
+/// The same token with (r, n - s).
+fn twin(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+    let turned = Signature::from_scalars(signature.r().to_bytes(), (-signature.s()).to_bytes()).unwrap();
+    format!("{signed}.{}", segment(&turned.to_bytes()))
+}
+
+fn own(jti: &str, days: u64) -> Value {
+    json!({ "iss": OWN, "aud": "a", "jti": jti, "exp": START.s() + days * 86_400 })
+}
+
+#[test]
+fn a_token_is_revoked_by_what_it_says_though_its_key_was_not_in_memory() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        let (token, again) =
+            (key.token(&own("a", 30)), key.token(&json!({ "iss": OWN, "aud": "a", "jti": "a", "exp": START.s() + 30 * 86_400, "n": 1 })));
+        assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
+        assert_eq!(*world.fetched.borrow(), ["keys"], "once, before the call");
+        for now in [START, START.plus_s(25 * 3_600), START.plus_s(30 * 86_400 - 1)] {
+            for spelling in [&token, &twin(&token), &again] {
+                for worker in [1, 0] {
+                    assert_eq!(world.bearer(worker, now, spelling), 401);
+                }
+            }
+        }
+        assert_eq!(world.bearer(0, START, &key.token(&own("b", 30))), 200);
+        assert_eq!(world.count(Metric::RevocationNotKept), 0);
+    }
+}
+
+/// It isn't admitted now for a reason that may pass, or that is this rule's alone.
+#[test]
+fn a_token_that_is_not_admitted_now_is_revoked_all_the_same() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        let mut early = own("early", 1);
+        early["nbf"] = json!(START.s() + 600);
+        let mut elsewhere = own("elsewhere", 1);
+        elsewhere["aud"] = json!("b");
+        for claims in [&early, &elsewhere] {
+            assert_eq!(world.revoke(0, START, &format!("token={}", key.token(claims))), 200);
+        }
+        elsewhere["aud"] = json!("a");
+        for (claims, s) in [(&early, 600), (&elsewhere, 0)] {
+            let token = key.token(claims);
+            assert_eq!(world.bearer(1, START.plus_s(s), &token), 401);
+            assert_eq!(world.bearer(1, START.plus_s(s), &twin(&token)), 401);
+        }
+    }
+}
+
+#[test]
+fn a_looked_up_credential_is_fetched_first() {
+    let legacy = json!({ "issuers": [{ "name": "legacy", "issuer": "*", "algorithms": ["HS256"], "leeway_s": 0,
+        "credentials": { "lookup": { "uri": "https://admin.example/jwts/{key}", "cluster": "admin" } } }] });
+    let secret = "a-secret-of-thirty-two-bytes-or-more";
+    for world in worlds(&document(legacy)) {
+        world.serves("credential", 200, json!({ "key": "device", "secret": secret, "algorithm": "HS256" }));
+        let token = |n: u32| {
+            use hmac::Mac as _;
+            let claims = json!({ "iss": "device", "jti": "j", "exp": START.s() + 30 * 86_400, "n": n }).to_string();
+            let signed = format!("{}.{}", segment(br#"{"alg":"HS256"}"#), segment(claims.as_bytes()));
+            let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+            mac.update(signed.as_bytes());
+            format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
+        };
+        assert_eq!(world.revoke(0, START, &format!("token={}", token(1))), 200);
+        for now in [START, START.plus_s(25 * 3_600)] {
+            assert_eq!((world.bearer(1, now, &token(1)), world.bearer(1, now, &token(2))), (401, 401));
+        }
+    }
+}
+
+#[test]
+fn what_can_not_be_verified_in_time_is_remembered_in_each_spelling_until_its_end() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 500, "");
+        let token = key.token(&own("a", 30));
+        assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
+        world.serves("keys", 200, key.set());
+        for now in [START.plus_s(60), START.plus_s(25 * 3_600), START.plus_s(30 * 86_400 - 1)] {
+            assert_eq!((world.bearer(1, now, &token), world.bearer(1, now, &twin(&token))), (401, 401));
+        }
+        assert_eq!(world.bearer(1, START.plus_s(60), &key.token(&own("a", 30))), 401, "signed the same way");
+        assert_eq!(world.bearer(1, START.plus_s(60), &key.token(&own("b", 30))), 200);
+    }
+}
+
+#[test]
+fn a_forged_token_revokes_no_one_elses() {
+    let (key, stranger) = (Key::new(5, "k"), Key::new(6, "k"));
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        let good = key.token(&own("a", 1));
+        assert_eq!(world.revoke(0, START, &format!("token={}", stranger.token(&own("a", 1)))), 200);
+        assert_eq!((world.bearer(0, START, &good), world.bearer(1, START, &good)), (200, 200));
+    }
+}
+
+#[test]
+fn what_is_not_understood_is_not_answered_as_done() {
+    for world in worlds(&document(json!({}))) {
+        for body in ["", "x=1", "token=", "\u{1f}"] {
+            assert_eq!(world.revoke(0, START, body), 503, "{body:?}");
+        }
+        assert_eq!(world.count(Metric::RevocationUnread), 4);
+        let many: Vec<_> = (0..20).map(|n| format!("token=t{n}")).collect();
+        assert_eq!(world.revoke(0, START, &many.join("&")), 503);
+        assert_eq!(world.revoke(0, START, "token=t&"), 200);
+        assert_eq!(world.count(Metric::RevocationNotKept), 0);
+    }
+}
+
+#[test]
+fn no_other_method_goes_to_a_revocation_path() {
+    let open = document(json!({ "rules": [{ "match": { "path_prefix": "/" }, "access": "public" }] }));
+    let world = World::new(Dialect::Envoy, [&open, &open]);
+    for (method, status) in [("GET", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 200), ("HEAD", 200)] {
+        let found = |path: &str| match world.run(0, START, &mut world.exchange(path, method, "Basic Yzpz", &[]), b"") {
+            Finish::Answer(answer) => answer.status,
+            Finish::Admit(_) => 200,
+        };
+        assert_eq!((found("/revoke?token=t"), found("/revoke2")), (status, 200), "{method}");
+    }
+}
+
+#[test]
+fn whatever_says_yes_revokes_and_nothing_else() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        for (said, is_revoked) in [(200, true), (201, true), (204, true), (302, false), (400, false), (503, false)] {
+            let token = key.token(&own(&said.to_string(), 1));
+            assert_eq!(world.revoke_as(0, START, &format!("token={token}"), said), said);
+            assert_eq!(world.bearer(1, START, &token) == 401, is_revoked, "{said}");
+        }
+    }
+}
+
+#[test]
+fn what_can_not_be_remembered_is_not_answered_as_done() {
+    let world = World::new(Dialect::Kong, [&document(json!({})), &document(json!({}))]);
+    *world.shared.memory.borrow_mut() = Memory::new(Dialect::Kong).zone(0, false);
+    assert_eq!(world.revoke(0, START, "token=t"), 503);
+    assert_eq!(world.count(Metric::RevocationNotKept), 1);
+}
+
+#[test]
+fn shadow_mode_revokes_and_changes_no_answer() {
+    let key = Key::new(5, "k");
+    let shadow = document(json!({ "mode": "shadow" }));
+    for dialect in Dialect::ALL {
+        let world = World::new(dialect, [&shadow, &document(json!({}))]);
+        world.serves("keys", 200, key.set());
+        assert_eq!(world.revoke(0, START, "x=1"), 200);
+        assert_eq!(world.count(Metric::Shadowed(Reason::RevocationUnavailable)), 1);
+        let token = key.token(&own("a", 1));
+        assert_eq!(world.bearer(1, START, &token), 200);
+        assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
+        assert_eq!(world.bearer(1, START, &token), 401);
+    }
+}
+
+#[test]
+fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
+    let key = Key::new(5, "k");
+    for dialect in Dialect::ALL {
+        let world = World::new(dialect, [&document(json!({})), &document(json!({}))]);
+        world.serves("keys", 200, key.set());
+        let opaque = |n: u32| format!("opaque-{n}");
+        let jwt = |n: u32| key.token(&own(&format!("real-{n}"), 1));
+        let scope = |n: u32| format!("s{n}");
+        let first = |n: u32| if n.is_multiple_of(2) { opaque(n) } else { jwt(n) };
+        for n in 0..20 {
+            assert_eq!(world.call(0, START, "secret", &scope(n), &[], Some(&first(n))), Ok(first(n)));
+            if n < 10 {
+                assert_eq!(world.revoke(0, START, &format!("token={}", first(n))), 200);
+            }
+        }
+        let forged = format!("{}.{}", segment(br#"{"alg":"ES256","kid":"none"}"#), segment(own("x", 9_000).to_string().as_bytes()));
+        // Enough to fill each slot's share, and as many as were seen to do harm on one of the hosts.
+        for n in 0..if dialect == Dialect::Kong { 10_000 } else { 1_000u32 } {
+            let made_up = match n % 2 {
+                0 => format!("made-up-{n}"),
+                _ => format!("{forged}.{}", segment(&[&n.to_le_bytes()[..], &[1; 60]].concat())),
+            };
+            let status = world.revoke((n % 2) as usize, START, &format!("token={made_up}"));
+            assert!(status == 200 || n % 2 == 1, "opaque ones take no room");
+        }
+        // Neither those from before nor those from after are lost, whoever asks; and a stranger's share isn't the next one's.
+        for n in 10..20 {
+            assert_eq!(world.revoke(1, START, &format!("token={}", first(n))), 200);
+        }
+        for n in 0..20 {
+            assert_eq!(world.call(1, START, "secret", &scope(n), &[], Some("fresh")), Ok("fresh".to_owned()));
+            if n % 2 == 1 {
+                assert_eq!(world.bearer(0, START, &first(n)), 401);
+            }
+        }
+        *world.shared.address.borrow_mut() = "198.51.100.7:4711".to_owned();
+        let elsewhere = Key::new(9, "unknown");
+        for n in 0..20 {
+            assert_eq!(world.revoke(0, START, &format!("token={}", elsewhere.token(&own(&format!("e{n}"), 1)))), 200);
+        }
+        assert_eq!(world.bearer(0, START, &key.token(&own("good", 1))), 200);
+    }
+}
+
+#[test]
+fn a_listed_revoked_or_ended_token_is_not_handed_out() {
+    let key = Key::new(5, "k");
+    let feeds =
+        document(json!({ "revocation": { "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 1 }] } }));
+    for world in worlds(&feeds) {
+        world.serves("keys", 200, key.set());
+        let list = |sequence: u32, jti: &str| json!({ "sequence": sequence, "revoked": [{ "iss": OWN, "jti": jti }] });
+        world.serves("feed", 200, list(1, "x"));
+        let token = key.token(&own("a", 1));
+        assert_eq!(world.bearer(0, START, &token), 200);
+        assert_eq!(world.call(0, START, "secret", "a", &[], Some(&token)), Ok(token.clone()));
+        assert_eq!(world.handed_out(START, "fresh"), [&token, &token].map(String::clone));
+        // Another spelling of it is revoked.
+        let other = key.token(&own("b", 1));
+        world.call(0, START, "secret", "b", &[], Some(&other)).unwrap();
+        assert_eq!(world.revoke(1, START, &format!("token={}", twin(&other))), 200);
+        assert_eq!(world.call(0, START, "secret", "b", &[], Some("fresh")), Ok("fresh".to_owned()));
+        // The feed lists it.
+        let now = START.plus_s(5);
+        let headers = HeaderBlock::default();
+        let body = list(2, "a").to_string();
+        world.with(1, now, |facts| {
+            facts.join(&Fact::Feed(0, None));
+            facts.learn(&Fact::Feed(0, None), &CallAnswer { status: 200, headers: &headers, body: body.as_bytes() });
+        });
+        assert_eq!(world.handed_out(now, "fresh"), ["fresh", "fresh"]);
+    }
+}
+
+#[test]
+fn a_token_whose_key_is_gone_is_not_handed_out() {
+    let (old, new) = (Key::new(5, "old"), Key::new(6, "new"));
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, old.set());
+        let token = old.token(&own("a", 1));
+        assert_eq!(world.bearer(0, START, &token), 200);
+        assert_eq!(world.call(0, START.plus_s(1), "secret", "a", &[], Some(&token)), Ok(token.clone()));
+        let learn = |now: Time, set: &str| {
+            let headers = HeaderBlock::default();
+            world.with(0, now, |facts| {
+                facts.join(&Fact::Keys(0, None));
+                facts.learn(&Fact::Keys(0, None), &CallAnswer { status: 200, headers: &headers, body: set.as_bytes() });
+            });
+        };
+        // A token that is newer than the set may be of a key that isn't in it yet.
+        let early = new.token(&own("b", 1));
+        assert_eq!(world.call(0, START.plus_s(2), "secret", "b", &[], Some(&early)), Ok(early.clone()));
+        assert_eq!(world.call(1, START.plus_s(2), "secret", "b", &[], Some("fresh")), Ok(early.clone()));
+        learn(START.plus_s(10), &new.set());
+        let now = START.plus_s(10);
+        for worker in [1, 0] {
+            assert_eq!(world.call(worker, now, "secret", "b", &[], Some("fresh")), Ok(early.clone()));
+        }
+        let fresh = new.token(&own("c", 1));
+        assert_eq!(world.handed_out(now, &fresh), [&fresh, &fresh].map(String::clone));
+        assert!(world.count(Metric::TokenWithdrawn) > 0);
+    }
+}
+
+#[test]
+fn a_token_of_another_kind_is_handed_out_as_before() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        world.bearer(0, START, &key.token(&own("warm", 1)));
+        let mut elsewhere = own("a", 1);
+        elsewhere["aud"] = json!("b");
+        let mut foreign = own("f", 1);
+        foreign["iss"] = json!("https://foreign.example");
+        for (n, token) in [key.token(&elsewhere), key.token(&foreign), "opaque".to_owned(), "a.b.c".to_owned()].into_iter().enumerate() {
+            let scope = format!("s{n}");
+            assert_eq!(world.call(0, START, "secret", &scope, &[], Some(&token)), Ok(token.clone()));
+            for worker in [0, 1] {
+                assert_eq!(world.call(worker, START.plus_s(9), "secret", &scope, &[], Some("fresh")), Ok(token.clone()));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_token_that_introspection_finds_inactive_is_not_handed_out_later_either() {
+    let key = Key::new(5, "k");
+    let introspects = document(json!({
+        "rules": [{ "match": { "path_prefix": "/" }, "introspect": true }],
+        "introspection": { "uri": "https://idp.example/introspect", "cluster": "idp", "ttl_s_max": 1, "negative_ttl_s": 1 },
+    }));
+    for world in worlds(&introspects) {
+        world.serves("keys", 200, key.set());
+        world.serves("introspection", 200, r#"{"active":true}"#);
+        let token = key.token(&own("a", 1));
+        assert_eq!(world.bearer(0, START, &token), 200);
+        world.call(0, START, "secret", "a", &[], Some(&token)).unwrap();
+        assert_eq!(world.handed_out(START, "fresh"), [&token, &token].map(String::clone));
+        world.serves("introspection", 200, r#"{"active":false}"#);
+        assert_eq!(world.bearer(1, START.plus_s(2), &token), 401);
+        assert_eq!(world.handed_out(START.plus_s(600), "fresh"), ["fresh", "fresh"]);
+    }
+}
+
+#[test]
+fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
+    for world in worlds(&document(json!({}))) {
+        assert_eq!(world.call(0, START, "secret", "a", &[], Some("first")), Ok("first".to_owned()));
+        assert_eq!(world.handed_out(START, "-"), ["first", "first"]);
+        for (n, (name, value)) in
+            [("cache-control", "no-cache"), ("pragma", "no-cache"), ("cache-control", "max-age=0")].into_iter().enumerate()
+        {
+            let fresh = format!("fresh-{n}");
+            assert_eq!(world.call(1, START, "secret", "a", &[(name, value)], Some(&fresh)), Ok(fresh.clone()));
+            assert_eq!(world.handed_out(START, "-"), [&fresh, &fresh].map(String::clone));
+        }
+        // What is to be kept nowhere isn't, nor what other headers forbid to keep.
+        for more in [&[("cache-control", "no-cache, no-store")][..], &[("cache-control", "no-cache"), ("dpop", "x")]] {
+            assert_eq!(world.call(1, START, "secret", "a", more, Some("other")), Ok("other".to_owned()));
+            assert_eq!(world.handed_out(START, "-"), ["fresh-2", "fresh-2"]);
+        }
+        // A refusal of the secret takes it away.
+        assert_eq!(world.call(1, START, "secret", "a", &[("cache-control", "no-cache")], None), Err(401));
+        assert_eq!(world.handed_out(START, "after"), ["after", "after"]);
+    }
+}
+
+#[test]
+fn a_refused_secret_takes_all_its_answers_along_and_no_others() {
+    for world in worlds(&document(json!({}))) {
+        for scope in ["a", "b", "c"] {
+            world.call(0, START, "secret", scope, &[], Some("old")).unwrap();
+        }
+        let now = START.plus_s(10);
+        assert_eq!(world.call(0, now, "wrong", "a", &[], None), Err(401));
+        assert_eq!(world.call(1, now, "secret", "b", &[], Some("new")), Ok("old".to_owned()), "a wrong secret takes nothing");
+        assert_eq!(world.call(1, now, "secret", "d", &[], None), Err(401));
+        for (worker, scope) in [(0, "a"), (1, "b")] {
+            assert_eq!(world.call(worker, now, "secret", scope, &[], Some("new")), Ok("new".to_owned()));
+        }
+        // That the secret is good again brings nothing back.
+        assert_eq!(world.call(1, now.plus_s(1), "secret", "c", &[], Some("newer")), Ok("newer".to_owned()));
+        assert_eq!(world.call(0, now.plus_s(1), "secret", "a", &[], Some("-")), Ok("new".to_owned()));
+    }
+}
+
+#[test]
+fn a_hit_costs_two_host_calls() {
+    let key = Key::new(5, "k");
+    for world in worlds(&document(json!({}))) {
+        world.serves("keys", 200, key.set());
+        for token in [key.token(&own("a", 1)), "opaque".to_owned()] {
+            world.bearer(0, START, &token);
+            world.call(0, START, "secret", &token, &[], Some(&token)).unwrap();
+            world.call(0, START, "secret", &token, &[], None).unwrap();
+            let before = *world.shared.calls.borrow();
+            assert_eq!(world.call(0, START, "secret", &token, &[], None), Ok(token.clone()));
+            assert_eq!(*world.shared.calls.borrow() - before, 2, "the answer, and whether anything was revoked");
+        }
+    }
+}
+
+/// A clock that went back makes no answer that was withdrawn good again, and none that is kept then bad.
+#[test]
+fn a_clock_that_goes_back_keeps_no_answer_from_being_served() {
+    for world in worlds(&document(json!({}))) {
+        world.call(0, START.plus_s(3_600), "secret", "a", &[], Some("ahead")).unwrap();
+        world.call(0, START, "secret", "b", &[], Some("now")).unwrap();
+        assert_eq!(world.call(1, START.plus_s(1), "secret", "b", &[], Some("-")), Ok("now".to_owned()));
+    }
+}
