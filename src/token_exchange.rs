@@ -3,7 +3,7 @@
 use crate::changes::Changes;
 use crate::config::{Mode, TokenEndpoint};
 use crate::digest::Digest;
-use crate::exchange::{Abilities, Effect, Finish};
+use crate::exchange::{Abilities, Effect, Finish, shadowed};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::Known;
 use crate::facts::{Facts, Payer};
@@ -278,9 +278,11 @@ impl TokenCall {
     ) -> Effect {
         facts.host.meter.count(Metric::TokenUpstream);
         self.call = Some(Upstream { asked_at: facts.now, permit, lease, kept, has_begun: false });
-        let mut changes = Changes::default();
+        let mut changes = Changes::watching();
+        if facts.runtime.config.mode == Mode::Shadow {
+            return Effect::Finish(Finish::Admit(changes));
+        }
         let edits = changes.edit();
-        edits.watch = true;
         edits.response = self.limit_headers.clone();
         // An encoded answer couldn't be read here.
         if request.headers.get("accept-encoding").is_some() {
@@ -329,6 +331,10 @@ impl TokenCall {
 
     /// The head of the server's answer has come.
     pub fn started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
+        if facts.runtime.config.mode == Mode::Shadow {
+            self.end_shadowed(status, facts);
+            return Started::Pass;
+        }
         let Some(call) = &mut self.call else { return Started::Pass };
         call.has_begun = true;
         if call.kept.is_none() {
@@ -342,6 +348,14 @@ impl TokenCall {
         match self.answered(&none, facts) {
             Passed::Kept(answer) => Started::Kept(answer),
             _ => Started::Pass,
+        }
+    }
+
+    /// In shadow mode the server's answer goes on as it comes: only how the server fares is noted.
+    fn end_shadowed(&mut self, status: u16, facts: &Facts<'_>) {
+        let permit = self.call.take().and_then(|call| call.permit);
+        if let (Some(permit), Some(endpoint)) = (permit, facts.runtime.config.token_endpoints.get(self.endpoint)) {
+            facts.call_ended(endpoint, permit, Outcome::of(Some(status)));
         }
     }
 
@@ -376,7 +390,7 @@ impl TokenCall {
 
     fn shorten(&self, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Passed {
         let may_rewrite = answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
-        if !may_rewrite || facts.runtime.config.mode == Mode::Shadow {
+        if !may_rewrite {
             return Passed::Unchanged;
         }
         match jitter::shorten(answer.body, draw, endpoint.jitter, facts.now, Fit::SameLength) {
@@ -476,13 +490,18 @@ fn unavailable(request: &Request<'_>, until: Time, facts: &Facts<'_>) -> Finish 
     refuse(request, &refusal, facts)
 }
 
-/// The answer to a revocation call that the server took, but that not every worker may have heard of.
-pub fn not_revoked(facts: &Facts<'_>) -> Answer {
+/// What becomes of the answer to a revocation call that the server took, but that not every worker may have
+/// heard of: the client hears of trouble, but for shadow mode.
+pub fn not_revoked(facts: &Facts<'_>) -> Started {
     let config = &facts.runtime.config;
     let mut refusal = Refusal::from(Reason::TokenServerUnavailable);
+    if config.mode == Mode::Shadow {
+        facts.host.meter.count(Metric::Shadowed(refusal.reason));
+        return Started::Pass;
+    }
     refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
     facts.host.meter.count(Metric::Rejected(refusal.reason));
-    reply::answer(&refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc: false })
+    Started::Kept(reply::answer(&refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc: false }))
 }
 
 /// Charges a call to the limits of the endpoint at this index; gives the headers for its answer, where
@@ -508,9 +527,12 @@ pub fn charge(
     }
 }
 
-/// The answer to a refused call to a token endpoint.
+/// The answer to a refused call to a token endpoint; in shadow mode the call goes on.
 pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
     let config = &facts.runtime.config;
+    if config.mode == Mode::Shadow {
+        return shadowed(refusal, facts);
+    }
     facts.host.meter.count(Metric::Rejected(refusal.reason));
     let grpc = request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     Finish::Answer(reply::answer(refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc }))

@@ -12,6 +12,8 @@ pub mod refreshes;
 mod revoked;
 mod shelf;
 pub mod sync;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tokens;
 mod verified;
 

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use proxy_wasm::types::Action;
 
+use crate::changes::Changes;
 use crate::digest::Digest;
 use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
 use crate::facts::Facts;
@@ -317,10 +318,19 @@ impl Http {
     /// Sets the request aside before it first waits; tells whether it may be paused.
     fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) -> bool {
         if self.paused.is_none() {
-            let Some(aside) = self.chain.dialect.set_aside() else { return false };
+            let Some(aside) = self.set_aside() else { return false };
             self.paused = Some(Paused { exchange: exchange.clone(), aside, seat: None });
         }
         true
+    }
+
+    /// In shadow mode nothing that becomes of the filter may keep the request from its API.
+    fn set_aside(&self) -> Option<Aside> {
+        if !self.chain.is_in_shadow() {
+            return self.chain.dialect.set_aside();
+        }
+        self.chain.dialect.open_bolt();
+        Some(Aside::Nothing)
     }
 
     fn sit(&mut self, seat: Option<Seat>) {
@@ -357,6 +367,10 @@ impl Http {
 }
 
 fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
+    if chain.is_in_shadow() {
+        chain.count(Metric::Shadowed(reason));
+        return Finish::Admit(Changes::default());
+    }
     let mut refusal = Refusal::from(reason);
     if reason.status() == 503 {
         refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
