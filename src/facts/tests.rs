@@ -3,3 +3,8 @@
 
 pub(crate) mod fixture;
 
+mod introspection;
+mod keys;
+mod lookups;
+mod revocation;
+mod verified;
