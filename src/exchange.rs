@@ -10,6 +10,7 @@ use crate::forward;
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::revocation;
 use crate::token_exchange::{self, Passed, ServerAnswer, Started, TokenCall};
@@ -231,6 +232,7 @@ impl Exchange {
             }
             Turn::Follow => Effect::Fetch(missing, deadline),
             // Between the look and the lease another may have brought it.
+            Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
                 Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
                     facts.give_way(&missing);

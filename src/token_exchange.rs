@@ -11,6 +11,7 @@ use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Request};
 use crate::shared::Owner;
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::admission::{Outcome, Permit};
 use crate::token_endpoint::answer::{self, analyse};
@@ -159,6 +160,7 @@ impl TokenCall {
             Known::Failed(until) => Effect::Finish(unavailable(request, until, facts)),
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
+                Some(owner) if broken(Twin::NoSecondLook) => self.forward(request, endpoint, Some(owner), facts),
                 // Between the look and the lease another may have brought it, or failed to.
                 Some(owner) => match facts.token_answer(&key, endpoint) {
                     Known::Answer(stored, _) => {

@@ -3,6 +3,7 @@
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::shared::Owner;
+use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_MS, Time};
 
 use super::Facts;
@@ -118,7 +119,7 @@ impl Facts<'_> {
     /// After a failure followers don't stampede: the next try waits, longer each time, with jitter.
     fn note_outcome(&self, digest: &Digest, learnt: bool) {
         let before = self.shared().read_state(digest);
-        if learnt && before.failures == 0 {
+        if (learnt && before.failures == 0) || broken(Twin::NoPause) {
             return;
         }
         self.shared().update_state(digest, |state| {

@@ -15,6 +15,7 @@ use crate::revocation::feed::List;
 use crate::revocation::{LEEWAY_S_MAX, Names};
 use crate::shared::Epoch;
 use crate::shared::document::{DOCUMENT_BYTES_MAX, META_BYTES};
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::revocation::token_handle;
 
@@ -85,6 +86,7 @@ impl Facts<'_> {
         if self.is_revoked(&verified.names)? {
             return Err(Reason::Revoked.into());
         }
+        let generation = if broken(Twin::NamesBeforeNumber) { self.look_for_news() } else { generation };
         verified.looked_up.set(generation);
         Ok(())
     }
@@ -116,9 +118,10 @@ impl Facts<'_> {
     /// is then to hear 503, which makes it try again (RFC 7009, section 2.2.1).
     pub fn revoke(&self, revocation: &Revocation) -> bool {
         let shared = self.shared();
+        let told_already = broken(Twin::NumberBeforeNames) && shared.bump_revocations();
         // All are tried, whatever became of the first.
         let lost = revocation.names.iter().filter(|name| !shared.revoke(name, revocation.until, revocation.verified)).count();
-        let told = shared.bump_revocations();
+        let told = told_already || shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
         lost == 0 && told
     }

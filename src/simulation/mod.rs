@@ -12,6 +12,7 @@ pub(crate) mod schedule;
 mod documents;
 mod exclusive;
 mod exhaustive;
+mod facts;
 mod limits;
 mod many;
 mod tables;
