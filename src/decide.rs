@@ -248,3 +248,6 @@ fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec
     });
     names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect()
 }
+
+#[cfg(test)]
+mod tests;

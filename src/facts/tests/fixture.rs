@@ -96,13 +96,21 @@ pub(crate) struct World {
 impl World {
     /// One worker for each configuration.
     pub(crate) fn of(documents: &[&Value]) -> World {
+        World::of_workers(documents.iter().map(|document| runtime(document, HostKey::new(&[7; 32], b"test"))).collect())
+    }
+
+    /// One worker under a configuration that was loaded already.
+    pub(crate) fn with_config(config: Config) -> World {
+        World::of_workers(vec![Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))])
+    }
+
+    fn of_workers(workers: Vec<Runtime>) -> World {
         let shared = Shared {
             memory: RefCell::new(Memory::new(Dialect::Envoy)),
             rng: RefCell::new(Rng::new(1)),
             counted: RefCell::default(),
             is_full: Cell::default(),
         };
-        let workers = documents.iter().map(|document| runtime(document, HostKey::new(&[7; 32], b"test"))).collect();
         World { shared, workers, serves: RefCell::default(), asked: RefCell::default() }
     }
 

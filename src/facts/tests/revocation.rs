@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use super::fixture::*;
+use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::reply::Reason;
+use crate::request::HeaderBlock;
+use crate::token_exchange::ServerAnswer;
 
 #[test]
 fn a_revoked_token_is_refused_whether_it_was_known_or_not() {
@@ -23,6 +26,37 @@ fn a_revoked_token_is_refused_whether_it_was_known_or_not() {
     assert!(world.with(0, START, |facts| facts.revoke_token(forged(&other).as_bytes())));
     for worker in [1, 0] {
         assert_eq!(world.ask(worker, START, &other), Outcome::Admitted, "worker {worker}");
+    }
+}
+
+#[test]
+fn an_answer_with_a_revoked_token_is_handed_out_by_no_worker() {
+    let document = document(with_secret(), json!({ "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }] }));
+    let world = World::new(&document);
+    let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+    let call = |worker: usize, fresh: &str| {
+        let form = [("content-type", "application/x-www-form-urlencoded"), ("authorization", "Basic YTpi")];
+        let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
+        world.with(worker, START, |facts| {
+            exchange.step(Input::Begin, facts, &world.shared);
+            match exchange.step(Input::Body(Some(b"grant_type=client_credentials")), facts, &world.shared) {
+                Effect::Finish(Finish::Answer(answer)) => String::from_utf8(answer.body).unwrap(),
+                Effect::Finish(Finish::Admit(_)) => {
+                    let body = json!({ "access_token": fresh, "token_type": "Bearer", "expires_in": 3600 }).to_string();
+                    exchange.answer_started(200, &json, facts);
+                    exchange.answered(&ServerAnswer { status: 200, headers: &json, body: body.as_bytes(), complete: true }, facts);
+                    body
+                }
+                _ => panic!("not decided"),
+            }
+        })
+    };
+    for (worker, fresh) in [(0, "first"), (1, "none"), (0, "none")] {
+        assert!(call(worker, fresh).contains("first"), "worker {worker}");
+    }
+    assert!(world.with(0, START, |facts| facts.revoke_token(b"first")));
+    for (worker, fresh) in [(1, "second"), (0, "none")] {
+        assert!(call(worker, fresh).contains("second"), "worker {worker}");
     }
 }
 
