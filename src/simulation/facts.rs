@@ -190,8 +190,8 @@ fn one_call(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Strin
 #[test]
 fn one_worker_calls_the_token_server_and_all_have_its_answer() {
     holds(40, |seed, dialect| one_call(seed, dialect, None));
-    is_caught(Twin::LeaseUnasked, 60, |seed, dialect, twin| one_call(seed, dialect, twin));
-    is_caught(Twin::NoSecondLook, 300, |seed, dialect, twin| one_call(seed, dialect, twin));
+    is_caught(Twin::LeaseUnasked, 60, one_call);
+    is_caught(Twin::NoSecondLook, 300, one_call);
 }
 
 /// One worker revokes a token that others see all the time: once it has said so, nobody accepts it any more.

@@ -250,7 +250,7 @@ impl EcKey {
     pub(crate) fn token(&self, kid: &str, claims: &Value) -> String {
         let signed = signed(&json!({ "alg": "ES256", "kid": kid }), claims);
         let signature: Signature = self.0.sign(signed.as_bytes());
-        format!("{signed}.{}", segment(&signature.to_bytes()))
+        format!("{signed}.{}", segment(signature.to_bytes()))
     }
 }
 
@@ -264,7 +264,7 @@ pub(crate) fn hmac(secret: &str, claims: &Value) -> String {
     let signed = signed(&json!({ "alg": "HS256" }), claims);
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(signed.as_bytes());
-    format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
+    format!("{signed}.{}", segment(mac.finalize().into_bytes()))
 }
 
 /// The same token with one bit of its signature changed, still canonical.
