@@ -38,10 +38,18 @@ pub struct Admission<'a> {
     pub passed_on: bool,
     /// Indices of the limits that it is charged to.
     pub limits: &'a [usize],
-    /// Whether a limit's refusal is only counted.
+    /// Whether a limit's refusal is only counted, and nothing of the request or its answer is changed.
     pub shadow: bool,
     /// What the rule's path template captured, for the keys of limits.
     pub captures: Option<Vec<(String, String)>>,
+}
+
+/// Why nothing is decided yet.
+pub struct Missing {
+    /// The fact that is missing.
+    pub fact: Box<Fact>,
+    /// Whether a refusal since it can't be had is only counted.
+    pub shadow: bool,
 }
 
 /// What is decided of a request, or the fact that is missing.
@@ -49,13 +57,13 @@ pub struct Admission<'a> {
 /// # Errors
 /// The missing fact.
 #[inline(always)]
-pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a>, Box<Fact>> {
+pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a>, Missing> {
     let config = &facts.runtime.config;
     let mut shadow = config.mode == Mode::Shadow;
     match weigh(request, facts, config, &mut shadow) {
         Ok(verdict) => Ok(verdict),
         Err(Stop::Refuse(refusal)) => Ok(Verdict::Refuse { refusal, shadow }),
-        Err(Stop::Missing(fact)) => Err(fact),
+        Err(Stop::Missing(fact)) => Err(Missing { fact, shadow }),
     }
 }
 
@@ -273,3 +281,6 @@ fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec
     });
     names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::changes::Changes;
 use crate::config::{ErrorStyle, Mode};
-use crate::decide::{Admission, Verdict, decide, limits_of_refused};
+use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Facts, Payer, Queue, Turn};
@@ -12,6 +12,7 @@ use crate::rate_limit::Address;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::revocation_exchange::RevocationCall;
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_exchange::{self, Passed, ServerAnswer, Started, TokenCall};
 
@@ -70,6 +71,8 @@ pub struct Exchange {
 struct Late {
     deadline: Option<Time>,
     fetching: Option<Fact>,
+    /// Whether it only counts what it is refused for: it waits under a rule in shadow.
+    shadow: bool,
     stage: Stage,
 }
 
@@ -147,7 +150,6 @@ impl Exchange {
         surroundings: &dyn Surroundings,
     ) -> Effect {
         let fetching = late.fetching.take();
-        let Late { stage, deadline, .. } = late;
         let request = self.request(facts, surroundings);
         match input {
             Input::Fetched(answer) => {
@@ -156,22 +158,16 @@ impl Exchange {
                 }
             }
             Input::Body(body) => {
-                if let Err(refusal) = take_body(stage, &request, body, facts) {
-                    return Effect::Finish(match facts.runtime.config.mode {
-                        Mode::Enforce => token_exchange::refuse(&request, &refusal, facts),
-                        Mode::Shadow => {
-                            facts.host.meter.count(Metric::Shadowed(refusal.reason));
-                            self.pass_with(&request, Changes::default(), facts)
-                        }
-                    });
+                if let Err(refusal) = take_body(&mut late.stage, &request, body, facts) {
+                    return Effect::Finish(token_exchange::refuse(&request, &refusal, facts));
                 }
             }
             Input::Begin | Input::Woken => {}
         }
-        match stage {
+        match &mut late.stage {
             Stage::Bearer => {
                 let weighed = weighed.unwrap_or_else(|| decide_aside(&request, facts));
-                self.act_on(weighed, stage, deadline, &request, facts)
+                self.act_on(weighed, late, &request, facts)
             }
             Stage::TokenHead(index) | Stage::RevocationHead(index) => {
                 let endpoint = facts.runtime.config.token_endpoints.get(*index);
@@ -183,12 +179,12 @@ impl Exchange {
                     Finish::Admit(usual) => usual,
                     refused => return Effect::Finish(refused),
                 };
-                match call.go(&request, deadline, self.abilities, facts) {
+                match call.go(&request, &mut late.deadline, self.abilities, facts) {
                     Effect::Finish(Finish::Admit(changes)) => Effect::Finish(Finish::Admit(changes.beside(usual))),
                     other => other,
                 }
             }
-            Stage::Revocation(call) => match call.prepare(&request, deadline, self.abilities, facts) {
+            Stage::Revocation(call) => match call.prepare(&request, &mut late.deadline, self.abilities, facts) {
                 Some(effect) => effect,
                 None => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
             },
@@ -203,29 +199,25 @@ impl Exchange {
         }
     }
 
-    fn act_on(
-        &self,
-        weighed: Weighed<'_>,
-        stage: &mut Stage,
-        kept_deadline: &mut Option<Time>,
-        request: &Request<'_>,
-        facts: &Facts<'_>,
-    ) -> Effect {
+    fn act_on(&self, weighed: Weighed<'_>, late: &mut Late, request: &Request<'_>, facts: &Facts<'_>) -> Effect {
         let missing = match weighed {
             Ok(Verdict::Token(index)) => {
-                *stage = Stage::TokenHead(index);
+                late.stage = Stage::TokenHead(index);
                 let endpoint = facts.runtime.config.token_endpoints.get(index);
                 return Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max));
             }
             Ok(Verdict::Revocation(index)) => {
-                *stage = Stage::RevocationHead(index);
+                late.stage = Stage::RevocationHead(index);
                 let endpoint = facts.runtime.config.token_endpoints.get(index);
                 return Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max));
             }
             Ok(verdict) => return Effect::Finish(self.finish(request, verdict, facts)),
-            Err(missing) => *missing,
+            Err(Missing { fact, shadow }) => {
+                late.shadow = shadow;
+                *fact
+            }
         };
-        let deadline = kept_deadline.unwrap_or_else(|| {
+        let deadline = late.deadline.unwrap_or_else(|| {
             facts.host.meter.count(Metric::Waited);
             facts.now.plus_ms(facts.wait_ms_max(&missing))
         });
@@ -233,9 +225,9 @@ impl Exchange {
             facts.host.meter.count(Metric::WaitTimedOut);
             let mut refusal = Refusal::from(unavailable(&missing));
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
-            return Effect::Finish(self.refuse_charged(request, Box::new(refusal), facts));
+            return Effect::Finish(self.refuse_unless(late.shadow, request, Box::new(refusal), facts));
         }
-        *kept_deadline = Some(deadline);
+        late.deadline = Some(deadline);
         let address = || request.surroundings.address().and_then(|address| Address::parse(&address));
         match facts.join_for(&missing, address) {
             // Who can't wait fetches for itself.
@@ -245,10 +237,11 @@ impl Exchange {
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
-                Err(until) => Effect::Finish(self.refuse_later(request, &missing, until, facts)),
+                Err(until) => Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts)),
             },
-            Turn::Later(until) => Effect::Finish(self.refuse_later(request, &missing, until, facts)),
+            Turn::Later(until) => Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts)),
             // Between the look and the lease another may have brought it.
+            Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
                 Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
                     facts.give_way(&missing);
@@ -276,10 +269,11 @@ impl Exchange {
         }
     }
 
-    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal.
+    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal. Which rule
+    /// covers it nobody can say, so a rule in shadow is none here.
     pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
         let request = self.request(facts, surroundings);
-        self.refuse_charged(&request, Box::new(reason.into()), facts)
+        self.refuse_unless(false, &request, Box::new(reason.into()), facts)
     }
 
     /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
@@ -311,7 +305,10 @@ impl Exchange {
         match is_token {
             // In shadow mode no such call waits.
             true => token_exchange::refuse(&request, &refusal, facts),
-            false => self.refuse_charged(&request, Box::new(refusal), facts),
+            false => {
+                let shadow = self.late.as_ref().is_some_and(|late| late.shadow);
+                self.refuse_unless(shadow, &request, Box::new(refusal), facts)
+            }
         }
     }
 
@@ -342,12 +339,7 @@ impl Exchange {
     fn finish(&self, request: &Request<'_>, verdict: Verdict<'_>, facts: &Facts<'_>) -> Finish {
         match verdict {
             Verdict::Admit(admission) => self.admit(request, admission, facts),
-            Verdict::Refuse { refusal, shadow: true } => {
-                let refusal = charge_refused(request, refusal, facts);
-                facts.host.meter.count(Metric::Shadowed(refusal.reason));
-                self.pass(request, false, facts)
-            }
-            Verdict::Refuse { refusal, shadow: false } => self.refuse_charged(request, refusal, facts),
+            Verdict::Refuse { refusal, shadow } => self.refuse_unless(shadow, request, refusal, facts),
             // Not reached: these need a body first.
             Verdict::Token(_) | Verdict::Revocation(_) => self.refuse(request, &Reason::Misconfigured.into(), facts),
         }
@@ -370,6 +362,9 @@ impl Exchange {
                 None
             }
         };
+        if admission.shadow {
+            return self.pass_shadowed(request, admission, facts);
+        }
         if admission.passed_on {
             meter.count(Metric::PassedOn);
             // Where a plugin of the host has authenticated the request, its headers are that plugin's work.
@@ -387,10 +382,36 @@ impl Exchange {
         self.pass_changed(request, changes, admission.remove_token, false, facts)
     }
 
-    /// Lets the request go on without what only the filter may say.
+    /// Counts what would be done with a good request, and lets it go on as it came.
+    #[inline(never)]
+    fn pass_shadowed(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
+        let meter = facts.host.meter;
+        let verified = admission.verified;
+        meter.count(match (admission.passed_on, &verified) {
+            (true, _) => Metric::PassedOn,
+            (false, Some(_)) => Metric::Accepted,
+            (false, None) => Metric::Anonymous,
+        });
+        if verified.as_ref().is_some_and(|verified| verified.is_legacy) {
+            meter.count(Metric::Legacy);
+        }
+        if !self.abilities.removes_headers {
+            let vouched = admission.passed_on && facts.runtime.config.kong.auth_plugin;
+            let changes = self.changed(request, Changes::of_identity(verified), admission.remove_token, vouched, facts);
+            if changes.meet_one_twice(&self.headers) {
+                meter.count(Metric::Shadowed(Reason::DuplicateHeader));
+            }
+        }
+        Finish::Admit(Changes::default())
+    }
+
+    /// Lets the request go on without what only the filter may say; in shadow mode as it came.
     #[inline(never)]
     fn pass(&self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) -> Finish {
-        self.pass_changed(request, Changes::default(), None, vouched, facts)
+        match facts.runtime.config.mode {
+            Mode::Enforce => self.pass_changed(request, Changes::default(), None, vouched, facts),
+            Mode::Shadow => Finish::Admit(Changes::default()),
+        }
     }
 
     /// Lets the request go on with these changes and without what only the filter may say. `vouched`: a
@@ -399,18 +420,32 @@ impl Exchange {
     fn pass_changed(
         &self,
         request: &Request<'_>,
-        mut changes: Changes,
+        changes: Changes,
         remove_token: Option<usize>,
         vouched: bool,
         facts: &Facts<'_>,
     ) -> Finish {
+        let changes = self.changed(request, changes, remove_token, vouched, facts);
+        if self.abilities.removes_headers { Finish::Admit(changes) } else { self.unless_twice(request, changes, facts) }
+    }
+
+    /// These changes and those of every request with what only the filter may say.
+    #[inline(always)]
+    fn changed(
+        &self,
+        request: &Request<'_>,
+        mut changes: Changes,
+        remove_token: Option<usize>,
+        vouched: bool,
+        facts: &Facts<'_>,
+    ) -> Changes {
         if request.has_reserved {
             changes.remove_reserved(request, vouched, facts);
         }
         if let Some(position) = remove_token {
             changes.remove_token(request, position, facts);
         }
-        if self.abilities.removes_headers { Finish::Admit(changes) } else { self.unless_twice(request, changes, facts) }
+        changes
     }
 
     /// Refuses the request if it has a header twice that can't be changed then.
@@ -419,35 +454,29 @@ impl Exchange {
         if !changes.meet_one_twice(&self.headers) {
             return Finish::Admit(changes);
         }
-        let refusal = Reason::DuplicateHeader.into();
-        match facts.runtime.config.mode {
-            Mode::Enforce => self.refuse(request, &refusal, facts),
-            Mode::Shadow => {
-                facts.host.meter.count(Metric::Shadowed(refusal.reason));
-                Finish::Admit(changes)
-            }
-        }
+        self.refuse(request, &Reason::DuplicateHeader.into(), facts)
+    }
+
+    /// Refuses the request, and charges it to the limits that ask for that; where the refusal is in shadow, it is
+    /// counted and the request goes on as it came.
+    #[inline(never)]
+    fn refuse_unless(&self, shadow: bool, request: &Request<'_>, refusal: Box<Refusal>, facts: &Facts<'_>) -> Finish {
+        let refusal = charge_refused(request, refusal, facts);
+        if shadow { shadowed(&refusal, facts) } else { self.refuse(request, &refusal, facts) }
     }
 
     /// Refuses it until the moment from which on a fact may be asked for.
-    fn refuse_later(&self, request: &Request<'_>, missing: &Fact, until: Time, facts: &Facts<'_>) -> Finish {
+    fn refuse_later(&self, shadow: bool, request: &Request<'_>, missing: &Fact, until: Time, facts: &Facts<'_>) -> Finish {
         let mut refusal = Refusal::from(unavailable(missing));
         refusal.retry_after_s = Some(facts.retry_after_s(until));
-        self.refuse_charged(request, Box::new(refusal), facts)
-    }
-
-    /// Refuses it, and charges it to the limits that ask for that.
-    #[inline(never)]
-    fn refuse_charged(&self, request: &Request<'_>, refusal: Box<Refusal>, facts: &Facts<'_>) -> Finish {
-        self.refuse(request, &charge_refused(request, refusal, facts), facts)
+        self.refuse_unless(shadow, request, Box::new(refusal), facts)
     }
 
     #[inline(never)]
     fn refuse(&self, request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
         let config = &facts.runtime.config;
         if config.mode == Mode::Shadow {
-            facts.host.meter.count(Metric::Shadowed(refusal.reason));
-            return self.pass(request, false, facts);
+            return shadowed(refusal, facts);
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
@@ -473,8 +502,14 @@ fn charge_refused(request: &Request<'_>, mut refusal: Box<Refusal>, facts: &Fact
     }
 }
 
+/// Counts a refusal that isn't answered, and lets the request go on as it came.
+pub fn shadowed(refusal: &Refusal, facts: &Facts<'_>) -> Finish {
+    facts.host.meter.count(Metric::Shadowed(refusal.reason));
+    Finish::Admit(Changes::default())
+}
+
 /// What was decided of a request, or the fact that is missing.
-type Weighed<'a> = Result<Verdict<'a>, Box<Fact>>;
+type Weighed<'a> = Result<Verdict<'a>, Missing>;
 
 /// [`decide`] for whoever isn't on the hot path, which has a copy of its own.
 #[inline(never)]
@@ -523,3 +558,6 @@ pub fn unavailable(fact: &Fact) -> Reason {
 #[cfg(test)]
 #[path = "exchange_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod shadow_tests;

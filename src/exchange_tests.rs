@@ -118,32 +118,6 @@ fn admitted(effect: Effect) -> Changes {
 }
 
 #[test]
-fn shadow_mode_removes_headers_also_where_keys_never_come() {
-    let (world, runtime) = (World::default(), runtime(&document(true, json!({ "mode": "shadow" }))));
-    let bearer = format!("Bearer {}", token("RS256"));
-    let mut exchange = Exchange::new(request(&[("authorization", &bearer), ("x-user", "root"), ("x_consumer_id", "1")]), None, ENVOY);
-    assert!(matches!(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)), Effect::Fetch(..)));
-    let changes = admitted(world.with(&runtime, NOW.plus_s(60), |facts| exchange.step(Input::Woken, facts, &world)));
-    assert_eq!(changes.edits().remove, ["x-user", "x_consumer_id"]);
-    assert!(world.counted.borrow().contains(&Metric::Shadowed(Reason::KeysUnavailable)));
-}
-
-#[test]
-fn what_the_shell_refuses_goes_on_in_shadow_mode() {
-    for (mode, is_refused) in [("enforce", true), ("shadow", false)] {
-        let (world, runtime) = (World::default(), runtime(&document(false, json!({ "mode": mode }))));
-        let exchange = Exchange::new(request(&[("x-user", "root")]), None, KONG);
-        let finish = world.with(&runtime, NOW, |facts| exchange.turn_away(Reason::TooManyHeaders, facts, &world));
-        match finish {
-            Finish::Answer(answer) => assert!(is_refused && answer.status == 431),
-            Finish::Admit(changes) => assert!(!is_refused && changes.edits().remove == ["x-user"]),
-        }
-        let counted = if is_refused { Metric::Rejected(Reason::TooManyHeaders) } else { Metric::Shadowed(Reason::TooManyHeaders) };
-        assert_eq!(*world.counted.borrow(), [counted]);
-    }
-}
-
-#[test]
 fn no_cookie_is_lost_with_the_token_in_another_field() {
     let more = json!({ "bearer": { "sources": [{ "cookie": "at" }] } });
     let (world, runtime) = (World::default(), runtime(&document(false, more)));

@@ -3,7 +3,7 @@
 use crate::changes::Changes;
 use crate::config::{Mode, TokenEndpoint};
 use crate::digest::Digest;
-use crate::exchange::{Abilities, Effect, Finish};
+use crate::exchange::{Abilities, Effect, Finish, shadowed};
 use crate::facts::clients::{Client, Pause};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
@@ -13,6 +13,7 @@ use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Request};
 use crate::retry_after;
 use crate::shared::Owner;
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::admission::{Ended, Outcome, Permit};
 use crate::token_endpoint::answer::{self, analyse};
@@ -186,6 +187,7 @@ impl TokenCall {
             Known::Failed(pause) => Effect::Finish(paused(request, pause, facts)),
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
+                Some(owner) if broken(Twin::NoSecondLook) => self.forward(request, endpoint, Some(owner), facts),
                 // Between the look and the lease another may have brought it, or failed to.
                 Some(owner) => match self.known(&key, endpoint, facts) {
                     Known::Answer(stored, _) => {
@@ -313,9 +315,11 @@ impl TokenCall {
     ) -> Effect {
         facts.host.meter.count(Metric::TokenUpstream);
         self.call = Some(Upstream { asked_at: facts.now, permit, lease, kept, has_begun: false });
-        let mut changes = Changes::default();
+        let mut changes = Changes::watching();
+        if facts.runtime.config.mode == Mode::Shadow {
+            return Effect::Finish(Finish::Admit(changes));
+        }
         let edits = changes.edit();
-        edits.watch = true;
         edits.response = self.limit_headers.clone();
         // An encoded answer couldn't be read here.
         if request.headers.get("accept-encoding").is_some() {
@@ -364,6 +368,10 @@ impl TokenCall {
 
     /// The head of the server's answer has come.
     pub fn started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
+        if facts.runtime.config.mode == Mode::Shadow {
+            self.end_shadowed(status, headers, facts);
+            return Started::Pass;
+        }
         let Some(call) = &mut self.call else { return Started::Pass };
         call.has_begun = true;
         if call.kept.is_none() {
@@ -377,6 +385,15 @@ impl TokenCall {
         match self.answered(&none, facts) {
             Passed::Kept(answer) => Started::Kept(answer),
             _ => Started::Pass,
+        }
+    }
+
+    /// In shadow mode the server's answer goes on as it comes: only how the server fares is noted.
+    fn end_shadowed(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) {
+        let Some(call) = self.call.take() else { return };
+        let answer = ServerAnswer { status, headers, body: &[], complete: true };
+        if let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) {
+            facts.call_ended(endpoint, &self.client, call.permit, ended(&answer, facts.now));
         }
     }
 
@@ -411,7 +428,7 @@ impl TokenCall {
 
     fn shorten(&self, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Passed {
         let may_rewrite = answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
-        if !may_rewrite || facts.runtime.config.mode == Mode::Shadow {
+        if !may_rewrite {
             return Passed::Unchanged;
         }
         match jitter::shorten(answer.body, draw, endpoint.jitter, facts.now, Fit::SameLength) {
@@ -555,9 +572,12 @@ pub fn charge(
     }
 }
 
-/// The answer to a refused call to a token endpoint.
+/// The answer to a refused call to a token endpoint; in shadow mode the call goes on.
 pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
     let config = &facts.runtime.config;
+    if config.mode == Mode::Shadow {
+        return shadowed(refusal, facts);
+    }
     facts.host.meter.count(Metric::Rejected(refusal.reason));
     let grpc = request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     Finish::Answer(reply::answer(refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc }))

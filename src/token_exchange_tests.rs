@@ -294,6 +294,19 @@ fn a_shared_refresh_says_so_and_an_answer_that_was_not_read_is_not_shared() {
 }
 
 #[test]
+fn an_answer_to_a_refresh_that_is_one_clients_own_is_shared_with_none() {
+    for own in [("set-cookie", "a=b"), ("content-encoding", "gzip")] {
+        let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+        let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
+        let ((mut leader, _), (mut follower, _)) = (refresh(&world), refresh(&world));
+        let pairs = [("content-type", "application/json"), own].map(|(name, value)| (name, value.as_bytes()));
+        let answer = ServerAnswer { status: 200, headers: &HeaderBlock::from_pairs(pairs), body: GOOD.as_bytes(), complete: true };
+        world.with(0, START, |facts| leader.answered(&answer, facts));
+        assert!(is_led(&world.woken(0, START, &mut follower)), "{own:?}");
+    }
+}
+
+#[test]
 fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
     let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     for n in 0..10u64 {

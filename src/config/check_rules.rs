@@ -4,7 +4,7 @@ use super::check::Check;
 use super::error::shown_text;
 use super::json::Json;
 use super::read::Node;
-use super::{Access, Config, IssuerMatch, KeyPart, PathMatch, PathPolicy, Rule, RuleMatch, Segment, syntax};
+use super::{Access, Config, IssuerMatch, KeyPart, Mode, PathMatch, PathPolicy, Rule, RuleMatch, Segment, syntax};
 use crate::path;
 
 impl Check {
@@ -106,6 +106,11 @@ impl Check {
             }
         }
         for (index, (rule, path)) in config.rules.iter().zip(paths).enumerate() {
+            if rule.shadow && config.mode == Mode::Enforce {
+                let why =
+                    "its requests go on as they came, with whatever identity headers a client sends: the API must not believe them there";
+                self.report.warn(&format!("{path}.shadow"), why);
+            }
             let earlier = config.rules.iter().zip(paths).take(index);
             if let Some((_, by)) = earlier.into_iter().find(|(earlier, _)| earlier.matches.covers(&rule.matches)) {
                 self.report.warn(path, format_args!("never reached: {by} covers all of its requests"));

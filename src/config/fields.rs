@@ -42,7 +42,7 @@ pub static DOCUMENT: Shape = Shape {
             "mode",
             OneOf(&["enforce", "shadow"]),
             Need::Text("enforce"),
-            "`shadow` decides, counts and logs, and answers nothing itself.",
+            "`shadow` decides, counts and logs, and changes nothing in any request or answer.",
         ),
         field("realm", Text(&syntax::REALM), Need::Text("api"), "The realm in `WWW-Authenticate`."),
         field(
@@ -235,7 +235,7 @@ static RULE: Shape = Shape {
         field("claims", Map(&syntax::CLAIM, &SCALARS, 64), Optional, "Claims and the values of which they must have one."),
         field("introspect", Bool, Need::Bool(false), "Whether the introspection endpoint is asked too."),
         field("limits", List(&NAME, 1, 16), Optional, "Limits that hold."),
-        field("shadow", Bool, Need::Bool(false), "Whether its refusals are only counted."),
+        field("shadow", Bool, Need::Bool(false), "Whether its refusals are only counted and its requests go on as they came."),
         field("route_stable", Bool, Need::Bool(false), "The promise that headers set here don't change the route."),
     ],
     shared: &[],
@@ -307,7 +307,7 @@ static RATE_LIMIT: Shape = Shape {
         field("quota", Whole(1, 1_000_000_000_000), Optional, "Requests per `window`."),
         field("window", OneOf(&["hour", "day", "month"]), Optional, "A calendar window in UTC."),
         field("failure_mode", OneOf(&["deny", "allow"]), Need::Text("deny"), "What happens when the count can't be kept."),
-        field("shadow", Bool, Need::Bool(false), "Whether refusals are only counted."),
+        field("shadow", Bool, Need::Bool(false), "Whether its refusals are only counted; no answer tells of it."),
         field("headers", Bool, Need::Bool(false), "Whether allowed answers carry RateLimit headers too."),
         field(
             "charge",

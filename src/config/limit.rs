@@ -13,7 +13,7 @@ pub struct RateLimit {
     pub amount: Amount,
     /// What happens when the count can't be kept.
     pub failure_mode: FailureMode,
-    /// Whether refusals are only counted.
+    /// Whether refusals are only counted; no answer tells of it then.
     pub shadow: bool,
     /// Whether allowed answers carry RateLimit headers too.
     pub headers: bool,

@@ -66,7 +66,7 @@ impl Config {
 pub enum Mode {
     /// Refusals are answered.
     Enforce,
-    /// Refusals are counted and logged; nothing is answered here.
+    /// Refusals are counted and logged; nothing in any request or answer is changed.
     Shadow,
 }
 
@@ -345,7 +345,7 @@ pub struct Rule {
     pub introspect: bool,
     /// Indices of limits.
     pub limits: Vec<usize>,
-    /// Whether this rule's refusals are only counted.
+    /// Whether this rule's refusals are only counted, and its requests go on as they came.
     pub shadow: bool,
 }
 

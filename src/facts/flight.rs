@@ -5,6 +5,7 @@ use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::retry_after;
 use crate::shared::Owner;
+use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_MS, Span, Time};
 
 use super::call::CallAnswer;
@@ -195,7 +196,7 @@ impl Facts<'_> {
     /// After a failure followers don't stampede.
     fn note_outcome(&self, fact: &Fact, digest: &Digest, learnt: bool, answer: &CallAnswer<'_>) {
         let before = self.shared().read_state(digest);
-        if learnt && before.failures == 0 {
+        if (learnt && before.failures == 0) || broken(Twin::NoPause) {
             return;
         }
         let asked_ms = retry_after::asked_ms(answer.headers, self.now).unwrap_or(0).min(ASKED_MS_MAX);

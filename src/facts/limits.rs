@@ -50,7 +50,8 @@ impl Facts<'_> {
         }
         let headers = |only_asked: bool| {
             let told = charged.iter().zip(&outcome.limits).map(|((_, limit), status)| (*limit, status));
-            limit_headers(told.filter(|(limit, _)| !only_asked || limit.headers), config.errors)
+            // A limit in shadow is heard of in no answer.
+            limit_headers(told.filter(|(limit, _)| !limit.shadow && (!only_asked || limit.headers)), config.errors)
         };
         match outcome.verdict {
             rate_limit::Verdict::Allowed => {

@@ -25,6 +25,8 @@ mod shelf;
 #[cfg(test)]
 mod sight_tests;
 pub mod sync;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod tokens;
 mod tries;
 mod verified;

@@ -99,6 +99,7 @@ impl Facts<'_> {
         if self.is_revoked(&verified.names)? {
             return Err(Reason::Revoked.into());
         }
+        let generation = if broken(Twin::NamesBeforeNumber) { self.look_for_news() } else { generation };
         verified.looked_up.set(generation);
         Ok(())
     }
@@ -191,6 +192,7 @@ impl Facts<'_> {
     /// share of the room a token takes that anyone could have made up.
     pub fn revoke(&self, revocation: &Revocation, source: u64) -> bool {
         let (shared, handle) = (self.shared(), &revocation.handle);
+        let told_already = broken(Twin::NumberBeforeNames) && shared.bump_revocations();
         // Nobody but this host's own clients can name what was handed out here.
         let is_known = self.was_handed_out(handle);
         let source = (!is_known).then_some(source);
@@ -204,7 +206,7 @@ impl Facts<'_> {
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
-        let told = shared.bump_revocations();
+        let told = told_already || shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
         kept && withdrawn && told
     }

@@ -38,6 +38,14 @@ pub(crate) enum Twin {
     SharesUnasked,
     /// Each failure counts as another client's.
     OneClientsOutage,
+    /// Who gets the lead doesn't look whether another has brought what it wants.
+    NoSecondLook,
+    /// A failed fetch keeps nobody from the next one.
+    NoPause,
+    /// The number that tells of revocations changes before the names are there.
+    NumberBeforeNames,
+    /// The names are looked up before the number is read under which they are known.
+    NamesBeforeNumber,
 }
 
 #[cfg(not(test))]

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::config::{Config, ErrorStyle};
+use crate::config::{Config, ErrorStyle, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
@@ -106,6 +106,11 @@ impl Chain {
     /// The dialect and realm of refusals.
     pub fn style(&self) -> (ErrorStyle, &str) {
         self.config.as_ref().map_or((ErrorStyle::Oauth, "herdgate"), |config| (config.errors, config.realm.as_str()))
+    }
+
+    /// Whether nothing of any request or answer may be changed.
+    pub fn is_in_shadow(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.mode == Mode::Shadow)
     }
 
     /// Whether there is no configuration in force.

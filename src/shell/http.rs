@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use proxy_wasm::types::Action;
 
+use crate::changes::Changes;
 use crate::digest::Digest;
 use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
 use crate::facts::call::CallAnswer;
@@ -94,7 +95,12 @@ fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (A
         return (Action::Continue, None);
     }
     // Before anything that can trap, as shared memory can.
-    let held = if chain.dialect.lets_requests_go() { latch::hold() } else { Latch::Held(Vec::new()) };
+    let held = match chain.dialect.lets_requests_go() {
+        // Nothing that becomes of the filter may keep the request from its API.
+        true if chain.is_in_shadow() => latch::stand_aside(),
+        true => latch::hold().map(Some),
+        false => Latch::Held(None),
+    };
     let scheme = match held {
         Latch::Held(scheme) if !chain.is_closed() => scheme,
         Latch::Answered => return (Action::Continue, None),
@@ -104,7 +110,7 @@ fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (A
             return (carry_out_finish(&finish, chain.dialect), None);
         }
     };
-    let arrival = Arrival { route: chain.route(meeting.as_ref()), meeting, scheme: Some(scheme) };
+    let arrival = Arrival { route: chain.route(meeting.as_ref()), meeting, scheme };
     let target = chain.dialect.target();
     if chain.dialect.may_lack(&headers) {
         let mut http = Box::new(Http::new(id, chain, arrival));
@@ -353,7 +359,7 @@ impl Http {
         // Last of all: what traps before this doesn't reach the API.
         match (paused, &finish) {
             (None, Finish::Admit(_)) => self.arrival.let_go_at_once(),
-            (Some(_), Finish::Admit(_)) if self.chain.dialect.lets_requests_go() => latch::let_go(),
+            (Some(_), Finish::Admit(_)) if self.arrival.scheme.is_some() => latch::let_go(),
             // After a callout the host goes on to the next instance although it has an answer.
             (Some(_), Finish::Answer(_)) if self.chain.dialect.lets_requests_go() => latch::note_answered(),
             (_, Finish::Admit(_) | Finish::Answer(_)) => {}
@@ -376,6 +382,10 @@ impl Http {
 }
 
 fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
+    if chain.is_in_shadow() {
+        chain.count(Metric::Shadowed(reason));
+        return Finish::Admit(Changes::default());
+    }
     let mut refusal = Refusal::from(reason);
     if reason.status() == 503 {
         refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
@@ -412,7 +422,9 @@ impl Http {
         let is_taken = self.arrival.meeting.as_mut().is_some_and(|meeting| !meeting.take_call());
         if is_taken {
             self.paused = None;
-            latch::let_go();
+            if self.arrival.scheme.is_some() {
+                latch::let_go();
+            }
         }
         is_taken
     }

@@ -22,13 +22,24 @@ const HELD: &[u8] = b"herdgate.";
 const BOLTED: &[&str] = &["kong", "ctx", "shared", "herdgate_scheme"];
 
 /// What became of an attempt to hold a request back.
-pub enum Latch {
+pub enum Latch<T = Vec<u8>> {
     /// It is held; before that its scheme was this, or is to be this.
-    Held(Vec<u8>),
+    Held(T),
     /// Another instance of the filter has answered it: whoever answers once more traps, and kills the worker.
     Answered,
     /// The host wouldn't have it. Then the request must not go on.
     Impossible,
+}
+
+impl<T> Latch<T> {
+    /// The same with something else of what was held.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Latch<U> {
+        match self {
+            Latch::Held(scheme) => Latch::Held(change(scheme)),
+            Latch::Answered => Latch::Answered,
+            Latch::Impossible => Latch::Impossible,
+        }
+    }
 }
 
 /// How a request stands.
@@ -71,6 +82,21 @@ pub fn hold() -> Latch {
         State::Held(..) | State::Unknown => return Latch::Impossible,
     };
     if set(count, &right) { Latch::Held(scheme) } else { Latch::Impossible }
+}
+
+/// Holds nothing back, in shadow mode: the bolt is opened, and what other instances hold stays so.
+pub fn stand_aside() -> Latch<Option<Vec<u8>>> {
+    let scheme = abi::property(SCHEME).unwrap_or_default();
+    match State::of(&scheme) {
+        State::Answered => return Latch::Answered,
+        State::Bolted => {
+            if let Some(right) = abi::property(BOLTED).filter(|right| matches!(State::of(right), State::Open(_))) {
+                abi::set_property(SCHEME, &right);
+            }
+        }
+        State::Open(_) | State::Held(..) | State::Unknown => {}
+    }
+    Latch::Held(None)
 }
 
 /// Lets a request go that was decided in the callback in which it was held; `before` is what [`hold`] gave.

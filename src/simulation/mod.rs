@@ -13,6 +13,7 @@ mod admissions;
 mod documents;
 mod exclusive;
 mod exhaustive;
+mod facts;
 mod limits;
 mod many;
 mod tables;

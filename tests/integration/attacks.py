@@ -165,7 +165,7 @@ SIGNATURES = [
     Attack("signature cut short", mangle(lambda s: f"{s[0]}.{s[1]}.{b64(unb64(s[2])[:-1])}")),
     Attack("signature with a byte before", mangle(lambda s: f"{s[0]}.{s[1]}.{b64(bytes(1) + unb64(s[2]))}")),
     Attack("signature of zeros", mangle(lambda s: f"{s[0]}.{s[1]}.{b64(bytes(256))}")),
-    Attack("signature of another token", lambda w: w.own().rpartition(".")[0] + "." + w.own().rpartition(".")[2]),
+    Attack("signature of another token", lambda w: w.own().rpartition(".")[0] + "." + w.own(subject="another").rpartition(".")[2]),
     Attack("claims changed after signing", mangle(lambda s: f"{s[0]}.{b64(as_bytes(claims(OWN, subject='admin')))}.{s[2]}")),
     Attack("header changed after signing", mangle(lambda s: f"{b64(as_bytes({'alg': 'RS256', 'kid': 'rsa-1', 'x': 1}))}.{s[1]}.{s[2]}")),
     Attack("ECDSA of zeros (CVE-2022-21449)", ec_signature(lambda s: bytes(64)), control=es_control),

@@ -223,7 +223,6 @@ RESERVED_PLACES: list[tuple[str, Callable[[World], str | None], str, str, list]]
     ("anonymous", lambda w: None, "GET", "/maybe", []),
     ("preflight", lambda w: None, "OPTIONS", "/orders", PREFLIGHT),
     ("device", lambda w: w.device(), "GET", "/v1/x", []),
-    ("rule in shadow", lambda w: None, "GET", "/watched", []),
 ]
 
 # A forwarded claim and how the API must see it: (claim as JSON value, header value).

@@ -11,7 +11,7 @@ import yaml
 
 from gateway import Gateway, Metrics, Refused
 from http_client import request
-from processes import ENVOY, ROOT, Child, wait_until
+from processes import ENVOY, PATIENCE_S, ROOT, Child, wait_until
 
 SHIPPED = ROOT / "envoy" / "envoy.yaml"
 STRING_VALUE = "type.googleapis.com/google.protobuf.StringValue"
@@ -82,7 +82,7 @@ class Envoy(Gateway):
         bootstrap = self._bootstrap()
         bootstrap["dynamic_resources"] = {"lds_config": {"path_config_source": {"path": str(self._lds_path)}, "resource_api_version": "V3"}}
         self._launch(bootstrap)
-        wait_until(self._settled, 30, "Envoy's start")
+        wait_until(self._settled, PATIENCE_S, "Envoy's start")
         port = self._listener_port()
         if port is None:
             log = self.log()
@@ -98,11 +98,11 @@ class Envoy(Gateway):
         """Puts a listener of the caller's own making in the place of the present one."""
         before = self._updates()
         self._write_listener(listener)
-        after = wait_until(lambda: (now := self._updates()) != before and now, 20, "an update of the listener")
+        after = wait_until(lambda: (now := self._updates()) != before and now, PATIENCE_S, "an update of the listener")
         if after["rejected"] > before["rejected"]:
             raise Refused(self.log())
         # The new listener takes over at once; wait until the old one has drained.
-        wait_until(lambda: self._stat("listener_manager.total_listeners_draining") == 0, 20, "draining of the old listener")
+        wait_until(lambda: self._stat("listener_manager.total_listeners_draining") == 0, PATIENCE_S, "draining of the old listener")
 
     def refuses(self, config: dict | str) -> str:
         """Envoy with the listener in its start-up file must not start at all."""
@@ -184,7 +184,7 @@ class Envoy(Gateway):
             + ["--drain-time-s", "1", "--log-level", "warning", "--component-log-level", "wasm:info"],
             log,
         )
-        found = wait_until(lambda: not self.child.running() or (address.exists() and address.read_text()), 30, "Envoy's admin interface")
+        found = wait_until(lambda: not self.child.running() or (address.exists() and address.read_text()), PATIENCE_S, "Envoy's admin interface")
         self.admin = f"http://{found}" if isinstance(found, str) else ""
 
     def _settled(self) -> bool:

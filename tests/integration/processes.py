@@ -73,6 +73,10 @@ def start_node(script: str, arguments: list, log: Path) -> tuple[Child, dict]:
     return child, json.loads(line)
 
 
+# How long tests wait for what must come. It says nothing of speed: a busy machine may take its time.
+PATIENCE_S = 60
+
+
 def wait_until(condition, seconds: float, what: str, every: float = 0.02):
     """The first true value of condition(), within `seconds`."""
     end = time.monotonic() + seconds

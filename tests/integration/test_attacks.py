@@ -1,4 +1,5 @@
-"""Every attack twice, then its control: none accepted, no control refused, no second answer unlike the first."""
+"""Every attack forges what was just accepted, on every worker: none is accepted, no control refused, no answer unlike
+the first."""
 
 import pytest
 
@@ -6,6 +7,10 @@ from attacks import CATALOGUE, Attack
 from checks import hidden, stable
 from http_client import request
 from tokens import jwks
+
+
+# Each request is a connection of its own, so that of two workers both get some.
+CONNECTIONS = 5
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,14 +27,17 @@ def evil_documents(idp, world):
 @pytest.mark.parametrize("attack", CATALOGUE, ids=lambda attack: attack.name)
 def test_attack(attack: Attack, main_gateway, world):
     url = main_gateway.base_url + attack.path
-    control = attack.control_headers(world)
-    assert request(url, headers=control).status == 200, "the control was refused"
-    headers = attack.request_headers(world)
+    # The attack is made of the very token that each worker has accepted.
+    with world.same_tokens():
+        control = attack.control_headers(world)
+        headers = attack.request_headers(world)
+    assert control != headers
+    for _ in range(CONNECTIONS):
+        assert request(url, headers=control).status == 200, "the control was refused"
     before = world.api.seen()
-    first = request(url, headers=headers)
-    second = request(url, headers=headers)
+    first, *others = [request(url, headers=headers) for _ in range(CONNECTIONS)]
     assert first.status in attack.statuses, f"{first.status} {first.body[:200]!r}"
-    assert stable(second) == stable(first)
+    assert {stable(other) for other in others} == {stable(first)}
     assert world.api.seen() == before, "the attack reached the API"
     value = headers[0][1]
     hidden(first, value.decode("latin-1") if isinstance(value, bytes) else value)

@@ -3,6 +3,7 @@
 HERDGATE_DEVICES sets how many there are; a million takes about seven minutes.
 """
 
+import math
 import os
 import threading
 import time
@@ -33,7 +34,7 @@ def resident_bytes(pids: list[int]) -> int:
 
 
 class InUse(threading.Thread):
-    """Devices that ask four times a second, each for more than it may."""
+    """Devices that ask four times a second, or as often as the machine lets them, each for more than it may."""
 
     def __init__(self, url: str, tokens: list[str]):
         super().__init__()
@@ -41,15 +42,29 @@ class InUse(threading.Thread):
         self.tokens = tokens
         self.over = threading.Event()
         self.admitted = [0] * len(tokens)
+        # When each request was sent, and when it was answered.
+        self.asked: list[list[tuple[float, float]]] = [[] for _ in tokens]
         self.others: set[int] = set()
 
     def run(self):
         while not self.over.is_set():
             for number, token in enumerate(self.tokens):
+                sent = time.monotonic()
                 status = request(self.url, headers={"authorization": f"Bearer {token}"}).status
+                self.asked[number].append((sent, time.monotonic()))
                 self.admitted[number] += status == 200
                 self.others |= {status} - {200, 429}
             self.over.wait(0.25)
+
+    def bounds(self, number: int) -> tuple[int, int]:
+        """How many of a device's requests an exact limit admits: the burst and one a second (GCRA), if each had been
+        decided when it was sent. It was decided later, before it was answered, so that it may be a few more or less."""
+        arrival, admitted = 0.0, 0
+        for sent, _ in self.asked[number]:
+            if max(arrival, sent) + 1 <= sent + BURST:
+                arrival, admitted = max(arrival, sent) + 1, admitted + 1
+        late = math.ceil(max(answered - sent for sent, answered in self.asked[number]))
+        return admitted - 1 - late, admitted + 1 + late
 
 
 def test_many_devices_leave_memory_flat_and_limits_exact(start_gateway, world: World, directory):
@@ -89,5 +104,7 @@ def test_many_devices_leave_memory_flat_and_limits_exact(start_gateway, world: W
     print(f"in use: {min(in_use.admitted)} to {max(in_use.admitted)} admitted of {BURST} and {elapsed_s:.1f}; sketch {metrics.get('herdgate.limit.per-device.sketch'):.0f}")
     assert not in_use.others
     # The burst, one a second, and none that the others took or gave.
-    assert all(BURST + elapsed_s - 2 <= admitted <= BURST + elapsed_s + 1 for admitted in in_use.admitted), (in_use.admitted, elapsed_s)
+    for number, admitted in enumerate(in_use.admitted):
+        fewest, most = in_use.bounds(number)
+        assert fewest <= admitted <= min(most, BURST + elapsed_s + 1), (number, admitted, fewest, most, elapsed_s)
     assert resident[1] - resident[0] < 4 << 20, resident

@@ -7,6 +7,7 @@ import pytest
 
 from http_client import request
 from load import load, token_file
+from processes import PATIENCE_S, wait_until
 from world import World
 
 FULL = os.environ.get("HERDGATE_FULL") == "1"
@@ -87,10 +88,7 @@ def test_keys_that_never_come_are_503(start_gateway, world: World):
     assert request(gateway.base_url + "/orders", headers=bearer("a.b.c")).status == 401
     assert request(gateway.base_url + "/orders").status == 401
     world.idp.heal()
-    deadline = time.monotonic() + 10
-    while request(gateway.base_url + "/orders", headers=bearer(token)).status != 200:
-        assert time.monotonic() < deadline, "no recovery after the server is back"
-        time.sleep(0.1)
+    wait_until(lambda: request(gateway.base_url + "/orders", headers=bearer(token)).status == 200, PATIENCE_S, "recovery", every=0.1)
 
 
 def test_unknown_kids_do_not_storm_the_key_server(start_gateway, world: World):
@@ -101,10 +99,11 @@ def test_unknown_kids_do_not_storm_the_key_server(start_gateway, world: World):
     head, payload, signature = good.split(".")
     from tokens import as_bytes, b64
 
+    began = time.monotonic()
     for number in range(300):
         header = b64(as_bytes({"alg": "RS256", "kid": f"unknown-{number}"}))
         assert request(gateway.base_url + "/orders", headers=bearer(f"{header}.{payload}.{signature}")).status == 401
-    assert world.idp.requests("/jwks") <= 1
+    assert world.idp.requests("/jwks") <= 1 + (time.monotonic() - began) // 30
     assert statuses(gateway.base_url, [good]) == {200: 1}
 
 
@@ -120,10 +119,7 @@ def test_a_new_key_during_an_outage_is_503_and_not_a_bad_token(start_gateway, wo
         assert answer.status == 503 and int(answer.header("retry-after")) >= 1, answer
         assert request(gateway.base_url + "/orders", headers=bearer(old)).status == 200
     world.idp.heal()
-    deadline = time.monotonic() + 10
-    while request(gateway.base_url + "/orders", headers=bearer(new)).status != 200:
-        assert time.monotonic() < deadline, "no recovery after the server is back"
-        time.sleep(0.1)
+    wait_until(lambda: request(gateway.base_url + "/orders", headers=bearer(new)).status == 200, PATIENCE_S, "recovery", every=0.1)
 
 
 def test_discovery(start_gateway, world: World):

@@ -14,7 +14,7 @@ from envoy import Envoy, plain_cluster
 from gateway import Upstreams, kind, make_gateway
 from http_client import request
 from load import binary, load
-from processes import wait_until
+from processes import PATIENCE_S, wait_until
 from webdis import AUTHORIZATION, Redis, Webdis
 from world import World
 
@@ -67,20 +67,25 @@ def gateways(directory, idp, api, filter_wasm, world, redis, webdis):
         cluster = [plain_cluster("webdis", webdis.port)]
         made.append(Envoy(directory / f"meeting-{number}", Upstreams(api.port, idp.port), extra_clusters=cluster))
         made[-1].start(config(world, webdis))
-    know_each_other(redis)
+    know_each_other(redis, made)
     yield made
     for gateway in made:
         gateway.stop()
 
 
-def know_each_other(redis: Redis) -> None:
+def know_each_other(redis: Redis, gateways: list[Envoy]) -> None:
     """Each worker says that its gateway is there, and hears of the others, once a second."""
 
     def all_there() -> bool:
         return any(key.count(":") == 1 and redis.ask("TYPE", key) == "zset" and redis.ask("ZCARD", key) == GATEWAYS for key in redis.ask("KEYS", "*"))
 
-    wait_until(all_there, 10, "a meeting of all gateways")
-    time.sleep(1.3)
+    wait_until(all_there, PATIENCE_S, "a meeting of all gateways")
+    done = [gateway.metrics().get("herdgate.sync.done") for gateway in gateways]
+    # What each worker tells from now on, it is answered with what the others have told.
+    more = 2 * gateways[0].workers
+    wait_until(
+        lambda: all(gateway.metrics().get("herdgate.sync.done") >= before + more for gateway, before in zip(gateways, done)), PATIENCE_S, "news of the others"
+    )
 
 
 def ask(gateways: list[Envoy], path: str, who: str, seconds: float = 0, at_once: int = 0) -> dict:
@@ -159,9 +164,7 @@ def test_a_quota_is_that_of_all(gateways):
 def test_nothing_of_a_client_is_in_redis(gateways, redis):
     ask(gateways, "/together", "somebody-in-particular", 0.5)
     ask(gateways, "/daily", "somebody-in-particular", 0.5)
-    time.sleep(EVERY_MS / 1000)
-    everything = redis.everything()
-    assert len(everything) >= 3
+    everything = wait_until(lambda: len(found := redis.everything()) >= 3 and found, PATIENCE_S, "news in Redis")
     text = str(everything)
     for word in ("somebody", "particular", "together", "daily", "x-who", "127.0.0.1"):
         assert word not in text
@@ -191,7 +194,7 @@ def test_redis_and_webdis_come_and_go_and_no_request_fails(gateways, redis, webd
     # Meanwhile each had a limit of its own, and had it in full.
     assert RATE * seen["seconds"] <= seen["admitted"] <= GATEWAYS * (BURST + RATE * seen["seconds"]), seen
     assert sum(gateway.metrics().get("herdgate.sync.failed") for gateway in gateways) > failed
-    know_each_other(redis)
+    know_each_other(redis, gateways)
     after = ask(gateways, "/together", "afterwards", 3)
     assert after["admitted"] <= bound(after["seconds"]), after
 
@@ -209,13 +212,13 @@ def test_a_gateway_tells_what_it_charged(directory, idp, api, filter_wasm, world
         def told() -> set[str]:
             return {key for key in set(redis.ask("KEYS", "*")) - before if redis.ask("TYPE", key) == "string"}
 
-        wait_until(lambda: len(told()) == 2, 5, "news in Redis")
+        wait_until(lambda: len(told()) == 2, PATIENCE_S, "news in Redis")
         assert {"1"} < {redis.ask("GET", key) for key in told()}
         assert gateway.metrics()["herdgate.sync.done"] >= 1
         # What another gateway counts is heard with the next answer.
         quota = next(key for key in told() if redis.ask("GET", key) == "1")
         redis.ask("INCRBY", quota, str(QUOTA))
         request(f"{gateway.base_url}/daily", headers={"x-who": "nobody-else"})
-        wait_until(lambda: request(f"{gateway.base_url}/daily", headers={"x-who": "nobody-else"}).status == 429, 5, "a quota that is used up", every=0.3)
+        wait_until(lambda: request(f"{gateway.base_url}/daily", headers={"x-who": "nobody-else"}).status == 429, PATIENCE_S, "a quota that is used up", every=0.3)
     finally:
         gateway.stop()

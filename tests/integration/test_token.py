@@ -13,7 +13,7 @@ import pytest
 from envoy import connection_manager, make_listener
 from gateway import Upstreams, make_gateway
 from http_client import Answer, form, request
-from processes import SERVERS, wait_until
+from processes import PATIENCE_S, SERVERS, wait_until
 from servers import secret_of, token_headers
 from token_calls import RESOURCE, TOKEN_PATH, Caller, Flight, access_tokens, at_once, body_of, call, config, endpoint, expiry, fresh_client, sources, upstream
 from world import World
@@ -21,13 +21,14 @@ from world import World
 pytestmark = [pytest.mark.only("envoy"), pytest.mark.usefixtures("counted")]
 
 LIFETIME_S = 3600
+NEGATIVE_TTL_S = 3
 
 
 @pytest.fixture(scope="module")
 def gateway(directory, idp, api, filter_wasm):
     """One gateway for all tests that need no settings of their own; each test has a client of its own."""
     made = make_gateway(directory / "token-gateway", Upstreams(api.port, idp.port))
-    start_impatient(made, 2, config(endpoint(negative_ttl_s=1), shared={"secret": {"env": "HERDGATE_SECRET"}, "answers_max": 65536}))
+    start_impatient(made, 2, config(endpoint(negative_ttl_s=NEGATIVE_TTL_S), shared={"secret": {"env": "HERDGATE_SECRET"}, "answers_max": 65536}))
     yield made
     made.stop()
 
@@ -45,7 +46,7 @@ def start_impatient(gateway, timeout_s: float, settings: dict) -> None:
 
 
 def test_identical_misses_make_one_call(start_gateway, world: World):
-    world.idp.settings(lifetime_s=8)
+    world.idp.settings(lifetime_s=20)
     client, gateway = fresh_client(), start_gateway(None)
     settings = config(endpoint(jitter=0))
     gateway.start(settings)
@@ -54,8 +55,8 @@ def test_identical_misses_make_one_call(start_gateway, world: World):
     [token] = access_tokens(first)
     assert sources(first).get("miss") == 1 and set(sources(first)) <= {"miss", "shared", "hit"}
 
-    # At the end of the reuse period, half of eight seconds, they come together again.
-    time.sleep(4.1)
+    # At the end of the reuse period, half of twenty seconds, they come together again.
+    time.sleep(10.1)
     [second] = access_tokens(at_once(gateway.base_url, 200, client))
     assert second != token and upstream(world) == 2
 
@@ -74,14 +75,14 @@ def test_identical_misses_wait_for_a_slow_server(gateway, world: World):
 
 def test_a_thousand_calls_are_one_call(gateway, world: World):
     client, caller = fresh_client(), Caller(gateway.base_url)
-    answers, before = [], None
+    answers, before, asked = [], None, time.monotonic()
     for _ in range(1000):
         sent = time.time()
         answer = caller.call(client)
-        fields = answer.json()
+        fields, answered = answer.json(), time.monotonic()
         assert 1 <= fields["expires_in"] <= expiry(fields["access_token"]) - sent
-        assert before is None or before - 3 <= fields["expires_in"] <= before, "it only shrinks, and with the clock"
-        before = fields["expires_in"]
+        assert before is None or before - 2 - (answered - asked) <= fields["expires_in"] <= before, "it only shrinks, and with the clock"
+        before, asked = fields["expires_in"], answered
         answers.append(answer)
     assert len(access_tokens(answers)) == 1 and upstream(world) == 1
     assert sources(answers) == {"miss": 1, "hit": 999}
@@ -153,13 +154,16 @@ def test_a_wrong_secret_never_gets_the_token(gateway, world: World):
             direct.header("www-authenticate"),
         )
         assert token.encode() not in refused.body
-    # The refusal of each wrong secret is remembered for a second, and that of no other.
+    # The refusal of each wrong secret is remembered for a while, and that of no other.
+    first = time.monotonic()
+    assert call(gateway.base_url, client, secret="yet another").status == 401
     before = upstream(world)
-    again = call(gateway.base_url, client, secret="wrong")
+    again = call(gateway.base_url, client, secret="yet another")
     assert again.status == 401 and again.body == refused.body and again.header("www-authenticate")
-    assert upstream(world) == before
-    time.sleep(1.1)
-    assert call(gateway.base_url, client, secret="wrong").status == 401
+    assert upstream(world) == before or time.monotonic() - first > NEGATIVE_TTL_S
+    time.sleep(NEGATIVE_TTL_S + 0.1)
+    before = upstream(world)
+    assert call(gateway.base_url, client, secret="yet another").status == 401
     assert upstream(world) == before + 1
     assert access_tokens([call(gateway.base_url, client)]) == {token}
 
@@ -259,15 +263,22 @@ def test_an_old_secret_stops_at_the_servers_refusal_and_with_the_reuse_period(st
     for ahead in (0, 1):
         path = f"{TOKEN_PATH}{ahead}"
         caller = Caller(gateway.base_url, path=path)
-        world.idp.document(path, '{"access_token":"old","token_type":"Bearer","expires_in":6}')
+        # Half of it is the reuse period; the last tenth of that and more is for the renewal.
+        lifetime_s = 16 if ahead else 6
+        world.idp.document(path, '{"access_token":"old","token_type":"Bearer","expires_in":%d}' % lifetime_s)
         asked = time.monotonic()
         assert access_tokens([caller.call(client)]) == {"old"}
+        begun, longest, sent = time.monotonic(), 0.0, asked
         # From here on the server knows another secret.
         world.idp.document(path, '{"error":"invalid_client"}', status=401)
-        while (answer := caller.call(client)).status == 200:
-            assert answer.json()["access_token"] == "old" and time.monotonic() - asked < 3.1
+        while True:
+            longest, sent = max(longest, time.monotonic() - sent), time.monotonic()
+            if (answer := caller.call(client)).status != 200:
+                break
+            assert answer.json()["access_token"] == "old" and sent < begun + lifetime_s / 2 + 0.1
             time.sleep(0.02)
-        assert time.monotonic() - asked < (3.0 if ahead else 3.3)
+        # Ahead of the end, unless this machine let nobody ask then.
+        assert not ahead or sent < begun + lifetime_s / 2 or longest > 0.5
         # One renewal was refused, and with it the answer is gone for everyone.
         assert {caller.call(client).status for _ in range(8)} == {401} and answer.status == 401
         world.idp.document(path, None)
@@ -293,15 +304,14 @@ def test_identical_refreshes_become_one_call_and_nothing_of_them_is_kept(start_g
 
 def test_a_leader_that_leaves_is_followed_by_another(gateway, world: World):
     client = fresh_client()
-    world.idp.fault(TOKEN_PATH, "slow", delay_ms=3000, times=1)
+    # Who went on waiting for that call would wait in vain (wait_ms_max).
+    world.idp.fault(TOKEN_PATH, "slow", delay_ms=20_000, times=1)
     leader = Flight(gateway.base_url, 1).send(client)
-    wait_until(lambda: upstream(world) == 1, 5, "the leader's call")
+    wait_until(lambda: upstream(world) == 1, PATIENCE_S, "the leader's call")
     followers = Flight(gateway.base_url, 20).send(client)
     time.sleep(0.3)
     leader.leave()
-    left = time.monotonic()
     assert len(access_tokens(followers.answers())) == 1
-    assert time.monotonic() - left < 2, "nobody waits for the one that left"
     assert upstream(world) == 2
 
 
@@ -352,12 +362,17 @@ def test_a_server_that_comes_back_is_led_back(start_gateway, world: World):
     world.idp.heal()
     world.idp.fault(TOKEN_PATH, "slow", delay_ms=150)
     time.sleep(1.1)
-    admitted, end = [], time.monotonic() + 10
+    admitted, end = [], time.monotonic() + PATIENCE_S
     while not admitted or admitted[-1] < 10:
         assert time.monotonic() < end, admitted
         answers = wave()
         assert all(answer.status == 200 or int(answer.header("retry-after")) >= 1 for answer in answers)
-        admitted.append([answer.status for answer in answers].count(200))
+        if good := [answer.status for answer in answers].count(200):
+            admitted.append(good)
+        else:
+            # The pause after the last failure isn't over.
+            assert not admitted, admitted
+            time.sleep(0.1)
     # Each success lets one more in, and no second more than twice what the one before did.
     assert admitted[0] == 1 and len(admitted) >= 5, admitted
     assert all(now <= 2 * max(before) for now, before in ((admitted[n], admitted[:n]) for n in range(1, len(admitted)))), admitted
@@ -398,10 +413,11 @@ def test_a_fault_during_a_miss_is_not_kept(fault, gateway, world: World):
         assert all(answer.status == 200 for answer in answers)
     world.idp.heal()
     healed = time.monotonic()
-    wait_until(lambda: call(gateway.base_url, client).status == 200, 2.5, "recovery", every=0.05)
-    assert time.monotonic() - healed < 1.5
+    while (sent := time.monotonic()) and call(gateway.base_url, client).status != 200:
+        assert sent < healed + 1.5, "a failure is remembered for a second"
+        time.sleep(0.05)
     # An answer that could not be shared lets identical calls through for a while; then it is as ever.
-    [token] = access_tokens([wait_until(lambda: (a := call(gateway.base_url, client)).header("herdgate-cache") == "hit" and a, 7, "a hit", 0.2)])
+    [token] = access_tokens([wait_until(lambda: (a := call(gateway.base_url, client)).header("herdgate-cache") == "hit" and a, PATIENCE_S, "a hit", 0.2)])
     assert access_tokens([call(gateway.base_url, client)]) == {token}
 
 
@@ -450,7 +466,8 @@ def test_faults_during_a_renewal_are_seen_by_no_client(start_gateway, world: Wor
         for answer in answers:
             assert int(answer.header("content-length") or len(answer.body)) == len(answer.body)
             assert answer.header("content-type") == "application/json" and answer.header("cache-control") in ("no-store", None)
-        assert median(troubled[fault]) <= 1.5 * median(calm[fault]) + 0.002, fault
+        # Who waited for the server would wait for 150 ms and more.
+        assert median(troubled[fault]) <= max(1.5 * median(calm[fault]) + 0.002, 0.1), fault
     # Recovery: at the end of the period the first caller gets a new token, and everyone has it from then on.
     idp.heal()
     serve("second")
@@ -458,7 +475,7 @@ def test_faults_during_a_renewal_are_seen_by_no_client(start_gateway, world: Wor
     for fault, caller in callers.items():
         if fault == "slow":
             continue  # Its renewal succeeded.
-        wait_until(lambda: (a := caller.call(client)).status == 200 and a.json()["access_token"] == "second", 1.5, f"{fault}: recovery")
+        wait_until(lambda: (a := caller.call(client)).status == 200 and a.json()["access_token"] == "second", PATIENCE_S, f"{fault}: recovery")
         assert access_tokens([caller.call(client) for _ in range(4)]) == {"second"}
 
 

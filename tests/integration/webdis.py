@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 
 from http_client import request
-from processes import ROOT, Child, wait_until
+from processes import PATIENCE_S, ROOT, Child, wait_until
 
 BIN = ROOT / ".tools" / "bin"
 USER, PASSWORD = "herdgate", "a-password-of-webdis"
@@ -30,7 +30,7 @@ class Redis:
     def start(self) -> None:
         options = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.directory]
         self.child = Child([BIN / "redis-server", *options], self.directory / "redis.log")
-        wait_until(lambda: self._answers(), 10, "Redis's start")
+        wait_until(lambda: self._answers(), PATIENCE_S, "Redis's start")
 
     def stop(self) -> None:
         self.child.stop()
@@ -96,7 +96,7 @@ class Webdis:
 
     def start(self) -> None:
         self.child = Child([BIN / "webdis", self.settings], self.directory / "webdis.log")
-        wait_until(lambda: self._answers(), 10, "Webdis's start")
+        wait_until(lambda: self._answers(), PATIENCE_S, "Webdis's start")
 
     def stop(self) -> None:
         self.child.stop()

@@ -1,6 +1,7 @@
 """The keys, issuers and rules that the integration cases share: one configuration, the same on every host."""
 
 import json
+from contextlib import contextmanager
 
 from gateway import SECRETS
 from servers import Api, Idp
@@ -18,6 +19,7 @@ class World:
     def __init__(self, idp: Idp, api: Api):
         self.idp = idp
         self.api = api
+        self._made: dict | None = None
         # An issuer of our own, with a key of each kind, so that a test can sign whatever it likes.
         self.rsa = Key("RS256", "rsa-1")
         self.ec = Key("ES256", "ec-1")
@@ -35,14 +37,32 @@ class World:
 
     def own(self, key: Key | None = None, header=None, **more) -> str:
         """A good token of our own issuer, but for what `more` and `header` say."""
-        return (key or self.rsa).token(claims(OWN, **more), header)
+        return self._once(("own", id(key), repr(header), repr(more)), lambda: (key or self.rsa).token(claims(OWN, **more), header))
 
     def device(self, issuer: str | None = None, key: Key | None = None, **more) -> str:
         """A token of one device; there is one issuer for each."""
-        return (key or self.mobile).token(claims(issuer or device_issuer(), audience=None, **more), {"alg": "RS256", "typ": "JWT"})
+        make = lambda: (key or self.mobile).token(claims(issuer or device_issuer(), audience=None, **more), {"alg": "RS256", "typ": "JWT"})  # noqa: E731
+        return self._once(("device", issuer, id(key), repr(more)), make)
 
     def hmac(self, key: Key, issuer: str, **more) -> str:
-        return key.token(claims(issuer, audience=None, **more), {"alg": "HS256", "typ": "JWT"})
+        make = lambda: key.token(claims(issuer, audience=None, **more), {"alg": "HS256", "typ": "JWT"})  # noqa: E731
+        return self._once(("hmac", id(key), issuer, repr(more)), make)
+
+    @contextmanager
+    def same_tokens(self):
+        """Who asks for the same token twice in here gets the very same bytes, and not a new one of its kind."""
+        self._made = {}
+        try:
+            yield
+        finally:
+            self._made = None
+
+    def _once(self, name: tuple, make) -> str:
+        if self._made is None:
+            return make()
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
     def idp_issuer(self, **more) -> dict:
         return {

@@ -67,7 +67,7 @@ pub fn summary(config: &Config) -> Vec<String> {
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
     if config.mode == Mode::Shadow {
-        lines.push("mode is shadow: everything is decided, counted and logged, and nothing is refused.".to_owned());
+        lines.push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());
     }
     lines
 }
@@ -161,7 +161,7 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
     }
     limits(config, &rule.limits, lines);
     if rule.shadow {
-        lines.push("The rule is in shadow: its refusals are only counted.".to_owned());
+        lines.push("The rule is in shadow: its refusals are only counted, and the request goes on as it came.".to_owned());
     }
 }
 

@@ -48,8 +48,7 @@ impl Rig {
     /// (limits, revocations) finds nothing of its own; a forged one never. Tells how many good ones passed.
     fn judges_rightly(&self, number: usize) -> usize {
         let token = TOKENS.lines().nth(number).unwrap();
-        let (signed, signature) = token.rsplit_once('.').unwrap();
-        let forged = format!("{signed}.{}", signature.chars().rev().collect::<String>());
+        let forged = forged(token);
         let mut passed = 0;
         for worker in [0, 1] {
             match self.send(worker, token) {
@@ -64,8 +63,20 @@ impl Rig {
             assert!([401, 503].contains(&self.send(worker, &forged)), "forged token {number} on worker {worker}");
             assert_eq!(self.api.hits(), hits);
         }
+        // Refused for its signature, not for its form.
+        let metrics = self.host.metrics();
+        assert!(metrics.iter().any(|(name, _, count)| name.ends_with("bad_signature") && *count > 0), "{metrics:?}");
+        assert!(!metrics.iter().any(|(name, _, count)| name.ends_with("malformed") && *count > 0), "{metrics:?}");
         passed
     }
+}
+
+/// The same token with another signature: a well-formed one, since a character in the middle of base64url is whole.
+fn forged(token: &str) -> String {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let (before, after) = signature.split_at(signature.len() / 2);
+    let other = if after.starts_with('A') { "B" } else { "A" };
+    format!("{signed}.{before}{other}{}", &after[1..])
 }
 
 #[test]

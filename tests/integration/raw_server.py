@@ -1,0 +1,82 @@
+"""An API that writes down the very bytes it gets, and answers always the same ones."""
+
+import json
+import re
+import socket
+import threading
+
+ANSWER = json.dumps({"access_token": "as-the-server-made-it", "token_type": "Bearer", "expires_in": 3600, "blank": " "}).encode()
+
+
+class RawServer:
+    """On loopback, a thread for each connection. `documents`: paths that are answered with a body and not written down."""
+
+    def __init__(self, documents: dict[str, str] | None = None):
+        self.documents = documents or {}
+        self.requests: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def take(self) -> list[bytes]:
+        """What has come since the last time."""
+        taken, self.requests = self.requests, []
+        return taken
+
+    def stop(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as stream:
+            while head := read_head(stream):
+                body = read_body(head, stream)
+                path = head.split(b" ", 2)[1].decode()
+                document = self.documents.get(path)
+                if document is None and path != "/health":
+                    self.requests.append(head + body)
+                answer = ANSWER if document is None else document.encode()
+                lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", "X-Answer: one", "X-Answer: two"]
+                lines += ["RateLimit: of-the-api", "herdgate-cache: of-the-api", f"Content-Length: {len(answer)}", "", ""]
+                connection.sendall("\r\n".join(lines).encode() + answer)
+
+
+def read_head(stream) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        line = stream.readline()
+        if not line:
+            return b""
+        head += line
+    return head
+
+
+def read_body(head: bytes, stream) -> bytes:
+    """The body as it was sent; of a chunked one its parts joined, since a proxy may cut it as it likes."""
+    if length := re.search(rb"(?im)^content-length: *(\d+)", head):
+        return stream.read(int(length[1]))
+    body = b""
+    if re.search(rb"(?im)^transfer-encoding: *chunked", head):
+        while size := int(stream.readline(), 16):
+            body += stream.read(size)
+            stream.readline()
+        stream.readline()
+    return body
+
+
+def exchange(base: str, head: str, body: bytes = b"") -> bytes:
+    """Sends these bytes on a connection of its own, and returns those that come back."""
+    address, port = base.removeprefix("http://").split(":")
+    with socket.create_connection((address, int(port)), 30) as connection:
+        connection.sendall(head.encode("latin-1") + body)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+        return answer
