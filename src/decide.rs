@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::bearer::{self, Candidate};
-use crate::config::{Access, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
+use crate::config::{Access, Config, CorsPreflight, KeyPart, Mode, Rule, TokenEndpoint, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
 use crate::jwt::check;
 use crate::path::{self, Captures, Target};
@@ -64,7 +64,7 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
     let target = Target::parse(request.target, config.paths)?;
     let host = target.authority.unwrap_or(request.host);
     if !config.token_endpoints.is_empty()
-        && let Some(verdict) = token_endpoint(config, request.method, host, &target.path)
+        && let Some(verdict) = token_endpoint(config, request, host, &target.path)
     {
         return Ok(verdict);
     }
@@ -100,23 +100,38 @@ fn covering_announced<'a: 'r, 'r>(
     covering(config, &path::Request { method, ..*asked })
 }
 
-/// POST to a token endpoint or to its revocation path needs no rule.
+/// POST to a token endpoint or to its revocation path needs no rule, and no more does the preflight that announces it.
 #[inline(never)]
-fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
-    if !method.eq_ignore_ascii_case(b"POST") {
+fn token_endpoint<'a>(config: &'a Config, request: &Request<'_>, host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
+    let is_post = request.method.eq_ignore_ascii_case(b"POST");
+    if !is_post && !(config.cors_preflight == CorsPreflight::Pass && announces_post(request)) {
         return None;
     }
     config.token_endpoints.iter().enumerate().find_map(|(index, endpoint)| {
         let here = endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
         if !here {
             None
-        } else if path == endpoint.path.as_bytes() {
+        } else if !is_post {
+            (endpoint.takes(path) || endpoint.revokes(path)).then(|| announced_call(config, endpoint, path))
+        } else if endpoint.takes(path) {
             Some(Verdict::Token(index))
-        } else if endpoint.revocation_path.as_ref().is_some_and(|revocation| path == revocation.as_bytes()) {
-            Some(Verdict::Revocation(index))
         } else {
-            None
+            endpoint.revokes(path).then_some(Verdict::Revocation(index))
         }
+    })
+}
+
+/// A preflight of a call to a token endpoint: it goes on to the server, which knows the origins that it trusts, and is
+/// charged as the call is.
+#[cold]
+fn announced_call<'a>(config: &'a Config, endpoint: &'a TokenEndpoint, path: &[u8]) -> Verdict<'a> {
+    Verdict::Admit(Admission {
+        verified: None,
+        remove_token: None,
+        passed_on: false,
+        limits: &endpoint.limits,
+        shadow: config.mode == Mode::Shadow,
+        captures: Some(endpoint.captures(path)),
     })
 }
 
@@ -183,6 +198,12 @@ fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Resu
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     request.headers.get("origin")?;
     request.headers.get("access-control-request-method")
+}
+
+/// Whether it is a preflight that announces a POST.
+#[inline(never)]
+fn announces_post(request: &Request<'_>) -> bool {
+    is_announcement(request) && announced_method(request) == Some(b"POST")
 }
 
 /// Whether the method is a preflight's. Nearly every request is none, and pays for no walk over its headers.

@@ -36,6 +36,7 @@ fn periods() -> usize {
 fn endpoint(jitter: f64) -> TokenEndpoint {
     TokenEndpoint {
         path: "/oauth2/token".into(),
+        path_template: None,
         host: None,
         grant_types: vec!["client_credentials".into()],
         reuse: Reuse { fraction: 0.5, min_remaining_s: 30, max_s: 3300 },
@@ -49,7 +50,11 @@ fn endpoint(jitter: f64) -> TokenEndpoint {
         body_bytes_max: 8192,
         answer_bytes_max: 16_384,
         revocation_path: None,
+        revocation_template: None,
         except_clients: vec![],
+        keep_with_cookies: true,
+        ignore_headers: vec![],
+        default_lifetime_s: None,
         refresh_ahead: true,
         coalesce_refresh: false,
         limits: vec![],

@@ -13,15 +13,22 @@
 
 pub mod admission;
 pub mod answer;
+pub mod challenge;
 mod client_auth;
+pub(crate) mod connection;
 mod form;
+mod forwarded;
 mod headers;
+pub mod integrity;
 pub mod jitter;
+mod json_body;
 mod media;
 mod members;
 pub mod request;
 pub mod reuse;
 pub mod revocation;
+mod spans;
+mod vary;
 
 #[cfg(test)]
 mod fixtures;

@@ -6,7 +6,8 @@ use crate::digest::{Digest, HostKey};
 use super::client_auth::{self, Basic};
 use super::form::{self, FormError};
 use super::headers::{self, Survey};
-use super::media;
+use super::json_body;
+use super::media::Written;
 
 /// The request line and the connection, as far as they matter here.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +38,7 @@ pub enum Why {
     Method,
     /// Parameters in the path, which RFC 6749, section 3.2, doesn't know.
     Query,
-    /// Not `application/x-www-form-urlencoded`, or two types.
+    /// Neither a form nor JSON, a charset that isn't read, or two types.
     ContentType,
     /// The body is encoded once more.
     ContentEncoding,
@@ -118,6 +119,7 @@ pub enum AuthMethod {
 pub struct TokenRequest {
     class: Class,
     auth_method: AuthMethod,
+    written: Written,
     client_id: Option<String>,
     grant_type: Option<String>,
     /// Identifier, colon and secret of the Basic header as they came.
@@ -167,19 +169,19 @@ pub fn parse<'a>(
     body: &[u8],
     endpoint: &TokenEndpoint,
 ) -> TokenRequest {
-    let survey = headers::survey(headers);
+    let survey = headers::survey(headers, endpoint);
     let basic = match survey.authorization {
         Some(value) if !survey.authorization_twice => client_auth::basic(value),
         _ => None,
     };
-    let form = read_form(&survey, body, endpoint);
-    let (parameters, form_error) = match form {
-        Ok(parameters) => (parameters, None),
-        Err(why) => (Vec::new(), Some(why)),
+    let (written, parameters, form_error) = match read_parameters(&survey, body, endpoint) {
+        Ok((written, parameters)) => (written, parameters, None),
+        Err(why) => (Written::default(), Vec::new(), Some(why)),
     };
     let mut request = TokenRequest {
         class: Class::PassThrough(Why::Form),
         auth_method: AuthMethod::None,
+        written,
         client_id: None,
         grant_type: single(&parameters, "grant_type").map(str::to_owned),
         basic_pair: Vec::new(),
@@ -200,7 +202,7 @@ pub fn parse<'a>(
         Some(why) => Class::PassThrough(why),
         None => request.classify(endpoint),
     };
-    request.shaping = survey.shaping.into_iter().map(|(name, value)| (name, value.to_vec())).collect();
+    request.shaping = survey.shaping;
     request
 }
 
@@ -216,24 +218,30 @@ fn survey_head(head: Head<'_>) -> Option<Why> {
     }
 }
 
-fn read_form(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -> Result<Vec<(String, String)>, Why> {
+/// A parameter's name and value.
+type Parameter = (String, String);
+
+fn read_parameters(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -> Result<(Written, Vec<Parameter>), Why> {
     if body.len() > endpoint.body_bytes_max {
         return Err(Why::TooLarge);
     }
-    if !survey.content_type.is_some_and(|value| media::is(value, "application/x-www-form-urlencoded")) {
-        return Err(Why::ContentType);
-    }
-    let mut parameters = form::parse(body).map_err(|error| match error {
+    let written = survey.content_type.and_then(Written::of).ok_or(Why::ContentType)?;
+    let parameters = if written == Written::Json { json_body::parse(body) } else { form::parse(body) };
+    let mut parameters = parameters.map_err(|error| match error {
         FormError::Unreadable => Why::Form,
         FormError::TooMany => Why::TooManyParameters,
     })?;
+    // What isn't ASCII means something else there than in UTF-8.
+    if matches!(written, Written::FormIn(_)) && !parameters.iter().all(|(name, value)| name.is_ascii() && value.is_ascii()) {
+        return Err(Why::ContentType);
+    }
     for (name, value) in &mut parameters {
         if name == "scope" {
             canonical_scope(value);
         }
     }
     parameters.sort();
-    Ok(parameters)
+    Ok((written, parameters))
 }
 
 /// A scope is a set (RFC 6749, section 3.3). What isn't written as the grammar has it stays as it is,
@@ -287,8 +295,8 @@ impl TokenRequest {
     /// the scheme before it where the host tells it; `path` is the client's.
     pub fn cache_key(&self, key: &HostKey, config_digest: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
         let domain = match self.class {
-            Class::Reusable => "token answer v1",
-            Class::CoalesceRefresh => "token refresh v1",
+            Class::Reusable => "token answer v2",
+            Class::CoalesceRefresh => "token refresh v2",
             Class::PassThrough(_) => return None,
         };
         let method: &[u8] = match self.auth_method {
@@ -297,7 +305,7 @@ impl TokenRequest {
             AuthMethod::None => b"none",
         };
         let parameters_count = (self.parameters.len() as u64).to_le_bytes();
-        let mut fields: Vec<&[u8]> = vec![config_digest, host, path, method, &self.basic_pair, &parameters_count];
+        let mut fields: Vec<&[u8]> = vec![config_digest, host, path, method, self.written.name(), &self.basic_pair, &parameters_count];
         for (name, value) in &self.parameters {
             fields.extend([name.as_bytes(), value.as_bytes()]);
         }
@@ -317,7 +325,17 @@ impl TokenRequest {
         }
     }
 
+    /// The client that its parts name, if they all name the same. An assertion that can't be read names nobody.
     fn claimed_client(&self, basic: Option<&Basic>, has_authorization: bool) -> Option<String> {
+        let named = self.named_client(basic, has_authorization);
+        let of_jwt = single(&self.parameters, "client_assertion_type") == Some(client_auth::JWT_BEARER);
+        let assertion = single(&self.parameters, "client_assertion").filter(|_| of_jwt);
+        let Some(asserted) = assertion.and_then(client_auth::asserted) else { return named };
+        let alone = !has_authorization && !self.parameters.iter().any(|(name, _)| name == "client_id");
+        if alone { Some(asserted) } else { named.filter(|id| *id == asserted) }
+    }
+
+    fn named_client(&self, basic: Option<&Basic>, has_authorization: bool) -> Option<String> {
         let in_body = single(&self.parameters, "client_id");
         let named_in_body = self.parameters.iter().any(|(name, _)| name == "client_id");
         match (basic, in_body) {
