@@ -26,9 +26,7 @@ impl Check {
                 Some(PathMatch::Exact(path)) => (path, None),
                 _ => Default::default(),
             },
-            (None, Some(text)) => {
-                (text.to_owned(), self.rule_path(&node.at("path_template"), "path_template", text, paths))
-            }
+            (None, Some(text)) => (text.to_owned(), self.rule_path(&node.at("path_template"), "path_template", text, paths)),
         }
     }
 
@@ -114,10 +112,8 @@ impl TokenEndpoint {
     /// Each place that it has: the name of its field, its text, and which paths it covers.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, &str, PathMatch)> {
         let own = if self.path_template.is_some() { "path_template" } else { "path" };
-        let both = [
-            (own, Some(&self.path), &self.path_template),
-            ("revocation_path", self.revocation_path.as_ref(), &self.revocation_template),
-        ];
+        let both =
+            [(own, Some(&self.path), &self.path_template), ("revocation_path", self.revocation_path.as_ref(), &self.revocation_template)];
         both.into_iter().filter_map(|(name, text, template)| {
             let text = text.filter(|text| !text.is_empty())?;
             Some((name, text.as_str(), template.clone().unwrap_or_else(|| PathMatch::Exact(text.clone()))))
@@ -142,9 +138,7 @@ impl TokenEndpoint {
                 Segment::Capture(name) => Some(name),
                 Segment::Literal(_) => None,
             });
-            return names
-                .filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned())))
-                .collect();
+            return names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect();
         }
         Vec::new()
     }

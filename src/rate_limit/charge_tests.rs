@@ -7,15 +7,7 @@ use crate::simulation::host::Dialect;
 use crate::simulation::schedule::World;
 
 fn limit(amount: Amount) -> RateLimit {
-    RateLimit {
-        name: "tested".into(),
-        key: Vec::new(),
-        amount,
-        failure_mode: FailureMode::Deny,
-        shadow: false,
-        headers: true,
-        sync: None,
-    }
+    RateLimit { name: "tested".into(), key: Vec::new(), amount, failure_mode: FailureMode::Deny, shadow: false, headers: true, sync: None }
 }
 
 fn per_hour(limit: u64) -> Amount {
@@ -30,8 +22,7 @@ fn key(host: &HostKey, n: u64) -> Digest {
 fn ask(limits: &[RateLimit], count: usize) -> Vec<Outcome> {
     let world = World::new(Dialect::Envoy, 1, 1, None);
     let counters = Counters::new(64);
-    let claims: Vec<Claim<'_>> =
-        limits.iter().enumerate().map(|(n, limit)| Claim::alone(limit, key(&world.key, n as u64))).collect();
+    let claims: Vec<Claim<'_>> = limits.iter().enumerate().map(|(n, limit)| Claim::alone(limit, key(&world.key, n as u64))).collect();
     world.alone(|worker| {
         let at = worker.begin();
         let outcomes = (0..count).map(|_| charge(&counters, &at, &claims)).collect();

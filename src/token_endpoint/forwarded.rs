@@ -64,7 +64,9 @@ mod tests {
     /// The examples of RFC 7239, section 4.
     #[test]
     fn addresses_shape_nothing() {
-        for line in ["for=\"_gazonk\"", "For=\"[2001:db8:cafe::17]:4711\"", "for=192.0.2.43, for=198.51.100.17", "for=192.0.2.60;by=203.0.113.43"] {
+        for line in
+            ["for=\"_gazonk\"", "For=\"[2001:db8:cafe::17]:4711\"", "for=192.0.2.43, for=198.51.100.17", "for=192.0.2.60;by=203.0.113.43"]
+        {
             assert_eq!(one(line), None, "{line}");
         }
         assert_eq!(one("for=192.0.2.60;proto=http;by=203.0.113.43"), Some("proto=http".into()));
@@ -76,7 +78,9 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_shapes_as_it_stands() {
-        for line in ["", "for", "for=a;;by=b", "for = a", "for=\"a", "for=\"a\\\"\"", "for=a b", "=a", "for=", "host=é", "for=a,", "for=\"a\"b"] {
+        for line in
+            ["", "for", "for=a;;by=b", "for = a", "for=\"a", "for=\"a\\\"\"", "for=a b", "=a", "for=", "host=é", "for=a,", "for=\"a\"b"]
+        {
             assert_eq!(one(line).as_deref(), Some(line), "{line}");
         }
     }

@@ -59,7 +59,8 @@ impl Written {
 
 /// Whether ASCII in this charset is ASCII. Not so in UTF-16, UTF-7, EBCDIC and those that shift by escapes.
 fn extends_ascii(charset: &str) -> bool {
-    const NAMES: &[&str] = &["us-ascii", "ascii", "latin1", "koi8-r", "koi8-u", "gbk", "gb2312", "gb18030", "big5", "euc-jp", "euc-kr", "utf8"];
+    const NAMES: &[&str] =
+        &["us-ascii", "ascii", "latin1", "koi8-r", "koi8-u", "gbk", "gb2312", "gb18030", "big5", "euc-jp", "euc-kr", "utf8"];
     NAMES.contains(&charset)
         || ["iso-8859-", "iso_8859-", "iso8859-", "windows-125", "cp125"].iter().any(|family| {
             charset.strip_prefix(family).is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()))

@@ -119,7 +119,11 @@ pub(super) fn rewritten(object: &Object<'_>, left: &Left, fit: Fit) -> Option<Ve
         changed.push(("expires_in", left.expires_in_s.to_string()));
     }
     let body = object.with(&changed)?;
-    if object.get("expires_in").is_none() { Object::read(&body)?.with_first("expires_in", &left.expires_in_s.to_string()) } else { Some(body) }
+    if object.get("expires_in").is_none() {
+        Object::read(&body)?.with_first("expires_in", &left.expires_in_s.to_string())
+    } else {
+        Some(body)
+    }
 }
 
 #[cfg(test)]
@@ -151,9 +155,28 @@ mod tests {
             let span = Span::read(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!((span.seconds, span.write(7).as_str()), (seconds, other), "{text}");
         }
-        for text in ["-1", "-0.5", "\"\"", "\" 3600\"", "\"3600 \"", "\"+3600\"", "\"0x10\"", "\"036\"", "\"3600s\"", "\"\\u0033\"", "null",
-            "true", "[3600]", "{}", "1e300", "253402300800", "18446744073709551616", "\"NaN\"", "\"1\"2\"", "\""]
-        {
+        for text in [
+            "-1",
+            "-0.5",
+            "\"\"",
+            "\" 3600\"",
+            "\"3600 \"",
+            "\"+3600\"",
+            "\"0x10\"",
+            "\"036\"",
+            "\"3600s\"",
+            "\"\\u0033\"",
+            "null",
+            "true",
+            "[3600]",
+            "{}",
+            "1e300",
+            "253402300800",
+            "18446744073709551616",
+            "\"NaN\"",
+            "\"1\"2\"",
+            "\"",
+        ] {
             assert_eq!(Span::read(text), None, "{text}");
         }
     }
@@ -166,7 +189,8 @@ mod tests {
             Some(r#"{"access_token":"t","expires_in":56,"ext_expires_in":56,"refresh_in":27}"#)
         );
         assert_eq!(
-            kept(r#"{"expires_in":"3599","ext_expires_in":"3599","expires_on":"1700003599","not_before":"1699999700"}"#, 3400, 100).as_deref(),
+            kept(r#"{"expires_in":"3599","ext_expires_in":"3599","expires_on":"1700003599","not_before":"1699999700"}"#, 3400, 100)
+                .as_deref(),
             Some(r#"{"expires_in":"3400","ext_expires_in":"3400","expires_on":"1700003500","not_before":"1699999700"}"#)
         );
         // Keycloak: no refresh token, and a date that isn't about this token.
@@ -176,7 +200,10 @@ mod tests {
         );
         assert_eq!(kept(r#"{"expires_in":60,"refresh_in":2}"#, 30, 30).as_deref(), Some(r#"{"expires_in":30,"refresh_in":1}"#));
         assert_eq!(kept(r#"{"expires_in":60,"expires_at":60}"#, 30, 30).as_deref(), Some(r#"{"expires_in":30,"expires_at":60}"#));
-        assert_eq!(kept(r#"{"expires_in":60,"ext_expires_in":"soon"}"#, 30, 30).as_deref(), Some(r#"{"expires_in":30,"ext_expires_in":"soon"}"#));
+        assert_eq!(
+            kept(r#"{"expires_in":60,"ext_expires_in":"soon"}"#, 30, 30).as_deref(),
+            Some(r#"{"expires_in":30,"ext_expires_in":"soon"}"#)
+        );
         assert_eq!(kept(r#"{"expires_in":60}"#, 61, 0), None);
     }
 
