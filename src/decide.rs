@@ -104,7 +104,8 @@ fn covering_announced<'a: 'r, 'r>(
 #[inline(never)]
 fn token_endpoint<'a>(config: &'a Config, request: &Request<'_>, host: &[u8], path: &[u8]) -> Option<Verdict<'a>> {
     let is_post = request.method.eq_ignore_ascii_case(b"POST");
-    if !is_post && !(config.cors_preflight == CorsPreflight::Pass && announces_post(request)) {
+    let is_preflight = || config.cors_preflight == CorsPreflight::Pass && announces_post(request);
+    if !is_post && !is_preflight() {
         return None;
     }
     config.token_endpoints.iter().enumerate().find_map(|(index, endpoint)| {
