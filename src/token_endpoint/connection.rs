@@ -134,8 +134,6 @@ const GROUPS: &[(&str, &[&str])] = &[
             "x-client-cpu",
             "x-client-current-telemetry",
             "x-client-last-telemetry",
-            "x-app-name",
-            "x-app-ver",
         ],
     ),
     (

@@ -2,8 +2,7 @@
 
 /// Whether a `Content-Type` is `wanted` with no parameter but `charset=utf-8`.
 pub(super) fn is(content_type: &[u8], wanted: &str) -> bool {
-    split(content_type)
-        .is_some_and(|(media_type, charset)| media_type.eq_ignore_ascii_case(wanted) && charset.is_none_or(is_utf8))
+    split(content_type).is_some_and(|(media_type, charset)| media_type.eq_ignore_ascii_case(wanted) && charset.is_none_or(is_utf8))
 }
 
 /// A type and its charset; nothing if it has another parameter.
