@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::bearer::{self, Candidate};
-use crate::config::{Access, Charge, Config, CorsPreflight, KeyPart, Mode, Rule, UnknownIssuer, Unmatched};
+use crate::config::{Access, Charge, Config, CorsPreflight, KeyPart, Mode, Rule, TokenEndpoint, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Payer, Stop, Verified};
 use crate::jwt::check;
 use crate::path::{self, Captures, Target};
@@ -72,7 +72,7 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
     let target = Target::parse(request.target, config.paths)?;
     let host = target.authority.unwrap_or(request.host);
     if !config.token_endpoints.is_empty()
-        && let Some(verdict) = token_endpoint(config, request.method, host, &target.path)?
+        && let Some(verdict) = token_endpoint(config, request, host, &target.path)?
     {
         return Ok(verdict);
     }
@@ -108,27 +108,44 @@ fn covering_announced<'a: 'r, 'r>(
     covering(config, &path::Request { method, ..*asked })
 }
 
-/// POST to a token endpoint or to its revocation path needs no rule. Nothing else goes to a revocation path, whatever
-/// a rule says: RFC 7009 knows no other call (but for the JSONP of section 2.3), and what a server made of one would
-/// not be seen here.
+/// POST to a token endpoint or to its revocation path needs no rule, and no more does the preflight that announces it.
+/// Nothing else goes to a revocation path, whatever a rule says: RFC 7009 knows no other call (but for the JSONP of
+/// section 2.3), and what a server made of one would not be seen here.
 #[inline(never)]
-fn token_endpoint<'a>(config: &'a Config, method: &[u8], host: &[u8], path: &[u8]) -> Result<Option<Verdict<'a>>, Stop> {
+fn token_endpoint<'a>(config: &'a Config, request: &Request<'_>, host: &[u8], path: &[u8]) -> Result<Option<Verdict<'a>>, Stop> {
+    let method = request.method;
     let is_post = method.eq_ignore_ascii_case(b"POST");
+    let is_preflight = !is_post && config.cors_preflight == CorsPreflight::Pass && announces_post(request);
     for (index, endpoint) in config.token_endpoints.iter().enumerate() {
-        let is_call = is_post && path == endpoint.path.as_bytes();
-        let is_revocation = endpoint.revocation_path.as_ref().is_some_and(|revocation| path == revocation.as_bytes());
+        let (is_call, is_revocation) = (endpoint.takes(path), endpoint.revokes(path));
         let here = || endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
         if (!is_call && !is_revocation) || !here() {
             continue;
         }
-        return match (is_call, is_post) {
-            (true, _) => Ok(Some(Verdict::Token(index))),
-            (false, true) => Ok(Some(Verdict::Revocation(index))),
-            (false, false) if is_word(method, b"options") || is_word(method, b"head") => Ok(None),
-            (false, false) => Err(Reason::NoRule.into()),
+        let is_left_to_rules = is_call || is_word(method, b"options") || is_word(method, b"head");
+        return match (is_post, is_call) {
+            (true, true) => Ok(Some(Verdict::Token(index))),
+            (true, false) => Ok(Some(Verdict::Revocation(index))),
+            (false, _) if is_preflight => Ok(Some(announced_call(config, endpoint, path))),
+            (false, _) if is_left_to_rules => Ok(None),
+            (false, _) => Err(Reason::NoRule.into()),
         };
     }
     Ok(None)
+}
+
+/// A preflight of a call to a token endpoint: it goes on to the server, which knows the origins that it trusts, and is
+/// charged as the call is.
+#[cold]
+fn announced_call<'a>(config: &'a Config, endpoint: &'a TokenEndpoint, path: &[u8]) -> Verdict<'a> {
+    Verdict::Admit(Admission {
+        verified: None,
+        remove_token: None,
+        passed_on: false,
+        limits: &endpoint.limits,
+        shadow: config.mode == Mode::Shadow,
+        captures: Some(endpoint.captures(path)),
+    })
 }
 
 #[inline(always)]
@@ -224,6 +241,12 @@ fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Resu
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     request.headers.get("origin")?;
     request.headers.get("access-control-request-method")
+}
+
+/// Whether it is a preflight that announces a POST.
+#[inline(never)]
+fn announces_post(request: &Request<'_>) -> bool {
+    is_announcement(request) && announced_method(request) == Some(b"POST")
 }
 
 /// Whether the method is a preflight's. Nearly every request is none, and pays for no walk over its headers.

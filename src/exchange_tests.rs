@@ -72,6 +72,40 @@ impl World {
     }
 }
 
+/// A preflight of a call to a token endpoint goes on as the call does, in either place; other OPTIONS don't.
+#[test]
+fn preflights_of_token_calls_go_on() {
+    let endpoints = json!({ "token_endpoints": [
+        { "path": "/t", "revocation_path": "/r", "host": "idp.example" }, { "path_template": "/{realm}/t" } ],
+        "rules": [{ "match": { "path": "/none" } }] });
+    let origin = ("origin", "https://spa.example");
+    let status = |document: &Value, path: &str, headers: &[(&str, &str)]| {
+        let runtime = runtime(document);
+        let fixed = [(":method", "OPTIONS"), (":path", path), (":authority", "idp.example")];
+        let headers = HeaderBlock::from_pairs(fixed.iter().chain(headers).map(|(name, value)| (*name, value.as_bytes())));
+        let world = World::default();
+        world.with(&runtime, NOW, |facts| match Exchange::new(headers, None, ENVOY).step(Input::Begin, facts, &world) {
+            Effect::Finish(Finish::Admit(changes)) if !changes.edits().watch => None,
+            Effect::Finish(Finish::Answer(answer)) => Some(answer.status),
+            _ => panic!("{path}"),
+        })
+    };
+    let post = ("access-control-request-method", "POST");
+    let enforced = document(false, endpoints.clone());
+    for path in ["/t", "/r", "/one/t"] {
+        assert_eq!(status(&enforced, path, &[origin, post]), None, "{path}");
+        for headers in [&[][..], &[origin], &[post], &[origin, ("access-control-request-method", "GET")]] {
+            assert_eq!(status(&enforced, path, headers), Some(403), "{path} {headers:?}");
+        }
+        let mut checked = endpoints.clone();
+        checked["cors_preflight"] = json!("check");
+        assert_eq!(status(&document(false, checked), path, &[origin, post]), Some(403), "{path}");
+    }
+    for path in ["/t/x", "/other", "/one/r"] {
+        assert_eq!(status(&enforced, path, &[origin, post]), Some(403), "{path}");
+    }
+}
+
 fn runtime(document: &Value) -> Runtime {
     let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
     Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))

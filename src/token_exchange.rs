@@ -9,6 +9,7 @@ use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
 use crate::facts::{Facts, Payer, Queue};
 use crate::metrics::Metric;
+use crate::path::Target;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::{HeaderBlock, Request};
 use crate::retry_after;
@@ -18,8 +19,9 @@ use crate::time::Time;
 use crate::token_endpoint::admission::{Ended, Outcome, Permit};
 use crate::token_endpoint::answer::{self, analyse};
 use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
-use crate::token_endpoint::request::{AuthMethod, Class, Head, TokenRequest};
-use crate::token_endpoint::reuse::{Serve, Stored};
+use crate::token_endpoint::request::{Class, Head, TokenRequest};
+use crate::token_endpoint::reuse::{Refused, Serve, Stored};
+use crate::token_endpoint::{challenge, integrity};
 
 /// A call to a token endpoint, from its body on.
 pub struct TokenCall {
@@ -339,7 +341,7 @@ impl TokenCall {
     fn kept_answer(&self, stored: &Stored, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Answer {
         let meter = facts.host.meter;
         let body = match stored.serve(facts.now, endpoint) {
-            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => stored.body_with(expires_in_s),
+            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => stored.body_with(expires_in_s, facts.now),
             Serve::Refusal => Some(stored.body.clone()),
             Serve::Stale => None,
         };
@@ -354,9 +356,8 @@ impl TokenCall {
             ("cache-control".to_owned(), "no-store".to_owned()),
             ("pragma".to_owned(), "no-cache".to_owned()),
         ];
-        if stored.status == 401 && self.request.auth_method() == AuthMethod::Basic {
-            // RFC 6749, section 5.2.
-            headers.push(("www-authenticate".to_owned(), format!("Basic realm=\"{}\"", facts.runtime.config.realm)));
+        if stored.status == 401 {
+            headers.push(challenge_header(stored.challenge.as_deref(), facts));
         }
         if facts.runtime.config.debug_headers {
             let source = if self.has_waited { Source::Shared } else { Source::Hit };
@@ -422,13 +423,17 @@ impl TokenCall {
         }
         let passed = self.shorten(answer, draw, endpoint, facts);
         let sent = if let Passed::Body(body) = &passed { body } else { answer.body };
-        self.refresh_ended(shared_answer(answer, sent), facts);
+        self.refresh_ended(shared_answer(answer, sent, endpoint, facts), facts);
         passed
     }
 
     fn shorten(&self, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Passed {
         let may_rewrite = answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
         if !may_rewrite {
+            return Passed::Unchanged;
+        }
+        if integrity::is_sealed(answer.headers.iter()) {
+            facts.host.meter.count(Metric::TokenNotRewritten);
             return Passed::Unchanged;
         }
         match jitter::shorten(answer.body, draw, endpoint.jitter, facts.now, Fit::SameLength) {
@@ -460,7 +465,10 @@ impl TokenCall {
             answer::Answer::Storable(storable) => {
                 Stored::token(&facts.runtime.host_key, storable, content_type, answer.body, (call.asked_at, draw), endpoint)
             }
-            answer::Answer::Negative if is_led => Stored::refusal(answer.status, content_type, answer.body, facts.now),
+            answer::Answer::Negative if is_led => {
+                let challenge = challenge::kept(answer.headers.iter());
+                Stored::refusal(Refused { status: answer.status, content_type, challenge, body: answer.body }, facts.now)
+            }
             answer::Answer::Negative | answer::Answer::NotStored(_) => None,
         };
         if let Some(stored) = stored {
@@ -516,19 +524,31 @@ fn ended(answer: &ServerAnswer<'_>, now: Time) -> Ended {
 }
 
 /// What those get who waited for a refresh: the server's word, whatever it is, but no failure of the
-/// way there, nothing without a body (one that is too large to be read comes so), and no header beside.
-fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8]) -> Option<Answer> {
+/// way there, nothing without a body (one that is too large to be read comes so), and no header beside
+/// but a challenge.
+fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8], endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Option<Answer> {
     let content_type = answer.headers.get("content-type").unwrap_or(b"application/json");
-    let is_plain = answer.headers.get("content-encoding").is_none() && answer.headers.get("set-cookie").is_none();
-    (answer.complete && is_plain && !answer.body.is_empty() && !has_failed(answer.status)).then(|| Answer {
-        status: answer.status,
-        headers: vec![
-            ("content-type".to_owned(), String::from_utf8_lossy(content_type).into_owned()),
-            ("cache-control".to_owned(), "no-store".to_owned()),
-            ("pragma".to_owned(), "no-cache".to_owned()),
-        ],
-        body: sent.to_vec(),
-    })
+    let has_cookie = answer.headers.get("set-cookie").is_some();
+    let is_plain = answer.headers.get("content-encoding").is_none() && (endpoint.keep_with_cookies || !has_cookie);
+    let is_shared = answer.complete && is_plain && !answer.body.is_empty() && !has_failed(answer.status);
+    if !is_shared {
+        return None;
+    }
+    let mut headers = vec![
+        ("content-type".to_owned(), String::from_utf8_lossy(content_type).into_owned()),
+        ("cache-control".to_owned(), "no-store".to_owned()),
+        ("pragma".to_owned(), "no-cache".to_owned()),
+    ];
+    if answer.status == 401 {
+        headers.push(challenge_header(challenge::kept(answer.headers.iter()).as_deref(), facts));
+    }
+    Some(Answer { status: answer.status, headers, body: sent.to_vec() })
+}
+
+/// A 401 has a challenge (RFC 9110, section 15.5.2): the server's own, else the one that RFC 6749, section 5.2, asks for.
+fn challenge_header(servers: Option<&[u8]>, facts: &Facts<'_>) -> (String, String) {
+    let own = || format!("Basic realm=\"{}\"", facts.runtime.config.realm);
+    ("www-authenticate".to_owned(), servers.map_or_else(own, |servers| String::from_utf8_lossy(servers).into_owned()))
 }
 
 /// Of an answer that isn't looked at where it is kept.
@@ -562,7 +582,8 @@ pub fn charge(
 ) -> Result<Vec<(String, String)>, Refusal> {
     let config = &facts.runtime.config;
     let Some(endpoint) = config.token_endpoints.get(endpoint) else { return Err(Reason::Misconfigured.into()) };
-    let payer = Payer { request, verified: None, claimed_client, captures: &[] };
+    let captures = captures(endpoint, request, facts);
+    let payer = Payer { request, verified: None, claimed_client, captures: &captures };
     match (facts.charge(&endpoint.limits, &payer), config.mode) {
         (Err(refusal), Mode::Shadow) => {
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
@@ -570,6 +591,16 @@ pub fn charge(
         }
         (charged, _) => charged.map(Option::unwrap_or_default).map_err(|refusal| *refusal),
     }
+}
+
+/// What the template of an endpoint's path captures, where limits could ask for it.
+fn captures(endpoint: &TokenEndpoint, request: &Request<'_>, facts: &Facts<'_>) -> Vec<(String, String)> {
+    if endpoint.path_template.is_none() || endpoint.limits.is_empty() {
+        return Vec::new();
+    }
+    // It was read before, or the call would be none to this endpoint.
+    let Ok(target) = Target::parse(request.target, facts.runtime.config.paths) else { return Vec::new() };
+    endpoint.captures(&target.path)
 }
 
 /// The answer to a refused call to a token endpoint; in shadow mode the call goes on.

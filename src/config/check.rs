@@ -167,6 +167,7 @@ impl Check {
         if self.report.failed() {
             return;
         }
+        self.neighbours(config);
         for (index, limit) in config.rate_limits.iter().enumerate() {
             if !self.limits_used.contains(&index) {
                 self.report.warn(&format!("rate_limits[{index}]"), format_args!("nothing names the limit {}", limit.name));

@@ -22,19 +22,17 @@ impl Check {
     /// All token endpoints.
     pub(super) fn token_endpoints(&mut self, document: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> Vec<TokenEndpoint> {
         let mut endpoints: Vec<TokenEndpoint> = Vec::new();
-        let mut taken: Vec<(String, Option<String>)> = Vec::new();
+        let mut taken: Vec<(PathMatch, Option<String>)> = Vec::new();
         for node in document.objects("token_endpoints") {
             let endpoint = self.token_endpoint(&node, paths, limits);
-            let both = [("path", Some(&endpoint.path)), ("revocation_path", endpoint.revocation_path.as_ref())];
-            for (name, path) in both {
-                let Some(path) = path.filter(|path| !path.is_empty()) else { continue };
-                let same = |(other, host): &(String, Option<String>)| {
-                    other == path && (host.is_none() || endpoint.host.is_none() || *host == endpoint.host)
+            for (name, text, found) in endpoint.places() {
+                let same = |(other, host): &(PathMatch, Option<String>)| {
+                    other.covers(&found) && (host.is_none() || endpoint.host.is_none() || *host == endpoint.host)
                 };
                 if taken.iter().any(same) {
-                    self.report.error(&node.at(name), "a path that no other token or revocation endpoint has", shown_text(path));
+                    self.report.error(&node.at(name), "a path that no other token or revocation endpoint has", shown_text(text));
                 }
-                taken.push((path.clone(), endpoint.host.clone()));
+                taken.push((found, endpoint.host.clone()));
             }
             endpoints.push(endpoint);
         }
@@ -48,14 +46,9 @@ impl Check {
     }
 
     fn token_endpoint(&mut self, node: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> TokenEndpoint {
-        let mut path = |name: &str| {
-            let found = self.rule_path(&node.at(name), "path", node.text(name)?, paths)?;
-            match found {
-                PathMatch::Exact(path) => Some(path),
-                _ => None,
-            }
-        };
-        let (own, revocation_path) = (path("path"), path("revocation_path"));
+        let (path, path_template) = self.endpoint_path(node, paths);
+        let (revocation_path, revocation_template) = self.revocation_path(node, path_template.as_ref(), paths);
+        let ignore_headers = self.ignore_headers(node);
         let reuse = node.object_or_default("reuse");
         let (wait_ms_max, lease_ms) = (node.whole("wait_ms_max"), node.whole("lease_ms"));
         if lease_ms <= wait_ms_max {
@@ -73,7 +66,12 @@ impl Check {
         }
         for limit in indices.iter().filter_map(|index| limits.get(*index)) {
             let of_token = |part: &KeyPart| {
-                matches!(part, KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) | KeyPart::Capture(_))
+                let in_path = |name: &String| path_template.as_ref().is_some_and(|template| template.has_capture(name));
+                match part {
+                    KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) => true,
+                    KeyPart::Capture(name) => !in_path(name),
+                    KeyPart::ClientId | KeyPart::Address | KeyPart::Header(_) | KeyPart::Route => false,
+                }
             };
             if limit.key.iter().all(of_token) {
                 let message = format!("the limit {} counts all clients together here: a token request has no verified token", limit.name);
@@ -89,7 +87,8 @@ impl Check {
         let waiters = node.whole_given("waiters_max").unwrap_or(waiters);
         TokenEndpoint {
             digest: node.digest_without("herdgate token endpoint v1", ENDPOINT_PACE),
-            path: own.unwrap_or_default(),
+            path,
+            path_template,
             host: node.text("host").map(str::to_ascii_lowercase),
             grant_types: node.owned_texts("grant_types"),
             reuse: Reuse {
@@ -107,7 +106,11 @@ impl Check {
             body_bytes_max: node.size("body_bytes_max"),
             answer_bytes_max: node.size("answer_bytes_max"),
             revocation_path,
+            revocation_template,
             except_clients: node.owned_texts("except_clients"),
+            keep_with_cookies: node.flag("keep_with_cookies"),
+            ignore_headers,
+            default_lifetime_s: node.whole_given("default_lifetime_s"),
             refresh_ahead: node.flag("refresh_ahead"),
             coalesce_refresh: node.flag("coalesce_refresh"),
             limits: indices,

@@ -256,7 +256,13 @@ static MATCH: Shape = Shape {
 
 static TOKEN_ENDPOINT: Shape = Shape {
     own: &[
-        field("path", Text(&syntax::PATH), Required, "Its path, exactly; POST to it needs no rule."),
+        field("path", Text(&syntax::PATH), Optional, "Its path, exactly; POST to it needs no rule. This, or `path_template`."),
+        field(
+            "path_template",
+            Text(&syntax::PATH),
+            Optional,
+            "The paths of one server with many realms, as in `/realms/{realm}/token`; each path has answers of its own.",
+        ),
         field("host", Text(&syntax::HOST), Optional, "Its host. Default: any."),
         field(
             "grant_types",
@@ -279,8 +285,26 @@ static TOKEN_ENDPOINT: Shape = Shape {
         field("waiters_max", Whole(0, 5000), Optional, "Followers at most. Default: 5000, on Kong 500."),
         field("body_bytes_max", Whole(256, 65_536), Need::Whole(8192), "Bytes of a request's body at most; over it 413."),
         field("answer_bytes_max", Whole(256, 65_536), Need::Whole(8192), "Bytes of an answer that is stored at most."),
-        field("revocation_path", Text(&syntax::PATH), Optional, "Where tokens are revoked (RFC 7009)."),
+        field(
+            "revocation_path",
+            Text(&syntax::PATH),
+            Optional,
+            "Where tokens are revoked (RFC 7009); beside `path_template` it may be a template too.",
+        ),
         field("except_clients", List(&TEXT, 0, 1024), Optional, "Clients whose answers are never reused."),
+        field("keep_with_cookies", Bool, Need::Bool(true), "Whether an answer that sets a cookie is kept, without the cookie."),
+        field(
+            "ignore_headers",
+            List(&Kind::Text(&syntax::HEADER), 0, 64),
+            Optional,
+            "Further request headers that shape no answer, such as a tracer's; see docs/token-endpoints.md.",
+        ),
+        field(
+            "default_lifetime_s",
+            Whole(1, 30 * DAY_S),
+            Optional,
+            "Seconds that a token lives where neither the answer's `expires_in` nor the token's own `exp` says so.",
+        ),
         field("refresh_ahead", Bool, Need::Bool(false), "Whether one caller renews while the others are served."),
         field("coalesce_refresh", Bool, Need::Bool(false), "Whether identical concurrent refreshes become one call, within a worker."),
         field("limits", List(&NAME, 1, 16), Optional, "Limits that hold."),

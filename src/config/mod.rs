@@ -10,6 +10,7 @@ mod check;
 mod check_call;
 mod check_issuers;
 mod check_limits;
+mod check_places;
 mod check_rules;
 mod check_tokens;
 mod error;

@@ -406,8 +406,10 @@ pub enum Unmatched {
 pub struct TokenEndpoint {
     /// SHA-256 of what of this entry shapes an answer: part of each token answer's key.
     pub digest: [u8; 32],
-    /// Its path, exactly.
+    /// Its path as the document has it: exact, or the text of `path_template`.
     pub path: String,
+    /// The template of its path, where it has one: one server with many realms.
+    pub path_template: Option<PathMatch>,
     /// Its host in lower case without port; none: any.
     pub host: Option<String>,
     /// Grants whose answers are reused.
@@ -434,8 +436,16 @@ pub struct TokenEndpoint {
     pub answer_bytes_max: usize,
     /// Where tokens are revoked (RFC 7009).
     pub revocation_path: Option<String>,
+    /// The template of that path, beside one of the endpoint's own.
+    pub revocation_template: Option<PathMatch>,
     /// Clients whose answers are never reused.
     pub except_clients: Vec<String>,
+    /// Whether an answer with a cookie is kept, without the cookie.
+    pub keep_with_cookies: bool,
+    /// Request headers, in lower case, that shape no answer here.
+    pub ignore_headers: Vec<String>,
+    /// Seconds that a token lives of which neither the server nor the token says so.
+    pub default_lifetime_s: Option<u64>,
     /// Whether one caller renews while the others are served.
     pub refresh_ahead: bool,
     /// Whether identical concurrent refresh_token calls are coalesced within a worker.

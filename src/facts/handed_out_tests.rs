@@ -36,7 +36,8 @@ fn keep(runtime: &Runtime, at: &Moment<'_>, n: u8) {
     let handle = super::token_handle(&runtime.host_key, TOKEN);
     let life = Life { asked_at: at.now, expires_in_s: 3_600, jwt_exp_s: None, draw: Draw::NONE };
     let body = br#"{"access_token":"opaque-token","token_type":"Bearer","expires_in":3600}"#.to_vec();
-    let stored = Stored { status: 200, content_type: b"application/json".to_vec(), body, kind: Kind::Token { life, handle } };
+    let stored =
+        Stored { status: 200, content_type: b"application/json".to_vec(), body, challenge: None, kind: Kind::Token { life, handle } };
     let endpoint = &runtime.config.token_endpoints[0];
     with(runtime, at, |facts| facts.keep_answer(&key(n), Some(&key(9)), &stored, endpoint));
 }

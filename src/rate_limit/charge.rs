@@ -97,7 +97,7 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
         }
     }
     let mut looks = looks.into_iter();
-    let mut receipts: Vec<(Charge<'_>, Receipt)> = Vec::new();
+    let mut receipts: Vec<(Charge<'_>, Receipt, u64)> = Vec::new();
     for (index, (one, status)) in limits.iter().zip(statuses.iter_mut()).enumerate() {
         let refused = match charge_one(counters, at, one, looks.next().flatten()) {
             Err(what) => {
@@ -111,16 +111,17 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
             Ok((charge, Charged::Allowed { receipt, remaining, reset_ns })) => {
                 let sketch = matches!(receipt, Receipt::Sketch(_));
                 *status = Status { what: What::Charged, remaining, reset_s: seconds(reset_ns), sketch };
-                receipts.push((charge, receipt));
+                receipts.push((charge, receipt, reset_ns));
                 None
             }
         };
         if let Some(retry_after_s) = refused.filter(|_| !one.limit.shadow) {
-            for (charge, receipt) in receipts.iter().rev() {
+            for (charge, receipt, _) in receipts.iter().rev() {
                 counters.refund(at, charge, *receipt);
             }
-            for charged in statuses.iter_mut().filter(|status| status.what == What::Charged) {
-                *charged = Status { what: What::NotCharged, remaining: charged.remaining.saturating_add(1), ..*charged };
+            let charged = statuses.iter_mut().filter(|status| status.what == What::Charged);
+            for (status, (charge, _, reset_ns)) in charged.zip(&receipts) {
+                *status = Status { what: What::NotCharged, ..uncharged(*status, charge.policy, *reset_ns) };
             }
             return Outcome { verdict: Verdict::Refused { limit: index, retry_after_s }, limits: statuses };
         }
@@ -157,7 +158,8 @@ fn refused_at_first_look(limits: &[Claim<'_>], looks: &[Option<Look>], statuses:
         match look.as_ref().and_then(|look| look.decision) {
             None => {}
             Some(Decision::Allowed { remaining, reset_ns, .. }) => {
-                *status = Status { remaining: remaining.saturating_add(1), reset_s: seconds(reset_ns), ..*status };
+                let charged = Status { remaining, reset_s: seconds(reset_ns), ..*status };
+                *status = one.charge().map_or(charged, |charge| uncharged(charged, charge.policy, reset_ns));
             }
             Some(Decision::Refused { retry_after_ns, reset_ns, .. }) => {
                 *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
@@ -170,6 +172,16 @@ fn refused_at_first_look(limits: &[Claim<'_>], looks: &[Option<Look>], statuses:
     longest.map(|(ns, limit)| Verdict::Refused { limit, retry_after_s: seconds(ns) })
 }
 
+/// How a limit stands without the request that it would have been charged: `reset_ns` is with it.
+fn uncharged(charged: Status, policy: Policy, reset_ns: u64) -> Status {
+    let reset_ns = match policy {
+        Policy::Rate(gcra) => reset_ns.saturating_sub(gcra.emission_ns()),
+        // A window ends when it ends.
+        Policy::Quota(_) => reset_ns,
+    };
+    Status { remaining: charged.remaining.saturating_add(1), reset_s: seconds(reset_ns), ..charged }
+}
+
 fn charge_one<'a>(counters: &Counters, at: &Moment<'_>, one: &Claim<'a>, look: Option<Look>) -> Result<(Charge<'a>, Charged), What> {
     let charge = one.charge().ok_or(What::OutOfBounds)?;
     let charged = counters.charge(at, &charge, look).map_err(What::Uncounted)?;
@@ -180,3 +192,7 @@ fn charge_one<'a>(counters: &Counters, at: &Moment<'_>, one: &Claim<'a>, look: O
 fn seconds(ns: u64) -> u64 {
     ns.div_ceil(NS_PER_S).max(1)
 }
+
+#[cfg(test)]
+#[path = "charge_tests.rs"]
+mod tests;

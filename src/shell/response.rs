@@ -8,6 +8,7 @@ use proxy_wasm::types::Action;
 use crate::exchange::Exchange;
 use crate::reply::Answer;
 use crate::request::HeaderBlock;
+use crate::token_endpoint::integrity::DIGESTS;
 use crate::token_exchange::{Passed, ServerAnswer, Started};
 
 use super::abi::{self, Buffer, Map};
@@ -66,6 +67,10 @@ impl Http {
             Some(Started::Watch { may_change_length }) => {
                 if may_change_length && !self.chain.dialect.holds_headers() {
                     abi::remove_header(Map::Response, "content-length");
+                    // Nor may the head promise the bytes of a body that may be replaced.
+                    for name in DIGESTS {
+                        abi::remove_header(Map::Response, name);
+                    }
                 }
             }
         }

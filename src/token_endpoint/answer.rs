@@ -6,8 +6,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::config::TokenEndpoint;
 use crate::jwt::{NotADate, Rounding, date_s};
 
-use super::media;
 use super::members::Object;
+use super::spans::Span;
+use super::{integrity, media, vary};
 
 /// The longest lifetime that is believed: ten years.
 pub const EXPIRES_IN_S_MAX: u64 = 315_360_000;
@@ -64,7 +65,7 @@ pub enum NotStored {
     TooLarge,
     /// Not `application/json` in UTF-8, or two types.
     ContentType,
-    /// Set-Cookie, Content-Encoding, Vary or another header that belongs to one client.
+    /// Content-Encoding, a Vary by what isn't in the key, no-transform, or another header that belongs to one client.
     Header,
     /// Not one JSON object to the last byte, or a member twice.
     Json,
@@ -72,7 +73,7 @@ pub enum NotStored {
     Error,
     /// No access token, or not a bearer token (RFC 6750).
     NotBearer,
-    /// No lifetime, or one that isn't a whole number of seconds from 1 to ten years.
+    /// No lifetime and no `default_lifetime_s`, or one that isn't from a second to ten years.
     Lifetime,
     /// A refresh token or an id token, which belong to one client and one moment.
     Personal,
@@ -110,7 +111,7 @@ pub fn analyse<'a>(
 ) -> Answer {
     let judged = match (complete, status) {
         (false, _) => Err(NotStored::Incomplete),
-        (true, 200) => check_outside(headers, body, endpoint).and_then(|object| token(&object)).map(Answer::Storable),
+        (true, 200) => check_outside(headers, body, endpoint).and_then(|object| token(&object, endpoint)).map(Answer::Storable),
         (true, 400 | 401) => check_outside(headers, body, endpoint).and_then(|object| refusal(&object, endpoint)),
         (true, _) => Err(NotStored::Status),
     };
@@ -127,7 +128,8 @@ fn check_outside<'a, 'b>(
     }
     let mut content_type = None;
     for (name, value) in headers {
-        let fits = match name.to_ascii_lowercase().as_slice() {
+        let name = name.to_ascii_lowercase();
+        let fits = match name.as_slice() {
             b"content-type" => {
                 if content_type.replace(value).is_some() {
                     return Err(NotStored::ContentType);
@@ -135,10 +137,11 @@ fn check_outside<'a, 'b>(
                 true
             }
             b"content-encoding" => value.eq_ignore_ascii_case(b"identity"),
-            // Requests with an Origin pass through, so that all that are served alike have none.
-            b"vary" => media::all_elements(value, |field| ["accept-encoding", "origin"].iter().any(|one| field.eq_ignore_ascii_case(one))),
-            b"set-cookie" | b"set-cookie2" | b"content-range" | b"dpop-nonce" | b"retry-after" | b"authentication-info" => false,
-            _ => true,
+            b"vary" => vary::is_told_apart(value, endpoint),
+            // Only body and type are kept; a cookie is for the one client that gets the answer itself.
+            b"set-cookie" | b"set-cookie2" => endpoint.keep_with_cookies,
+            b"content-range" | b"dpop-nonce" | b"retry-after" | b"authentication-info" => false,
+            _ => !integrity::forbids_keeping(&name, value),
         };
         if !fits {
             return Err(NotStored::Header);
@@ -151,11 +154,11 @@ fn check_outside<'a, 'b>(
 }
 
 /// A successful answer (RFC 6749, section 5.1).
-fn token(object: &Object<'_>) -> Result<Storable, NotStored> {
-    if object.get("error").is_some() {
+fn token(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Storable, NotStored> {
+    if object.present("error").is_some() {
         return Err(NotStored::Error);
     }
-    if object.get("refresh_token").is_some() || object.get("id_token").is_some() {
+    if object.present("refresh_token").is_some() || object.present("id_token").is_some() {
         return Err(NotStored::Personal);
     }
     let access_token = object.string("access_token").ok().flatten().filter(|token| !token.is_empty());
@@ -163,11 +166,17 @@ fn token(object: &Object<'_>) -> Result<Storable, NotStored> {
     let (Some(access_token), Some(true)) = (access_token, token_type.map(|t| t.eq_ignore_ascii_case("bearer"))) else {
         return Err(NotStored::NotBearer);
     };
-    let expires_in_s = expires_in_s(object).ok_or(NotStored::Lifetime)?;
+    let said = object.present("expires_in").map(|text| lifetime_s(text).ok_or(NotStored::Lifetime)).transpose()?;
     let jwt = Jwt::read(&access_token).map_err(|NotClear| NotStored::Jwt)?;
     if jwt.is_bound {
         return Err(NotStored::Jwt);
     }
+    let expires_in_s = match (said, jwt.exp_s) {
+        (Some(said), _) => said,
+        // The token says itself when it ends, and that is never passed.
+        (None, Some(_)) => EXPIRES_IN_S_MAX,
+        (None, None) => endpoint.default_lifetime_s.ok_or(NotStored::Lifetime)?,
+    };
     Ok(Storable { expires_in_s, jwt_exp_s: jwt.exp_s, access_token })
 }
 
@@ -178,20 +187,16 @@ fn refusal(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Answer, NotS
         &["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"];
     let error = object.string("error").ok().flatten().ok_or(NotStored::Error)?;
     let lasting = LASTING.contains(&error.as_str());
-    if lasting && object.get("access_token").is_none() && endpoint.negative_ttl_s > 0 {
+    if lasting && object.present("access_token").is_none() && endpoint.negative_ttl_s > 0 {
         Ok(Answer::Negative)
     } else {
         Err(NotStored::Error)
     }
 }
 
-/// `expires_in` in seconds: a JSON integer from 1 to [`EXPIRES_IN_S_MAX`], written as one.
-pub(super) fn expires_in_s(object: &Object<'_>) -> Option<u64> {
-    let text = object.get("expires_in")?;
-    // JSON has no leading zeros; a sign, a fraction or an exponent is something else than a lifetime.
-    let is_integer = text.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = is_integer.then(|| text.parse().ok()).flatten()?;
-    (1..=EXPIRES_IN_S_MAX).contains(&seconds).then_some(seconds)
+/// The JSON text of `expires_in` in whole seconds, from 1 to [`EXPIRES_IN_S_MAX`].
+pub(super) fn lifetime_s(text: &str) -> Option<u64> {
+    Span::read(text).map(|span| span.seconds).filter(|seconds| (1..=EXPIRES_IN_S_MAX).contains(seconds))
 }
 
 /// What an access token says of itself, if it is a JWT. It isn't verified: it can only shorten.

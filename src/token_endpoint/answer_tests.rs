@@ -45,9 +45,12 @@ fn only_clean_tokens_are_stored() {
     for (from, to, why) in [
         ("3600", "0", Lifetime),
         ("3600", "-1", Lifetime),
-        ("3600", "\"3600\"", Lifetime),
-        ("3600", "3600.0", Lifetime),
-        ("3600", "3.6e3", Lifetime),
+        ("3600", "0.9", Lifetime),
+        ("3600", "\"0\"", Lifetime),
+        ("3600", "\"\"", Lifetime),
+        ("3600", "\"1 hour\"", Lifetime),
+        ("3600", "\"-1\"", Lifetime),
+        ("3600", "[3600]", Lifetime),
         ("3600", "0x10", Json),
         ("3600", "03600", Json),
         ("3600", "null", Lifetime),
@@ -61,10 +64,10 @@ fn only_clean_tokens_are_stored() {
         ("\"2YotnFZFEjr1zCsicMWpAA\"", "7", NotBearer),
         ("access_token", "accesstoken", NotBearer),
         ("}", ",\"refresh_token\":\"r\"}", Personal),
-        ("}", ",\"refresh_token\":null}", Personal),
         ("}", ",\"id_token\":\"i\"}", Personal),
         ("}", ",\"error\":\"x\"}", Error),
-        ("}", ",\"error\":null}", Error),
+        ("}", ",\"error\":\"\"}", Error),
+        ("}", ",\"refresh_token\":\"\"}", Personal),
         ("}", ",\"expires_in\":3600}", Json),
         ("}", ",\"\\u0065xpires_in\":3600}", Json),
         ("}", "}x", Json),
@@ -92,11 +95,18 @@ fn headers_of_the_answer() {
     for (name, value, why) in [
         ("content-encoding", "gzip", Some(NotStored::Header)),
         ("content-encoding", "identity", None),
-        ("set-cookie", "a=b", Some(NotStored::Header)),
+        ("set-cookie", "fpc=abc; path=/; secure", None),
+        ("vary", "Authorization, Accept", None),
+        ("vary", "x-tenant", None),
+        ("vary", "user-agent", Some(NotStored::Header)),
+        ("vary", "x-own-trace", Some(NotStored::Header)),
+        ("cache-control", "no-transform", Some(NotStored::Header)),
+        ("signature", "sig1=:AA==:", Some(NotStored::Header)),
+        ("content-digest", "sha-256=:AA==:", None),
         ("vary", "Accept-Encoding", None),
         ("vary", "Origin, accept-encoding", None),
         ("vary", "*", Some(NotStored::Header)),
-        ("Vary", "accept-encoding, x-tenant", Some(NotStored::Header)),
+        ("Vary", "accept-encoding, x-forwarded-for", Some(NotStored::Header)),
         ("dpop-nonce", "n", Some(NotStored::Header)),
         ("content-range", "bytes 0-1/2", Some(NotStored::Header)),
         ("retry-after", "1", Some(NotStored::Header)),
@@ -108,6 +118,59 @@ fn headers_of_the_answer() {
     }
     assert_eq!(not_stored(200, &[], BEARER), Some(NotStored::ContentType));
     assert_eq!(not_stored(200, &[("content-type", "text/html")], BEARER), Some(NotStored::ContentType));
+}
+
+#[test]
+fn answers_with_cookies_are_kept_unless_told_otherwise() {
+    let strict = TokenEndpoint { keep_with_cookies: false, ..endpoint() };
+    for name in ["set-cookie", "Set-Cookie2"] {
+        assert_eq!(not_stored(200, &[JSON, (name, "a=b")], BEARER), None);
+        let judged = analyse(200, bytes(&[JSON, (name, "a=b")]), BEARER.as_bytes(), true, &strict);
+        assert!(matches!(judged, Answer::NotStored(NotStored::Header)));
+    }
+}
+
+/// Numbers in the types that servers write them in, and members that are there in name alone.
+#[test]
+fn lifetimes_in_any_type_and_members_that_are_null() {
+    for (from, to, expires_in_s) in [
+        ("3600", "\"3600\"", 3600),
+        ("3600", "3600.0", 3600),
+        ("3600", "\"3600.0\"", 3600),
+        ("3600", "3599.9", 3599),
+        ("3600", "3.6e3", 3600),
+        ("}", ",\"refresh_token\":null}", 3600),
+        ("}", ",\"id_token\": null ,\"scope\":null}", 3600),
+        ("}", ",\"error\":null,\"error_description\":null}", 3600),
+    ] {
+        let body = BEARER.replace(from, to);
+        let Answer::Storable(kept) = judge(200, &[JSON], &body) else { panic!("{body}") };
+        assert_eq!(kept.expires_in_s, expires_in_s, "{body}");
+    }
+    let refusal = r#"{"error":"invalid_client","access_token":null}"#;
+    assert!(matches!(judge(401, &[JSON], refusal), Answer::Negative));
+}
+
+/// Where the server doesn't say how long, the token may, or the configuration.
+#[test]
+fn lifetimes_that_the_server_does_not_say() {
+    let ours = TokenEndpoint { default_lifetime_s: Some(300), ..endpoint() };
+    let jwt = with_token(&jwt("{}", r#"{"exp":1700000000}"#));
+    let read = |body: &str, endpoint: &TokenEndpoint| match analyse(200, bytes(&[JSON]), body.as_bytes(), true, endpoint) {
+        Answer::Storable(kept) => Ok((kept.expires_in_s, kept.jwt_exp_s)),
+        Answer::NotStored(why) => Err(why),
+        Answer::Negative => panic!(),
+    };
+    for (from, to) in [(",\"expires_in\":3600", ""), ("3600", "null")] {
+        assert_eq!(read(&BEARER.replace(from, to), &endpoint()), Err(NotStored::Lifetime));
+        assert_eq!(read(&BEARER.replace(from, to), &ours), Ok((300, None)));
+        for endpoint in [&ours, &endpoint()] {
+            assert_eq!(read(&jwt.replace(from, to), endpoint), Ok((EXPIRES_IN_S_MAX, Some(1_700_000_000))));
+        }
+    }
+    // What is said and can't be read is no silence.
+    assert_eq!(read(&BEARER.replace("3600", "\"soon\""), &ours), Err(NotStored::Lifetime));
+    assert_eq!(read(&BEARER.replace("3600", "0"), &ours), Err(NotStored::Lifetime));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! How the client says who it is (RFC 6749, section 2.3.1).
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::form;
+use super::members::Object;
 
 /// Credentials of an `Authorization: Basic` header.
 pub(super) struct Basic {
@@ -34,9 +35,48 @@ pub(super) fn basic(value: &[u8]) -> Option<Basic> {
     (!client_id.is_empty()).then_some(Basic { client_id, has_secret, pair })
 }
 
+/// `client_assertion_type` of a JWT (RFC 7523, section 2.2).
+pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// The client that an assertion names as its issuer and its subject (RFC 7521, section 4.2; RFC 7523, section 3). Its
+/// signature isn't looked at: it claims no more than a `client_id` does.
+pub(super) fn asserted(assertion: &str) -> Option<String> {
+    let mut segments = assertion.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (segments.next(), segments.next(), segments.next(), segments.next()) else {
+        return None;
+    };
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims = Object::read(&payload)?;
+    let claim = |name: &str| claims.string(name).ok().flatten();
+    let subject = claim("sub").filter(|subject| !subject.is_empty())?;
+    (claim("iss")? == subject).then_some(subject)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_assertion_names_its_client() {
+        let written = |payload: &str| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(payload));
+        assert_eq!(asserted(&written(r#"{"iss":"c","sub":"c","aud":"x"}"#)).as_deref(), Some("c"));
+        for payload in [
+            r#"{"iss":"c","sub":"d"}"#,
+            r#"{"iss":"c"}"#,
+            r#"{"sub":"c"}"#,
+            r#"{"iss":"","sub":""}"#,
+            r#"{"iss":1,"sub":1}"#,
+            r#"{"iss":null,"sub":null}"#,
+            r#"{"iss":"c","sub":"c","sub":"c"}"#,
+            "[]",
+            "",
+        ] {
+            assert_eq!(asserted(&written(payload)), None, "{payload}");
+        }
+        for text in ["", "a.b", "e30.e30.e30.e30", "e30.!.e30", "e30.eyJpc3MiOiJjIiwic3ViIjoiYyJ9==.e30"] {
+            assert_eq!(asserted(text), None, "{text}");
+        }
+    }
 
     /// The example of RFC 6749, section 2.3.1.
     #[test]

@@ -10,6 +10,7 @@ pub fn endpoint() -> TokenEndpoint {
     TokenEndpoint {
         digest: [9; 32],
         path: "/oauth2/token".into(),
+        path_template: None,
         host: None,
         grant_types: vec!["client_credentials".into()],
         reuse: Reuse { fraction: 0.5, min_remaining_s: 30, max_s: 3300 },
@@ -23,6 +24,10 @@ pub fn endpoint() -> TokenEndpoint {
         body_bytes_max: 8192,
         answer_bytes_max: 16384,
         revocation_path: Some("/oauth2/revoke".into()),
+        revocation_template: None,
+        keep_with_cookies: true,
+        ignore_headers: vec!["x-own-trace".into()],
+        default_lifetime_s: None,
         except_clients: vec!["fresh".into()],
         refresh_ahead: true,
         coalesce_refresh: true,

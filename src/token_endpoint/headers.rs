@@ -1,8 +1,10 @@
 //! Request headers of a token call: which forbid sharing an answer, and which shape it.
 
+use crate::config::TokenEndpoint;
+
 use super::freshness::{self, Demand};
-use super::media;
 use super::request::Why;
+use super::{connection, forwarded, media};
 
 /// What the headers say.
 #[derive(Default)]
@@ -19,13 +21,13 @@ pub(super) struct Survey<'a> {
     pub demand: Demand,
     /// Lower-case names and values of the headers that may shape the answer, sorted by name; several
     /// of one name keep their order.
-    pub shaping: Vec<(Vec<u8>, &'a [u8])>,
+    pub shaping: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Looks at each header once.
-pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Survey<'a> {
+pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, endpoint: &TokenEndpoint) -> Survey<'a> {
     let mut seen = Survey::default();
-    let mut accept = Vec::new();
+    let (mut accept, mut forwarded) = (Vec::new(), Vec::new());
     for (name, value) in headers {
         let name = name.to_ascii_lowercase();
         match name.as_slice() {
@@ -36,9 +38,10 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
             b"accept" => {
                 accept.push(value);
                 if !media::asks_for_plain_json(value) {
-                    seen.shaping.push((name, value));
+                    seen.shaping.push((name, value.to_vec()));
                 }
             }
+            b"forwarded" => forwarded.push(value),
             b"content-encoding" => forbid(&mut seen, Why::ContentEncoding),
             b"cache-control" => {
                 if let Err(why) = seen.demand.read(value) {
@@ -53,9 +56,12 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
             b"range" | b"expect" | b"upgrade" => forbid(&mut seen, Why::Conditional),
             _ if name.starts_with(b"if-") => forbid(&mut seen, Why::Conditional),
             _ if is_certificate(&name) => forbid(&mut seen, Why::Certificate),
-            _ if is_of_the_connection(&name) => {}
-            _ => seen.shaping.push((name, value)),
+            _ if is_passed_over(&name, endpoint) => {}
+            _ => seen.shaping.push((name, value.to_vec())),
         }
+    }
+    if let Some(parts) = forwarded::shaping(&forwarded).filter(|_| !forwarded.is_empty()) {
+        seen.shaping.push((b"forwarded".to_vec(), parts));
     }
     if !media::accepts_json(accept) {
         forbid(&mut seen, Why::Accept);
@@ -74,76 +80,29 @@ fn forbid(seen: &mut Survey<'_>, why: Why) {
 
 /// Headers in which a proxy tells of the client's certificate (RFC 9440 and its many forerunners),
 /// in either spelling of the dash.
-fn is_certificate(name: &[u8]) -> bool {
+pub(super) fn is_certificate(name: &[u8]) -> bool {
     let dashed: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
     ["client-cert", "clientcert", "ssl-client", "ssl-cert", "tls-client", "tls-cert", "mtls"]
         .iter()
         .any(|part| dashed.windows(part.len()).any(|window| window == part.as_bytes()))
 }
 
-/// Headers that tell of the connection, the trace or the sending program. No answer is taken to
-/// depend on them; on every other header it may (a tenant, a language, `X-Forwarded-Host`), so those
-/// are part of its key. Pseudo-headers are the caller's, who gives host and path apart.
-fn is_of_the_connection(name: &[u8]) -> bool {
-    const NAMES: &[&str] = &[
-        "host",
-        "user-agent",
-        "content-length",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "accept-encoding",
-        "cache-control",
-        "pragma",
-        "date",
-        "via",
-        "dnt",
-        "priority",
-        "referer",
-        "from",
-        "max-forwards",
-        "baggage",
-        "traceparent",
-        "tracestate",
-        "b3",
-        "sentry-trace",
-        "uber-trace-id",
-        "elastic-apm-traceparent",
-        "newrelic",
-        "request-id",
-        "correlation-id",
-        "x-request-id",
-        "x-correlation-id",
-        "x-request-start",
-        "x-trace-id",
-        "x-transaction-id",
-        "x-amzn-trace-id",
-        "x-cloud-trace-context",
-        "x-client-trace-id",
-        "x-ms-client-request-id",
-        "client-request-id",
-        "return-client-request-id",
-        "x-forwarded-for",
-        "x-real-ip",
-        "x-ot-span-context",
-        "x-client-sku",
-        "x-client-ver",
-        "x-client-os",
-        "x-client-cpu",
-        "x-envoy-external-address",
-        "x-envoy-internal",
-        "x-envoy-attempt-count",
-        "x-envoy-expected-rq-timeout-ms",
-        "x-envoy-upstream-rq-timeout-ms",
-        "x-envoy-force-trace",
-        "x-envoy-decorator-operation",
-        "x-envoy-peer-metadata",
-        "x-envoy-peer-metadata-id",
-        "x-envoy-original-path",
-    ];
-    const PREFIXES: &[&str] = &[":", "x-b3-", "x-datadog-", "sec-fetch-", "sec-ch-", "ot-tracer-"];
-    NAMES.iter().any(|one| one.as_bytes() == name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
+/// Whether the key tells requests apart by this header, its name in lower case, or all requests that share a key are
+/// alike in it.
+pub(super) fn is_told_apart(name: &[u8], endpoint: &TokenEndpoint) -> bool {
+    let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(byte));
+    match name {
+        // Goes up as `identity` or not at all.
+        b"accept-encoding" => true,
+        // In the key apart.
+        b"host" => true,
+        // In the key in parts.
+        b"forwarded" => false,
+        _ => is_name && !is_passed_over(name, endpoint),
+    }
+}
+
+/// Headers on which no answer is taken to depend.
+fn is_passed_over(name: &[u8], endpoint: &TokenEndpoint) -> bool {
+    connection::tells_of(name) || endpoint.ignore_headers.iter().any(|one| one.as_bytes() == name)
 }

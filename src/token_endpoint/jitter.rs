@@ -10,6 +10,7 @@ use crate::time::Time;
 
 use super::answer::{self, Jwt};
 use super::members::Object;
+use super::spans::{self, Left};
 
 /// The largest share; more would more than double the calls that reach the server.
 const SHARE_MAX: f64 = 0.5;
@@ -83,7 +84,7 @@ pub fn applies(endpoint: &TokenEndpoint, grant_type: Option<&str>) -> bool {
 /// What a rewritten body may look like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fit {
-    /// Shorter or as long.
+    /// A smaller number, in as many bytes as it takes.
     Shorter,
     /// As long as it was: spaces after the number make up for lost digits.
     SameLength,
@@ -109,8 +110,8 @@ pub enum Shortened {
 /// grant, also one that may not be stored. `now` bounds it by the `exp` of a JWT.
 pub fn shorten(body: &[u8], draw: Draw, jitter: f64, now: Time, fit: Fit) -> Shortened {
     let Some(object) = Object::read(body) else { return Shortened::Odd };
-    let Some(lifetime_s) = answer::expires_in_s(&object) else { return Shortened::Odd };
-    if object.get("error").is_some() {
+    let Some(lifetime_s) = object.present("expires_in").and_then(answer::lifetime_s) else { return Shortened::Odd };
+    if object.present("error").is_some() {
         return Shortened::Odd;
     }
     let access_token = object.string("access_token").ok().flatten().unwrap_or_default();
@@ -123,28 +124,19 @@ pub fn shorten(body: &[u8], draw: Draw, jitter: f64, now: Time, fit: Fit) -> Sho
         return Shortened::Same;
     }
     // A token that is over already by our clock isn't ours to mend.
-    let rewritten = (expires_in_s > 0).then(|| rewrite(&object, expires_in_s, fit)).flatten();
+    let left = Left { expires_in_s, age_s: None, now };
+    let rewritten = (expires_in_s > 0).then(|| spans::rewritten(&object, &left, fit)).flatten();
     rewritten.map_or(Shortened::Odd, |body| Shortened::Rewritten { body, expires_in_s })
 }
 
-/// The body with another top-level `expires_in`, every other byte as it was. Nothing when the body
-/// isn't one strict JSON object with a whole `expires_in`, or the number doesn't fit.
-pub fn with_expires_in(body: &[u8], expires_in_s: u64, fit: Fit) -> Option<Vec<u8>> {
+/// A kept body, asked for `age_s` ago, with this `expires_in` and what else has aged; every other byte as it was.
+/// Nothing when it isn't one strict JSON object, or its `expires_in` isn't one or is less.
+pub fn aged(body: &[u8], expires_in_s: u64, age_s: u64, now: Time) -> Option<Vec<u8>> {
     let object = Object::read(body)?;
-    answer::expires_in_s(&object)?;
-    rewrite(&object, expires_in_s, fit)
-}
-
-fn rewrite(object: &Object<'_>, expires_in_s: u64, fit: Fit) -> Option<Vec<u8>> {
-    let old = object.get("expires_in")?;
-    let mut number = expires_in_s.to_string();
-    if number.len() > old.len() {
-        return None;
+    if let Some(text) = object.present("expires_in") {
+        answer::lifetime_s(text)?;
     }
-    if fit == Fit::SameLength {
-        number = format!("{number:<width$}", width = old.len());
-    }
-    object.with("expires_in", &number)
+    spans::rewritten(&object, &Left { expires_in_s, age_s: Some(age_s), now }, Fit::Shorter)
 }
 
 #[cfg(test)]

@@ -2,18 +2,68 @@
 
 /// Whether a `Content-Type` is `wanted` with no parameter but `charset=utf-8`.
 pub(super) fn is(content_type: &[u8], wanted: &str) -> bool {
-    let Ok(text) = std::str::from_utf8(content_type) else { return false };
-    let mut pieces = text.split(';').map(|piece| piece.trim_matches([' ', '\t']));
-    let media_type = pieces.next().unwrap_or_default();
-    let mut parameters = pieces;
-    let utf8 = |parameter: &str| {
-        let (name, value) = parameter.split_once('=')?;
-        let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-        (name.eq_ignore_ascii_case("charset") && value.eq_ignore_ascii_case("utf-8")).then_some(())
-    };
-    media_type.eq_ignore_ascii_case(wanted)
-        && parameters.next().is_none_or(|parameter| utf8(parameter).is_some())
-        && parameters.next().is_none()
+    split(content_type).is_some_and(|(media_type, charset)| media_type.eq_ignore_ascii_case(wanted) && charset.is_none_or(is_utf8))
+}
+
+/// A type and its charset; nothing if it has another parameter.
+fn split(content_type: &[u8]) -> Option<(&str, Option<&str>)> {
+    let mut pieces = std::str::from_utf8(content_type).ok()?.split(';').map(|piece| piece.trim_matches([' ', '\t']));
+    let media_type = pieces.next()?;
+    let Some(parameter) = pieces.next() else { return Some((media_type, None)) };
+    let (name, value) = parameter.split_once('=')?;
+    let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+    (name.eq_ignore_ascii_case("charset") && pieces.next().is_none()).then_some((media_type, Some(value)))
+}
+
+fn is_utf8(charset: &str) -> bool {
+    charset.eq_ignore_ascii_case("utf-8")
+}
+
+/// How a token request is written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) enum Written {
+    /// `application/x-www-form-urlencoded` in UTF-8 (RFC 6749, appendix B).
+    #[default]
+    Form,
+    /// The same in this charset, whose first 128 characters are those of ASCII.
+    FormIn(String),
+    /// `application/json`.
+    Json,
+}
+
+impl Written {
+    /// From a `Content-Type`.
+    pub fn of(content_type: &[u8]) -> Option<Written> {
+        let (media_type, charset) = split(content_type)?;
+        let charset = charset.filter(|name| !is_utf8(name)).map(str::to_ascii_lowercase);
+        if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            match charset {
+                None => Some(Written::Form),
+                Some(name) => extends_ascii(&name).then_some(Written::FormIn(name)),
+            }
+        } else {
+            (media_type.eq_ignore_ascii_case("application/json") && charset.is_none()).then_some(Written::Json)
+        }
+    }
+
+    /// Its part of an answer's key.
+    pub fn name(&self) -> &[u8] {
+        match self {
+            Written::Form => b"form",
+            Written::FormIn(charset) => charset.as_bytes(),
+            Written::Json => b"json",
+        }
+    }
+}
+
+/// Whether ASCII in this charset is ASCII. Not so in UTF-16, UTF-7, EBCDIC and those that shift by escapes.
+fn extends_ascii(charset: &str) -> bool {
+    const NAMES: &[&str] =
+        &["us-ascii", "ascii", "latin1", "koi8-r", "koi8-u", "gbk", "gb2312", "gb18030", "big5", "euc-jp", "euc-kr", "utf8"];
+    NAMES.contains(&charset)
+        || ["iso-8859-", "iso_8859-", "iso8859-", "windows-125", "cp125"].iter().any(|family| {
+            charset.strip_prefix(family).is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()))
+        })
 }
 
 /// Whether a request with these `Accept` lines takes JSON: the most specific range that covers
@@ -90,6 +140,23 @@ mod tests {
         ] {
             assert!(!is(no.as_bytes(), "application/json"), "{no}");
         }
+    }
+
+    #[test]
+    fn requests_are_written_in_three_ways() {
+        let form = |rest: &str| Written::of(format!("application/x-www-form-urlencoded{rest}").as_bytes());
+        assert_eq!(form(""), Some(Written::Form));
+        assert_eq!(form("; charset=UTF-8"), Some(Written::Form));
+        for name in ["ISO-8859-1", "iso-8859-15", "us-ascii", "Windows-1252", "\"latin1\""] {
+            assert_eq!(form(&format!(";charset={name}")), Some(Written::FormIn(name.trim_matches('"').to_ascii_lowercase())), "{name}");
+        }
+        for name in ["utf-16", "utf-7", "ibm037", "iso-2022-jp", "iso-8859-", "iso-8859-1x", "", "form", "json", "hz-gb-2312"] {
+            assert_eq!(form(&format!(";charset={name}")), None, "{name}");
+        }
+        assert_eq!(form("; boundary=x"), None);
+        assert_eq!(Written::of(b"application/json; charset=utf-8"), Some(Written::Json));
+        assert_eq!(Written::of(b"application/json; charset=iso-8859-1"), None);
+        assert_eq!(Written::of(b"text/plain"), None);
     }
 
     #[test]

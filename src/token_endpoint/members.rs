@@ -27,19 +27,42 @@ impl<'a> Object<'a> {
         self.members.iter().find(|(other, _)| other == name).map(|(_, value)| *value)
     }
 
+    /// The JSON text of a member that isn't `null`: servers write so what isn't there.
+    pub fn present(&self, name: &str) -> Option<&'a str> {
+        self.get(name).filter(|value| *value != "null")
+    }
+
     /// A member that is a string; `Err` if it is something else.
     pub fn string(&self, name: &str) -> Result<Option<String>, NotOfThisType> {
         self.get(name).map(|value| serde_json::from_str(value).map_err(|_| NotOfThisType)).transpose()
     }
 
-    /// The text with another value for one member; every other byte stays.
-    pub fn with(&self, name: &str, value: &str) -> Option<Vec<u8>> {
-        let old = self.get(name)?;
-        // serde_json hands out slices of its input, so the distance between the two is the offset.
-        let start = (old.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
-        let (before, rest) = self.text.split_at_checked(start)?;
-        let after = rest.strip_prefix(old.as_bytes())?;
-        Some([before, value.as_bytes(), after].concat())
+    /// The text with other values for these members; every other byte stays.
+    pub fn with(&self, values: &[(&str, String)]) -> Option<Vec<u8>> {
+        let mut places = Vec::with_capacity(values.len());
+        for (name, value) in values {
+            let old = self.get(name)?;
+            // serde_json hands out slices of its input, so the distance between the two is the offset.
+            let start = (old.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
+            places.push((start, old.len(), value));
+        }
+        places.sort_unstable();
+        let mut body = Vec::with_capacity(self.text.len());
+        let mut done = 0usize;
+        for (start, len, value) in places {
+            body.extend_from_slice(self.text.get(done..start)?);
+            body.extend_from_slice(value.as_bytes());
+            done = start.checked_add(len)?;
+        }
+        body.extend_from_slice(self.text.get(done..)?);
+        Some(body)
+    }
+
+    /// The text with one more member before all others; nothing where there are none.
+    pub fn with_first(&self, name: &str, value: &str) -> Option<Vec<u8>> {
+        let open = self.text.iter().position(|byte| *byte == b'{').filter(|_| !self.members.is_empty())?;
+        let (before, rest) = self.text.split_at_checked(open.checked_add(1)?)?;
+        Some([before, format!("\"{name}\":{value},").as_bytes(), rest].concat())
     }
 }
 
@@ -86,7 +109,7 @@ mod tests {
         assert_eq!(object.string("s"), Ok(Some("\"n\":7".into())));
         assert_eq!(object.string("n"), Err(NotOfThisType));
         assert_eq!(object.string("none"), Ok(None));
-        assert_eq!(object.with("n", "9").unwrap(), br#" { "a" : {"n":1, "a":2}, "s":"\"n\":7", "n" : 9 , "e":[]} "#);
+        assert_eq!(object.with(&[("n", "9".into())]).unwrap(), br#" { "a" : {"n":1, "a":2}, "s":"\"n\":7", "n" : 9 , "e":[]} "#);
     }
 
     #[test]

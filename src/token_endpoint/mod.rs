@@ -14,18 +14,25 @@
 
 pub mod admission;
 pub mod answer;
+pub mod challenge;
 mod client_auth;
+pub(crate) mod connection;
 mod evidence;
 mod form;
+mod forwarded;
 pub mod freshness;
 mod headers;
+pub mod integrity;
 pub mod jitter;
+mod json_body;
 mod media;
 mod members;
 pub mod request;
 pub mod reuse;
 pub mod revocation;
 mod share;
+mod spans;
+mod vary;
 
 #[cfg(test)]
 mod fixtures;

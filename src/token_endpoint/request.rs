@@ -7,7 +7,8 @@ use super::client_auth::{self, Basic};
 use super::form::{self, FormError};
 use super::freshness::Demand;
 use super::headers::{self, Survey};
-use super::media;
+use super::json_body;
+use super::media::Written;
 
 /// The request line and the connection, as far as they matter here.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +39,7 @@ pub enum Why {
     Method,
     /// Parameters in the path, which RFC 6749, section 3.2, doesn't know.
     Query,
-    /// Not `application/x-www-form-urlencoded`, or two types.
+    /// Neither a form nor JSON, a charset that isn't read, or two types.
     ContentType,
     /// The body is encoded once more.
     ContentEncoding,
@@ -124,6 +125,7 @@ pub struct TokenRequest {
     auth_method: AuthMethod,
     /// Whether it would be reusable, did it not ask for an answer that isn't kept and may be.
     asks_for_fresh: bool,
+    written: Written,
     client_id: Option<String>,
     grant_type: Option<String>,
     /// Identifier, colon and secret of the Basic header as they came.
@@ -167,7 +169,7 @@ const SINGLE_USE: &[&str] = &[
 ];
 
 /// The domain of answers' keys.
-const ANSWER: &str = "token answer v1";
+const ANSWER: &str = "token answer v2";
 const REFRESH_TOKEN: &str = "refresh_token";
 
 /// Reads a token request. `headers` may have any order and case; pseudo-headers are passed over.
@@ -177,20 +179,20 @@ pub fn parse<'a>(
     body: &[u8],
     endpoint: &TokenEndpoint,
 ) -> TokenRequest {
-    let survey = headers::survey(headers);
+    let survey = headers::survey(headers, endpoint);
     let basic = match survey.authorization {
         Some(value) if !survey.authorization_twice => client_auth::basic(value),
         _ => None,
     };
-    let form = read_form(&survey, body, endpoint);
-    let (parameters, form_error) = match form {
-        Ok(parameters) => (parameters, None),
-        Err(why) => (Vec::new(), Some(why)),
+    let (written, parameters, form_error) = match read_parameters(&survey, body, endpoint) {
+        Ok((written, parameters)) => (written, parameters, None),
+        Err(why) => (Written::default(), Vec::new(), Some(why)),
     };
     let mut request = TokenRequest {
         class: Class::PassThrough(Why::Form),
         auth_method: AuthMethod::None,
         asks_for_fresh: false,
+        written,
         client_id: None,
         grant_type: single(&parameters, "grant_type").map(str::to_owned),
         basic_pair: Vec::new(),
@@ -213,7 +215,7 @@ pub fn parse<'a>(
         None => request.classify(endpoint),
     };
     request.asks_for_fresh = refused == Some(Why::Bypass) && request.classify(endpoint) == Class::Reusable;
-    request.shaping = survey.shaping.into_iter().map(|(name, value)| (name, value.to_vec())).collect();
+    request.shaping = survey.shaping;
     request
 }
 
@@ -229,24 +231,30 @@ fn survey_head(head: Head<'_>) -> Option<Why> {
     }
 }
 
-fn read_form(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -> Result<Vec<(String, String)>, Why> {
+/// A parameter's name and value.
+type Parameter = (String, String);
+
+fn read_parameters(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -> Result<(Written, Vec<Parameter>), Why> {
     if body.len() > endpoint.body_bytes_max {
         return Err(Why::TooLarge);
     }
-    if !survey.content_type.is_some_and(|value| media::is(value, "application/x-www-form-urlencoded")) {
-        return Err(Why::ContentType);
-    }
-    let mut parameters = form::parse(body).map_err(|error| match error {
+    let written = survey.content_type.and_then(Written::of).ok_or(Why::ContentType)?;
+    let parameters = if written == Written::Json { json_body::parse(body) } else { form::parse(body) };
+    let mut parameters = parameters.map_err(|error| match error {
         FormError::Unreadable => Why::Form,
         FormError::TooMany => Why::TooManyParameters,
     })?;
+    // What isn't ASCII means something else there than in UTF-8.
+    if matches!(written, Written::FormIn(_)) && !parameters.iter().all(|(name, value)| name.is_ascii() && value.is_ascii()) {
+        return Err(Why::ContentType);
+    }
     for (name, value) in &mut parameters {
         if name == "scope" {
             canonical_scope(value);
         }
     }
     parameters.sort();
-    Ok(parameters)
+    Ok((written, parameters))
 }
 
 /// A scope is a set (RFC 6749, section 3.3). What isn't written as the grammar has it stays as it is,
@@ -306,7 +314,7 @@ impl TokenRequest {
     pub fn cache_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
         let domain = match self.class {
             Class::Reusable => ANSWER,
-            Class::CoalesceRefresh => "token refresh v1",
+            Class::CoalesceRefresh => "token refresh v2",
             Class::PassThrough(_) => return None,
         };
         Some(self.key_in(domain, key, endpoint, host, path))
@@ -341,7 +349,7 @@ impl TokenRequest {
             AuthMethod::None => b"none",
         };
         let parameters_count = (self.parameters.len() as u64).to_le_bytes();
-        let mut fields: Vec<&[u8]> = vec![endpoint, host, path, method, &self.basic_pair, &parameters_count];
+        let mut fields: Vec<&[u8]> = vec![endpoint, host, path, method, self.written.name(), &self.basic_pair, &parameters_count];
         for (name, value) in &self.parameters {
             fields.extend([name.as_bytes(), value.as_bytes()]);
         }
@@ -369,7 +377,17 @@ impl TokenRequest {
         }
     }
 
+    /// The client that its parts name, if they all name the same. An assertion that can't be read names nobody.
     fn claimed_client(&self, basic: Option<&Basic>, has_authorization: bool) -> Option<String> {
+        let named = self.named_client(basic, has_authorization);
+        let of_jwt = single(&self.parameters, "client_assertion_type") == Some(client_auth::JWT_BEARER);
+        let assertion = single(&self.parameters, "client_assertion").filter(|_| of_jwt);
+        let Some(asserted) = assertion.and_then(client_auth::asserted) else { return named };
+        let alone = !has_authorization && !self.parameters.iter().any(|(name, _)| name == "client_id");
+        if alone { Some(asserted) } else { named.filter(|id| *id == asserted) }
+    }
+
+    fn named_client(&self, basic: Option<&Basic>, has_authorization: bool) -> Option<String> {
         let in_body = single(&self.parameters, "client_id");
         let named_in_body = self.parameters.iter().any(|(name, _)| name == "client_id");
         match (basic, in_body) {

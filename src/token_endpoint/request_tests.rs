@@ -138,7 +138,7 @@ fn other_request_lines_and_types() {
     assert_eq!(parse(Head { method: b"PUT", ..POST }, form), Class::PassThrough(Why::Method));
     assert_eq!(parse(Head { has_query: true, ..POST }, form), Class::PassThrough(Why::Query));
     assert_eq!(parse(Head { client_certificate: true, ..POST }, form), Class::PassThrough(Why::Certificate));
-    for other in ["", "application/json", "multipart/form-data", "application/x-www-form-urlencoded; charset=iso-8859-1"] {
+    for other in ["", "text/json", "multipart/form-data", "application/x-www-form-urlencoded; charset=utf-16"] {
         assert_eq!(parse(POST, other), Class::PassThrough(Why::ContentType), "{other}");
     }
     let none = request::parse(POST, [], CC.as_bytes(), &endpoint());
@@ -167,6 +167,92 @@ fn the_client_is_named_only_when_it_is_certain() {
     assert_eq!(post(&[], "grant_type=a&grant_type=a").grant_type(), None);
 }
 
+/// A form in another charset is read if it is ASCII, and has answers of its own.
+#[test]
+fn forms_in_other_charsets() {
+    let parse = |charset: &str, body: &str| {
+        let content_type = format!("application/x-www-form-urlencoded; charset={charset}");
+        request::parse(POST, bytes(&[("content-type", &content_type)]), body.as_bytes(), &endpoint())
+    };
+    let latin = parse("ISO-8859-1", CC);
+    assert_eq!(latin.class(), Class::Reusable);
+    assert_eq!(key_of(&latin), key_of(&parse("iso-8859-1", CC)));
+    for other in ["utf-8", "iso-8859-15", "us-ascii"] {
+        assert_ne!(key_of(&latin), key_of(&parse(other, CC)), "{other}");
+    }
+    for (charset, body) in [("iso-8859-1", "&x=%c3%a9"), ("iso-8859-1", "&%c3%a9=x"), ("utf-16", ""), ("utf-7", ""), ("", "")] {
+        let read = parse(charset, &format!("{CC}{body}"));
+        assert_eq!((read.class(), read.client_id()), (Class::PassThrough(Why::ContentType), None), "{charset} {body}");
+    }
+    assert_eq!(parse("utf-8", &format!("{CC}&x=%c3%a9")).class(), Class::Reusable);
+}
+
+/// Auth0 documents its token requests as JSON.
+#[test]
+fn json_is_read_as_the_form_would_be() {
+    let parse = |headers: &[(&str, &str)], body: &str| {
+        let mut all = vec![("content-type", "application/json")];
+        all.extend(headers);
+        request::parse(POST, bytes(&all), body.as_bytes(), &endpoint())
+    };
+    let body = r#"{"client_id":"c","client_secret":"s","audience":"https://api","grant_type":"client_credentials"}"#;
+    let read = parse(&[], body);
+    assert_eq!((read.class(), read.client_id(), read.auth_method()), (Class::Reusable, Some("c"), AuthMethod::Post));
+    let other_order = r#"{"grant_type":"client_credentials","audience":"https:\/\/api","client_secret":"\u0073","client_id":"c"}"#;
+    assert_eq!(key_of(&read), key_of(&parse(&[], other_order)));
+    // The server may answer a form in another way.
+    let form = post(&[], &format!("{CC}&audience=https%3a%2f%2fapi"));
+    assert_eq!(form.class(), Class::Reusable);
+    assert_ne!(key_of(&read), key_of(&form));
+    let scopes = |scope: &str| parse(&[], &body.replace("https://api", "x").replace("audience", "scope").replace("\"x\"", scope));
+    assert_eq!(key_of(&scopes("\"a b\"")), key_of(&scopes("\"b a\"")));
+    let basic = parse(&[BASIC], r#"{"grant_type":"client_credentials"}"#);
+    assert_eq!((basic.class(), basic.auth_method()), (Class::Reusable, AuthMethod::Basic));
+    for (body, why) in [
+        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":null}"#, Why::Form),
+        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":1}"#, Why::Form),
+        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","scope":["a"]}"#, Why::Form),
+        (r#"{"grant_type":"client_credentials","client_id":"c","client_id":"d","client_secret":"s"}"#, Why::Form),
+        (r#"{"grant_type":"client_credentials","client_id":"c","Client_Id":"d","client_secret":"s"}"#, Why::Form),
+        (r#"{"grant_type":"authorization_code","client_id":"c","client_secret":"s","code":"x"}"#, Why::Grant),
+        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","nonce":"x"}"#, Why::Assertion),
+        (r#"{"grant_type":"client_credentials","client_id":"c"}"#, Why::NoSecret),
+        (CC, Why::Form),
+    ] {
+        assert_eq!(parse(&[], body).class(), Class::PassThrough(why), "{body}");
+    }
+    assert_eq!(class_of(&[], body), Class::PassThrough(Why::Form));
+}
+
+/// RFC 7521, section 4.2: `client_id` is optional beside an assertion, and the same client where it is there.
+#[test]
+fn an_assertion_names_the_client() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let form = |sub: &str, more: &str| {
+        let claims = URL_SAFE_NO_PAD.encode(format!("{{\"iss\":\"{sub}\",\"sub\":\"{sub}\"}}"));
+        let of_type = client_auth::JWT_BEARER.replace(':', "%3A");
+        format!("grant_type=client_credentials&client_assertion_type={of_type}&client_assertion=e30.{claims}.c2ln{more}")
+    };
+    for (headers, body, client) in [
+        (vec![], form("c", ""), Some("c")),
+        (vec![], form("c", "&client_id=c"), Some("c")),
+        (vec![], form("c", "&client_id=d"), None),
+        (vec![], form("c", "&client_id="), None),
+        (vec![], form("c", "&client_id=c&client_id=c"), None),
+        (vec![BASIC], form("c", ""), Some("c")),
+        (vec![BASIC], form("d", ""), None),
+        (vec![("authorization", "Bearer x")], form("c", ""), None),
+        (vec![], form("c", "&client_assertion=e30.e30.e30"), None),
+        (vec![], form("c", "").replace("jwt-bearer", "saml2-bearer"), None),
+        (vec![], form("c", "&client_id=d").replace("jwt-bearer", "saml2-bearer"), Some("d")),
+    ] {
+        let read = post(&headers, &body);
+        assert_eq!(read.client_id(), client, "{headers:?} {body}");
+        assert!(matches!(read.class(), Class::PassThrough(_)), "{body}");
+    }
+}
+
 #[test]
 fn keys_are_equal_for_equal_meanings() {
     let same = |a: &TokenRequest, b: &TokenRequest| key_of(a).is_some() && key_of(a) == key_of(b);
@@ -189,6 +275,20 @@ fn keys_are_equal_for_equal_meanings() {
         ("accept", "application/JSON;q=0.9, application/*, */*;q=0.1"),
         ("accept-encoding", "gzip"),
         (":path", "/"),
+        ("cf-ray", "230b030023ae2822-SJC"),
+        ("x-azure-ref", "1"),
+        ("X-Amz-Cf-Id", "1"),
+        ("X-dynaTrace", "FW4"),
+        ("singularityheader", "1"),
+        ("x-instana-t", "1"),
+        ("x-newrelic-transaction", "1"),
+        ("x-arr-log-id", "1"),
+        ("x-appgw-trace-id", "1"),
+        ("x-vcap-request-id", "1"),
+        ("x-client-last-telemetry", "4|0|||"),
+        ("x-client-current-telemetry", "4|0|"),
+        ("Forwarded", "for=192.0.2.1;by=203.0.113.43"),
+        ("X-Own-Trace", "1"),
     ] {
         assert!(same(&base, &post(&[headers], &format!("{CC}&scope=ab+c"))), "{headers:?}");
     }
@@ -205,6 +305,11 @@ fn keys_are_equal_for_equal_meanings() {
         ("accept", "text/plain, */*"),
         ("x-forwarded-host", "evil"),
         ("forwarded", "host=evil"),
+        ("forwarded", "for=192.0.2.1;proto=https"),
+        ("forwarded", "for="),
+        ("cf-ipcountry", "DE"),
+        ("x-forwarded-proto", "https"),
+        ("x-anchormailbox", "a"),
         ("cookie", "a"),
         ("x-http-method-override", "GET"),
     ] {

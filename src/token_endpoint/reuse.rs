@@ -5,8 +5,9 @@ use crate::digest::{Digest, HostKey};
 use crate::time::Time;
 
 use super::answer::{EXPIRES_IN_S_MAX, Storable};
+use super::challenge::{self, CHALLENGE_BYTES_MAX};
 use super::freshness::Demand;
-use super::jitter::{self, Draw, Fit};
+use super::jitter::{self, Draw};
 use super::members::Object;
 use super::revocation;
 
@@ -122,6 +123,8 @@ pub struct Stored {
     pub content_type: Vec<u8>,
     /// Its body as the server sent it.
     pub body: Vec<u8>,
+    /// Its challenge: that of a refusal, from [`super::challenge::kept`].
+    pub challenge: Option<Vec<u8>>,
     /// What it is.
     pub kind: Kind,
 }
@@ -143,6 +146,19 @@ pub enum Kind {
     },
 }
 
+/// What is kept of a refusal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refused<'a> {
+    /// Its status.
+    pub status: u16,
+    /// Its `Content-Type`.
+    pub content_type: &'a [u8],
+    /// The server's challenge, if it has a clear one.
+    pub challenge: Option<Vec<u8>>,
+    /// Its body.
+    pub body: &'a [u8],
+}
+
 impl std::fmt::Debug for Stored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stored").field("status", &self.status).field("kind", &self.kind).finish_non_exhaustive()
@@ -150,7 +166,7 @@ impl std::fmt::Debug for Stored {
 }
 
 /// The first byte of an encoded answer.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
 const NO_EXP: u64 = u64::MAX;
 
@@ -171,16 +187,18 @@ impl Stored {
             status: 200,
             content_type: content_type.to_vec(),
             body: body.to_vec(),
+            challenge: None,
             kind: Kind::Token { life, handle },
         })
     }
 
     /// Keeps a refusal; nothing if its content type is too long.
-    pub fn refusal(status: u16, content_type: &[u8], body: &[u8], asked_at: Time) -> Option<Stored> {
-        (content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(|| Stored {
-            status,
-            content_type: content_type.to_vec(),
-            body: body.to_vec(),
+    pub fn refusal(refused: Refused<'_>, asked_at: Time) -> Option<Stored> {
+        (refused.content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(|| Stored {
+            status: refused.status,
+            content_type: refused.content_type.to_vec(),
+            body: refused.body.to_vec(),
+            challenge: refused.challenge.filter(|challenge| challenge.len() <= CHALLENGE_BYTES_MAX),
             kind: Kind::Refusal { asked_at },
         })
     }
@@ -225,10 +243,12 @@ impl Stored {
         Object::read(&self.body)?.string("access_token").ok()?
     }
 
-    /// The body to send with this `expires_in` (from [`Serve`]). Nothing if it doesn't fit, which
-    /// what [`super::answer::analyse`] admitted always does.
-    pub fn body_with(&self, expires_in_s: u64) -> Option<Vec<u8>> {
-        jitter::with_expires_in(&self.body, expires_in_s, Fit::Shorter)
+    /// The body to send at `now` with this `expires_in` (from [`Serve`]). Nothing if it can't have it, which
+    /// what [`super::answer::analyse`] admitted always can.
+    pub fn body_with(&self, expires_in_s: u64, now: Time) -> Option<Vec<u8>> {
+        let Kind::Token { life, .. } = self.kind else { return None };
+        let age_s = now.ms_since(life.asked_at).div_ceil(MS_PER_S);
+        jitter::aged(&self.body, expires_in_s, age_s, now)
     }
 
     /// As bytes for shared memory. Key, expiry and checksum belong to the record around it.
@@ -247,6 +267,10 @@ impl Stored {
             Kind::Refusal { asked_at } => {
                 bytes.push(2);
                 bytes.extend(asked_at.ns().to_le_bytes());
+                // None has no bytes: the grammar has no empty challenge.
+                let challenge = self.challenge.as_deref().unwrap_or_default();
+                bytes.extend((challenge.len().min(CHALLENGE_BYTES_MAX) as u16).to_le_bytes());
+                bytes.extend(challenge.iter().take(CHALLENGE_BYTES_MAX));
             }
         }
         bytes.push(self.content_type.len().min(CONTENT_TYPE_BYTES_MAX) as u8);
@@ -262,6 +286,7 @@ impl Stored {
         let [VERSION] = take(&mut rest)? else { return None };
         let status = u16::from_le_bytes(take(&mut rest)?);
         let [kind] = take(&mut rest)?;
+        let mut challenge = None;
         let kind = match (kind, status) {
             (1, 200) => {
                 let life = Life {
@@ -275,7 +300,21 @@ impl Stored {
                 }
                 Kind::Token { life, handle: Digest(take(&mut rest)?) }
             }
-            (2, 400 | 401) => Kind::Refusal { asked_at: Time::from_ns(take_u64(&mut rest)?) },
+            (2, 400 | 401) => {
+                let asked_at = Time::from_ns(take_u64(&mut rest)?);
+                let len = u16::from_le_bytes(take(&mut rest)?);
+                if usize::from(len) > CHALLENGE_BYTES_MAX {
+                    return None;
+                }
+                let (text, after) = rest.split_at_checked(usize::from(len))?;
+                rest = after;
+                if len > 0 {
+                    // It goes into a header as it is.
+                    challenge = Some(text.to_vec()).filter(|text| challenge::is_challenges(text));
+                    challenge.as_ref()?;
+                }
+                Kind::Refusal { asked_at }
+            }
             _ => return None,
         };
         let [content_type_len] = take(&mut rest)?;
@@ -286,6 +325,7 @@ impl Stored {
             status,
             content_type: content_type.to_vec(),
             body: rest.to_vec(),
+            challenge,
             kind,
         })
     }

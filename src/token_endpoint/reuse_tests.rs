@@ -100,12 +100,56 @@ fn jitter_shortens_reuse_too() {
 
 #[test]
 fn refusals_are_short() {
-    let refusal = Stored::refusal(401, b"application/json", b"{}", T0).unwrap();
+    let refusal = refused(401, b"{}", None).unwrap();
     assert_eq!(refusal.serve(T0, &endpoint()), Serve::Refusal);
     assert_eq!(refusal.serve(T0.plus_ms(4999), &endpoint()), Serve::Refusal);
     assert_eq!(refusal.serve(T0.plus_s(5), &endpoint()), Serve::Stale);
     assert_eq!(refusal.serve(Time::from_ms(T0.ms() - 1001), &endpoint()), Serve::Stale);
     assert_eq!(refusal.ends_at(&endpoint()), T0.plus_s(5));
+}
+
+fn refused(status: u16, body: &[u8], challenge: Option<&str>) -> Option<Stored> {
+    let challenge = challenge.map(|text| text.as_bytes().to_vec());
+    Stored::refusal(Refused { status, content_type: b"application/json", challenge, body }, T0)
+}
+
+/// Nothing but a challenge by the grammar comes back, whatever the bytes are.
+#[test]
+fn a_refusal_keeps_its_challenge() {
+    let kept = refused(401, b"{}", Some("Basic realm=\"idp\"")).unwrap();
+    assert_eq!(Stored::decode(&kept.encode()), Some(kept.clone()));
+    let broken = Stored { challenge: Some(b"Basic realm=\"a\"\r\nx: y".to_vec()), ..kept.clone() };
+    assert_eq!(Stored::decode(&broken.encode()), None);
+    assert_eq!(refused(401, b"{}", Some(&"a".repeat(513))).unwrap().challenge, None);
+}
+
+/// What else counts in seconds ages with the token, in its own type.
+#[test]
+fn a_kept_answer_has_aged_in_all_that_it_says() {
+    let body = r#"{"access_token":"t","token_type":"Bearer","expires_in":"600","ext_expires_in":600,"refresh_in":300.0}"#;
+    let kept = stored(body).unwrap();
+    let said = String::from_utf8(kept.body_with(550, T0.plus_ms(9_001)).unwrap()).unwrap();
+    let wanted = r#"{"access_token":"t","token_type":"Bearer","expires_in":"550","ext_expires_in":550,"refresh_in":290.0}"#;
+    assert_eq!(said, wanted);
+}
+
+/// A token that tells its end itself lives until then; others as long as the configuration says.
+#[test]
+fn lifetimes_that_the_server_does_not_say() {
+    use base64::Engine as _;
+    let bare = |token: &str| format!("{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":null}}");
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", T0.s() + 1000));
+    let ours = TokenEndpoint { default_lifetime_s: Some(200), ..plain() };
+    for (token, lifetime_s) in [("opaque".to_owned(), 200), (format!("e30.{payload}."), 1000)] {
+        let body = bare(&token);
+        let headers = bytes(&[("content-type", "application/json")]);
+        let Answer::Storable(storable) = answer::analyse(200, headers, body.as_bytes(), true, &ours) else { panic!() };
+        let kept = Stored::token(&key(), &storable, b"application/json", body.as_bytes(), (T0, Draw::NONE), &ours).unwrap();
+        assert_eq!(kept.serve(T0, &ours), hit(lifetime_s));
+        assert_eq!(kept.ends_at(&ours), T0.plus_s(lifetime_s / 2));
+        let said = kept.body_with(lifetime_s - 1, T0.plus_s(1)).unwrap();
+        assert_eq!(String::from_utf8(said).unwrap(), body.replace("null", &(lifetime_s - 1).to_string()));
+    }
 }
 
 fn stored(body: &str) -> Option<Stored> {
@@ -119,14 +163,15 @@ fn from_answer_to_bytes_and_back() {
     let body = r#"{"access_token":"secret-token","token_type":"Bearer","expires_in":3600}"#;
     let kept = stored(body).unwrap();
     assert_eq!(Stored::decode(&kept.encode()), Some(kept.clone()));
-    assert_eq!(kept.body_with(1799).unwrap(), body.replace("3600", "1799").as_bytes());
+    assert_eq!(kept.body_with(1799, T0.plus_s(1)).unwrap(), body.replace("3600", "1799").as_bytes());
     let Kind::Token { handle, .. } = kept.kind else { panic!() };
     assert_eq!(handle, revocation::token_handle(&key(), b"secret-token"));
     assert!(!format!("{kept:?}").contains("secret-token"));
     assert!(stored(&body.replace("3600", "30")).is_none(), "would never be served");
-    let refusal = Stored::refusal(400, b"application/json", b"{\"error\":\"invalid_scope\"}", T0).unwrap();
+    let refusal = refused(400, b"{\"error\":\"invalid_scope\"}", None).unwrap();
     assert_eq!(Stored::decode(&refusal.encode()), Some(refusal));
-    assert!(Stored::refusal(400, &[b'x'; 256], b"{}", T0).is_none());
+    let long = Refused { status: 400, content_type: &[b'x'; 256], challenge: None, body: b"{}" };
+    assert!(Stored::refusal(long, T0).is_none());
 }
 
 #[test]
@@ -136,7 +181,7 @@ fn other_bytes_are_not_an_answer() {
         assert_eq!(Stored::decode(&good[..len]), None);
     }
     assert_eq!(Stored::decode(&[&good[..], b"x"].concat()), None);
-    for (at, byte) in [(0, 2), (1, 201), (3, 2), (3, 3), (19, 255)] {
+    for (at, byte) in [(0, 1), (1, 201), (3, 2), (3, 3), (19, 255)] {
         let mut bad = good.clone();
         bad[at] = byte;
         assert_eq!(Stored::decode(&bad), None, "{at}");
@@ -178,7 +223,7 @@ proptest! {
         let jwt = format!("e30.{}.", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload));
         let body = format!("{{\"access_token\":\"{jwt}\",\"expires_in\":{expires_in_s}}}");
         let (draw, now) = (Draw::from_bits(bits), T0.plus_ms(latency_ms));
-        let told_s = match jitter::shorten(body.as_bytes(), draw, 0.1, now, Fit::Shorter) {
+        let told_s = match jitter::shorten(body.as_bytes(), draw, 0.1, now, jitter::Fit::Shorter) {
             jitter::Shortened::Rewritten { expires_in_s, .. } => expires_in_s,
             jitter::Shortened::Same => expires_in_s,
             jitter::Shortened::Odd => panic!(),
@@ -192,11 +237,11 @@ proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), now in any::<u64>()) {
         let mut likely = bytes.clone();
-        likely.splice(0..likely.len().min(4), [1, 200, 0, 1]);
+        likely.splice(0..likely.len().min(4), [2, 200, 0, 1]);
         for bytes in [bytes, likely] {
             if let Some(read) = Stored::decode(&bytes) {
                 let _ = read.serve(Time::from_ns(now), &endpoint());
-                let _ = read.body_with(now);
+                let _ = read.body_with(now, Time::from_ns(now));
                 prop_assert_eq!(read.encode(), bytes);
             }
         }

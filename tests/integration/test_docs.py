@@ -17,7 +17,7 @@ from readme import README, ROOT
 # Nothing here depends on the gateway, so once is enough.
 pytestmark = pytest.mark.only("envoy")
 
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "kong").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "kong").glob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 CHECK = ["cargo", "run", "-q", "--locked", "--manifest-path", "tools/check/Cargo.toml", "--target-dir", "target", "--"]
 
 
@@ -118,7 +118,7 @@ def test_files_in_code_are_there(document):
 
 @pytest.mark.parametrize("host", ["envoy", "kong"])
 def test_configurations_in_the_readme_load(host, tmp_path):
-    blocks = json_blocks(README)
+    blocks = [block for document in DOCUMENTS for block in json_blocks(document) if '"shared"' in block or document == README]
     assert len(blocks) >= 3
     for number, block in enumerate(blocks):
         file = tmp_path / f"{number}.json"

@@ -85,10 +85,14 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
         lines.push(format!("The path is read as {path:?}."));
     }
     let host = |wanted: &Option<String>| wanted.as_ref().is_none_or(|host| asked.host.eq_ignore_ascii_case(host));
-    if let Some(endpoint) = config.token_endpoints.iter().find(|endpoint| endpoint.path == path && host(&endpoint.host)) {
+    if let Some(endpoint) = config.token_endpoints.iter().find(|endpoint| endpoint.takes(path.as_bytes()) && host(&endpoint.host)) {
         if asked.method == "POST" {
             token_endpoint(config, endpoint, &mut lines);
             return lines;
+        }
+        if asked.method == "OPTIONS" && config.cors_preflight == CorsPreflight::Pass {
+            lines.push("With Origin and Access-Control-Request-Method: POST it goes to the token endpoint's server, as the POST does.".to_owned());
+            limits(config, &endpoint.limits, &mut lines);
         }
         lines.push("The path is that of a token endpoint, which takes POST; for other methods the rules hold.".to_owned());
     }
@@ -175,6 +179,18 @@ fn token_endpoint(config: &Config, endpoint: &TokenEndpoint, lines: &mut Vec<Str
         reuse.max_s,
         reuse.min_remaining_s
     ));
+    if endpoint.path_template.is_some() {
+        lines.push("Each path that the template covers has answers of its own; the cap on calls is one for all.".to_owned());
+    }
+    if let Some(seconds) = endpoint.default_lifetime_s {
+        lines.push(format!("A token lives {seconds} s where neither the answer nor the token says how long."));
+    }
+    if !endpoint.keep_with_cookies {
+        lines.push("An answer that sets a cookie is not reused.".to_owned());
+    }
+    if !endpoint.ignore_headers.is_empty() {
+        lines.push(format!("Requests that differ in {} alone share an answer.", endpoint.ignore_headers.join(", ")));
+    }
     lines.push(format!("Its lifetime is shortened by up to {:.0} %, differently for each client.", endpoint.jitter * 100.0));
     lines.push(format!(
         "Identical calls that come together wait up to {} ms for one call upstream; at most {} such calls are under way.",
