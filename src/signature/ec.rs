@@ -3,6 +3,7 @@
 use super::algorithm::Hash;
 use super::digest::digest;
 use super::error::KeyError;
+use super::rsa::without_leading_zeros;
 use super::{Algorithm, BadSignature};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 
@@ -19,6 +20,19 @@ pub(super) enum Curve {
 }
 
 impl Curve {
+    /// The curve of that name in a JWK.
+    pub(super) fn parse(name: &str) -> Option<Curve> {
+        [Curve::P256, Curve::P384].into_iter().find(|curve| curve.name() == name)
+    }
+
+    /// The name in a JWK (RFC 7518, section 6.2.1.1).
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Curve::P256 => "P-256",
+            Curve::P384 => "P-384",
+        }
+    }
+
     /// What the curve is called in messages about a key on it.
     pub(super) fn key_name(self) -> &'static str {
         match self {
@@ -53,15 +67,19 @@ impl EcKey {
         .ok_or(KeyError::BadPoint(curve.key_name()))
     }
 
-    /// From the coordinates of a JWK, each of the curve's full length.
+    /// From the coordinates of a JWK. Each should have the curve's full length (RFC 7518, section 6.2.1.2); servers
+    /// that write them as numbers leave zeros in front out, or write one too many.
     pub(super) fn from_coordinates(curve: Curve, x: &[u8], y: &[u8]) -> Result<EcKey, KeyError> {
+        let expected = curve.coordinate_bytes();
+        let mut point = vec![4];
         for (member, coordinate) in [("x", x), ("y", y)] {
-            let (expected, found) = (curve.coordinate_bytes(), coordinate.len());
-            if expected != found {
-                return Err(KeyError::MemberLength { member, expected, found });
-            }
+            let number = without_leading_zeros(coordinate);
+            let found = number.len();
+            let zeros = expected.checked_sub(found).ok_or(KeyError::MemberLength { member, expected, found })?;
+            point.resize(point.len() + zeros, 0);
+            point.extend_from_slice(number);
         }
-        EcKey::from_sec1(curve, &[&[4], x, y].concat())
+        EcKey::from_sec1(curve, &point)
     }
 
     pub(super) fn curve(&self) -> Curve {

@@ -24,7 +24,7 @@ pub enum KeyError {
     UnsupportedCurve,
     /// A member that the `kty` requires is absent.
     MissingMember(&'static str),
-    /// A member isn't unpadded base64url (RFC 7515, section 2).
+    /// A member isn't base64url (RFC 7515, section 2).
     NotBase64Url(&'static str),
     /// A member has the wrong length in bytes.
     MemberLength {
@@ -35,6 +35,8 @@ pub enum KeyError {
         /// What was there.
         found: usize,
     },
+    /// The certificate in `x5c` is for another kind of key than `kty` and `crv` name.
+    OtherCertificate,
     /// `alg` names no supported signature algorithm.
     UnsupportedAlg,
     /// `alg` names an algorithm that the configuration doesn't allow.
@@ -105,10 +107,11 @@ impl fmt::Display for KeyError {
             KeyError::UnsupportedKty => f.write_str("expected \"kty\" to be RSA, EC, OKP or oct"),
             KeyError::UnsupportedCurve => f.write_str("expected \"crv\" to be P-256 or P-384 (kty EC), or Ed25519 (kty OKP)"),
             KeyError::MissingMember(member) => write!(f, "expected a member {member:?}, got none"),
-            KeyError::NotBase64Url(member) => write!(f, "expected base64url without padding in {member:?}"),
+            KeyError::NotBase64Url(member) => write!(f, "expected base64url in {member:?}"),
             KeyError::MemberLength { member, expected, found } => {
                 write!(f, "expected {expected} bytes in {member:?}, got {found}")
             }
+            KeyError::OtherCertificate => f.write_str("the certificate in \"x5c\" is for another kind of key than \"kty\" and \"crv\""),
             KeyError::UnsupportedAlg => f.write_str("\"alg\" of the JWK names no supported signature algorithm"),
             KeyError::AlgNotAllowed { pinned, allowed } => {
                 write!(f, "\"alg\" of the JWK is {pinned}, which is not among the allowed algorithms: {allowed}")

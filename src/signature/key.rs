@@ -42,6 +42,15 @@ impl PublicKey {
         }
     }
 
+    /// `kty` and `crv` of a JWK of the key.
+    pub(super) fn jwk_names(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            PublicKey::Rsa(..) => ("RSA", None),
+            PublicKey::Ec(key) => ("EC", Some(key.curve().name())),
+            PublicKey::Ed(_) => ("OKP", Some("Ed25519")),
+        }
+    }
+
     /// What such a key can verify.
     fn algorithms(&self) -> AlgorithmSet {
         match self {

@@ -152,7 +152,7 @@ fn jwk_members_pin_the_key() {
     let pinned = jwk(&with(RSA_JWK, r#""alg":"PS384","use":"sig","key_ops":["verify"]"#)).unwrap();
     assert_eq!(pinned.algorithms(), set(&[Algorithm::PS384]));
     let why = |json: &str, members: &str| jwk(&with(json, members)).unwrap_err();
-    for alg in ["none", "RSA-OAEP", "rs256", "", "ES512"] {
+    for alg in ["none", "RSA-OAEP", "rs256", " ", "ES512"] {
         assert_eq!(why(RSA_JWK, &format!(r#""alg":"{alg}""#)), KeyError::UnsupportedAlg, "{alg}");
     }
     assert!(matches!(why(RSA_JWK, r#""alg":"HS256""#), KeyError::NothingToVerify { .. }));
@@ -169,11 +169,8 @@ fn jwk_members_pin_the_key() {
         for json in [RSA_JWK, P256_JWK, ED25519_JWK] {
             assert_eq!(why(json, &format!(r#""{member}":"AQAB""#)), KeyError::PrivateKey, "{member}");
         }
-        if member != "k" {
-            assert_eq!(why(RSA_JWK, &format!(r#""{member}":null"#)), KeyError::PrivateKey, "{member}");
-        }
     }
-    for members in [r#""alg":null"#, r#""use":["sig"]"#, r#""key_ops":"verify""#, r#""kid":7"#, r#""kty":"RSA""#] {
+    for members in [r#""alg":7"#, r#""use":["sig"]"#, r#""key_ops":"verify""#, r#""kid":7"#, r#""kty":"RSA""#] {
         assert!(matches!(why(RSA_JWK, members), KeyError::NotJwk(_)), "{members}");
     }
     assert!(matches!(why(RSA_JWK, r#""n":"AQAB""#), KeyError::NotJwk(_)), "named twice");
@@ -186,8 +183,9 @@ fn jwk_members_pin_the_key() {
     assert_eq!(jwk(r#"{"kty":"RSA","e":"AQAB"}"#).unwrap_err(), KeyError::MissingMember("n"));
     assert_eq!(jwk(&P256_JWK.replace("P-256", "P-521")).unwrap_err(), KeyError::UnsupportedCurve);
     assert_eq!(jwk(&ED25519_JWK.replace("Ed25519", "X25519")).unwrap_err(), KeyError::UnsupportedCurve);
-    let length = KeyError::MemberLength { member: "x", expected: 48, found: 32 };
-    assert_eq!(jwk(&P256_JWK.replace("P-256", "P-384")).unwrap_err(), length);
+    let length = KeyError::MemberLength { member: "x", expected: 32, found: 48 };
+    assert_eq!(jwk(&P384_JWK.replace("P-384", "P-256")).unwrap_err(), length);
+    assert!(matches!(jwk(&P256_JWK.replace("P-256", "P-384")), Err(KeyError::BadPoint(_))));
     let (start, end) = RSA_JWK.split_at(RSA_JWK.len() - 2);
     for stray in ["=", "A", "!", "\\n", " "] {
         assert_eq!(jwk(&format!("{start}{stray}{end}")).unwrap_err(), KeyError::NotBase64Url("e"), "{stray:?}");
