@@ -96,7 +96,7 @@ pub fn config(data: &[u8]) {
 pub fn jwks(data: &[u8]) {
     let allowed = AlgorithmSet::from_slice(&[Algorithm::RS256, Algorithm::PS384, Algorithm::ES256, Algorithm::ES384, Algorithm::EdDSA]);
     if let Ok(set) = jwks::parse(data, allowed, 20, 65_536) {
-        assert!(data.len() <= 65_536 && set.keys.len() + set.skipped <= 20);
+        assert!(data.len() <= 65_536 && set.keys.len() + set.left_out.len() <= 20);
     }
 }
 

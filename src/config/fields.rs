@@ -29,6 +29,7 @@ static HOST: Kind = texts(&syntax::HOST);
 static KEY_PART: Kind = texts(&syntax::KEY_PART);
 static ALGORITHM: Kind = OneOf(ALGORITHMS);
 static SECRET: Kind = Secret;
+static PEM: Kind = Pem;
 static URL: Kind = Url;
 static TRUE: Kind = Bool;
 static CLAIM_PATH: Kind = ClaimPath;
@@ -157,6 +158,7 @@ static KEY: Shape = Shape {
         field("pem", Pem, Optional, "A public key or certificate as PEM."),
         field("jwk", Opaque, Optional, "A JWK (RFC 7517)."),
         field("jwks", Opaque, Optional, "A JWK Set (RFC 7517, section 5)."),
+        field("x509", Map(&syntax::TEXT, &PEM, 100), Optional, "Certificates as PEM by `kid`, as Google and Firebase publish them."),
         field("secret", Secret, Optional, "An HMAC secret."),
     ],
     shared: &[],

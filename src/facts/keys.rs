@@ -251,9 +251,11 @@ impl Facts<'_> {
     pub(super) fn learn_keys(&self, issuer: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
         let Ok(KeySource::Jwks { cache, .. }) = self.issuer(issuer).map(|issuer| &issuer.keys) else { return false };
         let allowed = self.runtime.config.issuers.get(issuer).map(|issuer| issuer.algorithms).unwrap_or_default();
-        if answer.status != 200 || jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max).is_err() {
+        if answer.status != 200 {
             return false;
         }
+        let Ok(set) = jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
+        set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
         let floor = cache.ttl_s.min(cache.refetch_s);
         let ttl_s = answer.max_age_s().map_or(cache.ttl_s, |age| age.clamp(floor, cache.ttl_s_max.max(floor)));
         let fresh_until = asked_at.plus_s(ttl_s);

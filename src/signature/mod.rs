@@ -19,7 +19,7 @@ mod montgomery;
 mod pem;
 mod rsa;
 #[cfg(test)]
-mod test_keys;
+pub(crate) mod test_keys;
 
 pub use algorithm::{Algorithm, AlgorithmSet, Family, Hash};
 pub use error::KeyError;

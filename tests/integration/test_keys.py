@@ -1,5 +1,6 @@
 """Keys that come from the server: rotation, outage, a cold start. HERDGATE_FULL=1 runs the outage at its full length."""
 
+import json
 import os
 import time
 
@@ -7,6 +8,8 @@ import pytest
 
 from http_client import request
 from load import load, token_file
+from processes import wait_until
+from tokens import Key, claims
 from world import World
 
 FULL = os.environ.get("HERDGATE_FULL") == "1"
@@ -139,3 +142,36 @@ def test_discovery_of_another_issuer_is_not_believed(start_gateway, world: World
     del issuer["jwks_uri"]
     gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
     assert statuses(gateway.base_url, [world.idp.token()]) == {503: 1}
+
+
+def test_keys_that_cannot_be_used_are_left_out_and_counted(start_gateway, world: World):
+    good = Key("RS256", "good")
+    bad = [
+        Key("RS256", "encrypts").jwk(use="enc"),
+        Key("RS256", "private").jwk(d="AQAB"),
+        {"kty": "quantum", "kid": "unknown"},
+        good.jwk(kid="broken", n="*"),
+        {**Key("ES256", "curve").jwk(), "crv": "P-384"},
+        7,
+    ]
+    keys = json.dumps({"keys": [*bad[:3], good.jwk(alg=None, use=None, d=None), *bad[3:]]})
+    uri = world.idp.document("/odd-jwks", keys)
+    gateway = start_gateway(world.config(issuers=[world.idp_issuer(jwks_uri=uri)], rules=[]))
+    token = good.token(claims(world.idp.issuer))
+    assert statuses(gateway.base_url, [token], 10) == {200: 10}
+
+    def skipped() -> bool:
+        metrics = gateway.metrics()
+        fetched = metrics.get("herdgate.jwks.fetched", 0)
+        return fetched > 0 and metrics.get("herdgate.jwks.keys_skipped", 0) == len(bad) * fetched
+
+    wait_until(skipped, 10, "a count of the keys left out")
+
+
+def test_certificates_by_kid_in_the_configuration(start_gateway, world: World):
+    key, other = Key("RS256", "one"), Key("RS256", "two")
+    issuer = world.own_issuer(algorithms=["RS256"], keys=[{"x509": {"one": key.certificate(), "two": other.certificate()}}])
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+    assert statuses(gateway.base_url, [world.own(key), world.own(other)], 2) == {200: 4}
+    crossed = Key("RS256", "three")
+    assert statuses(gateway.base_url, [world.own(crossed), world.own(key, header={"alg": "RS256", "kid": "two"})]) == {401: 2}

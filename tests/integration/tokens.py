@@ -4,14 +4,17 @@ Keys are made at run time; nothing here guards anything.
 """
 
 import base64
+import datetime
 import hashlib
 import hmac
 import json
 import time
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.x509.oid import NameOID
 
 HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
 CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
@@ -80,6 +83,13 @@ class Key:
 
     def der(self) -> bytes:
         return self.private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def certificate(self) -> str:
+        """The public half in a certificate that it signs itself."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "key")])
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = x509.CertificateBuilder(name, name, self.private.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1))
+        return builder.sign(self.private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
     def jwk(self, **more) -> dict:
         """The public key as a JWK (RFC 7517); the secret one of an HMAC key."""
