@@ -60,6 +60,10 @@ class Idp:
         counts = request(f"{self.control}/counts").json()
         return counts.get(path, {}).get("requests", 0)
 
+    def headers(self, path: str) -> dict[str, str]:
+        """The headers of the last request to `path`."""
+        return request(f"{self.control}/counts").json()[path]["headers"]
+
     def reset_counts(self) -> None:
         post_json(f"{self.control}/counts/reset", {})
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import re
 import time
 
 import pytest
 
 from http_client import request
 from load import load, token_file
-from processes import wait_until
+from processes import ROOT, wait_until
 from tokens import Key, claims
 from world import World
 
@@ -175,3 +176,17 @@ def test_certificates_by_kid_in_the_configuration(start_gateway, world: World):
     assert statuses(gateway.base_url, [world.own(key), world.own(other)], 2) == {200: 4}
     crossed = Key("RS256", "three")
     assert statuses(gateway.base_url, [world.own(crossed), world.own(key, header={"alg": "RS256", "kid": "two"})]) == {401: 2}
+
+
+def test_servers_are_told_who_asks(start_gateway, world: World):
+    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    gateway = start_gateway(with_jwks(world))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
+    sent = world.idp.headers("/jwks")
+    assert (sent["user-agent"], sent["accept-encoding"]) == (f"herdgate/{version}", "identity")
+
+
+def test_headers_of_the_configuration_replace_ours(start_gateway, world: World):
+    gateway = start_gateway(world.config(issuers=[world.idp_issuer(headers={"User-Agent": "mine/1"})], rules=[]))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
+    assert world.idp.headers("/jwks")["user-agent"] == "mine/1"
