@@ -1,4 +1,4 @@
-//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
+//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964 section 3).
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::der;
@@ -6,6 +6,7 @@ use super::ec::{Curve, EcKey};
 use super::ed25519::EdKey;
 use super::error::KeyError;
 use super::key::{PublicKey, VerifyKey, Weak};
+use super::mldsa::MlDsaKey;
 use super::rsa::RsaKey;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
@@ -30,6 +31,8 @@ struct Jwk {
     x: Option<String>,
     y: Option<String>,
     k: Option<String>,
+    #[serde(rename = "pub")]
+    public: Option<String>,
     /// In any form: it is looked at only where the key is nowhere else.
     x5c: Option<Value>,
     d: Option<IgnoredAny>,
@@ -68,11 +71,12 @@ pub(super) fn verify_key(jwk: &str, allowed: AlgorithmSet, weak: Weak) -> Result
         return Err(KeyError::NotForVerification);
     }
     let key = match jwk.kty.as_deref() {
-        Some("RSA" | "EC" | "OKP") | None if jwk.is_certificate_alone() => VerifyKey::new_public(jwk.certificate()?, allowed),
+        Some("RSA" | "EC" | "OKP" | "AKP") | None if jwk.is_certificate_alone() => VerifyKey::new_public(jwk.certificate()?, allowed),
         Some("oct") => VerifyKey::new_secret(&decode("k", jwk.k.as_deref())?, allowed, weak),
         Some("RSA") => VerifyKey::new_public(jwk.rsa()?, allowed),
         Some("EC") => VerifyKey::new_public(jwk.ec()?, allowed),
         Some("OKP") => VerifyKey::new_public(jwk.okp()?, allowed),
+        Some("AKP") => VerifyKey::new_public(jwk.akp()?, allowed),
         _ => Err(KeyError::UnsupportedKty),
     }?;
     Ok(key.with_kid(jwk.kid.filter(|kid| !kid.is_empty())))
@@ -105,9 +109,18 @@ impl Jwk {
         EdKey::new(&decode("x", self.x.as_deref())?).map(PublicKey::Ed)
     }
 
+    /// RFC 9964, section 3: such a key says what it is for by its `alg`, which must be there.
+    fn akp(&self) -> Result<PublicKey, KeyError> {
+        self.refuse_private()?;
+        let algorithm = written(&self.alg).ok_or(KeyError::MissingMember("alg"))?;
+        let algorithm = Algorithm::parse(algorithm).ok_or(KeyError::UnsupportedAlg)?;
+        let key = MlDsaKey::new(algorithm, &decode("pub", self.public.as_deref())?);
+        key.ok_or(KeyError::OtherKty(algorithm))?.map(PublicKey::MlDsa)
+    }
+
     /// Whether the key is written nowhere but in its certificate.
     fn is_certificate_alone(&self) -> bool {
-        self.x5c.is_some() && [&self.n, &self.e, &self.x, &self.y].iter().all(|member| member.is_none())
+        self.x5c.is_some() && [&self.n, &self.e, &self.x, &self.y, &self.public].iter().all(|member| member.is_none())
     }
 
     /// The key of the first certificate (RFC 7517, section 4.7). The certificate is a form of the key here and nothing

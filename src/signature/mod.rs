@@ -15,6 +15,7 @@ mod hmac;
 mod jwk;
 mod key;
 mod known_answers;
+mod mldsa;
 mod montgomery;
 mod pem;
 mod rsa;

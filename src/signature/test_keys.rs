@@ -1,4 +1,4 @@
-//! Public keys of every kind; nobody has their private halves.
+//! Public keys of every kind; nobody has their private halves, but for the examples of RFC 9964.
 
 /// RSA, SubjectPublicKeyInfo.
 pub(crate) const RSA_SPKI: &str = r#"-----BEGIN PUBLIC KEY-----
@@ -87,17 +87,28 @@ F0aMSJf/ePCAROYl2QIDAQAB
 -----END PUBLIC KEY-----
 "#;
 /// EC on P-521.
-pub(crate) const P521: &str = r#"-----BEGIN PUBLIC KEY-----
+pub(crate) const P521_SPKI: &str = r#"-----BEGIN PUBLIC KEY-----
 MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQB6bTJDoJoyT1LPBazsIkI5DNyuQwj
 3RDADdKTjXwZtGpal5aFIntgpGpHbAvoxsOFgDtloyXGnDPaJALeyFnmLyEBVwHJ
 TbwzR5OaI1hgNtbo0ovsoOf8O0+upVJUZletZq2IdA8/L/ADOTYBwGJwDQu7bGfD
 IZZ7D42AUNvQwdzKJnI=
 -----END PUBLIC KEY-----
 "#;
+/// The same as JWK.
+pub(crate) const P521_JWK: &str = r#"{"kty":"EC","crv":"P-521","x":"Aem0yQ6CaMk9SzwWs7CJCOQzcrkMI90QwA3Sk418GbRqWpeWhSJ7YKRqR2wL6MbDhYA7ZaMlxpwz2iQC3shZ5i8h","y":"AVcByU28M0eTmiNYYDbW6NKL7KDn_DtPrqVSVGZXrWatiHQPPy_wAzk2AcBicA0Lu2xnwyGWew-NgFDb0MHcyiZy"}"#;
 /// EC on secp256k1.
-pub(crate) const SECP256K1: &str = r#"-----BEGIN PUBLIC KEY-----
+pub(crate) const SECP256K1_SPKI: &str = r#"-----BEGIN PUBLIC KEY-----
 MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEQJRJHtCnIiW234RTPHmZ1SKFtjlu9maU
 MjQ0YkpDBII6NDhQPusn8FHe/z8RKW341LFF80E2xi9JxhIlChMu7A==
+-----END PUBLIC KEY-----
+"#;
+/// The same as JWK.
+pub(crate) const SECP256K1_JWK: &str =
+    r#"{"kty":"EC","crv":"secp256k1","x":"QJRJHtCnIiW234RTPHmZ1SKFtjlu9maUMjQ0YkpDBII","y":"OjQ4UD7rJ_BR3v8_ESlt-NSxRfNBNsYvScYSJQoTLuw"}"#;
+/// EC on brainpoolP256r1, which nothing here uses.
+pub(crate) const BRAINPOOL_P256: &str = r#"-----BEGIN PUBLIC KEY-----
+MFowFAYHKoZIzj0CAQYJKyQDAwIIAQEHA0IABHd0O0MD8nhuc7KC1Ixz2giCd4ds
+Qlq/os64JFEQEdo/ntP7rIxTzXbiineQvpz9Ahiuz0uxFH0LHWApQ+UbOYY=
 -----END PUBLIC KEY-----
 "#;
 /// Ed448.
@@ -106,3 +117,22 @@ MEMwBQYDK2VxAzoAOC2wtMy7NSm9fjJaC+R5qJ8AX8ENX872AZc58hpjvVDYy10V
 U+oyIZWYOaDApfhS6pSNQHB+mDaA
 -----END PUBLIC KEY-----
 "#;
+
+/// RFC 9964, appendix A.1: ML-DSA keys, each a private JWK, and a JWS that it has signed.
+pub(crate) fn rfc_9964() -> Vec<(serde_json::Map<String, serde_json::Value>, String)> {
+    let examples: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(include_str!("rfc9964.json")).unwrap();
+    let example = |mut example: serde_json::Map<String, serde_json::Value>| {
+        (example.remove("jwk").unwrap().as_object().unwrap().clone(), example["jws"].as_str().unwrap().to_owned())
+    };
+    examples.into_iter().map(example).collect()
+}
+
+/// The public halves of them as JWKs.
+pub(crate) fn ml_dsa_jwks() -> Vec<String> {
+    let public = |(mut jwk, _): (serde_json::Map<String, serde_json::Value>, String)| {
+        jwk.remove("priv");
+        jwk.remove("kid");
+        serde_json::Value::Object(jwk).to_string()
+    };
+    rfc_9964().into_iter().map(public).collect()
+}

@@ -6,9 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
 /// A key of each kind, as this build reads them.
-const KEYS: [&str; 4] = [RSA_JWK, P256_JWK, P384_JWK, ED25519_JWK];
+fn keys() -> Vec<String> {
+    let curves = [RSA_JWK, P256_JWK, P384_JWK, P521_JWK, SECP256K1_JWK, ED25519_JWK].map(str::to_owned);
+    curves.into_iter().chain(ml_dsa_jwks()).collect()
+}
 /// Members that only a private key has (RFC 7518, section 6; RFC 9964, section 3).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"];
 
@@ -32,9 +36,11 @@ fn bytes(members: &Map<String, Value>, name: &str) -> Vec<u8> {
 
 #[test]
 fn members_that_are_null_are_absent() {
-    for jwk in KEYS {
+    for jwk in &keys() {
         let plain = read(jwk).unwrap();
-        for name in ["alg", "use", "key_ops", "kid", "k", "x5c", "x5t", "ext"].iter().chain(&PRIVATE) {
+        let akp = jwk.contains("AKP");
+        let names = ["alg", "use", "key_ops", "kid", "k", "x5c", "x5t", "ext"];
+        for name in names.iter().chain(&PRIVATE).filter(|name| !(akp && **name == "alg")) {
             let key = read(&with(jwk, name, Value::Null)).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(key.fingerprint(), plain.fingerprint(), "{name}");
             assert_eq!((key.kid(), key.algorithms()), (None, plain.algorithms()), "{name}");
@@ -48,9 +54,10 @@ fn members_that_are_null_are_absent() {
 
 #[test]
 fn alg_use_and_kid_that_are_empty_are_absent() {
-    for jwk in KEYS {
+    for jwk in &keys() {
         let plain = read(jwk).unwrap();
-        for name in ["alg", "use", "kid"] {
+        let akp = jwk.contains("AKP");
+        for name in ["alg", "use", "kid"].into_iter().filter(|name| !(akp && *name == "alg")) {
             let key = read(&with(jwk, name, json!(""))).unwrap();
             assert_eq!(key.fingerprint(), plain.fingerprint(), "{name}");
             assert_eq!(key.kid(), None);
@@ -62,7 +69,7 @@ fn alg_use_and_kid_that_are_empty_are_absent() {
 
 #[test]
 fn private_members_with_a_value_stay_refused() {
-    for jwk in KEYS {
+    for jwk in &keys() {
         for name in PRIVATE.iter().chain(&["k"]) {
             for value in [json!("AQAB"), json!(""), json!(false), json!(0), json!([]), json!({})] {
                 let refused = read(&with(jwk, name, value.clone())).unwrap_err();
@@ -76,10 +83,10 @@ fn private_members_with_a_value_stay_refused() {
 fn padding_is_read() {
     let oct = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 40]) }).to_string();
     let hmac = AlgorithmSet::from_slice(&[Algorithm::HS256]);
-    for (jwk, allowed) in KEYS.map(|jwk| (jwk, AlgorithmSet::asymmetric())).into_iter().chain([(oct.as_str(), hmac)]) {
-        let plain = VerifyKey::from_jwk(jwk, allowed).unwrap();
-        let mut padded = members(jwk);
-        for name in ["n", "e", "x", "y", "k"] {
+    for (jwk, allowed) in keys().into_iter().map(|jwk| (jwk, AlgorithmSet::asymmetric())).chain([(oct, hmac)]) {
+        let plain = VerifyKey::from_jwk(&jwk, allowed).unwrap();
+        let mut padded = members(&jwk);
+        for name in ["n", "e", "x", "y", "k", "pub"] {
             if padded.contains_key(name) {
                 let bytes = bytes(&padded, name);
                 padded.insert(name.to_owned(), json!(URL_SAFE.encode(bytes)));
@@ -191,4 +198,92 @@ fn a_key_that_is_in_its_certificate_alone_is_read_there() {
     assert_eq!(read(&half.to_string()).unwrap_err(), KeyError::MissingMember("e"));
     // x5c in a form that isn't RFC 7517's spoils no key that doesn't need it.
     assert!(read(&with(RSA_JWK, "x5c", json!("a string"))).is_ok());
+}
+
+/// RFC 9964, section 3: `alg` says which of the three an AKP key is, and there is no key without it.
+#[test]
+fn akp_keys_are_what_their_alg_says() {
+    let lengths = [1312, 1952, 2592];
+    let algorithms = [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87];
+    for (index, jwk) in ml_dsa_jwks().iter().enumerate() {
+        let key = read(jwk).unwrap();
+        assert_eq!(key.algorithms(), AlgorithmSet::from_slice(&[algorithms[index]]));
+        for (alg, expected) in ["ML-DSA-44", "ML-DSA-65", "ML-DSA-87"].into_iter().zip(lengths) {
+            let other = read(&with(jwk, "alg", json!(alg)));
+            match expected == lengths[index] {
+                true => assert!(other.is_ok()),
+                false => assert_eq!(other.unwrap_err(), KeyError::MemberLength { member: "pub", expected, found: lengths[index] }),
+            }
+        }
+        for absent in [Value::Null, json!("")] {
+            assert_eq!(read(&with(jwk, "alg", absent)).unwrap_err(), KeyError::MissingMember("alg"));
+        }
+        assert_eq!(read(&with(jwk, "alg", json!("SLH-DSA-SHA2-128s"))).unwrap_err(), KeyError::UnsupportedAlg);
+        for (alg, algorithm) in [("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)] {
+            assert_eq!(read(&with(jwk, "alg", json!(alg))).unwrap_err(), KeyError::OtherKty(algorithm));
+        }
+        assert_eq!(read(&with(jwk, "pub", Value::Null)).unwrap_err(), KeyError::MissingMember("pub"));
+        let full = bytes(&members(jwk), "pub");
+        for wrong in [&full[1..], &[], &[full.as_slice(), &[0]].concat()] {
+            assert!(matches!(read(&with(jwk, "pub", json!(URL_SAFE.encode(wrong)))), Err(KeyError::MemberLength { .. })));
+        }
+        let es256 = AlgorithmSet::from_slice(&[Algorithm::ES256]);
+        assert!(matches!(VerifyKey::from_jwk(jwk, es256), Err(KeyError::AlgNotAllowed { .. })));
+    }
+    for (private, _) in rfc_9964() {
+        assert_eq!(read(&Value::Object(private).to_string()).unwrap_err(), KeyError::PrivateKey);
+    }
+    // SubjectPublicKeyInfo as OpenSSL writes it for the same keys (RFC 9881).
+    let digests = [
+        "7de1bacd9f9f9a3688803d8b12af4e3536fe21768190db594b0d96c99383c548",
+        "74a967da48075517e7e93c468a90724f4e96ce11ff30c3288c4b708583d711e0",
+        "aec8ffe33b0b73ede7acfd64d760272d3160f61f40cb80dbf023db6f06236cf3",
+    ];
+    for (jwk, digest) in ml_dsa_jwks().iter().zip(digests) {
+        let key = read(jwk).unwrap();
+        let hex: String = Sha256::digest(key.spki_der()).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, digest);
+        let pem = |der: &[u8]| format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", STANDARD.encode(der));
+        let all = AlgorithmSet::from_slice(&Algorithm::ALL);
+        assert_eq!(VerifyKey::from_pem(&pem(key.spki_der()), all).unwrap().fingerprint(), key.fingerprint());
+        assert!(VerifyKey::from_pem(&pem(&key.spki_der()[..1000]), all).is_err());
+    }
+}
+
+#[test]
+fn a_key_whose_kind_or_curve_does_not_fit_its_alg_is_refused() {
+    let named = [
+        (RSA_JWK, "RS256"),
+        (P256_JWK, "ES256"),
+        (P384_JWK, "ES384"),
+        (P521_JWK, "ES512"),
+        (SECP256K1_JWK, "ES256K"),
+        (ED25519_JWK, "EdDSA"),
+        (ED25519_JWK, "Ed25519"),
+    ];
+    for (jwk, alg) in named {
+        for (_, other) in named.into_iter().chain([("", "ML-DSA-44"), ("", "HS256")]) {
+            let key = read(&with(jwk, "alg", json!(other)));
+            let same = Algorithm::parse(alg) == Algorithm::parse(other);
+            assert_eq!(key.is_ok(), same, "{alg} as {other}");
+        }
+    }
+    for (jwk, crv) in [(P256_JWK, "secp256k1"), (SECP256K1_JWK, "P-256"), (P521_JWK, "P-384"), (P384_JWK, "P-521"), (P521_JWK, "Ed25519")] {
+        assert!(read(&with(jwk, "crv", json!(crv))).is_err(), "{crv}");
+    }
+}
+
+/// RFC 9864 has named what RFC 8037 calls EdDSA; documents and configurations use either.
+#[test]
+fn ed25519_and_eddsa_are_one_algorithm() {
+    let eddsa = AlgorithmSet::from_slice(&[Algorithm::parse("EdDSA").unwrap()]);
+    let ed25519 = AlgorithmSet::from_slice(&[Algorithm::parse("Ed25519").unwrap()]);
+    let plain = read(ED25519_JWK).unwrap();
+    for allowed in [eddsa, ed25519] {
+        for alg in [json!("EdDSA"), json!("Ed25519"), Value::Null] {
+            let key = VerifyKey::from_jwk(&with(ED25519_JWK, "alg", alg), allowed).unwrap();
+            assert_eq!((key.fingerprint(), key.algorithms()), (plain.fingerprint(), eddsa));
+        }
+        assert!(VerifyKey::from_jwk(&with(ED25519_JWK, "alg", json!("Ed448")), allowed).is_err());
+    }
 }
