@@ -4,6 +4,7 @@ use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::*;
+use std::sync::LazyLock;
 
 fn all() -> AlgorithmSet {
     AlgorithmSet::from_slice(&Algorithm::ALL)
@@ -174,4 +175,52 @@ fn what_jwt_simple_signs() {
     good_then_damaged(&key, Algorithm::PS384, &pair.sign(claims()).unwrap());
     let pair = PS512KeyPair::from_pem(&pem).unwrap();
     good_then_damaged(&key, Algorithm::PS512, &pair.sign(claims()).unwrap());
+}
+
+/// Our verdict on a token beside jwt-simple's, which reads the same bytes by itself.
+fn agrees<K>(key: &VerifyKey, algorithm: Algorithm, oracle: impl Fn(&str) -> Result<JWTClaims<NoCustomClaims>, K>, token: &str) {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let ours = key.verify(algorithm, signed.as_bytes(), &signature, &NoHost).is_ok();
+    assert_eq!(ours, oracle(token).is_ok(), "{algorithm}: {token}");
+}
+
+/// A public key of the oracle's, ours of the same, and a token that its private half has signed once for all cases.
+struct Signed<K>(K, VerifyKey, String);
+
+static ES256K_SIGNED: LazyLock<Signed<ES256kPublicKey>> = LazyLock::new(|| {
+    let pair = ES256kKeyPair::from_bytes(&[9; 32]).unwrap();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    Signed(pair.public_key(), key, pair.sign(Claims::create(Duration::from_hours(1))).unwrap())
+});
+static ML_DSA_SIGNED: LazyLock<Signed<MLDSA44PublicKey>> = LazyLock::new(|| {
+    let pair = MLDSA44KeyPair::from_bytes(&[9; 32]).unwrap();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    Signed(pair.public_key(), key, pair.sign(Claims::create(Duration::from_hours(1))).unwrap())
+});
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// A signature that is changed, cut or lengthened anywhere has the oracle's verdict; so has one that is left alone.
+    #[test]
+    fn our_verdict_is_jwt_simples(at in 0usize..5000, flip in 0u8..=255, cut in 0usize..3, longer in 0usize..3) {
+        let damaged = |token: &str| {
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            bytes.truncate(bytes.len() - cut);
+            bytes.extend(vec![0; longer]);
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        };
+        let Signed(oracle, key, token) = &*ES256K_SIGNED;
+        for token in [token, &damaged(token)] {
+            agrees(key, Algorithm::ES256K, |token| oracle.verify_token(token, None), token);
+        }
+        let Signed(oracle, key, token) = &*ML_DSA_SIGNED;
+        for token in [token, &damaged(token)] {
+            agrees(key, Algorithm::MlDsa44, |token| oracle.verify_token(token, None), token);
+        }
+    }
 }
