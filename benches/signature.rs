@@ -1,6 +1,7 @@
 //! What a verification costs, beside jwt-simple's. Prints one line per algorithm: microseconds, the median of rounds.
 //!
 //! `cargo bench --bench signature` measures the machine; the same program built for wasm32-wasip1 runs in any WASI host.
+//! Words after it choose algorithms: `-- ES512 ML-DSA` leaves out those whose names have neither.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use base64::Engine;
@@ -62,33 +63,77 @@ fn rsa(bits: usize) {
     row(&format!("PS256 {bits}"), ours(&key, Algorithm::PS256, &token, 200), None);
 }
 
-fn main() {
-    rsa(2048);
-    rsa(3072);
-    rsa(4096);
-
-    let pair = ES256KeyPair::generate();
-    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
-    let token = pair.sign(claims()).unwrap();
-    let oracle = microseconds(50, || drop(pair.public_key().verify_token::<NoCustomClaims>(&token, None).unwrap()));
-    row("ES256", ours(&key, Algorithm::ES256, &token, 50), Some(oracle));
-
-    let pair = ES384KeyPair::generate();
-    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
-    let token = pair.sign(claims()).unwrap();
-    let oracle = microseconds(20, || drop(pair.public_key().verify_token::<NoCustomClaims>(&token, None).unwrap()));
-    row("ES384", ours(&key, Algorithm::ES384, &token, 20), Some(oracle));
-
-    let pair = Ed25519KeyPair::generate();
-    let key = VerifyKey::from_pem(&pair.public_key().to_pem(), all()).unwrap();
-    let token = pair.sign(claims()).unwrap();
-    let oracle = microseconds(100, || drop(pair.public_key().verify_token::<NoCustomClaims>(&token, None).unwrap()));
-    row("EdDSA", ours(&key, Algorithm::EdDSA, &token, 100), Some(oracle));
-
-    let secret = [7; 32];
-    let pair = HS256Key::from_bytes(&secret);
-    let key = VerifyKey::from_secret(&secret, AlgorithmSet::from_slice(&[Algorithm::HS256]), false).unwrap();
-    let token = pair.authenticate(claims()).unwrap();
-    let oracle = microseconds(1000, || drop(pair.verify_token::<NoCustomClaims>(&token, None).unwrap()));
-    row("HS256", ours(&key, Algorithm::HS256, &token, 1000), Some(oracle));
+/// Whether the command line asks for an algorithm.
+fn is_wanted(algorithm: Algorithm) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-')).peekable();
+    words.peek().is_none() || words.any(|word| algorithm.name().contains(&word))
 }
+
+fn main() {
+    for (algorithm, measure) in ROWS.into_iter().filter(|(algorithm, _)| is_wanted(*algorithm)) {
+        measure(algorithm);
+    }
+}
+
+/// What measures each; one row stands for its siblings.
+const ROWS: [(Algorithm, fn(Algorithm)); 10] = [
+    (Algorithm::RS256, |_| [2048, 3072, 4096].into_iter().for_each(rsa)),
+    (Algorithm::ES256, |algorithm| {
+        let pair = ES256KeyPair::generate();
+        let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
+        let oracle = microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        public_key(algorithm, &key.to_jwk(), &token, 50, Some(oracle));
+    }),
+    (Algorithm::ES384, |algorithm| {
+        let pair = ES384KeyPair::generate();
+        let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
+        let oracle = microseconds(20, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        public_key(algorithm, &key.to_jwk(), &token, 20, Some(oracle));
+    }),
+    // jwt-simple has no ES512: RFC 7515, appendix A.4.
+    (Algorithm::ES512, |algorithm| public_key(algorithm, ES512_KEY, ES512_TOKEN, 10, None)),
+    (Algorithm::ES256K, |algorithm| {
+        let pair = ES256kKeyPair::generate();
+        let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
+        let oracle = microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        public_key(algorithm, &key.to_jwk(), &token, 50, Some(oracle));
+    }),
+    (Algorithm::EdDSA, |algorithm| {
+        let pair = Ed25519KeyPair::generate();
+        let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
+        let oracle = microseconds(100, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        public_key(algorithm, &key.to_jwk(), &token, 100, Some(oracle));
+    }),
+    // ML-DSA is jwt-simple's own arithmetic: there is nothing to compare.
+    (Algorithm::MlDsa44, |algorithm| {
+        let pair = MLDSA44KeyPair::generate();
+        public_key(algorithm, &pair.public_key().to_jwk(), &pair.sign(claims()).unwrap(), 20, None);
+    }),
+    (Algorithm::MlDsa65, |algorithm| {
+        let pair = MLDSA65KeyPair::generate();
+        public_key(algorithm, &pair.public_key().to_jwk(), &pair.sign(claims()).unwrap(), 20, None);
+    }),
+    (Algorithm::MlDsa87, |algorithm| {
+        let pair = MLDSA87KeyPair::generate();
+        public_key(algorithm, &pair.public_key().to_jwk(), &pair.sign(claims()).unwrap(), 20, None);
+    }),
+    (Algorithm::HS256, |algorithm| {
+        let secret = [7; 32];
+        let pair = HS256Key::from_bytes(&secret);
+        let key = VerifyKey::from_secret(&secret, AlgorithmSet::from_slice(&[algorithm]), false).unwrap();
+        let token = pair.authenticate(claims()).unwrap();
+        let oracle = microseconds(1000, || drop(pair.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        row("HS256", ours(&key, algorithm, &token, 1000), Some(oracle));
+    }),
+];
+
+fn public_key(algorithm: Algorithm, jwk: &str, token: &str, repeats: usize, oracle: Option<f64>) {
+    let key = VerifyKey::from_jwk(jwk, all()).unwrap();
+    row(&format!("{algorithm} load"), microseconds(20, || drop(VerifyKey::from_jwk(jwk, all()))), None);
+    row(algorithm.name(), ours(&key, algorithm, token, repeats), oracle);
+}
+
+const ES512_KEY: &str = r#"{"kty":"EC","crv":"P-521",
+    "x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+    "y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
+const ES512_TOKEN: &str = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";

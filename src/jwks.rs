@@ -1,10 +1,10 @@
 //! JWK Sets (RFC 7517, section 5): a document of an issuer into the keys that may verify its tokens.
 
-use crate::signature::{AlgorithmSet, VerifyKey};
+use crate::signature::{AlgorithmSet, KeyError, VerifyKey};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The usable keys of a document, in its order.
@@ -12,8 +12,17 @@ use std::fmt;
 pub struct JwkSet {
     /// Keys that verify at least one of the allowed algorithms. Two may have the same `kid`, or none.
     pub keys: Vec<VerifyKey>,
-    /// How many members of `keys` were left out: unknown types, other uses, weak or malformed keys, private keys.
-    pub skipped: usize,
+    /// What was left out: unknown types, other uses, weak or malformed keys, private keys.
+    pub left_out: Vec<LeftOut>,
+}
+
+/// A member of a set that isn't used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeftOut {
+    /// Its `kid`, if that can be read. It is the server's text, of any length.
+    pub kid: Option<String>,
+    /// Why.
+    pub why: KeyError,
 }
 
 /// Why a document isn't a JWK Set that can be used.
@@ -30,9 +39,9 @@ pub enum JwkSetError {
     NotJson,
     /// A member is named twice in one object.
     DuplicateMember,
-    /// It isn't an object with an array `keys`.
+    /// It is neither an object with an array `keys` nor one from `kid` to certificate.
     NotASet,
-    /// The array holds more than `keys_max` members, usable or not.
+    /// It holds more than `keys_max` members, usable or not.
     TooManyKeys {
         /// What is allowed.
         keys_max: usize,
@@ -47,7 +56,7 @@ impl fmt::Display for JwkSetError {
             }
             JwkSetError::NotJson => f.write_str("expected a JWK Set, got no JSON"),
             JwkSetError::DuplicateMember => f.write_str("the JWK Set names a member twice in one object"),
-            JwkSetError::NotASet => f.write_str("expected a JWK Set, a JSON object with an array \"keys\""),
+            JwkSetError::NotASet => f.write_str("expected a JWK Set, a JSON object with an array \"keys\", or one from kid to certificate"),
             JwkSetError::TooManyKeys { keys_max } => {
                 write!(f, "expected a JWK Set of at most {keys_max} keys, got more")
             }
@@ -57,11 +66,12 @@ impl fmt::Display for JwkSetError {
 
 impl std::error::Error for JwkSetError {}
 
-/// Reads a JWK Set. Keys that can't be used for `allowed` are left out and counted, as RFC 7517 asks; a set without
-/// usable keys is not an error here. A set that holds a private key is published by mistake: that key is left out too.
+/// Reads a JWK Set, or in its place an object from `kid` to certificate in PEM, as Google and Firebase serve it. Keys
+/// that can't be used for `allowed` are left out, as RFC 7517 asks; a set without usable keys is not an error here. A
+/// set that holds a private key is published by mistake: that key is left out too.
 ///
 /// # Errors
-/// If the document as a whole isn't a JWK Set, is ambiguous or exceeds a limit; `bytes_max` counts bytes.
+/// If the document as a whole isn't a set, is ambiguous or exceeds a limit; `bytes_max` counts bytes.
 pub fn parse(document: &[u8], allowed: AlgorithmSet, keys_max: usize, bytes_max: usize) -> Result<JwkSet, JwkSetError> {
     if document.len() > bytes_max {
         return Err(JwkSetError::TooLong { bytes: document.len(), bytes_max });
@@ -71,22 +81,56 @@ pub fn parse(document: &[u8], allowed: AlgorithmSet, keys_max: usize, bytes_max:
         // The visitor takes every kind of value: its own complaint is the only one about data.
         if error.is_data() { JwkSetError::DuplicateMember } else { JwkSetError::NotJson }
     })?;
-    // serde would read a struct from an array too.
-    if !document.trim_start().starts_with('{') {
-        return Err(JwkSetError::NotASet);
+    let members: BTreeMap<String, &RawValue> = serde_json::from_str(document).map_err(|_| JwkSetError::NotASet)?;
+    let read: Vec<Result<VerifyKey, LeftOut>> = match members.get("keys") {
+        Some(keys) => {
+            let keys: Vec<&RawValue> = serde_json::from_str(keys.get()).map_err(|_| JwkSetError::NotASet)?;
+            bounded(keys.len(), keys_max)?;
+            keys.into_iter().map(|jwk| from_jwk(jwk.get(), allowed)).collect()
+        }
+        None => {
+            // An object of another kind, such as an error's, is no set without usable keys.
+            if !members.values().any(|member| text(member).is_some_and(|text| text.contains("-----BEGIN "))) {
+                return Err(JwkSetError::NotASet);
+            }
+            bounded(members.len(), keys_max)?;
+            members.into_iter().map(|(kid, member)| from_certificate(kid, member, allowed)).collect()
+        }
+    };
+    let mut set = JwkSet::default();
+    for key in read {
+        match key {
+            Ok(key) => set.keys.push(key),
+            Err(left_out) => set.left_out.push(left_out),
+        }
     }
-    let set: Members<'_> = serde_json::from_str(document).map_err(|_| JwkSetError::NotASet)?;
-    if set.keys.len() > keys_max {
-        return Err(JwkSetError::TooManyKeys { keys_max });
-    }
-    let keys: Vec<VerifyKey> = set.keys.iter().filter_map(|jwk| VerifyKey::from_jwk(jwk.get(), allowed).ok()).collect();
-    Ok(JwkSet { skipped: set.keys.len() - keys.len(), keys })
+    Ok(set)
 }
 
-#[derive(Deserialize)]
-struct Members<'a> {
-    #[serde(borrow)]
-    keys: Vec<&'a RawValue>,
+fn bounded(keys: usize, keys_max: usize) -> Result<(), JwkSetError> {
+    if keys > keys_max { Err(JwkSetError::TooManyKeys { keys_max }) } else { Ok(()) }
+}
+
+fn from_jwk(jwk: &str, allowed: AlgorithmSet) -> Result<VerifyKey, LeftOut> {
+    #[derive(Deserialize)]
+    struct Named {
+        kid: Option<String>,
+    }
+    let kid = || serde_json::from_str::<Named>(jwk).ok()?.kid;
+    VerifyKey::from_jwk(jwk, allowed).map_err(|why| LeftOut { kid: kid(), why })
+}
+
+fn from_certificate(kid: String, member: &RawValue, allowed: AlgorithmSet) -> Result<VerifyKey, LeftOut> {
+    let key = text(member).ok_or(KeyError::NotPem("got no text")).and_then(|pem| VerifyKey::from_pem(&pem, allowed));
+    let kid = Some(kid).filter(|kid| !kid.is_empty());
+    match key {
+        Ok(key) => Ok(key.with_kid(kid)),
+        Err(why) => Err(LeftOut { kid, why }),
+    }
+}
+
+fn text(member: &RawValue) -> Option<String> {
+    serde_json::from_str(member.get()).ok()
 }
 
 /// A JSON value in which no object names a member twice. Names count as decoded: `"k"` and `"\u006b"` are the same.

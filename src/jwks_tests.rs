@@ -1,4 +1,5 @@
 use super::*;
+use crate::signature::test_keys::*;
 use crate::signature::{Algorithm, KeyError};
 use proptest::prelude::*;
 
@@ -11,7 +12,7 @@ fn all() -> AlgorithmSet {
 
 fn read(document: &str) -> Result<(Vec<String>, usize), JwkSetError> {
     parse(document.as_bytes(), all(), 10, 4096)
-        .map(|set| (set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(), set.skipped))
+        .map(|set| (set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(), set.left_out.len()))
 }
 
 #[test]
@@ -26,7 +27,7 @@ fn good_keys_are_kept_in_order_and_the_rest_is_counted() {
     assert_eq!(read(&document), Ok((vec!["p".to_owned(), "e".to_owned()], 8)));
     let ed_alone = AlgorithmSet::from_slice(&[Algorithm::EdDSA]);
     let set = parse(document.as_bytes(), ed_alone, 10, 4096).unwrap();
-    assert_eq!((set.keys.len(), set.skipped), (1, 9));
+    assert_eq!((set.keys.len(), set.left_out.len()), (1, 9));
     assert_eq!(set.keys[0].algorithms(), ed_alone);
     assert_eq!(read(r#"{"keys":[]}"#), Ok((vec![], 0)));
     assert_eq!(read(r#"{"keys":[{}]}"#), Ok((vec![], 1)));
@@ -52,6 +53,74 @@ fn what_is_no_set_is_refused() {
     }
     let deep = format!(r#"{{"keys":[{}{}]}}"#, "[".repeat(500), "]".repeat(500));
     assert_eq!(read(&deep), Err(JwkSetError::NotJson));
+}
+
+#[test]
+fn what_is_left_out_is_named_with_its_reason() {
+    let document = format!(
+        r#"{{"keys":[{},{P256},{{"kid":"b","kty":"RSA","n":"*"}},{{"kid":7}},[]]}}"#,
+        P256.replace("\"kty\"", "\"use\":\"enc\",\"kty\"")
+    );
+    let set = parse(document.as_bytes(), all(), 10, 4096).unwrap();
+    let named: Vec<(Option<&str>, String)> = set.left_out.iter().map(|left| (left.kid.as_deref(), left.why.to_string())).collect();
+    assert_eq!(named[0], (Some("p"), "\"use\" of the JWK is not \"sig\"".to_owned()));
+    assert_eq!(named[1], (Some("b"), "expected base64url in \"n\"".to_owned()));
+    assert_eq!((named[2].0, named[3].0, named.len()), (None, None, 4));
+    let document = certificates(&[("a", RSA_CERTIFICATE), ("b", "-----BEGIN PGP-----"), ("c", "x")]);
+    let set = parse(document.as_bytes(), all(), 10, 8192).unwrap();
+    let named: Vec<Option<&str>> = set.left_out.iter().map(|left| left.kid.as_deref()).collect();
+    assert_eq!((set.keys.len(), named), (1, vec![Some("b"), Some("c")]));
+}
+
+fn certificates(entries: &[(&str, &str)]) -> String {
+    let members: serde_json::Map<String, serde_json::Value> =
+        entries.iter().map(|(kid, pem)| ((*kid).to_owned(), serde_json::Value::from(*pem))).collect();
+    serde_json::Value::Object(members).to_string()
+}
+
+/// What Firebase serves for its session cookies and Google for its older clients.
+#[test]
+fn certificates_by_kid_are_a_set() {
+    let document = certificates(&[("one", RSA_CERTIFICATE), ("two", P256_CERTIFICATE), ("", P384_SPKI)]);
+    let set = parse(document.as_bytes(), all(), 10, 8192).unwrap();
+    let mut kids: Vec<Option<&str>> = set.keys.iter().map(VerifyKey::kid).collect();
+    kids.sort_unstable();
+    assert_eq!((kids, set.left_out.len()), (vec![None, Some("one"), Some("two")], 0));
+    let by_kid = |kid| set.keys.iter().find(|key| key.kid() == kid).unwrap().fingerprint();
+    assert_eq!(by_kid(Some("one")), VerifyKey::from_jwk(RSA_JWK, all()).unwrap().fingerprint());
+    assert_eq!(by_kid(Some("two")), VerifyKey::from_jwk(P256_JWK, all()).unwrap().fingerprint());
+
+    // What can't be used is left out and counted, and a private key is none that can.
+    let private = RSA_SPKI.replace("PUBLIC", "PRIVATE");
+    let document = certificates(&[("a", RSA_CERTIFICATE), ("b", &private), ("c", RSA_1024), ("d", "not one")]);
+    assert_eq!(read_long(&document), Ok((vec!["a".to_owned()], 3)));
+    let rs256 = AlgorithmSet::from_slice(&[Algorithm::RS256]);
+    let document = certificates(&[("a", RSA_CERTIFICATE), ("b", P256_CERTIFICATE)]);
+    let set = parse(document.as_bytes(), rs256, 10, 8192).unwrap();
+    assert_eq!((set.keys.len(), set.left_out.len(), set.keys[0].algorithms()), (1, 1, rs256));
+    let mixed = document.replacen('{', r#"{"x":null,"y":7,"z":["-----BEGIN CERTIFICATE-----"],"#, 1);
+    assert_eq!(read_long(&mixed).map(|(kids, left)| (kids.len(), left)), Ok((2, 3)));
+
+    // An object without a certificate in it is an answer of another kind; one with an array of keys is a JWK Set.
+    for document in [r#"{"error":"server_error"}"#, r#"{"a":"MIIB"}"#, r#"{"a":["-----BEGIN CERTIFICATE-----"]}"#] {
+        assert_eq!(read(document), Err(JwkSetError::NotASet), "{document}");
+    }
+    let both = document.replacen('{', r#"{"keys":[],"#, 1);
+    assert_eq!(read_long(&both), Ok((vec![], 0)));
+    let named_keys = certificates(&[("keys", RSA_CERTIFICATE)]);
+    assert_eq!(read_long(&named_keys), Err(JwkSetError::NotASet));
+
+    let entries: Vec<String> = (0..11).map(|number| number.to_string()).collect();
+    let many: Vec<(&str, &str)> = entries.iter().map(|kid| (kid.as_str(), P256_CERTIFICATE)).collect();
+    assert_eq!(read_long(&certificates(&many[..10])).map(|(kids, _)| kids.len()), Ok(10));
+    assert_eq!(read_long(&certificates(&many)), Err(JwkSetError::TooManyKeys { keys_max: 10 }));
+    let twice = document.replacen('{', r#"{"a":"x","#, 1);
+    assert_eq!(read_long(&twice), Err(JwkSetError::DuplicateMember));
+}
+
+fn read_long(document: &str) -> Result<(Vec<String>, usize), JwkSetError> {
+    parse(document.as_bytes(), all(), 10, 16_384)
+        .map(|set| (set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(), set.left_out.len()))
 }
 
 #[test]
@@ -84,7 +153,7 @@ proptest! {
         let at = at % document.len();
         if cut { document.truncate(at) } else { document[at] = with }
         if let Ok(set) = parse(&document, all(), 10, 4096) {
-            prop_assert!(set.keys.len() + set.skipped <= 2);
+            prop_assert!(set.keys.len() + set.left_out.len() <= 2);
         }
     }
 

@@ -33,6 +33,8 @@ pub enum Metric {
     JwksFetched,
     /// Fetching one failed.
     JwksFetchFailed,
+    /// A key of a fetched set was left out: of another kind, use or algorithm, malformed, weak, or private.
+    JwksKeysSkipped,
     /// An old set was served while its endpoint fails.
     JwksStale,
     /// A refetch was caused by a token that no key verified: an unknown `kid`, or a key that may have changed.
@@ -139,6 +141,7 @@ impl Metric {
             Metric::WeakSecret => "herdgate.bearer.weak_secret",
             Metric::JwksFetched => "herdgate.jwks.fetched",
             Metric::JwksFetchFailed => "herdgate.jwks.fetch_failed",
+            Metric::JwksKeysSkipped => "herdgate.jwks.keys_skipped",
             Metric::JwksStale => "herdgate.jwks.stale",
             Metric::JwksUnknownKid => "herdgate.jwks.unknown_kid",
             Metric::JwksNotAllTried => "herdgate.jwks.not_all_tried",

@@ -195,9 +195,18 @@ impl Check {
         let weak = issuer.flag("allow_weak_secret");
         let mut all = Vec::new();
         for node in issuer.objects("keys") {
-            match one_of(self, &node, &["pem", "jwk", "jwks", "secret"]) {
-                Some("pem") => all.extend(self.pem(&node, algorithms)),
+            match one_of(self, &node, &["pem", "jwk", "jwks", "x509", "secret"]) {
+                Some("pem") => all.extend(self.pem_of(&node, algorithms)),
                 Some("secret") => all.extend(self.hmac(&node, algorithms, weak)),
+                Some("x509") => {
+                    if matches!(node.get("x509"), Some(Json::Object(members)) if members.is_empty()) {
+                        self.report.error(&node.at("x509"), "certificates by kid", "none");
+                    }
+                    for (path, kid, pem) in node.members("x509") {
+                        let Json::Secret(pem) = pem else { continue };
+                        all.extend(self.pem(&path, pem.expose(), algorithms).map(|key| key.with_kid(Some(kid.to_owned()))));
+                    }
+                }
                 Some("jwk") => {
                     let Some(json) = node.get("jwk") else { continue };
                     let value = json.to_value();
@@ -220,9 +229,9 @@ impl Check {
                             self.report.error(&path, format_args!("a JWK Set with a public key for {algorithms}"), "one without");
                         }
                         Ok(set) => {
-                            if set.skipped > 0 {
-                                let message = format!("{} keys can't be used for {algorithms} and are left out", set.skipped);
-                                self.report.warn(&path, message);
+                            for left_out in &set.left_out {
+                                let kid = left_out.kid.as_deref().map_or("without kid".to_owned(), shown_text);
+                                self.report.warn(&path, format_args!("the key {kid} is left out: {}", left_out.why));
                             }
                             all.extend(set.keys);
                         }
@@ -241,13 +250,17 @@ impl Check {
         (!all.is_empty()).then(|| KeySource::Inline(Arc::new(all)))
     }
 
-    fn pem(&mut self, node: &Node<'_>, algorithms: AlgorithmSet) -> Option<VerifyKey> {
-        let path = node.at("pem");
-        let Ok(text) = std::str::from_utf8(node.secret("pem")?.expose()) else {
-            self.report.error(&path, "PEM", "no text");
+    fn pem_of(&mut self, node: &Node<'_>, algorithms: AlgorithmSet) -> Option<VerifyKey> {
+        let pem = node.secret("pem")?;
+        self.pem(&node.at("pem"), pem.expose(), algorithms)
+    }
+
+    fn pem(&mut self, path: &str, pem: &[u8], algorithms: AlgorithmSet) -> Option<VerifyKey> {
+        let Ok(text) = std::str::from_utf8(pem) else {
+            self.report.error(path, "PEM", "no text");
             return None;
         };
-        self.key(&path, VerifyKey::from_pem(text, algorithms))
+        self.key(path, VerifyKey::from_pem(text, algorithms))
     }
 
     fn hmac(&mut self, node: &Node<'_>, algorithms: AlgorithmSet, weak: bool) -> Option<VerifyKey> {
@@ -347,7 +360,7 @@ impl Check {
         for credential in &nodes {
             let verify = match one_of(self, credential, &["secret", "pem"]) {
                 Some("secret") => self.hmac(credential, algorithms, weak),
-                Some(_) => self.pem(credential, algorithms),
+                Some(_) => self.pem_of(credential, algorithms),
                 None => None,
             };
             let (Some(verify), Some(key)) = (verify, credential.owned("key")) else { continue };

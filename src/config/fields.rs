@@ -10,8 +10,26 @@ use Need::{Optional, Required};
 /// Slots of a shared table at most: four 7-bit characters name them, 35 of them the table.
 pub const SLOTS_MAX: u64 = 830_584;
 /// The names of all algorithms.
-pub const ALGORITHMS: &[&str] =
-    &["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+pub const ALGORITHMS: &[&str] = &[
+    "HS256",
+    "HS384",
+    "HS512",
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "ES256K",
+    "EdDSA",
+    "Ed25519",
+    "ML-DSA-44",
+    "ML-DSA-65",
+    "ML-DSA-87",
+];
 
 const DAY_S: u64 = 86_400;
 const YEAR_S: u64 = 366 * DAY_S;
@@ -29,6 +47,7 @@ static HOST: Kind = texts(&syntax::HOST);
 static KEY_PART: Kind = texts(&syntax::KEY_PART);
 static ALGORITHM: Kind = OneOf(ALGORITHMS);
 static SECRET: Kind = Secret;
+static PEM: Kind = Pem;
 static URL: Kind = Url;
 static TRUE: Kind = Bool;
 static CLAIM_PATH: Kind = ClaimPath;
@@ -121,7 +140,7 @@ static ISSUER: Shape = Shape {
             Required,
             "The `iss` that it covers: exact, a template (`mobilev2-{device_id}-{timestamp}`), or `*`.",
         ),
-        field("algorithms", List(&ALGORITHM, 1, 12), Required, "What its keys may verify."),
+        field("algorithms", List(&ALGORITHM, 1, 18), Required, "What its keys may verify."),
         field("keys", List(&Object(&KEY), 1, 64), Optional, "Keys in the document."),
         field("jwks_uri", Url, Optional, "The address of its JWK Set."),
         field(
@@ -157,6 +176,7 @@ static KEY: Shape = Shape {
         field("pem", Pem, Optional, "A public key or certificate as PEM."),
         field("jwk", Opaque, Optional, "A JWK (RFC 7517)."),
         field("jwks", Opaque, Optional, "A JWK Set (RFC 7517, section 5)."),
+        field("x509", Map(&syntax::TEXT, &PEM, 100), Optional, "Certificates as PEM by `kid`, as Google and Firebase publish them."),
         field("secret", Secret, Optional, "An HMAC secret."),
     ],
     shared: &[],

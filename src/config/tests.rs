@@ -99,7 +99,7 @@ fn every_described_field_is_read() {
     let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
         "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
             "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
-          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }] } ],
+          { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }, { "x509": {} }] } ],
         "rate_limits": [ { "name": "l", "key": ["address"], "limit": 1, "per_s": 1, "sync": { "uri": "https://webdis", "cluster": "w" } } ] }"#;
     load(EVERYTHING, HostKind::Kong).unwrap();
     load(EVERYTHING, HostKind::Envoy).unwrap();
@@ -198,6 +198,30 @@ fn the_exact_message_of_an_http_url() {
         { "name": "b", "issuer": "b", "algorithms": ["RS256"], "jwks_uri": "http://idp.example", "cluster": "c" } ] }"#;
     let expected = r#"issuers[1].jwks_uri: expected an https URL, got "http://idp.example" (set allow_http to true to accept it)"#;
     assert_eq!(load(document, HostKind::Envoy).err().as_deref(), Some(expected));
+}
+
+#[test]
+fn certificates_by_kid_are_keys_under_their_kids() {
+    use crate::signature::test_keys::{P256_CERTIFICATE, RSA_CERTIFICATE, RSA_JWK};
+    let document = |x509: serde_json::Value| {
+        serde_json::json!({ "issuers": [{ "name": "a", "issuer": "a", "algorithms": ["RS256", "ES256"], "keys": [{ "x509": x509 }] }],
+            "shared": { "secret": { "env": "A_SECRET" } } })
+        .to_string()
+    };
+    for host in HOSTS {
+        let config = load(&document(serde_json::json!({ "one": RSA_CERTIFICATE, "two.b": P256_CERTIFICATE })), host).unwrap();
+        let KeySource::Inline(keys) = &config.issuers[0].keys else { panic!() };
+        assert_eq!(keys.iter().map(|key| key.kid()).collect::<Vec<_>>(), [Some("one"), Some("two.b")]);
+        let same = crate::signature::VerifyKey::from_jwk(RSA_JWK, config.issuers[0].algorithms).unwrap();
+        assert_eq!(keys[0].algorithms().to_string(), "RS256");
+        assert_eq!(keys[0].fingerprint(), same.fingerprint());
+    }
+    let refused = load(&document(serde_json::json!({ "one": RSA_CERTIFICATE, "two": "MIIB", "three": 7 })), HostKind::Envoy).err().unwrap();
+    assert!(refused.contains("issuers[0].keys[0].x509.two: expected PEM"), "{refused}");
+    assert!(refused.contains("issuers[0].keys[0].x509.three: expected"), "{refused}");
+    assert!(!refused.contains("MIIB"), "{refused}");
+    let none = load(&document(serde_json::json!({})), HostKind::Kong).err().unwrap();
+    assert_eq!(none, "issuers[0].keys[0].x509: expected certificates by kid, got none");
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use crate::config::{Callout, Uri};
 use crate::request::HeaderBlock;
 
+/// What every call of ours says: who asks (some servers refuse a request that doesn't tell), and that a compressed
+/// answer would not be read (RFC 9110, sections 10.1.5 and 12.5.3).
+const OURS: [(&str, &str); 2] = [("user-agent", concat!("herdgate/", env!("CARGO_PKG_VERSION"))), ("accept-encoding", "identity")];
+
 /// A call, ready for the host.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -42,12 +46,13 @@ impl Call {
 
     /// A call to Kong's waiting server, which answers after `ms` milliseconds.
     pub fn wait(address: &str, ms: u64) -> Call {
-        let headers = [(":method", "GET"), (":path", &format!("/{ms}")), (":authority", "herdgate-wait"), (":scheme", "http")];
+        let path = format!("/{ms}");
+        let pseudo = [(":method", "GET"), (":path", path.as_str()), (":authority", "herdgate-wait"), (":scheme", "http")];
         Call {
             cluster: None,
             address: address.to_owned(),
             https: false,
-            headers: headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            headers: pseudo.into_iter().chain(OURS).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             body: Vec::new(),
             timeout_ms: ms.saturating_add(2_000),
             retries: 0,
@@ -60,8 +65,11 @@ impl Call {
             (":path".to_owned(), uri.path.clone()),
             (":authority".to_owned(), uri.authority.clone()),
             (":scheme".to_owned(), if uri.https { "https" } else { "http" }.to_owned()),
-            ("accept".to_owned(), "application/json".to_owned()),
         ];
+        // Ours give way to the configuration's of the same name.
+        let ours = [("accept", "application/json")].into_iter().chain(OURS);
+        let free = ours.filter(|(name, _)| callout.headers.iter().all(|(configured, _)| configured != name));
+        headers.extend(free.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if method == "POST" {
             // Kong's host sends the headers that it is given and no other.
             headers.push(("content-length".to_owned(), body.len().to_string()));
@@ -127,6 +135,7 @@ pub fn percent_encode(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
 
     fn max_age(pairs: &[(&str, &[u8])]) -> Option<u64> {
         let headers = HeaderBlock::from_pairs(pairs.iter().copied());
@@ -140,6 +149,43 @@ mod tests {
         assert_eq!(max_age(&[("cache-control", b"max-age=300"), ("age", b"100")]), Some(200));
         assert_eq!(max_age(&[("cache-control", b"max-age=300, no-store")]), Some(0));
         assert_eq!(max_age(&[("cache-control", b"max-age=99999999999999999999")]), None);
+    }
+
+    fn callout(headers: &[(&str, &str)]) -> Callout {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(value.as_bytes().to_vec()))).collect();
+        Callout { cluster: None, timeout_ms: 1, retries: 0, headers }
+    }
+
+    #[test]
+    fn every_call_says_who_asks_and_takes_no_compression() {
+        let uri = Uri::parse("https://idp.example/x").unwrap();
+        let plain = callout(&[("x-more", "1")]);
+        let calls = [
+            Call::get(&uri, &plain),
+            Call::post_form(&uri, &plain, vec![("authorization".to_owned(), "Basic x".to_owned())], b"a=b".to_vec()),
+            Call::post_command(&uri, &plain, b"EVAL".to_vec()),
+            Call::wait("unix:/wait", 7),
+        ];
+        for call in calls {
+            let values =
+                |name: &str| call.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+            assert_eq!(values("user-agent"), [format!("herdgate/{}", env!("CARGO_PKG_VERSION"))]);
+            assert_eq!(values("accept-encoding"), ["identity"]);
+            // Pseudo headers come first (RFC 9113, section 8.3).
+            let regular = call.headers.iter().skip_while(|(name, _)| name.starts_with(':'));
+            assert!(regular.clone().count() >= 2 && regular.clone().all(|(name, _)| !name.starts_with(':')));
+        }
+    }
+
+    #[test]
+    fn headers_of_the_configuration_take_the_place_of_ours() {
+        let uri = Uri::parse("https://idp.example/x").unwrap();
+        let configured = [("user-agent", "mine/1"), ("accept", "*/*"), ("accept-encoding", "gzip")];
+        let call = Call::get(&uri, &callout(&configured));
+        for (name, value) in configured {
+            let values: Vec<&str> = call.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
+            assert_eq!(values, [value], "{name}");
+        }
     }
 
     #[test]

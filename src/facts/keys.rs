@@ -280,10 +280,14 @@ impl Facts<'_> {
     pub(super) fn learn_keys(&self, issuer: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
         let Ok(KeySource::Jwks { cache, .. }) = self.issuer(issuer).map(|issuer| &issuer.keys) else { return false };
         let allowed = self.runtime.config.issuers.get(issuer).map(|issuer| issuer.algorithms).unwrap_or_default();
+        if answer.status != 200 {
+            return false;
+        }
+        let Ok(set) = jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
+        set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
         // A set without a key that can be used is a server's mistake: it would refuse everyone, and the set before it
         // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration.
-        let set = (answer.status == 200).then(|| jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max));
-        if !matches!(set, Some(Ok(set)) if !set.keys.is_empty()) {
+        if set.keys.is_empty() {
             return false;
         }
         let floor = cache.ttl_s.min(cache.refetch_s);

@@ -77,7 +77,8 @@ fn cost_ns(algorithm: Algorithm, key: &VerifyKey) -> u64 {
         // By the square of the modulus's length: 100 us for 2048 bits, 1.6 ms for 8192.
         Family::RsaPkcs1 | Family::RsaPss => (key.spki_der().len() as u64).saturating_pow(2).saturating_mul(US) / 860,
         Family::Ed => 200 * US,
-        Family::Ec if algorithm == Algorithm::ES256 => 600 * US,
-        Family::Ec => 2_500 * US,
+        Family::MlDsa => 700 * US,
+        Family::Ec if matches!(algorithm, Algorithm::ES256 | Algorithm::ES256K) => 800 * US,
+        Family::Ec => 3_800 * US,
     }
 }

@@ -44,7 +44,7 @@ fn call(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8])
     let hash = match algorithm {
         Algorithm::RS256 | Algorithm::ES256 => "sha256",
         Algorithm::RS384 | Algorithm::ES384 => "sha384",
-        Algorithm::RS512 => "sha512",
+        Algorithm::RS512 | Algorithm::ES512 => "sha512",
         _ => return None,
     };
     // VerifySignatureArguments: hash_function = 1, public_key = 2, signature = 3, text = 4.

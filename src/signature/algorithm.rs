@@ -1,8 +1,8 @@
-//! The signature algorithms of RFC 7518 and RFC 8037 that can be named in a configuration.
+//! The signature algorithms that can be named in a configuration: of RFC 7518, 8037, 8812, 9864 and 9964.
 
 use std::fmt;
 
-/// A JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1). `none` is not one.
+/// A JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1; RFC 8812, section 3.2; RFC 9964). `none` is not one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -27,8 +27,18 @@ pub enum Algorithm {
     ES256,
     /// ECDSA on P-384 with SHA-384.
     ES384,
-    /// Ed25519; Ed448 is not supported.
+    /// ECDSA on P-521 with SHA-512.
+    ES512,
+    /// ECDSA on secp256k1 with SHA-256.
+    ES256K,
+    /// Ed25519, by the name of RFC 8037 and by that of RFC 9864; Ed448 is not supported.
     EdDSA,
+    /// ML-DSA-44 (FIPS 204).
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204).
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204).
+    MlDsa87,
 }
 
 /// What kind of key an algorithm needs.
@@ -44,6 +54,8 @@ pub enum Family {
     Ec,
     /// Edwards curves: `EdDSA`.
     Ed,
+    /// Module lattices: `ML-DSA-*`.
+    MlDsa,
 }
 
 /// The SHA-2 function of an algorithm.
@@ -79,7 +91,7 @@ impl Hash {
 
 impl Algorithm {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Algorithm; 12] = [
+    pub const ALL: [Algorithm; 17] = [
         Algorithm::HS256,
         Algorithm::HS384,
         Algorithm::HS512,
@@ -91,16 +103,28 @@ impl Algorithm {
         Algorithm::PS512,
         Algorithm::ES256,
         Algorithm::ES384,
+        Algorithm::ES512,
+        Algorithm::ES256K,
         Algorithm::EdDSA,
+        Algorithm::MlDsa44,
+        Algorithm::MlDsa65,
+        Algorithm::MlDsa87,
     ];
 
     /// The algorithm of that name. Names compare byte by byte (RFC 7515, section 4.1.1): `none` in any case, `rs256`
     /// and everything unknown are `None`.
+    ///
+    /// `Ed25519` (RFC 9864) and `EdDSA` (RFC 8037) are two names of one algorithm: with Ed448 left out, both say that
+    /// Ed25519 verifies with a key on that curve. So each may stand in a configuration, a JWK and a token's header beside
+    /// the other.
     pub fn parse(name: &str) -> Option<Self> {
-        Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+        match name {
+            "Ed25519" => Some(Algorithm::EdDSA),
+            _ => Algorithm::ALL.into_iter().find(|algorithm| algorithm.name() == name),
+        }
     }
 
-    /// The name in a JOSE header.
+    /// The name in a JOSE header; of two, the older one.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::HS256 => "HS256",
@@ -114,7 +138,12 @@ impl Algorithm {
             Algorithm::PS512 => "PS512",
             Algorithm::ES256 => "ES256",
             Algorithm::ES384 => "ES384",
+            Algorithm::ES512 => "ES512",
+            Algorithm::ES256K => "ES256K",
             Algorithm::EdDSA => "EdDSA",
+            Algorithm::MlDsa44 => "ML-DSA-44",
+            Algorithm::MlDsa65 => "ML-DSA-65",
+            Algorithm::MlDsa87 => "ML-DSA-87",
         }
     }
 
@@ -124,8 +153,9 @@ impl Algorithm {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Family::Hmac,
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => Family::RsaPkcs1,
             Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => Family::RsaPss,
-            Algorithm::ES256 | Algorithm::ES384 => Family::Ec,
+            Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::ES256K => Family::Ec,
             Algorithm::EdDSA => Family::Ed,
+            Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => Family::MlDsa,
         }
     }
 
@@ -134,17 +164,19 @@ impl Algorithm {
         self.family() == Family::Hmac
     }
 
-    /// The hash function over what is signed; for `EdDSA` the one inside Ed25519 (RFC 8032, section 5.1).
-    pub fn hash(self) -> Hash {
+    /// The SHA-2 function over what is signed; for `EdDSA` the one inside Ed25519 (RFC 8032, section 5.1). ML-DSA has
+    /// none.
+    pub fn hash(self) -> Option<Hash> {
         match self {
-            Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 => Hash::Sha256,
-            Algorithm::HS384 | Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Hash::Sha384,
-            Algorithm::HS512 | Algorithm::RS512 | Algorithm::PS512 | Algorithm::EdDSA => Hash::Sha512,
+            Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 | Algorithm::ES256K => Some(Hash::Sha256),
+            Algorithm::HS384 | Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Some(Hash::Sha384),
+            Algorithm::HS512 | Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 | Algorithm::EdDSA => Some(Hash::Sha512),
+            Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => None,
         }
     }
 
-    fn bit(self) -> u16 {
-        1 << (self as u16)
+    fn bit(self) -> u32 {
+        1 << (self as u32)
     }
 }
 
@@ -156,7 +188,7 @@ impl fmt::Display for Algorithm {
 
 /// A set of algorithms. The default is empty.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct AlgorithmSet(u16);
+pub struct AlgorithmSet(u32);
 
 impl AlgorithmSet {
     /// No algorithm.
@@ -199,7 +231,7 @@ impl AlgorithmSet {
     }
 
     /// The set as a number that is the same in every build of one format; part of fingerprints.
-    pub fn bits(self) -> u16 {
+    pub fn bits(self) -> u32 {
         self.0
     }
 }
@@ -243,9 +275,12 @@ mod tests {
             assert_eq!(Algorithm::parse(&format!("{algorithm} ")), None);
             assert_eq!(Algorithm::parse(&algorithm.name().to_lowercase()), None);
         }
-        for name in ["", "none", "None", "NONE", "nOnE", "ES512", "ES256K", "EDDSA", "Ed25519", "HS256\0", "RS1"] {
+        for name in
+            ["", "none", "None", "NONE", "nOnE", "ES521", "ES256k", "EDDSA", "ed25519", "Ed448", "ESP256", "ML-DSA-4", "HS256\0", "RS1"]
+        {
             assert_eq!(Algorithm::parse(name), None, "{name}");
         }
+        assert_eq!((Algorithm::parse("Ed25519"), Algorithm::parse("Ed25519 ")), (Some(Algorithm::EdDSA), None));
     }
 
     #[test]
@@ -256,8 +291,8 @@ mod tests {
         assert!(set.contains(Algorithm::HS256) && !set.contains(Algorithm::HS384));
         assert_eq!(set.intersect(AlgorithmSet::asymmetric()), AlgorithmSet::from_slice(&[Algorithm::EdDSA]));
         assert!(AlgorithmSet::EMPTY.is_empty() && AlgorithmSet::default().is_empty());
-        assert_eq!(AlgorithmSet::from_slice(&Algorithm::ALL).iter().count(), 12);
-        let union: AlgorithmSet = [Family::Hmac, Family::RsaPkcs1, Family::RsaPss, Family::Ec, Family::Ed]
+        assert_eq!(AlgorithmSet::from_slice(&Algorithm::ALL).iter().count(), 17);
+        let union: AlgorithmSet = [Family::Hmac, Family::RsaPkcs1, Family::RsaPss, Family::Ec, Family::Ed, Family::MlDsa]
             .into_iter()
             .flat_map(|family| AlgorithmSet::of_family(family).iter().collect::<Vec<_>>())
             .collect();

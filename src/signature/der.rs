@@ -1,9 +1,11 @@
 //! Public keys out of DER: SubjectPublicKeyInfo, PKCS#1 and X.509 certificates, and back into SubjectPublicKeyInfo.
 
+use super::algorithm::Algorithm;
 use super::ec::{Curve, EcKey};
 use super::ed25519::EdKey;
 use super::error::KeyError;
 use super::key::PublicKey;
+use super::mldsa::MlDsaKey;
 use super::rsa::{RsaKey, without_leading_zeros};
 use spki::der::asn1::{AnyRef, BitStringRef, ContextSpecific, UintRef};
 use spki::der::{Decode, Reader, SliceReader, TagNumber};
@@ -14,7 +16,15 @@ const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.11354
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P_256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P_384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P_521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");
+const SECP256K1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.10");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// RFC 9881, section 2.
+const ML_DSA: [(ObjectIdentifier, Algorithm); 3] = [
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17"), Algorithm::MlDsa44),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18"), Algorithm::MlDsa65),
+    (ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19"), Algorithm::MlDsa87),
+];
 
 /// The `AlgorithmIdentifier` of an RSA key with its `NULL` parameters (RFC 3279, section 2.3.1).
 const RSA_ALGORITHM: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
@@ -32,12 +42,19 @@ pub(super) fn from_spki(der: &[u8]) -> Result<PublicKey, KeyError> {
             let curve = match info.algorithm.parameters_oid() {
                 Ok(P_256) => Curve::P256,
                 Ok(P_384) => Curve::P384,
+                Ok(P_521) => Curve::P521,
+                Ok(SECP256K1) => Curve::Secp256k1,
                 _ => return Err(KeyError::UnsupportedKey("an EC key on another curve")),
             };
             EcKey::from_sec1(curve, content).map(PublicKey::Ec)
         }
         ED25519 => EdKey::new(content).map(PublicKey::Ed),
-        _ => Err(KeyError::UnsupportedKey("a key of another kind")),
+        other => {
+            let algorithm = ML_DSA.iter().find(|(oid, _)| *oid == other).map(|(_, algorithm)| *algorithm);
+            let key = algorithm.filter(|_| info.algorithm.parameters.is_none()).and_then(|algorithm| MlDsaKey::new(algorithm, content));
+            let key = key.ok_or(KeyError::UnsupportedKey("a key of another kind"))?;
+            key.map(PublicKey::MlDsa).map_err(|_| KeyError::NotDer("a SubjectPublicKeyInfo"))
+        }
     }
 }
 
@@ -88,6 +105,13 @@ pub(super) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
     let numbers = [unsigned(modulus), unsigned(exponent)].concat();
     let key = tlv(0x30, &numbers);
     tlv(0x30, &[RSA_ALGORITHM, &tlv(0x03, &[&[0], key.as_slice()].concat())].concat())
+}
+
+/// SubjectPublicKeyInfo of an ML-DSA key (RFC 9881, section 4); its algorithm has no parameters.
+pub(super) fn ml_dsa_spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
+    let oid = ML_DSA.iter().find(|(_, of)| *of == algorithm).map(|(oid, _)| tlv(0x06, oid.as_bytes()));
+    let algorithm = tlv(0x30, &oid.unwrap_or_default());
+    tlv(0x30, &[algorithm, tlv(0x03, &[&[0], key].concat())].concat())
 }
 
 /// `INTEGER` of a number that isn't negative.

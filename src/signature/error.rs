@@ -24,7 +24,7 @@ pub enum KeyError {
     UnsupportedCurve,
     /// A member that the `kty` requires is absent.
     MissingMember(&'static str),
-    /// A member isn't unpadded base64url (RFC 7515, section 2).
+    /// A member isn't base64url (RFC 7515, section 2).
     NotBase64Url(&'static str),
     /// A member has the wrong length in bytes.
     MemberLength {
@@ -35,8 +35,12 @@ pub enum KeyError {
         /// What was there.
         found: usize,
     },
+    /// The certificate in `x5c` is for another kind of key than `kty` and `crv` name.
+    OtherCertificate,
     /// `alg` names no supported signature algorithm.
     UnsupportedAlg,
+    /// `alg` names an algorithm that keys of another `kty` have.
+    OtherKty(Algorithm),
     /// `alg` names an algorithm that the configuration doesn't allow.
     AlgNotAllowed {
         /// The JWK's.
@@ -99,17 +103,21 @@ impl fmt::Display for KeyError {
             KeyError::PrivateKey => f.write_str("expected a public key, got a private key: give the public one, and replace this pair"),
             KeyError::NotDer(what) => write!(f, "expected DER of {what} inside the PEM block, got something else"),
             KeyError::UnsupportedKey(what) => {
-                write!(f, "expected a key for RSA, EC P-256, EC P-384 or Ed25519, got {what}")
+                write!(f, "expected a key for RSA, EC (P-256, P-384, P-521, secp256k1), Ed25519 or ML-DSA, got {what}")
             }
             KeyError::NotJwk(why) => write!(f, "expected a JWK (RFC 7517): {why}"),
-            KeyError::UnsupportedKty => f.write_str("expected \"kty\" to be RSA, EC, OKP or oct"),
-            KeyError::UnsupportedCurve => f.write_str("expected \"crv\" to be P-256 or P-384 (kty EC), or Ed25519 (kty OKP)"),
+            KeyError::UnsupportedKty => f.write_str("expected \"kty\" to be RSA, EC, OKP, AKP or oct"),
+            KeyError::UnsupportedCurve => {
+                f.write_str("expected \"crv\" to be P-256, P-384, P-521 or secp256k1 (kty EC), or Ed25519 (kty OKP)")
+            }
             KeyError::MissingMember(member) => write!(f, "expected a member {member:?}, got none"),
-            KeyError::NotBase64Url(member) => write!(f, "expected base64url without padding in {member:?}"),
+            KeyError::NotBase64Url(member) => write!(f, "expected base64url in {member:?}"),
             KeyError::MemberLength { member, expected, found } => {
                 write!(f, "expected {expected} bytes in {member:?}, got {found}")
             }
+            KeyError::OtherCertificate => f.write_str("the certificate in \"x5c\" is for another kind of key than \"kty\" and \"crv\""),
             KeyError::UnsupportedAlg => f.write_str("\"alg\" of the JWK names no supported signature algorithm"),
+            KeyError::OtherKty(algorithm) => write!(f, "\"alg\" of the JWK is {algorithm}, which keys of another \"kty\" have"),
             KeyError::AlgNotAllowed { pinned, allowed } => {
                 write!(f, "\"alg\" of the JWK is {pinned}, which is not among the allowed algorithms: {allowed}")
             }
@@ -131,7 +139,7 @@ impl fmt::Display for KeyError {
             KeyError::WeakSecret { bytes, algorithm } => write!(
                 f,
                 "an HMAC secret of {bytes} bytes: {algorithm} needs at least {} (set allow_weak_secret to accept it)",
-                Hash::bytes(algorithm.hash())
+                algorithm.hash().map_or(0, Hash::bytes)
             ),
         }
     }

@@ -23,7 +23,7 @@ impl HmacKey {
             algorithms
                 .iter()
                 .filter(|algorithm| algorithm.is_hmac())
-                .filter_map(|algorithm| match algorithm.hash() {
+                .filter_map(|algorithm| match algorithm.hash()? {
                     Hash::Sha256 => Hmac::new_from_slice(secret).ok().map(State::Sha256),
                     Hash::Sha384 => Hmac::new_from_slice(secret).ok().map(State::Sha384),
                     Hash::Sha512 => Hmac::new_from_slice(secret).ok().map(State::Sha512),

@@ -1,63 +1,49 @@
-//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2).
+//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964 section 3).
 
 use super::algorithm::{Algorithm, AlgorithmSet};
+use super::der;
 use super::ec::{Curve, EcKey};
 use super::ed25519::EdKey;
 use super::error::KeyError;
 use super::key::{PublicKey, VerifyKey, Weak};
+use super::mldsa::MlDsaKey;
 use super::rsa::RsaKey;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, Engine};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny};
-use std::borrow::Cow;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 
-/// The members that are read. Others may be there; a member that is named twice is an error of serde's.
+/// The members that are read; one that is `null` is absent. Others may be there; a member that is named twice is an
+/// error of serde's.
 #[derive(Deserialize)]
-struct Jwk<'a> {
-    #[serde(borrow, default, deserialize_with = "present")]
-    kty: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present", rename = "use")]
-    usage: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    key_ops: Option<Vec<Cow<'a, str>>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    alg: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    kid: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    crv: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    n: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    e: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    x: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    y: Option<Cow<'a, str>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    k: Option<Cow<'a, str>>,
-    #[serde(default, deserialize_with = "present")]
+struct Jwk {
+    kty: Option<String>,
+    #[serde(rename = "use")]
+    usage: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+    kid: Option<String>,
+    crv: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    k: Option<String>,
+    #[serde(rename = "pub")]
+    public: Option<String>,
+    /// In any form: it is looked at only where the key is nowhere else.
+    x5c: Option<Value>,
     d: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     p: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     q: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     dp: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     dq: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     qi: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present")]
     oth: Option<IgnoredAny>,
-    #[serde(default, deserialize_with = "present", rename = "priv")]
+    #[serde(rename = "priv")]
     private: Option<IgnoredAny>,
-}
-
-/// A member that is there; `null` is a value of the wrong type, not absence.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// Reads one JWK into a key that verifies those of `allowed` that its type, curve, `alg`, `use` and `key_ops` admit.
@@ -67,8 +53,8 @@ pub(super) fn verify_key(jwk: &str, allowed: AlgorithmSet, weak: Weak) -> Result
     if !jwk.trim_start().starts_with('{') {
         return Err(malformed);
     }
-    let jwk: Jwk<'_> = serde_json::from_str(jwk).map_err(|_| malformed)?;
-    let allowed = match jwk.alg.as_deref() {
+    let jwk: Jwk = serde_json::from_str(jwk).map_err(|_| malformed)?;
+    let allowed = match written(&jwk.alg) {
         None => allowed,
         Some(name) => {
             let pinned = Algorithm::parse(name).ok_or(KeyError::UnsupportedAlg)?;
@@ -78,23 +64,30 @@ pub(super) fn verify_key(jwk: &str, allowed: AlgorithmSet, weak: Weak) -> Result
             AlgorithmSet::from_slice(&[pinned])
         }
     };
-    if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
+    if written(&jwk.usage).is_some_and(|usage| usage != "sig") {
         return Err(KeyError::NotForSignatures);
     }
     if jwk.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify")) {
         return Err(KeyError::NotForVerification);
     }
     let key = match jwk.kty.as_deref() {
+        Some("RSA" | "EC" | "OKP" | "AKP") | None if jwk.is_certificate_alone() => VerifyKey::new_public(jwk.certificate()?, allowed),
         Some("oct") => VerifyKey::new_secret(&decode("k", jwk.k.as_deref())?, allowed, weak),
         Some("RSA") => VerifyKey::new_public(jwk.rsa()?, allowed),
         Some("EC") => VerifyKey::new_public(jwk.ec()?, allowed),
         Some("OKP") => VerifyKey::new_public(jwk.okp()?, allowed),
+        Some("AKP") => VerifyKey::new_public(jwk.akp()?, allowed),
         _ => Err(KeyError::UnsupportedKty),
     }?;
-    Ok(key.with_kid(jwk.kid.map(Cow::into_owned)))
+    Ok(key.with_kid(jwk.kid.filter(|kid| !kid.is_empty())))
 }
 
-impl Jwk<'_> {
+/// A text member, if there is something in it.
+fn written(member: &Option<String>) -> Option<&str> {
+    member.as_deref().filter(|text| !text.is_empty())
+}
+
+impl Jwk {
     fn rsa(&self) -> Result<PublicKey, KeyError> {
         self.refuse_private()?;
         let (n, e) = (decode("n", self.n.as_deref())?, decode("e", self.e.as_deref())?);
@@ -102,11 +95,7 @@ impl Jwk<'_> {
     }
 
     fn ec(&self) -> Result<PublicKey, KeyError> {
-        let curve = match self.crv.as_deref() {
-            Some("P-256") => Curve::P256,
-            Some("P-384") => Curve::P384,
-            _ => return Err(KeyError::UnsupportedCurve),
-        };
+        let curve = self.crv.as_deref().and_then(Curve::parse).ok_or(KeyError::UnsupportedCurve)?;
         self.refuse_private()?;
         let (x, y) = (decode("x", self.x.as_deref())?, decode("y", self.y.as_deref())?);
         EcKey::from_coordinates(curve, &x, &y).map(PublicKey::Ec)
@@ -120,6 +109,36 @@ impl Jwk<'_> {
         EdKey::new(&decode("x", self.x.as_deref())?).map(PublicKey::Ed)
     }
 
+    /// RFC 9964, section 3: such a key says what it is for by its `alg`, which must be there.
+    fn akp(&self) -> Result<PublicKey, KeyError> {
+        self.refuse_private()?;
+        let algorithm = written(&self.alg).ok_or(KeyError::MissingMember("alg"))?;
+        let algorithm = Algorithm::parse(algorithm).ok_or(KeyError::UnsupportedAlg)?;
+        let key = MlDsaKey::new(algorithm, &decode("pub", self.public.as_deref())?);
+        key.ok_or(KeyError::OtherKty(algorithm))?.map(PublicKey::MlDsa)
+    }
+
+    /// Whether the key is written nowhere but in its certificate.
+    fn is_certificate_alone(&self) -> bool {
+        self.x5c.is_some() && [&self.n, &self.e, &self.x, &self.y, &self.public].iter().all(|member| member.is_none())
+    }
+
+    /// The key of the first certificate (RFC 7517, section 4.7). The certificate is a form of the key here and nothing
+    /// more: that the set holds it is what makes it trusted.
+    fn certificate(&self) -> Result<PublicKey, KeyError> {
+        self.refuse_private()?;
+        let malformed = || KeyError::NotJwk("\"x5c\" holds no certificate in base64");
+        let text = self.x5c.as_ref().and_then(|chain| chain.get(0)?.as_str()).ok_or_else(malformed)?;
+        let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let key = der::from_certificate(&BASE64.decode(digits).map_err(|_| malformed())?)?;
+        let (kty, crv) = key.jwk_names();
+        let agrees = |written: Option<&str>, is: &str| written.is_none_or(|written| written == is);
+        match agrees(self.kty.as_deref(), kty) && agrees(self.crv.as_deref(), crv.unwrap_or_default()) {
+            true => Ok(key),
+            false => Err(KeyError::OtherCertificate),
+        }
+    }
+
     /// Whoever can read the key can sign with it, so its signatures prove nothing.
     fn refuse_private(&self) -> Result<(), KeyError> {
         let private = [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.private];
@@ -130,7 +149,16 @@ impl Jwk<'_> {
     }
 }
 
-/// Unpadded base64url without a byte that doesn't belong there, and without stray bits at its end.
+/// Base64url as JWKs have it (RFC 7515, section 2), and with the padding that some servers write all the same.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
+/// The base64 of certificates.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED_OR_NOT);
+const PADDED_OR_NOT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// Base64url without a byte that doesn't belong there, and without stray bits at its end.
 fn decode(name: &'static str, member: Option<&str>) -> Result<Vec<u8>, KeyError> {
-    URL_SAFE_NO_PAD.decode(member.ok_or(KeyError::MissingMember(name))?).map_err(|_| KeyError::NotBase64Url(name))
+    BASE64URL.decode(member.ok_or(KeyError::MissingMember(name))?).map_err(|_| KeyError::NotBase64Url(name))
 }
+
+#[cfg(test)]
+mod tests;

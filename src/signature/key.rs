@@ -1,11 +1,12 @@
 //! A key that verifies signatures, with everything that pins it.
 
-use super::algorithm::{Algorithm, AlgorithmSet, Family};
+use super::algorithm::{Algorithm, AlgorithmSet, Family, Hash};
 use super::der::rsa_spki;
-use super::ec::{Curve, EcKey};
+use super::ec::EcKey;
 use super::ed25519::{self, EdKey};
 use super::error::KeyError;
 use super::hmac::{HmacKey, hmac_sha256};
+use super::mldsa::MlDsaKey;
 use super::rsa::RsaKey;
 use super::{BadSignature, HostVerify, jwk, pem};
 use sha2::{Digest, Sha256};
@@ -26,6 +27,7 @@ pub(super) enum PublicKey {
     Rsa(RsaKey, Vec<u8>),
     Ec(EcKey),
     Ed(EdKey),
+    MlDsa(MlDsaKey),
 }
 
 impl PublicKey {
@@ -39,6 +41,17 @@ impl PublicKey {
             PublicKey::Rsa(..) => "RSA key",
             PublicKey::Ec(key) => key.curve().key_name(),
             PublicKey::Ed(_) => ed25519::KEY_NAME,
+            PublicKey::MlDsa(key) => key.key_name(),
+        }
+    }
+
+    /// `kty` and `crv` of a JWK of the key.
+    pub(super) fn jwk_names(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            PublicKey::Rsa(..) => ("RSA", None),
+            PublicKey::Ec(key) => ("EC", Some(key.curve().name())),
+            PublicKey::Ed(_) => ("OKP", Some("Ed25519")),
+            PublicKey::MlDsa(_) => ("AKP", None),
         }
     }
 
@@ -48,11 +61,9 @@ impl PublicKey {
             PublicKey::Rsa(..) => {
                 AlgorithmSet::of_family(Family::RsaPkcs1).iter().chain(AlgorithmSet::of_family(Family::RsaPss).iter()).collect()
             }
-            PublicKey::Ec(key) => AlgorithmSet::from_slice(match key.curve() {
-                Curve::P256 => &[Algorithm::ES256],
-                Curve::P384 => &[Algorithm::ES384],
-            }),
+            PublicKey::Ec(key) => AlgorithmSet::from_slice(&[key.curve().algorithm()]),
             PublicKey::Ed(_) => AlgorithmSet::from_slice(&[Algorithm::EdDSA]),
+            PublicKey::MlDsa(key) => AlgorithmSet::from_slice(&[key.algorithm()]),
         }
     }
 }
@@ -62,6 +73,7 @@ enum Material {
     Rsa(RsaKey),
     Ec(EcKey),
     Ed(EdKey),
+    MlDsa(MlDsaKey),
 }
 
 /// A key that verifies signatures of the algorithms that it is pinned to: those that the configuration allows, that fit
@@ -84,7 +96,7 @@ impl VerifyKey {
         VerifyKey::new_public(pem::public_key(pem)?, allowed)
     }
 
-    /// The key of a JWK: RSA, EC on P-256 or P-384, OKP Ed25519, and `oct` if `allowed` names an HMAC algorithm. A JWK
+    /// The key of a JWK: RSA, EC on P-256, P-384, P-521 or secp256k1, OKP Ed25519, AKP ML-DSA, and `oct` if `allowed` names an HMAC algorithm. A JWK
     /// that also holds a private key is refused, and so is a secret shorter than its hash.
     pub fn from_jwk(jwk: &str, allowed: AlgorithmSet) -> Result<VerifyKey, KeyError> {
         jwk::verify_key(jwk, allowed, Weak::Refused)
@@ -110,6 +122,7 @@ impl VerifyKey {
             PublicKey::Rsa(key, spki_der) => (spki_der, Material::Rsa(key)),
             PublicKey::Ec(key) => (key.spki_der(), Material::Ec(key)),
             PublicKey::Ed(key) => (key.spki_der(), Material::Ed(key)),
+            PublicKey::MlDsa(key) => (key.spki_der(), Material::MlDsa(key)),
         };
         // The two labels differ in length and text, so no public key has the fingerprint of a secret.
         let fingerprint = Sha256::new()
@@ -124,7 +137,8 @@ impl VerifyKey {
 
     pub(super) fn new_secret(secret: &[u8], allowed: AlgorithmSet, weak: Weak) -> Result<VerifyKey, KeyError> {
         let algorithms = AlgorithmSet::of_family(Family::Hmac).intersect(allowed);
-        let strongest = algorithms.iter().max_by_key(|algorithm| algorithm.hash().bytes());
+        let bytes_of = |algorithm: Algorithm| algorithm.hash().map_or(0, Hash::bytes);
+        let strongest = algorithms.iter().max_by_key(|algorithm| bytes_of(*algorithm));
         let algorithm = strongest.ok_or(KeyError::SecretWithoutHmac { allowed })?;
         if secret.is_empty() {
             return Err(KeyError::EmptySecret);
@@ -132,7 +146,7 @@ impl VerifyKey {
         if pem::looks_like_pem(secret) {
             return Err(KeyError::SecretIsPublicKey);
         }
-        let is_weak = secret.len() < algorithm.hash().bytes();
+        let is_weak = secret.len() < bytes_of(algorithm);
         if is_weak && weak == Weak::Refused {
             return Err(KeyError::WeakSecret { bytes: secret.len(), algorithm });
         }
@@ -192,6 +206,7 @@ impl VerifyKey {
             Material::Rsa(key) => key.verify(algorithm, signed, signature),
             Material::Ec(key) => key.verify(algorithm, signed, signature),
             Material::Ed(key) => key.verify(signed, signature),
+            Material::MlDsa(key) => key.verify(signed, signature),
         }
     }
 

@@ -29,6 +29,7 @@ fn passes(host: &dyn HostVerify, known: &KnownAnswer) -> Option<bool> {
         Algorithm::RS256 => read(RSA_KEY, algorithm)?,
         Algorithm::ES256 => read(OTHER_P256_KEY, algorithm)?,
         Algorithm::ES384 => read(OTHER_P384_KEY, algorithm)?,
+        Algorithm::ES512 => read(OTHER_P521_KEY, algorithm)?,
         _ => read(RFC7515_RSA_KEY, algorithm)?,
     };
     let ask = |key: &VerifyKey, signed: &[u8], signature: &[u8]| {
@@ -74,6 +75,11 @@ const OTHER_P256_KEY: &str =
 /// A key that signed nothing.
 const OTHER_P384_KEY: &str = r#"{"kty":"EC","crv":"P-384","x":"p3rPVS9JKdRd_sh-K17A2XkFvaUbTmheWvInzmy58qk2jwhW_8i6FV08239yhA7s","y":"22I5KoSblvJx34BhC8WZWRrMHg533trtB12e0U0XnQihdhnPUUGx-D85XQhi39JQ"}"#;
 
+/// RFC 7515, appendix A.4.
+const RFC7515_P521_KEY: &str = r#"{"kty":"EC","crv":"P-521","x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk","y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
+/// RFC 7520, section 3.1; it signed nothing here.
+const OTHER_P521_KEY: &str = r#"{"kty":"EC","crv":"P-521","x":"AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekWF-7ytDyRXYgCF5cj0Kt","y":"AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cwlGfP-HqHZR1"}"#;
+
 const KNOWN_ANSWERS: &[KnownAnswer] = &[
     // RFC 7515, appendix A.2.
     KnownAnswer {
@@ -107,6 +113,13 @@ const KNOWN_ANSWERS: &[KnownAnswer] = &[
         signed: "herdgate",
         signature: "ZAmiZE8n4hr8ntPSmcnWVYopsuuZ6C8J1w8Ql0d8iQerUVa26zZSGZ43LZlPT5ypaSAumxXIvEXOY__EZgpk_LtrfRvoHniv7jGeF-xG8WXlAKuhYlntchiiMENH77ra",
     },
+    // RFC 7515, appendix A.4.
+    KnownAnswer {
+        algorithm: Algorithm::ES512,
+        jwk: RFC7515_P521_KEY,
+        signed: "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA",
+        signature: "AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
+    },
 ];
 
 #[cfg(test)]
@@ -128,6 +141,7 @@ mod tests {
             let raw = match algorithm {
                 Algorithm::ES256 => p256::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
                 Algorithm::ES384 => p384::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
+                Algorithm::ES512 => p521::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
                 _ => Some(signature.to_vec()),
             };
             let verdict = raw.is_some_and(|raw| key.verify(algorithm, message, &raw, &NoHost).is_ok());
@@ -152,7 +166,7 @@ mod tests {
             assert!(!host_passes(&Host(empty), algorithm), "accepts the empty message");
             assert!(!host_passes(&NoHost, algorithm));
         }
-        for algorithm in [Algorithm::HS256, Algorithm::PS256, Algorithm::EdDSA] {
+        for algorithm in [Algorithm::HS256, Algorithm::PS256, Algorithm::ES256K, Algorithm::EdDSA, Algorithm::MlDsa65] {
             assert!(!host_passes(&Host(|_, _| Some(true)), algorithm));
         }
     }

@@ -15,11 +15,12 @@ mod hmac;
 mod jwk;
 mod key;
 mod known_answers;
+mod mldsa;
 mod montgomery;
 mod pem;
 mod rsa;
 #[cfg(test)]
-mod test_keys;
+pub(crate) mod test_keys;
 
 pub use algorithm::{Algorithm, AlgorithmSet, Family, Hash};
 pub use error::KeyError;

@@ -45,12 +45,12 @@ impl RsaKey {
     /// Verifies a signature of either padding.
     pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
         let encoded = self.modulus.power(signature, self.exponent).ok_or(BadSignature)?;
-        let hash = algorithm.hash();
+        let hash = algorithm.hash().ok_or(BadSignature)?;
         let digest = digest(hash, signed);
         let good = match algorithm.family() {
             Family::RsaPkcs1 => encoded == pkcs1_encoding(hash, &digest, encoded.len()),
             Family::RsaPss => pss_matches(&encoded, self.modulus.bits() - 1, hash, &digest),
-            Family::Hmac | Family::Ec | Family::Ed => false,
+            Family::Hmac | Family::Ec | Family::Ed | Family::MlDsa => false,
         };
         if good { Ok(()) } else { Err(BadSignature) }
     }

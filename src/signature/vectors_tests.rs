@@ -4,6 +4,7 @@ use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_simple::prelude::*;
+use std::sync::LazyLock;
 
 fn all() -> AlgorithmSet {
     AlgorithmSet::from_slice(&Algorithm::ALL)
@@ -17,7 +18,8 @@ fn good_then_damaged(key: &VerifyKey, algorithm: Algorithm, compact: &str) {
     let refused = |signed: &[u8], signature: &[u8]| {
         assert_eq!(key.verify(algorithm, signed, signature, &NoHost), Err(BadSignature), "{algorithm}");
     };
-    for index in (0..signature.len()).step_by(7).chain([signature.len() - 1]) {
+    // Long signatures take long to verify: forty places of each are enough.
+    for index in (0..signature.len()).step_by(7.max(signature.len() / 40)).chain([signature.len() - 1]) {
         for bit in [0, 7] {
             let mut damaged = signature.clone();
             damaged[index] ^= 1 << bit;
@@ -130,6 +132,45 @@ fn the_numbers_of_an_ecdsa_signature_are_below_the_order() {
 }
 
 #[test]
+fn rfc_7515_a4_and_rfc_7520_4_3_es512() {
+    let a4 = r#"{"kty":"EC","crv":"P-521",
+        "x":"AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk",
+        "y":"ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2"}"#;
+    good_then_damaged(
+        &VerifyKey::from_jwk(a4, all()).unwrap(),
+        Algorithm::ES512,
+        "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn",
+    );
+    // The x of RFC 7517's and RFC 7520's key begins with a zero byte.
+    let bilbo = r#"{"kty":"EC","kid":"bilbo.baggins@hobbiton.example","use":"sig","crv":"P-521",
+        "x":"AHKZLLOsCOzz5cY97ewNUajB957y-C-U88c3v13nmGZx6sYl_oJXu9A5RkTKqjqvjyekWF-7ytDyRXYgCF5cj0Kt",
+        "y":"AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cwlGfP-HqHZR1"}"#;
+    let payload = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
+    let signature = "AE_R_YZCChjn4791jSQCrdPZCNYqHXCTZH0-JZGYNlaAjP2kqaluUIIUnC9qvbu9Plon7KRTzoNEuT4Va2cmL1eJAQy3mtPBu_u_sDDyYjnAMDxXPn7XrT0lw-kvAD890jl8e2puQens_IEKBpHABlsbEPX6sFY8OcGDqoRuBomu9xQ2";
+    let header = "eyJhbGciOiJFUzUxMiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9";
+    good_then_damaged(&VerifyKey::from_jwk(bilbo, all()).unwrap(), Algorithm::ES512, &format!("{header}.{payload}.{signature}"));
+}
+
+/// RFC 7517, appendix A.1: the set that the others of our documents are measured by.
+#[test]
+fn rfc_7517_a1() {
+    let set = r#"{"keys":[
+        {"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"},
+        {"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}]}"#;
+    let set = crate::jwks::parse(set.as_bytes(), all(), 10, 4096).unwrap();
+    assert_eq!(set.keys.iter().map(VerifyKey::kid).collect::<Vec<_>>(), [Some("2011-04-29")]);
+    assert_eq!(set.left_out.len(), 1, "the key for encryption");
+}
+
+#[test]
+fn rfc_9964_a1_ml_dsa() {
+    let algorithms = [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87];
+    for ((jws, jwk), algorithm) in test_keys::rfc_9964().into_iter().map(|(_, jws)| jws).zip(test_keys::ml_dsa_jwks()).zip(algorithms) {
+        good_then_damaged(&VerifyKey::from_jwk(&jwk, all()).unwrap(), algorithm, &jws);
+    }
+}
+
+#[test]
 fn what_jwt_simple_signs() {
     let claims = || Claims::create(Duration::from_hours(1)).with_subject("a subject");
     let secret = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -144,6 +185,21 @@ fn what_jwt_simple_signs() {
     let pair = ES384KeyPair::generate();
     let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
     good_then_damaged(&key, Algorithm::ES384, &pair.sign(claims()).unwrap());
+    let pair = ES256kKeyPair::generate();
+    let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::ES256K, &pair.sign(claims()).unwrap());
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::ES256K, &pair.sign(claims()).unwrap());
+    let pair = MLDSA44KeyPair::generate();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::MlDsa44, &pair.sign(claims()).unwrap());
+    let pair = MLDSA65KeyPair::generate();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::MlDsa65, &pair.sign(claims()).unwrap());
+    let pair = MLDSA87KeyPair::generate();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    good_then_damaged(&key, Algorithm::MlDsa87, &pair.sign(claims()).unwrap());
+
     let pair = Ed25519KeyPair::generate();
     let key = VerifyKey::from_pem(&pair.public_key().to_pem(), all()).unwrap();
     good_then_damaged(&key, Algorithm::EdDSA, &pair.sign(claims()).unwrap());
@@ -162,4 +218,52 @@ fn what_jwt_simple_signs() {
     good_then_damaged(&key, Algorithm::PS384, &pair.sign(claims()).unwrap());
     let pair = PS512KeyPair::from_pem(&pem).unwrap();
     good_then_damaged(&key, Algorithm::PS512, &pair.sign(claims()).unwrap());
+}
+
+/// Our verdict on a token beside jwt-simple's, which reads the same bytes by itself.
+fn agrees<K>(key: &VerifyKey, algorithm: Algorithm, oracle: impl Fn(&str) -> Result<JWTClaims<NoCustomClaims>, K>, token: &str) {
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    let ours = key.verify(algorithm, signed.as_bytes(), &signature, &NoHost).is_ok();
+    assert_eq!(ours, oracle(token).is_ok(), "{algorithm}: {token}");
+}
+
+/// A public key of the oracle's, ours of the same, and a token that its private half has signed once for all cases.
+struct Signed<K>(K, VerifyKey, String);
+
+static ES256K_SIGNED: LazyLock<Signed<ES256kPublicKey>> = LazyLock::new(|| {
+    let pair = ES256kKeyPair::from_bytes(&[9; 32]).unwrap();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    Signed(pair.public_key(), key, pair.sign(Claims::create(Duration::from_hours(1))).unwrap())
+});
+static ML_DSA_SIGNED: LazyLock<Signed<MLDSA44PublicKey>> = LazyLock::new(|| {
+    let pair = MLDSA44KeyPair::from_bytes(&[9; 32]).unwrap();
+    let key = VerifyKey::from_jwk(&pair.public_key().to_jwk(), all()).unwrap();
+    Signed(pair.public_key(), key, pair.sign(Claims::create(Duration::from_hours(1))).unwrap())
+});
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// A signature that is changed, cut or lengthened anywhere has the oracle's verdict; so has one that is left alone.
+    #[test]
+    fn our_verdict_is_jwt_simples(at in 0usize..5000, flip in 0u8..=255, cut in 0usize..3, longer in 0usize..3) {
+        let damaged = |token: &str| {
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
+            let at = at % bytes.len();
+            bytes[at] ^= flip;
+            bytes.truncate(bytes.len() - cut);
+            bytes.extend(vec![0; longer]);
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        };
+        let Signed(oracle, key, token) = &*ES256K_SIGNED;
+        for token in [token, &damaged(token)] {
+            agrees(key, Algorithm::ES256K, |token| oracle.verify_token(token, None), token);
+        }
+        let Signed(oracle, key, token) = &*ML_DSA_SIGNED;
+        for token in [token, &damaged(token)] {
+            agrees(key, Algorithm::MlDsa44, |token| oracle.verify_token(token, None), token);
+        }
+    }
 }

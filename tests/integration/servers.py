@@ -65,6 +65,10 @@ class Idp:
         counts = request(f"{self.control}/counts").json()
         return sum(count["requests"] for path, count in counts.items() if path.startswith(prefix))
 
+    def headers(self, path: str) -> dict[str, str]:
+        """The headers of the last request to `path`."""
+        return request(f"{self.control}/counts").json()[path]["headers"]
+
     def reset_counts(self) -> None:
         post_json(f"{self.control}/counts/reset", {})
 

@@ -1,13 +1,16 @@
 """Keys that come from the server: rotation, outage, a cold start. HERDGATE_FULL=1 runs the outage at its full length."""
 
+import json
 import os
+import re
 import time
 
 import pytest
 
 from http_client import request
 from load import load, token_file
-from processes import PATIENCE_S, wait_until
+from processes import PATIENCE_S, ROOT, wait_until
+from tokens import Key, claims, forged
 from world import World
 
 FULL = os.environ.get("HERDGATE_FULL") == "1"
@@ -135,3 +138,82 @@ def test_discovery_of_another_issuer_is_not_believed(start_gateway, world: World
     del issuer["jwks_uri"]
     gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
     assert statuses(gateway.base_url, [world.idp.token()]) == {503: 1}
+
+
+def test_keys_that_cannot_be_used_are_left_out_and_counted(start_gateway, world: World):
+    good = Key("RS256", "good")
+    bad = [
+        Key("RS256", "encrypts").jwk(use="enc"),
+        Key("RS256", "private").jwk(d="AQAB"),
+        {"kty": "quantum", "kid": "unknown"},
+        good.jwk(kid="broken", n="*"),
+        {**Key("ES256", "curve").jwk(), "crv": "P-384"},
+        7,
+    ]
+    keys = json.dumps({"keys": [*bad[:3], good.jwk(alg=None, use=None, d=None), *bad[3:]]})
+    uri = world.idp.document("/odd-jwks", keys)
+    gateway = start_gateway(world.config(issuers=[world.idp_issuer(jwks_uri=uri)], rules=[]))
+    token = good.token(claims(world.idp.issuer))
+    assert statuses(gateway.base_url, [token], 10) == {200: 10}
+
+    def skipped() -> bool:
+        metrics = gateway.metrics()
+        fetched = metrics.get("herdgate.jwks.fetched", 0)
+        return fetched > 0 and metrics.get("herdgate.jwks.keys_skipped", 0) == len(bad) * fetched
+
+    wait_until(skipped, 10, "a count of the keys left out")
+
+
+def test_certificates_by_kid_in_the_configuration(start_gateway, world: World):
+    key, other = Key("RS256", "one"), Key("RS256", "two")
+    issuer = world.own_issuer(algorithms=["RS256"], keys=[{"x509": {"one": key.certificate(), "two": other.certificate()}}])
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+    assert statuses(gateway.base_url, [world.own(key), world.own(other)], 2) == {200: 4}
+    crossed = Key("RS256", "three")
+    assert statuses(gateway.base_url, [world.own(crossed), world.own(key, header={"alg": "RS256", "kid": "two"})]) == {401: 2}
+
+
+def test_servers_are_told_who_asks(start_gateway, world: World):
+    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    gateway = start_gateway(with_jwks(world))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
+    sent = world.idp.headers("/jwks")
+    assert (sent["user-agent"], sent["accept-encoding"]) == (f"herdgate/{version}", "identity")
+
+
+def test_headers_of_the_configuration_replace_ours(start_gateway, world: World):
+    gateway = start_gateway(world.config(issuers=[world.idp_issuer(headers={"User-Agent": "mine/1"})], rules=[]))
+    assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
+    assert world.idp.headers("/jwks")["user-agent"] == "mine/1"
+
+
+# Each algorithm by a key that OpenSSL made, and what its JWK and its tokens may call it.
+ALGORITHMS = [("ES512", "ES512"), ("ES256K", "ES256K"), ("EdDSA", "Ed25519"), ("ML-DSA-44", "ML-DSA-44"), ("ML-DSA-65", "ML-DSA-65"), ("ML-DSA-87", "ML-DSA-87")]
+
+
+@pytest.mark.parametrize("alg,other", ALGORITHMS, ids=[alg for alg, _ in ALGORITHMS])
+def test_algorithms_of_other_libraries_verify(alg, other, start_gateway, world: World):
+    key, twin, stranger = Key(alg, "a"), Key(alg, "b"), Key(alg, "a")
+    inline = {"pem": key.pem()} if alg != other else {"jwk": key.jwk(alg=other)}
+    for configured in {alg, other}:
+        uri = world.idp.document("/new-jwks", json.dumps({"keys": [twin.jwk(), Key("ES384", "c").jwk(), key.jwk(alg=other)]}))
+        fetched = world.idp_issuer(jwks_uri=uri, algorithms=["RS256", configured])
+        gateway = start_gateway(world.config(issuers=[fetched, world.own_issuer(algorithms=[configured], keys=[inline])], rules=[]))
+        for issuer in (world.idp.issuer, world.own_issuer()["issuer"]):
+            # ECDSA of OpenSSL has a high s every other time; all are good.
+            good = [key.token(claims(issuer), {"alg": name, "kid": "a"}) for name in (alg, other) for _ in range(4)]
+            assert statuses(gateway.base_url, good) == {200: 8}, issuer
+            bad = [forged(good[0]), stranger.token(claims(issuer)), twin.token(claims(issuer), {"alg": alg, "kid": "a"}), key.token(claims(issuer), {"alg": "ES384", "kid": "a"}, alg)]
+            assert statuses(gateway.base_url, bad) == {401: 4}, issuer
+
+
+@pytest.mark.only("envoy")
+def test_the_host_verifies_es512(start_gateway, world: World):
+    """Envoy's function passes the known vectors on P-521 too: what takes the filter milliseconds takes it a fraction."""
+    key = Key("ES512", "a")
+    issuer = world.own_issuer(algorithms=["ES512"], keys=[{"jwk": key.jwk()}])
+    gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+    good = world.own(key)
+    assert statuses(gateway.base_url, [good, forged(good)]) == {200: 1, 401: 1}
+    wait_until(lambda: gateway.metrics().get("herdgate.bearer.verified_by_host", 0) >= 1, 10, "a verification by the host")
+    assert gateway.metrics().get("herdgate.verify.host_refused", 0) == 0

@@ -4,17 +4,21 @@ Keys are made at run time; nothing here guards anything.
 """
 
 import base64
+import datetime
 import hashlib
 import hmac
 import json
 import time
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.x509.oid import NameOID
 
 HASHES = {"256": hashes.SHA256, "384": hashes.SHA384, "512": hashes.SHA512}
-CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
+CURVES = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1, "ES256K": ec.SECP256K1}
+ML_DSA = {"ML-DSA-44": mldsa.MLDSA44PrivateKey, "ML-DSA-65": mldsa.MLDSA65PrivateKey, "ML-DSA-87": mldsa.MLDSA87PrivateKey}
 
 
 def b64(data: bytes) -> str:
@@ -47,7 +51,9 @@ class Key:
             self.private = rsa.generate_private_key(public_exponent=65537, key_size=bits)
         elif family == "ES":
             self.private = ec.generate_private_key(CURVES[alg]())
-        elif alg == "EdDSA":
+        elif alg in ML_DSA:
+            self.private = ML_DSA[alg].generate()
+        elif alg in ("EdDSA", "Ed25519"):
             self.private = ed25519.Ed25519PrivateKey.generate()
         elif family == "HS":
             self.private = None
@@ -57,7 +63,7 @@ class Key:
 
     def sign(self, message: bytes, alg: str | None = None) -> bytes:
         alg = alg or self.alg
-        digest = HASHES.get(alg[2:])
+        digest = HASHES.get(alg[2:].removesuffix("K"))
         match alg[:2]:
             case "RS":
                 return self.private.sign(message, padding.PKCS1v15(), digest())
@@ -67,7 +73,7 @@ class Key:
                 r, s = decode_dss_signature(self.private.sign(message, ec.ECDSA(digest())))
                 size = (self.private.curve.key_size + 7) // 8
                 return r.to_bytes(size, "big") + s.to_bytes(size, "big")
-            case "Ed":
+            case "Ed" | "ML":
                 return self.private.sign(message)
             case "HS":
                 return hmac.new(self.secret, message, "sha" + alg[2:]).digest()
@@ -81,6 +87,13 @@ class Key:
     def der(self) -> bytes:
         return self.private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
+    def certificate(self) -> str:
+        """The public half in a certificate that it signs itself."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "key")])
+        now = datetime.datetime.now(datetime.timezone.utc)
+        builder = x509.CertificateBuilder(name, name, self.private.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1))
+        return builder.sign(self.private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
     def jwk(self, **more) -> dict:
         """The public key as a JWK (RFC 7517); the secret one of an HMAC key."""
         if self.secret is not None:
@@ -93,11 +106,11 @@ class Key:
                     jwk = {"kty": "RSA", "n": b64(_unsigned(numbers.n)), "e": b64(_unsigned(numbers.e))}
                 case ec.EllipticCurvePublicKey():
                     numbers, size = public.public_numbers(), (public.curve.key_size + 7) // 8
-                    name = {256: "P-256", 384: "P-384", 521: "P-521"}[public.curve.key_size]
+                    name = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}.get(public.curve.name, public.curve.name)
                     jwk = {"kty": "EC", "crv": name, "x": b64(numbers.x.to_bytes(size, "big")), "y": b64(numbers.y.to_bytes(size, "big"))}
                 case _:
                     raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-                    jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(raw)}
+                    jwk = {"kty": "AKP", "pub": b64(raw)} if self.alg in ML_DSA else {"kty": "OKP", "crv": "Ed25519", "x": b64(raw)}
         return {**jwk, "alg": self.alg, "use": "sig", **({"kid": self.kid} if self.kid else {}), **more}
 
     # ---- tokens -----------------------------------------------------------------------------------------------------

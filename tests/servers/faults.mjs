@@ -28,7 +28,7 @@ export class Faults {
 
   clear() { this.#faults.clear(); }
 
-  /** Requests per path since the last reset, and the most that were open at one time. */
+  /** Requests per path since the last reset, the most that were open at one time, and the last one's headers. */
   counts() {
     return Object.fromEntries(this.#counts);
   }
@@ -39,19 +39,20 @@ export class Faults {
   wrap(handler) {
     return async (req, res) => {
       const path = req.url.split('?', 1)[0];
-      this.#count(path, res);
+      this.#count(path, req, res);
       const fault = this.#take(path, req);
       if (!fault) return handler(req, res);
       return this.#play(fault, req, res, handler);
     };
   }
 
-  #count(path, res) {
+  #count(path, req, res) {
     const entry = this.#counts.get(path) ?? { requests: 0, open_max: 0 };
     const open = (this.#open.get(path) ?? 0) + 1;
     this.#open.set(path, open);
     entry.requests += 1;
     entry.open_max = Math.max(entry.open_max, open);
+    entry.headers = req.headers;
     this.#counts.set(path, entry);
     res.once('close', () => this.#open.set(path, this.#open.get(path) - 1));
   }

@@ -166,7 +166,7 @@ function serveDocument(document, req, res) {
 // ---- CONTROL ----------------------------------------------------------------------------------------------------
 
 const CONTROL = {
-  // What the server was asked, by path: {"/jwks": {"requests": 1, "open_max": 1}}.
+  // What the server was asked, by path: {"/jwks": {"requests": 1, "open_max": 1, "headers": {...}}}.
   'GET /counts': () => faults.counts(),
   'POST /counts/reset': () => { faults.resetCounts(); return {}; },
   // {"path": "/jwks", "kind": "slow", "delay_ms": 500, "times": 1}; kind "none" clears one, DELETE all.
