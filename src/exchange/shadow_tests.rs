@@ -157,7 +157,8 @@ fn each_token_call_goes_to_the_server_and_each_answer_comes_back_as_it_is() {
         }
     }
     assert_eq!(world.count(Metric::TokenUpstream), 4);
-    assert_eq!(world.count(Metric::TokenCapped), 2, "what would be refused is counted");
+    let refused = world.count(Metric::TokenCapped) + world.count(Metric::TokenOverShare);
+    assert_eq!(refused, 2, "what would be refused is counted");
     assert_eq!(world.count(Metric::Shadowed(Reason::Limited)), 3);
     let refresh = b"grant_type=refresh_token&refresh_token=r";
     assert!((0..2).all(|worker| changes_nothing(&call(&world, worker, "/token", Some(refresh)).1)));

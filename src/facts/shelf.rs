@@ -145,13 +145,19 @@ impl<'a> Shelf<'a> {
         let at = self.moment();
         if let Some(document) = self.tables.lookups.read(&at, digest) {
             let (Head { version, written, expires, meta, .. }, body) = (document.head, document.body);
-            let is_believed = body.len() <= bytes_max && !written.is_ahead_of(at.now);
-            return is_believed.then_some(Document { body, meta, version, written, expires });
+            if written.is_ahead_of(at.now) {
+                let _ = self.counted(self.tables.lookups.remove(&at, digest));
+                return None;
+            }
+            return (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires });
         }
         let absent = self.tables.absent.get(&at, digest)?;
         let written = absent.payload().first_chunk().map(|ns| Time::from_ns(u64::from_le_bytes(*ns)))?;
-        let document = Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, written, expires: absent.expires() };
-        (!written.is_ahead_of(at.now)).then_some(document)
+        if written.is_ahead_of(at.now) {
+            let _ = self.counted(self.tables.absent.remove(&at, digest));
+            return None;
+        }
+        Some(Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, written, expires: absent.expires() })
     }
 
     /// Keeps that; no body: there is no such thing. Tells whether it is kept.
