@@ -296,8 +296,9 @@ fn a_shared_refresh_says_so_and_an_answer_that_was_not_read_is_not_shared() {
 
 #[test]
 fn an_answer_to_a_refresh_that_is_one_clients_own_is_shared_with_none() {
-    for own in [("set-cookie", "a=b"), ("content-encoding", "gzip")] {
-        let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let without_cookies = r#", "coalesce_refresh": true, "keep_with_cookies": false"#;
+    for (own, settings) in [(("set-cookie", "a=b"), without_cookies), (("content-encoding", "gzip"), r#", "coalesce_refresh": true"#)] {
+        let world = World::new(Dialect::Envoy, settings);
         let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
         let ((mut leader, _), (mut follower, _)) = (refresh(&world), refresh(&world));
         let pairs = [("content-type", "application/json"), own].map(|(name, value)| (name, value.as_bytes()));

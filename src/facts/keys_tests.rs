@@ -197,8 +197,8 @@ fn a_flood_of_bad_signatures_is_bounded() {
         }
         assert!(bed.check(0, now, &good.fresh("", 1_000 + id)).is_ok(), "the key that verified last is tried first");
     }
-    // 52 further tries of 600 us, for a fifth of the time: two seconds ahead of it at most.
-    assert!((10..=14).contains(&tried_out), "{tried_out}");
+    // 52 further tries of 800 us, for a fifth of the time: two seconds ahead of it at most.
+    assert!((8..=11).contains(&tried_out), "{tried_out}");
     assert_eq!(bed.count(Metric::JwksNotAllTried), 59 - tried_out);
     // Time pays for it, and a clock that goes back doesn't owe for ever.
     let bad = Key::new(1_000).fresh("", 70);
