@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::bearer::{self, Candidate};
-use crate::config::{Access, Charge, Config, CorsPreflight, KeyPart, Mode, Rule, TokenEndpoint, UnknownIssuer, Unmatched};
+use crate::config::{Access, Charging, Config, CorsPreflight, KeyPart, Mode, Rule, TokenEndpoint, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Payer, Stop, Verified};
 use crate::jwt::check;
 use crate::path::{self, Captures, Target};
@@ -210,7 +210,7 @@ fn verify(request: &Request<'_>, facts: &Facts<'_>, rule: Option<&Rule>, candida
 /// The limits of a rule that refused requests are charged to as well.
 fn charged_to_all(facts: &Facts<'_>, rule: &Rule) -> Vec<usize> {
     let limits = &facts.runtime.config.rate_limits;
-    let is_charged = |index: &usize| limits.get(*index).is_some_and(|limit| limit.charge == Charge::All);
+    let is_charged = |index: &usize| limits.get(*index).is_some_and(|limit| limit.charge == Charging::All);
     rule.limits.iter().copied().filter(is_charged).collect()
 }
 

@@ -3,7 +3,7 @@
 use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
-use super::{Amount, Charge, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
+use super::{Amount, Charging, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
 
 /// Requests a second at most: one each microsecond.
 const PER_S_MAX: u64 = 1_000_000;
@@ -74,16 +74,16 @@ impl Check {
     }
 
     /// Of a refused request nothing is verified, so it can only be charged by what anyone can see.
-    fn charge(&mut self, node: &Node<'_>, key: &[KeyPart]) -> Charge {
+    fn charge(&mut self, node: &Node<'_>, key: &[KeyPart]) -> Charging {
         if node.text("charge") != Some("all") {
-            return Charge::Accepted;
+            return Charging::Accepted;
         }
         let is_seen = |part: &KeyPart| matches!(part, KeyPart::Address | KeyPart::Route | KeyPart::Header(_));
         if !key.iter().all(is_seen) {
             let got = "\"all\" (of a refused request only address, route and header:NAME are known)";
             self.report.error(&node.at("charge"), "\"accepted\" beside a key with parts of the token", got);
         }
-        Charge::All
+        Charging::All
     }
 
     fn sync(&mut self, node: &Node<'_>) -> Option<Sync> {

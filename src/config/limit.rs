@@ -18,14 +18,14 @@ pub struct RateLimit {
     /// Whether allowed answers carry RateLimit headers too.
     pub headers: bool,
     /// Which requests are charged.
-    pub charge: Charge,
+    pub charge: Charging,
     /// Where it meets the same limit of other gateways.
     pub sync: Option<Sync>,
 }
 
 /// Which requests a limit is charged for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Charge {
+pub enum Charging {
     /// Those that go on.
     Accepted,
     /// Those that are refused too.

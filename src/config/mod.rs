@@ -27,7 +27,7 @@ mod types;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use fields::DOCUMENT;
-pub use limit::{Amount, Charge, KeyPart, RateLimit, Sync, Window};
+pub use limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
 pub use types::*;
 
 /// Which host will run the filter: some fields are required on one alone.

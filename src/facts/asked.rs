@@ -121,7 +121,7 @@ fn pace(per_s: u64) -> RateLimit {
         failure_mode: FailureMode::Allow,
         shadow: false,
         headers: false,
-        charge: crate::config::Charge::Accepted,
+        charge: crate::config::Charging::Accepted,
         sync: None,
     }
 }

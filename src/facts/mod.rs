@@ -44,7 +44,7 @@ pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
 
-use crate::config::{Charge, Config, Issuer};
+use crate::config::{Charging, Config, Issuer};
 use crate::digest::{Digest, HostKey};
 use crate::issuer;
 use crate::metrics::Meter;
@@ -141,7 +141,7 @@ impl Compiled {
             targets: sync::Targets::new(config),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
-            charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charge::All),
+            charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
             tables: shelf::Tables::new(&config.shared),
         }
     }

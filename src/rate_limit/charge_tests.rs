@@ -14,7 +14,7 @@ fn limit(amount: Amount) -> RateLimit {
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: true,
-        charge: crate::config::Charge::Accepted,
+        charge: crate::config::Charging::Accepted,
         sync: None,
     }
 }

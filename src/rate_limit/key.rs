@@ -125,7 +125,7 @@ fn tagged(values: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Charge, FailureMode};
+    use crate::config::{Charging, FailureMode};
     use proptest::prelude::*;
 
     fn limit(name: &str, key: Vec<KeyPart>, limit: u64) -> RateLimit {
@@ -137,7 +137,7 @@ mod tests {
             failure_mode: FailureMode::Deny,
             shadow: false,
             headers: false,
-            charge: Charge::Accepted,
+            charge: Charging::Accepted,
             sync: None,
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn limit(amount: Amount) -> RateLimit {
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: false,
-        charge: crate::config::Charge::Accepted,
+        charge: crate::config::Charging::Accepted,
         sync: None,
     }
 }
