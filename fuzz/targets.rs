@@ -3,17 +3,19 @@
 //! `fuzz_targets/` makes a fuzzer of each; `tests/fuzz_regressions.rs` runs each over `seeds/` and over
 //! what once broke it, `regressions/`. Both are one file an input, in a folder named as the target.
 
-use herdgate::bearer;
-use herdgate::config::{BearerSource, Config, HostKind, PathPolicy};
+use herdgate::config::{Config, HostKind};
 use herdgate::digest::{Digest, HostKey};
-use herdgate::jwks;
 use herdgate::jwt;
-use herdgate::path::Target;
 use herdgate::request::HeaderBlock;
+use herdgate::request::bearer;
+use herdgate::request::bearer::BearerSource;
+use herdgate::request::path::PathPolicy;
+use herdgate::request::path::Target;
 use herdgate::revocation::feed::List;
 use herdgate::shared::TableId;
 use herdgate::shared::record::{OVERHEAD, Shape};
 use herdgate::signature::AlgorithmSet;
+use herdgate::signature::jwk_set;
 use herdgate::time::Time;
 use herdgate::token_endpoint::answer::{self, Answer};
 use herdgate::token_endpoint::jitter::aged;
@@ -95,7 +97,7 @@ pub fn config(data: &[u8]) {
 
 /// A set is bounded, and each key in it can be used.
 pub fn jwks(data: &[u8]) {
-    if let Ok(set) = jwks::parse(data, AlgorithmSet::asymmetric(), 20, 65_536) {
+    if let Ok(set) = jwk_set::parse(data, AlgorithmSet::asymmetric(), 20, 65_536) {
         assert!(data.len() <= 65_536 && set.keys.len() + set.left_out.len() <= 20);
     }
 }
@@ -204,7 +206,7 @@ fn key() -> HostKey {
     HostKey::new(&[1; 32], b"fuzz")
 }
 
-fn with_endpoint(work: impl FnOnce(&herdgate::config::TokenEndpoint)) {
+fn with_endpoint(work: impl FnOnce(&herdgate::token_endpoint::TokenEndpoint)) {
     thread_local! {
         static CONFIG: Config = {
             let document = br#"{"token_endpoints": [{"path": "/token"}], "shared": {"secret": "a-secret-of-thirty-two-bytes-or-more"}}"#;

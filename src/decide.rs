@@ -3,13 +3,15 @@
 
 use std::rc::Rc;
 
-use crate::bearer::{self, Candidate};
-use crate::config::{Access, Charging, Config, CorsPreflight, KeyPart, Mode, Rule, TokenEndpoint, UnknownIssuer, Unmatched};
+use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Payer, Stop, Verified};
-use crate::jwt::check;
-use crate::path::{self, Captures, Target};
+use crate::jwt::check::{self, Requirements};
+use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};
+use crate::request::bearer::{self, Candidate};
+use crate::request::path::{self, Captures, Target};
 use crate::request::{Request, is_word};
+use crate::token_endpoint::TokenEndpoint;
 
 /// What is to happen with a request.
 pub enum Verdict<'a> {
@@ -184,7 +186,8 @@ fn weigh_token<'a>(
     };
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
-        check::rule_allows(rule, verified.issuer, issuer.scope_claim.as_ref(), &verified.claims).map_err(|reason| refused(rule, reason))?;
+        check::rule_allows(&rule.requires, verified.issuer, issuer.scope_claim.as_ref(), &verified.claims)
+            .map_err(|reason| refused(rule, reason))?;
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
@@ -259,14 +262,7 @@ fn is_announcement(request: &Request<'_>) -> bool {
 /// rule that asks something of the token: nobody here could say whether it holds.
 fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> bool {
     let UnknownIssuer::Pass { then } = &config.on_unknown_issuer else { return false };
-    let asks = rule.is_some_and(|rule| {
-        rule.issuers.is_some()
-            || !rule.audiences.is_empty()
-            || !rule.scopes_all.is_empty()
-            || !rule.scopes_any.is_empty()
-            || !rule.claims.is_empty()
-            || rule.introspect
-    });
+    let asks = rule.is_some_and(|rule| !rule.requires.is_empty() || rule.introspect);
     if asks {
         return false;
     }
@@ -283,7 +279,8 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
 fn refused(rule: &Rule, reason: Reason) -> Stop {
     let mut refusal = Refusal::from(reason);
     if reason == Reason::Scope {
-        let scopes = if rule.scopes_all.is_empty() { &rule.scopes_any } else { &rule.scopes_all };
+        let Requirements { scopes_all, scopes_any, .. } = &rule.requires;
+        let scopes = if scopes_all.is_empty() { scopes_any } else { scopes_all };
         refusal.scope = scopes.join(" ");
     }
     Stop::Refuse(Box::new(refusal))

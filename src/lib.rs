@@ -4,32 +4,25 @@
 #![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod bearer;
-pub mod changes;
+pub mod callout;
 pub mod config;
 pub mod decide;
 pub mod digest;
 pub mod exchange;
 pub mod facts;
-pub mod forward;
-pub mod issuer;
-pub mod jwks;
 pub mod jwt;
 pub mod metrics;
-pub mod path;
 pub mod rate_limit;
 pub mod reply;
 pub mod request;
 pub mod retry_after;
 pub mod revocation;
-pub mod revocation_exchange;
 pub mod shared;
 pub mod signature;
 #[cfg(test)]
 mod simulation;
 pub mod time;
 pub mod token_endpoint;
-pub mod token_exchange;
 
 #[cfg(target_os = "wasi")]
 mod shell;

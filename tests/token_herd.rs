@@ -8,7 +8,6 @@
 
 use std::collections::BTreeMap;
 
-use herdgate::config::{Reuse, TokenEndpoint};
 use herdgate::digest::{Digest, HostKey};
 use herdgate::time::Time;
 use herdgate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Party, Permit};
@@ -16,6 +15,7 @@ use herdgate::token_endpoint::answer::{self, Answer};
 use herdgate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
 use herdgate::token_endpoint::request::{self, Head};
 use herdgate::token_endpoint::reuse::{Kind, Life, Serve, Stored};
+use herdgate::token_endpoint::{Reuse, TokenEndpoint};
 
 const T0: Time = Time::from_s(1_700_000_000);
 const LIFETIME_S: u64 = 3600;

@@ -5,10 +5,12 @@ use super::fields::DOCUMENT;
 use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
-use super::{
-    BearerSource, Config, CorsPreflight, ErrorStyle, HostKind, IssuerMatch, Kong, Memory, Mode, PathPolicy, Secret, Shared, UnknownIssuer,
-    Unmatched, Uri,
-};
+use super::{Config, CorsPreflight, HostKind, Kong, Memory, Mode, Shared, UnknownIssuer, Unmatched};
+use crate::callout::{Secret, Uri};
+use crate::jwt::issuer::IssuerMatch;
+use crate::reply::ErrorStyle;
+use crate::request::bearer::BearerSource;
+use crate::request::path::PathPolicy;
 
 /// Bytes of a document at most.
 const DOCUMENT_BYTES_MAX: usize = 16 * 1024 * 1024;

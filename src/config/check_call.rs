@@ -3,7 +3,8 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use super::{Callout, HostKind, Uri, syntax};
+use super::{HostKind, syntax};
+use crate::callout::{Callout, Uri};
 
 /// Fields of an HTTP message that a callout's `headers` can't set: they are the host's.
 const CALL_HEADERS_REFUSED: &[&str] =
@@ -16,7 +17,7 @@ impl Check {
         let path = node.at(name);
         // Braces are no characters of URLs; a place holder stands for ones that are.
         let plain = if key { text.replacen("{key}", "key", 1) } else { text.to_owned() };
-        let uri = match syntax::uri(&plain) {
+        let uri = match crate::callout::uri(&plain) {
             Ok(uri) if !plain.contains(['{', '}']) => uri,
             Ok(_) => {
                 let hint = if key { "{key} stands in it more than once" } else { "it holds a brace" };

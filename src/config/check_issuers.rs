@@ -6,11 +6,13 @@ use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::json::Json;
 use super::read::Node;
-use super::{
-    ClaimPath, Credential, Credentials, ExpPolicy, Forward, Issuer, IssuerMatch, JwksAt, JwksCache, KeySource, Lookup, Uri, syntax,
-};
-use crate::issuer::Template;
-use crate::jwks;
+use super::syntax;
+use crate::callout::Uri;
+use crate::jwt::ClaimPath;
+use crate::jwt::issuer::Template;
+use crate::jwt::issuer::{ExpPolicy, Forward, Issuer, IssuerMatch};
+use crate::signature::jwk_set;
+use crate::signature::source::{Credential, Credentials, JwksAt, JwksCache, KeySource, Lookup};
 use crate::signature::{Algorithm, AlgorithmSet, KeyError, VerifyKey};
 
 /// Names that headers for the API may not have: framing, routing, credentials, and what the filter sets itself.
@@ -224,7 +226,7 @@ impl Check {
                     let Some(json) = node.get("jwks") else { continue };
                     let text = json.to_value().to_string();
                     let path = node.at("jwks");
-                    match jwks::parse(text.as_bytes(), algorithms, 1000, 1_048_576) {
+                    match jwk_set::parse(text.as_bytes(), algorithms, 1000, 1_048_576) {
                         Ok(set) if set.keys.is_empty() => {
                             self.report.error(&path, format_args!("a JWK Set with a public key for {algorithms}"), "one without");
                         }
@@ -327,7 +329,7 @@ impl Check {
                 // OpenID Connect Discovery 1.0, section 4.1: a slash at the issuer's end is dropped.
                 let below = exact.strip_suffix('/').unwrap_or(exact);
                 let text = format!("{below}/.well-known/openid-configuration");
-                match syntax::uri(&text) {
+                match crate::callout::uri(&text) {
                     Ok(uri) if !exact.contains('?') && (uri.https || node.flag("allow_http")) => Some(uri),
                     _ => {
                         let hint = "give the address of the metadata, or make the issuer an https URL";
@@ -446,8 +448,8 @@ fn one_of(check: &mut Check, node: &Node<'_>, names: &[&'static str]) -> Option<
 
 impl Check {
     /// Where tokens come from.
-    pub(super) fn bearer(&mut self, document: &Node<'_>, issuers: &[Issuer]) -> Vec<super::BearerSource> {
-        use super::BearerSource;
+    pub(super) fn bearer(&mut self, document: &Node<'_>, issuers: &[Issuer]) -> Vec<crate::request::bearer::BearerSource> {
+        use crate::request::bearer::BearerSource;
         let mut sources: Vec<BearerSource> = Vec::new();
         let Some(bearer) = document.object("bearer") else { return vec![BearerSource::Authorization] };
         for node in bearer.objects("sources") {

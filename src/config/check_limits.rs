@@ -3,7 +3,9 @@
 use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
-use super::{Amount, Charging, FailureMode, KeyPart, RateLimit, Sync, Window, syntax};
+use super::syntax;
+use crate::rate_limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
+use crate::reply::FailureMode;
 
 /// Requests a second at most: one each microsecond.
 const PER_S_MAX: u64 = 1_000_000;
@@ -25,7 +27,7 @@ pub(super) fn key_part(text: &str) -> Option<KeyPart> {
         },
         Some(("header", name)) if token(name) => KeyPart::Header(name.to_ascii_lowercase()),
         Some(("claim", path)) => KeyPart::Claim(syntax::claim_path(path)?),
-        Some(("capture", name)) if crate::issuer::is_name(name) => KeyPart::Capture(name.to_owned()),
+        Some(("capture", name)) if crate::jwt::issuer::is_name(name) => KeyPart::Capture(name.to_owned()),
         Some(_) => return None,
     })
 }

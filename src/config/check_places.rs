@@ -3,8 +3,10 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use super::{Access, Config, PathMatch, PathPolicy, Rule, Segment, TokenEndpoint};
-use crate::path;
+use super::{Access, Config, Rule};
+use crate::request::path;
+use crate::request::path::{PathMatch, PathPolicy, Segment};
+use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::connection;
 
 impl Check {

@@ -4,8 +4,12 @@ use super::check::Check;
 use super::error::shown_text;
 use super::json::Json;
 use super::read::Node;
-use super::{Access, Config, IssuerMatch, KeyPart, Mode, PathMatch, PathPolicy, Rule, RuleMatch, Segment, syntax};
-use crate::path;
+use super::{Access, Config, Mode, Rule, syntax};
+use crate::jwt::check::Requirements;
+use crate::jwt::issuer::IssuerMatch;
+use crate::rate_limit::KeyPart;
+use crate::request::path;
+use crate::request::path::{PathMatch, PathPolicy, RuleMatch, Segment};
 
 impl Check {
     /// All rules.
@@ -44,11 +48,13 @@ impl Check {
         Rule {
             matches: self.rule_match(node, paths),
             access,
-            issuers,
-            audiences: node.owned_texts("audiences"),
-            scopes_all: node.owned_texts("scopes_all"),
-            scopes_any: node.owned_texts("scopes_any"),
-            claims: claims.collect(),
+            requires: Requirements {
+                issuers,
+                audiences: node.owned_texts("audiences"),
+                scopes_all: node.owned_texts("scopes_all"),
+                scopes_any: node.owned_texts("scopes_any"),
+                claims: claims.collect(),
+            },
             introspect,
             limits: self.limits_of(node),
             shadow: node.flag("shadow"),
@@ -137,7 +143,7 @@ fn always_absent(part: &KeyPart, rule: &Rule, config: &Config) -> Option<String>
         Some(PathMatch::Template(segments)) => segments.iter().any(|segment| matches!(segment, Segment::Capture(other) if other == name)),
         _ => false,
     };
-    let admitted = config.issuers.iter().enumerate().filter(|(index, _)| match &rule.issuers {
+    let admitted = config.issuers.iter().enumerate().filter(|(index, _)| match &rule.requires.issuers {
         Some(indices) => indices.contains(index),
         None => true,
     });

@@ -3,9 +3,12 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use super::{
-    FailureMode, Feed, HostKind, Introspection, IntrospectionKind, KeyPart, PathMatch, PathPolicy, RateLimit, Reuse, TokenEndpoint,
-};
+use super::{HostKind, Introspection, IntrospectionKind};
+use crate::rate_limit::{KeyPart, RateLimit};
+use crate::reply::FailureMode;
+use crate::request::path::{PathMatch, PathPolicy};
+use crate::revocation::feed::Feed;
+use crate::token_endpoint::{Reuse, TokenEndpoint};
 
 /// Followers at most where the document doesn't say: a Kong worker can hold fewer.
 const WAITERS_MAX: u64 = 5000;

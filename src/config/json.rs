@@ -5,7 +5,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 
-use super::Secret;
+use crate::callout::Secret;
 
 /// One JSON value. It has no `Debug`: it may hold secrets.
 #[derive(Clone)]

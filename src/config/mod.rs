@@ -16,7 +16,6 @@ mod check_tokens;
 mod error;
 mod fields;
 mod json;
-mod limit;
 mod protobuf;
 mod read;
 pub mod shape;
@@ -27,7 +26,6 @@ mod types;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use fields::DOCUMENT;
-pub use limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
 pub use types::*;
 
 /// Which host will run the filter: some fields are required on one alone.

@@ -3,7 +3,8 @@
 use super::error::{Report, nearest, shown, shown_text};
 use super::json::Json;
 use super::shape::{Field, Kind, Need, Shape};
-use super::{HostKind, Secret, syntax};
+use super::{HostKind, syntax};
+use crate::callout::Secret;
 
 /// Bytes of a secret at most.
 const SECRET_BYTES_MAX: usize = 65_536;
@@ -210,7 +211,7 @@ fn scalar_fits(json: &Json, kind: &Kind) -> bool {
     }
 }
 
-fn claim_path(json: &Json) -> Option<super::ClaimPath> {
+fn claim_path(json: &Json) -> Option<crate::jwt::ClaimPath> {
     match json {
         Json::Text(text) => syntax::claim_path(text),
         Json::List(items) => {
@@ -221,7 +222,7 @@ fn claim_path(json: &Json) -> Option<super::ClaimPath> {
                     _ => None,
                 })
                 .collect();
-            names.filter(|names| (1..=8).contains(&names.len())).map(super::ClaimPath)
+            names.filter(|names| (1..=8).contains(&names.len())).map(crate::jwt::ClaimPath)
         }
         _ => None,
     }
@@ -407,12 +408,12 @@ impl<'a> Node<'a> {
     }
 
     /// A claim path.
-    pub fn claim_path(&self, name: &str) -> Option<super::ClaimPath> {
+    pub fn claim_path(&self, name: &str) -> Option<crate::jwt::ClaimPath> {
         self.get(name).and_then(claim_path)
     }
 
     /// The valid claim paths of a list with their places.
-    pub fn claim_paths(&self, name: &str) -> Vec<(String, super::ClaimPath)> {
+    pub fn claim_paths(&self, name: &str) -> Vec<(String, crate::jwt::ClaimPath)> {
         let items = self.items(name).into_iter();
         items.filter_map(|(path, json)| Some((path, claim_path(json)?))).collect()
     }

@@ -1,9 +1,8 @@
 //! The syntax of names, URLs, paths, dates and claim paths.
 
-use std::net::Ipv6Addr;
-
 use super::shape::Syntax;
-use super::{ClaimPath, Uri};
+use crate::callout::{is_host, uri};
+use crate::jwt::ClaimPath;
 
 /// Any text.
 pub static TEXT: Syntax = Syntax { expected: "a text of 1 to 1024 bytes", max: 1024, fits: no_controls };
@@ -72,17 +71,6 @@ fn is_token(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-fn is_host(text: &str) -> bool {
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    plain(text) && !text.starts_with('.') || bracketed(text).is_some()
-}
-
-/// The address within `[...]`.
-fn bracketed(text: &str) -> Option<&str> {
-    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
-    inner.parse::<Ipv6Addr>().ok().map(|_| inner)
-}
-
 fn is_wait_uri(text: &str) -> bool {
     match text.strip_prefix("unix:") {
         Some(path) => path.starts_with('/') && path.len() <= SOCKET_PATH_BYTES_MAX && path.bytes().all(|b| b.is_ascii_graphic()),
@@ -95,54 +83,6 @@ pub fn is_header_value(bytes: &[u8]) -> bool {
     let inside = bytes.iter().all(|b| *b == b'\t' || *b >= b' ' && *b != 0x7f);
     let edge = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     inside && !edge(bytes.first()) && !edge(bytes.last())
-}
-
-/// An absolute http or https URL, split; or why it isn't one.
-pub fn uri(text: &str) -> Result<Uri, &'static str> {
-    let (https, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return Err("it begins with neither https:// nor http://"),
-    };
-    if !rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`|".contains(&b)) {
-        return Err("it holds a character that has to be percent-encoded");
-    }
-    if rest.contains('#') {
-        return Err("it has a fragment");
-    }
-    let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(path_at).ok_or("it has no host")?;
-    if authority.contains('@') {
-        return Err("it holds user or password: use headers for credentials");
-    }
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
-        _ => (authority, None),
-    };
-    let port = match port {
-        None => {
-            if https {
-                443
-            } else {
-                80
-            }
-        }
-        Some(digits) => digits
-            .parse::<u16>()
-            .ok()
-            .filter(|port| *port > 0 && digits.bytes().all(|b| b.is_ascii_digit()))
-            .ok_or("its port is not a number from 1 to 65535")?,
-    };
-    if host.is_empty() || !is_host(host) {
-        return Err("its host is not a name or an address");
-    }
-    Ok(Uri {
-        https,
-        authority: authority.to_owned(),
-        host: bracketed(host).unwrap_or(host).to_owned(),
-        port,
-        path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
-    })
 }
 
 /// A claim path: dotted, or as a JSON list where names hold dots.
@@ -175,7 +115,7 @@ pub fn day_number(text: &str) -> Option<u64> {
 
 /// Whether an environment variable may have this name.
 pub fn is_env_name(name: &str) -> bool {
-    crate::issuer::is_name(name) && !name.starts_with(|c: char| c.is_ascii_digit())
+    crate::jwt::issuer::is_name(name) && !name.starts_with(|c: char| c.is_ascii_digit())
 }
 
 #[cfg(test)]

@@ -1,5 +1,10 @@
 //! The loader as a whole: documents in, configurations or mistakes out.
 
+use crate::jwt::ClaimPath;
+use crate::jwt::issuer::IssuerMatch;
+use crate::rate_limit::Amount;
+use crate::request::path::{PathMatch, PathPolicy, RuleMatch};
+use crate::signature::source::{JwksAt, KeySource};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -63,7 +68,7 @@ fn the_whole_document_means_what_it_says() {
     assert_eq!(credentials.inline[0].key, "device-1");
     assert_eq!(credentials.lookup.as_ref().unwrap().uri.path, "/jwts/{key}");
     assert_eq!(credentials.lookup.as_ref().unwrap().uri.port, 8001);
-    assert_eq!(config.rules[2].issuers, Some(vec![1, 3]));
+    assert_eq!(config.rules[2].requires.issuers, Some(vec![1, 3]));
     assert_eq!(config.rules[2].limits, [2]);
     assert_eq!(config.unmatched, Unmatched::Refuse);
     assert_eq!(config.rate_limits[0].amount, Amount::Rate { limit: 20, per_s: 1, burst: 20 });
@@ -237,9 +242,9 @@ fn rules_are_narrower_or_wider() {
         methods: methods.iter().map(|method| (*method).to_owned()).collect(),
         ..RuleMatch::default()
     };
-    let exact = |text: &str| crate::path::exact(text, PathPolicy::Strict).ok();
-    let prefix = |text: &str| crate::path::prefix(text, PathPolicy::Strict).ok();
-    let template = |text: &str| crate::path::template(text, PathPolicy::Strict).ok();
+    let exact = |text: &str| crate::request::path::exact(text, PathPolicy::Strict).ok();
+    let prefix = |text: &str| crate::request::path::prefix(text, PathPolicy::Strict).ok();
+    let template = |text: &str| crate::request::path::template(text, PathPolicy::Strict).ok();
     let covers = |wide: &Option<PathMatch>, narrow: &Option<PathMatch>| rule(wide.clone(), &[]).covers(&rule(narrow.clone(), &[]));
     assert!(covers(&None, &exact("/a")));
     assert!(covers(&prefix("/"), &template("/{a}")));

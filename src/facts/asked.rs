@@ -1,11 +1,13 @@
 //! Facts that strangers can name: each token that comes may hold a new id to look up. So new questions
 //! have a pace, and what the server says to one of them (429, `Retry-After`) it says to this gateway.
 
-use crate::config::{Amount, FailureMode, KeySource, RateLimit};
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::rate_limit::{self, Address, Claim, Verdict};
+use crate::rate_limit::{Amount, RateLimit};
+use crate::reply::FailureMode;
 use crate::retry_after;
+use crate::signature::source::KeySource;
 use crate::time::Time;
 
 use super::call::CallAnswer;
@@ -121,7 +123,7 @@ fn pace(per_s: u64) -> RateLimit {
         failure_mode: FailureMode::Allow,
         shadow: false,
         headers: false,
-        charge: crate::config::Charging::Accepted,
+        charge: crate::rate_limit::Charging::Accepted,
         sync: None,
     }
 }

@@ -1,6 +1,6 @@
 //! Calls to other servers: what is asked, and what came back.
 
-use crate::config::{Callout, Uri};
+use crate::callout::{Callout, Uri};
 use crate::request::HeaderBlock;
 
 /// What every call of ours says: who asks (some servers refuse a request that doesn't tell), and that a compressed
@@ -135,7 +135,7 @@ pub fn percent_encode(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Secret;
+    use crate::callout::Secret;
 
     fn max_age(pairs: &[(&str, &[u8])]) -> Option<u64> {
         let headers = HeaderBlock::from_pairs(pairs.iter().copied());

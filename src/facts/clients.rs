@@ -5,13 +5,13 @@
 //! client is nobody has checked yet, so its secret and its address are part of its name: whoever knows
 //! a client's id can't have it made to wait.
 
-use crate::config::TokenEndpoint;
 use crate::digest::Digest;
 use crate::rate_limit::Address;
 use crate::reply::Reason;
 use crate::request::Request;
 use crate::shared::table::word;
 use crate::time::{Span, Time};
+use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::{Ended, Outcome, Party};
 use crate::token_endpoint::request::TokenRequest;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::config::{Credentials, KeySource, Lookup};
 use crate::reply::Reason;
+use crate::signature::source::{Credentials, KeySource, Lookup};
 use crate::signature::{Algorithm, AlgorithmSet, VerifyKey};
 use crate::time::{Span, Time};
 

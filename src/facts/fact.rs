@@ -1,7 +1,10 @@
 //! The facts that a verdict may lack, each one call away.
 
-use crate::config::{Config, Feed, IntrospectionKind, JwksAt, KeySource, Uri};
+use crate::callout::Uri;
+use crate::config::{Config, IntrospectionKind};
 use crate::digest::{Digest, HostKey};
+use crate::revocation::feed::Feed;
+use crate::signature::source::{JwksAt, KeySource};
 
 use super::call::{Call, percent_encode};
 

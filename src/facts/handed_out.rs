@@ -14,7 +14,6 @@
 //! was found holds until the number that changes with each revocation does, or the issuer's keys, so that a hit costs
 //! one look at that number.
 
-use crate::config::KeySource;
 use crate::digest::Digest;
 use crate::jwt::{self, Jwt, check};
 use crate::metrics::Metric;
@@ -22,6 +21,7 @@ use crate::reply::Reason;
 use crate::revocation::Names;
 use crate::revocation::names::token_handle;
 use crate::shared::twin::{Twin, broken};
+use crate::signature::source::KeySource;
 use crate::time::Time;
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
 
@@ -258,5 +258,4 @@ impl Facts<'_> {
 }
 
 #[cfg(test)]
-#[path = "handed_out_tests.rs"]
 mod tests;

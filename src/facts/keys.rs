@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::config::{JwksAt, JwksCache, KeySource};
-use crate::jwks;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
 use crate::signature::VerifyKey;
+use crate::signature::jwk_set;
+use crate::signature::source::{JwksAt, JwksCache, KeySource};
 use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
@@ -170,7 +170,7 @@ impl Facts<'_> {
     fn keep_keys(&self, issuer: usize, cache: &JwksCache, body: &[u8], times: &Times, version: u64) -> Option<Arc<KeySet>> {
         let Times { fetched_at, fresh_until, stale_until } = *times;
         let allowed = self.runtime.config.issuers.get(issuer)?.algorithms;
-        let set = jwks::parse(body, allowed, cache.keys_max, cache.bytes_max).ok()?;
+        let set = jwk_set::parse(body, allowed, cache.keys_max, cache.bytes_max).ok()?;
         let mut worker = self.runtime.worker.borrow_mut();
         worker.generation = worker.generation.saturating_add(1);
         let lifetime_ns = fresh_until.ns().saturating_sub(fetched_at.ns());
@@ -283,7 +283,7 @@ impl Facts<'_> {
         if answer.status != 200 {
             return false;
         }
-        let Ok(set) = jwks::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
+        let Ok(set) = jwk_set::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
         set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
         // A set without a key that can be used is a server's mistake: it would refuse everyone, and the set before it
         // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration.

@@ -1,9 +1,11 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
 
-use crate::config::{Amount, ErrorStyle, IssuerMatch, KeyPart, RateLimit, Window};
 use crate::digest::{Digest, HostKey};
+use crate::jwt::issuer::IssuerMatch;
 use crate::metrics::Metric;
 use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What, counter_digest};
+use crate::rate_limit::{Amount, KeyPart, RateLimit, Window};
+use crate::reply::ErrorStyle;
 use crate::reply::{Reason, Refusal};
 use crate::request::Request;
 use crate::shared::Unavailable;

@@ -1,8 +1,10 @@
 //! Where an issuer's keys are, as its metadata document says (OpenID Connect Discovery, RFC 8414).
 
-use crate::config::{IssuerMatch, JwksAt, KeySource, Uri};
+use crate::callout::Uri;
+use crate::jwt::issuer::IssuerMatch;
 use crate::reply::Reason;
 use crate::shared::document::META_BYTES;
+use crate::signature::source::{JwksAt, KeySource};
 use crate::time::{Span, Time};
 
 use super::call::CallAnswer;

@@ -44,10 +44,12 @@ pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
 
-use crate::config::{Charging, Config, Issuer};
+use crate::config::Config;
 use crate::digest::{Digest, HostKey};
-use crate::issuer;
+use crate::jwt::issuer;
+use crate::jwt::issuer::Issuer;
 use crate::metrics::Meter;
+use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::Ledger;
 use crate::reply::{Reason, Refusal};

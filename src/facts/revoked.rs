@@ -6,10 +6,11 @@
 //!
 //! [`Epoch::REVOCATION`]: crate::shared::Epoch::REVOCATION
 
-use crate::config::{ExpPolicy, FailureMode, Issuer};
 use crate::digest::Digest;
+use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
+use crate::reply::FailureMode;
 use crate::reply::Reason;
 use crate::revocation::feed::List;
 use crate::revocation::names::token_handle;
@@ -416,5 +417,4 @@ const EARLY_MS: u64 = 500;
 const STORED_S: u64 = 30 * 86_400;
 
 #[cfg(test)]
-#[path = "revoked_tests.rs"]
 mod tests;

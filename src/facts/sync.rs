@@ -1,8 +1,9 @@
 //! Limits that meet those of other gateways: what was charged here is told, what all have charged is heard.
 
-use crate::config::{Config, Sync};
+use crate::config::Config;
 use crate::digest::{Digest, HostKey, sha256};
 use crate::metrics::Metric;
+use crate::rate_limit::Sync;
 use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
 use crate::rate_limit::{Charge, Claim, Known, Policy, quota};
 use crate::shared::Unavailable;
@@ -185,5 +186,4 @@ impl Facts<'_> {
 }
 
 #[cfg(test)]
-#[path = "sync_tests.rs"]
 mod tests;

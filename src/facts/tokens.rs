@@ -1,12 +1,12 @@
 //! Answers of token endpoints: what is kept under a request's key, and who calls the server.
 
-use crate::config::TokenEndpoint;
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::shared::Owner;
 use crate::shared::document::META_BYTES;
 use crate::time::{Span, Time};
+use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::{Decision, Ended, Limits, Outcome, Permit};
 use crate::token_endpoint::reuse::{Serve, Stored};
 

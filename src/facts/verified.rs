@@ -10,14 +10,15 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::config::{ExpPolicy, Issuer, KeySource};
 use crate::digest::Digest;
-use crate::forward;
+use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::request::forward;
 use crate::revocation::Names;
 use crate::revocation::names::token_handle;
+use crate::signature::source::KeySource;
 use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::{CLOCK_MIN, Time};
 

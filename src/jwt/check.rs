@@ -7,7 +7,8 @@ mod tests;
 use serde_json::Value;
 
 use super::Claims;
-use crate::config::{ClaimPath, ExpPolicy, Issuer, Rule};
+use crate::jwt::ClaimPath;
+use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::reply::Reason;
 use crate::time::Time;
 
@@ -235,26 +236,49 @@ pub fn scopes<'a>(claims: &'a Claims, scope_claim: Option<&ClaimPath>) -> impl I
     text.split(' ').chain(list.iter().filter_map(Value::as_str)).filter(|scope| !scope.is_empty())
 }
 
-/// Whether a rule admits a verified token of the issuer at `issuer_index`, whose `scope_claim` is
-/// given. `introspect`, limits and `shadow` are not looked at.
+/// What a rule asks of a token.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Requirements {
+    /// Indices of the issuers that it admits; none: all.
+    pub issuers: Option<Vec<usize>>,
+    /// One of these must be in `aud`; empty: no further demand.
+    pub audiences: Vec<String>,
+    /// All of these scopes.
+    pub scopes_all: Vec<String>,
+    /// One of these scopes, unless empty.
+    pub scopes_any: Vec<String>,
+    /// Claims and the values of which they must have one.
+    pub claims: Vec<(ClaimPath, Vec<Value>)>,
+}
+
+impl Requirements {
+    /// Whether nothing is asked beyond a good token.
+    pub fn is_empty(&self) -> bool {
+        let Requirements { issuers, audiences, scopes_all, scopes_any, claims } = self;
+        issuers.is_none() && audiences.is_empty() && scopes_all.is_empty() && scopes_any.is_empty() && claims.is_empty()
+    }
+}
+
+/// Whether what a rule asks is met by a verified token of the issuer at `issuer_index`, whose
+/// `scope_claim` is given.
 ///
 /// # Errors
 /// In this order: [`Reason::IssuerNotAllowed`], [`Reason::WrongAudience`], [`Reason::Claim`],
 /// [`Reason::Scope`].
-pub fn rule_allows(rule: &Rule, issuer_index: usize, scope_claim: Option<&ClaimPath>, claims: &Claims) -> Result<(), Reason> {
-    if rule.issuers.as_ref().is_some_and(|admitted| !admitted.contains(&issuer_index)) {
+pub fn rule_allows(asked: &Requirements, issuer_index: usize, scope_claim: Option<&ClaimPath>, claims: &Claims) -> Result<(), Reason> {
+    if asked.issuers.as_ref().is_some_and(|admitted| !admitted.contains(&issuer_index)) {
         return Err(Reason::IssuerNotAllowed);
     }
-    if !rule.audiences.is_empty() && !names_one(&claims.aud, &rule.audiences) {
+    if !asked.audiences.is_empty() && !names_one(&claims.aud, &asked.audiences) {
         return Err(Reason::WrongAudience);
     }
-    if !rule.claims.iter().all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values))) {
+    if !asked.claims.iter().all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values))) {
         return Err(Reason::Claim);
     }
     let granted = scopes(claims, scope_claim);
     let is_granted = |wanted: &String| granted.clone().any(|scope| scope == wanted);
-    let all = rule.scopes_all.iter().all(is_granted);
-    let any = rule.scopes_any.is_empty() || rule.scopes_any.iter().any(is_granted);
+    let all = asked.scopes_all.iter().all(is_granted);
+    let any = asked.scopes_any.is_empty() || asked.scopes_any.iter().any(is_granted);
     if all && any { Ok(()) } else { Err(Reason::Scope) }
 }
 

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::ClaimPath;
 use crate::reply::Reason;
+
+/// The way to a claim: one segment an object level.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimPath(pub Vec<String>);
 
 /// The last second that a `NumericDate` may name: 9999-12-31T23:59:59Z. What lies beyond, or
 /// before 1970, is no date of a token but a mistake or a trick.

@@ -2,8 +2,9 @@
 
 use super::counters::{Charge, Charged, Counters, Look, Receipt};
 use super::policy::{Decision, Policy};
-use crate::config::{FailureMode, RateLimit};
 use crate::digest::Digest;
+use crate::rate_limit::RateLimit;
+use crate::reply::FailureMode;
 use crate::shared::{Moment, Unavailable};
 use crate::time::NS_PER_S;
 
@@ -194,5 +195,4 @@ fn seconds(ns: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "charge_tests.rs"]
 mod tests;

@@ -17,8 +17,8 @@
 use super::key::limit_digest;
 use super::policy::{Decision, Known, Policy};
 use super::sketch::{self, Place, ROWS, Sketch};
-use crate::config::RateLimit;
 use crate::digest::Digest;
+use crate::rate_limit::RateLimit;
 use crate::shared::cells::{Bucket, CLOCK_SLACK_NS, Cell};
 use crate::shared::twin::{Twin, broken};
 use crate::shared::{CAS_TRIES, Cells, Moment, TableId, Unavailable};

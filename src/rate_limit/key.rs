@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::config::{Amount, KeyPart, RateLimit, Window};
 use crate::digest::{Digest, HostKey};
+use crate::rate_limit::{Amount, KeyPart, RateLimit, Window};
 
 /// The value of one part of a limit's key in one request. An absent value is a value of its own,
 /// never equal to a present one, the empty one included.
@@ -125,7 +125,8 @@ fn tagged(values: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Charging, FailureMode};
+    use crate::rate_limit::Charging;
+    use crate::reply::FailureMode;
     use proptest::prelude::*;
 
     fn limit(name: &str, key: Vec<KeyPart>, limit: u64) -> RateLimit {

@@ -2,7 +2,7 @@
 
 use super::gcra::Gcra;
 use super::quota::Quota;
-use crate::config::{Amount, RateLimit, Sync};
+use crate::rate_limit::{Amount, RateLimit, Sync};
 use crate::shared::cells::Cell;
 use crate::time::{NS_PER_MS, Time};
 

@@ -4,7 +4,7 @@
 //! number is the count. A restart of the host that loses shared memory starts the window afresh.
 
 use super::policy::Decision;
-use crate::config::Window;
+use crate::rate_limit::Window;
 use crate::shared::cells::Cell;
 use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_S, Time};

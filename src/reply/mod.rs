@@ -8,7 +8,25 @@ pub use reason::Reason;
 
 use serde_json::json;
 
-use crate::config::ErrorStyle;
+/// The dialect of refusals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorStyle {
+    /// RFC 6749 and 6750 JSON.
+    Oauth,
+    /// What Kong's jwt, oauth2 and rate-limiting plugins answer.
+    Kong,
+    /// RFC 9457.
+    Problem,
+}
+
+/// What happens when a count can't be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FailureMode {
+    /// The request is refused.
+    Deny,
+    /// The request goes on.
+    Allow,
+}
 
 /// A refusal with everything that its answer says.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -11,9 +11,23 @@ use std::fmt;
 
 use super::LEEWAY_S_MAX;
 use super::names::of_id;
+use crate::callout::{Callout, Uri};
 use crate::digest::{Digest, HostKey};
 use crate::jwt::{Rounding, date_s};
+use crate::reply::FailureMode;
 use crate::time::Time;
+
+/// A revocation feed.
+pub struct Feed {
+    /// Its address.
+    pub uri: Uri,
+    /// How it is called.
+    pub call: Callout,
+    /// Seconds between polls.
+    pub every_s: u64,
+    /// What happens to tokens while the feed was never read.
+    pub failure_mode: FailureMode,
+}
 
 /// Bytes of a feed's document at most.
 pub const BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::config::{Config, ErrorStyle, Mode};
+use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
 use crate::facts::sync::{self, Push};
 use crate::facts::{Fact, Facts, Host, Queue, Runtime};
 use crate::metrics::{Meter, Metric};
+use crate::reply::ErrorStyle;
 use crate::request::HeaderBlock;
 use crate::shared::host_key::HostRandom;
 use crate::signature::{Algorithm, host_passes};

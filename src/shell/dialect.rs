@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::changes::Changes;
+use crate::exchange::changes::Changes;
 use crate::request::HeaderBlock;
 use crate::shared::{CAS_TRIES, Expect, Refused, Slot, Store, TableId, Version};
 

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use proxy_wasm::types::Action;
 
-use crate::changes::Changes;
 use crate::digest::Digest;
+use crate::exchange::changes::Changes;
 use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Facts, Queue};

@@ -6,10 +6,10 @@ use std::rc::Rc;
 use proxy_wasm::types::Action;
 
 use crate::exchange::Exchange;
+use crate::exchange::token_call::{Passed, ServerAnswer, Started};
 use crate::reply::Answer;
 use crate::request::HeaderBlock;
 use crate::token_endpoint::integrity::DIGESTS;
-use crate::token_exchange::{Passed, ServerAnswer, Started};
 
 use super::abi::{self, Buffer, Map};
 use super::dialect::Dialect;

@@ -233,5 +233,4 @@ impl fmt::Debug for VerifyKey {
 }
 
 #[cfg(test)]
-#[path = "key_tests.rs"]
 mod tests;

@@ -13,12 +13,14 @@ mod ed25519;
 mod error;
 mod hmac;
 mod jwk;
+pub mod jwk_set;
 mod key;
 mod known_answers;
 mod mldsa;
 mod montgomery;
 mod pem;
 mod rsa;
+pub mod source;
 #[cfg(test)]
 pub(crate) mod test_keys;
 

@@ -305,5 +305,4 @@ fn subtract(value: &mut [u32], n: &[u32], limb_bits: u32) {
 }
 
 #[cfg(test)]
-#[path = "montgomery_tests.rs"]
 mod tests;

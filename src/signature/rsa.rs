@@ -123,5 +123,4 @@ fn number(big_endian: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "rsa_tests.rs"]
 mod tests;

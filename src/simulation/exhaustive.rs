@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use super::host::Dialect;
 use super::limits::{ask, key, limit};
 use super::schedule::{Worker, World};
-use crate::config::{Amount, RateLimit};
 use crate::digest::Digest;
+use crate::rate_limit::{Amount, RateLimit};
 use crate::rate_limit::{Claim, Counters};
 use crate::shared::twin::Twin;
 

@@ -9,6 +9,7 @@ use super::host::{Dialect, Faults};
 use super::schedule::{Worker, World};
 use super::{holds, is_caught};
 use crate::digest::HostKey;
+use crate::exchange::token_call::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::tests::fixture::{ENVOY, SECRET, claims, document, hmac, request, runtime, with_secret};
@@ -17,7 +18,6 @@ use crate::metrics::{Meter, Metric};
 use crate::request::{HeaderBlock, Surroundings};
 use crate::shared::twin::Twin;
 use crate::signature::NoHost;
-use crate::token_exchange::ServerAnswer;
 
 struct Nobody;
 

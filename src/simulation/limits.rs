@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use super::host::{Dialect, Faults};
 use super::schedule::{Rng, Worker, World, ms};
 use super::{holds, is_caught};
-use crate::config::{Amount, FailureMode, RateLimit, Window};
 use crate::digest::{Digest, HostKey};
+use crate::rate_limit::{Amount, RateLimit, Window};
 use crate::rate_limit::{Charge, Claim, Counters, Known, Policy, Verdict, What, charge};
+use crate::reply::FailureMode;
 use crate::shared::twin::Twin;
 use crate::time::{NS_PER_MS, Time};
 
@@ -19,7 +20,7 @@ pub(super) fn limit(amount: Amount) -> RateLimit {
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: false,
-        charge: crate::config::Charging::Accepted,
+        charge: crate::rate_limit::Charging::Accepted,
         sync: None,
     }
 }

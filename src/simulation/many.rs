@@ -3,8 +3,8 @@
 use super::host::Dialect;
 use super::limits::limit;
 use super::schedule::{Rng, World};
-use crate::config::Amount;
 use crate::digest::Digest;
+use crate::rate_limit::Amount;
 use crate::rate_limit::{Claim, Counters};
 use crate::time::Time;
 

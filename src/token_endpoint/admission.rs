@@ -17,9 +17,9 @@
 
 use super::evidence::{Evidence, Reach};
 use super::share::Shares;
-use crate::config::TokenEndpoint;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
+use crate::token_endpoint::TokenEndpoint;
 
 /// Bytes of an encoded state.
 pub const STATE_BYTES: usize = FIXED_BYTES + Evidence::BYTES + 2 * Shares::BYTES;
@@ -544,5 +544,4 @@ fn mix(mut x: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "admission_tests.rs"]
 mod tests;

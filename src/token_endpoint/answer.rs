@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::config::TokenEndpoint;
 use crate::jwt::{NotADate, Rounding, date_s};
+use crate::token_endpoint::TokenEndpoint;
 
 use super::members::Object;
 use super::spans::Span;
@@ -238,5 +238,4 @@ fn numeric_date_s(text: &str) -> Result<u64, NotClear> {
 }
 
 #[cfg(test)]
-#[path = "answer_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! What several tests need.
 
-use crate::config::{Reuse, TokenEndpoint};
 use crate::digest::HostKey;
+use crate::token_endpoint::{Reuse, TokenEndpoint};
 
 use super::request::{self, Head, TokenRequest};
 

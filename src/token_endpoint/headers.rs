@@ -1,6 +1,6 @@
 //! Request headers of a token call: which forbid sharing an answer, and which shape it.
 
-use crate::config::TokenEndpoint;
+use crate::token_endpoint::TokenEndpoint;
 
 use super::freshness::{self, Demand};
 use super::request::Why;

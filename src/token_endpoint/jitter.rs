@@ -4,9 +4,9 @@
 //! the endpoint's `jitter`. The draw is a keyed hash of client and period: equal in all workers,
 //! unknown to clients, and different for two clients in the same millisecond.
 
-use crate::config::TokenEndpoint;
 use crate::digest::{Digest, HostKey};
 use crate::time::Time;
+use crate::token_endpoint::TokenEndpoint;
 
 use super::answer::{self, Jwt};
 use super::members::Object;
@@ -140,5 +140,4 @@ pub fn aged(body: &[u8], expires_in_s: u64, age_s: u64, now: Time) -> Option<Vec
 }
 
 #[cfg(test)]
-#[path = "jitter_tests.rs"]
 mod tests;

@@ -17,6 +17,7 @@ pub mod answer;
 pub mod challenge;
 mod client_auth;
 pub(crate) mod connection;
+mod endpoint;
 mod evidence;
 mod form;
 mod forwarded;
@@ -30,6 +31,8 @@ mod members;
 pub mod request;
 pub mod reuse;
 pub mod revocation;
+
+pub use endpoint::{Reuse, TokenEndpoint};
 mod share;
 mod spans;
 mod vary;

@@ -1,7 +1,7 @@
 //! A token request (RFC 6749, sections 4 to 6): what it asks for, and whether its answer may be shared.
 
-use crate::config::TokenEndpoint;
 use crate::digest::{Digest, HostKey};
+use crate::token_endpoint::TokenEndpoint;
 
 use super::client_auth::{self, Basic};
 use super::form::{self, FormError};
@@ -444,5 +444,4 @@ impl TokenRequest {
 }
 
 #[cfg(test)]
-#[path = "request_tests.rs"]
 mod tests;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::config::TokenEndpoint;
 use crate::digest::{Digest, HostKey};
+use crate::token_endpoint::TokenEndpoint;
 
 use super::fixtures::{FORM, POST, Random, endpoint, key};
 use super::request;

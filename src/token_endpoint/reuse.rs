@@ -1,8 +1,8 @@
 //! A stored answer: how long it may be served again, and with which `expires_in`.
 
-use crate::config::{Reuse, TokenEndpoint};
 use crate::digest::{Digest, HostKey};
 use crate::time::Time;
+use crate::token_endpoint::{Reuse, TokenEndpoint};
 
 use super::answer::{EXPIRES_IN_S_MAX, Storable};
 use super::challenge::{self, CHALLENGE_BYTES_MAX};
@@ -342,5 +342,4 @@ fn take_u64(rest: &mut &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "reuse_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! `Vary` of a token answer (RFC 9110, section 12.5.5): it may be kept if each header that it names is told apart by
 //! the key, or is the same in all requests that share one.
 
-use crate::config::TokenEndpoint;
+use crate::token_endpoint::TokenEndpoint;
 
 use super::{headers, media};
 

@@ -2,9 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::config::{Access, IssuerMatch, RuleMatch};
-use crate::issuer::tests::example;
 use crate::jwt::DATE_S_MAX;
+use crate::jwt::issuer::IssuerMatch;
+use crate::jwt::issuer::tests::example;
 
 fn claims(value: Value) -> Claims {
     let Value::Object(members) = value else { panic!("an object") };
@@ -24,19 +24,8 @@ fn idp() -> Issuer {
     example(IssuerMatch::Exact("i".to_owned()))
 }
 
-fn rule() -> Rule {
-    Rule {
-        matches: RuleMatch::default(),
-        access: Access::Required,
-        issuers: None,
-        audiences: Vec::new(),
-        scopes_all: Vec::new(),
-        scopes_any: Vec::new(),
-        claims: Vec::new(),
-        introspect: false,
-        limits: Vec::new(),
-        shadow: false,
-    }
+fn asked() -> Requirements {
+    Requirements::default()
 }
 
 fn at(value: Value, issuer: &Issuer, now: Time) -> Result<(), Reason> {
@@ -294,21 +283,21 @@ fn scopes_come_from_one_claim() {
 #[test]
 fn rules_bind_issuers_and_audiences() {
     let token = claims(json!({"aud": ["a"]}));
-    let bound = Rule { issuers: Some(vec![1, 3]), ..rule() };
+    let bound = Requirements { issuers: Some(vec![1, 3]), ..asked() };
     assert_eq!(rule_allows(&bound, 3, None, &token), Ok(()));
     assert_eq!(rule_allows(&bound, 0, None, &token), Err(Reason::IssuerNotAllowed));
-    assert_eq!(rule_allows(&Rule { issuers: Some(vec![]), ..rule() }, 0, None, &token), Err(Reason::IssuerNotAllowed));
-    assert_eq!(rule_allows(&rule(), 7, None, &token), Ok(()));
-    assert_eq!(rule_allows(&Rule { audiences: strings(&["b", "a"]), ..rule() }, 0, None, &token), Ok(()));
-    assert_eq!(rule_allows(&Rule { audiences: strings(&["b"]), ..rule() }, 0, None, &token), Err(Reason::WrongAudience));
+    assert_eq!(rule_allows(&Requirements { issuers: Some(vec![]), ..asked() }, 0, None, &token), Err(Reason::IssuerNotAllowed));
+    assert_eq!(rule_allows(&asked(), 7, None, &token), Ok(()));
+    assert_eq!(rule_allows(&Requirements { audiences: strings(&["b", "a"]), ..asked() }, 0, None, &token), Ok(()));
+    assert_eq!(rule_allows(&Requirements { audiences: strings(&["b"]), ..asked() }, 0, None, &token), Err(Reason::WrongAudience));
 }
 
 #[test]
 fn rules_demand_scopes() {
-    let all = Rule { scopes_all: strings(&["r", "w"]), ..rule() };
-    let any = Rule { scopes_any: strings(&["r", "w"]), ..rule() };
-    let both = Rule { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..rule() };
-    let allowed = |rule: &Rule, scope: &str| rule_allows(rule, 0, None, &claims(json!({"scope": scope})));
+    let all = Requirements { scopes_all: strings(&["r", "w"]), ..asked() };
+    let any = Requirements { scopes_any: strings(&["r", "w"]), ..asked() };
+    let both = Requirements { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..asked() };
+    let allowed = |rule: &Requirements, scope: &str| rule_allows(rule, 0, None, &claims(json!({"scope": scope})));
     for (scope, in_all, in_any, in_both) in [
         ("r w", true, true, true),
         ("w x r", true, true, true),
@@ -329,7 +318,7 @@ fn rules_demand_scopes() {
 
 #[test]
 fn rules_demand_claim_values() {
-    let gold = Rule { claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])], ..rule() };
+    let gold = Requirements { claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])], ..asked() };
     for good in [json!("gold"), json!(2), json!(true), json!(["x", "gold"]), json!([2])] {
         assert_eq!(rule_allows(&gold, 0, None, &claims(json!({"acr": good.clone()}))), Ok(()), "{good}");
     }
@@ -347,12 +336,12 @@ fn rules_demand_claim_values() {
         assert_eq!(rule_allows(&gold, 0, None, &claims(json!({"acr": bad.clone()}))), Err(Reason::Claim), "{bad}");
     }
     assert_eq!(rule_allows(&gold, 0, None, &claims(json!({}))), Err(Reason::Claim));
-    let two = Rule { claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])], ..rule() };
+    let two = Requirements { claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])], ..asked() };
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1, "b": {"c": [3, 2]}}))), Ok(()));
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1}))), Err(Reason::Claim));
     // No value is acceptable: nothing is.
     assert_eq!(
-        rule_allows(&Rule { claims: vec![(path(&["a"]), vec![])], ..rule() }, 0, None, &claims(json!({"a": 1}))),
+        rule_allows(&Requirements { claims: vec![(path(&["a"]), vec![])], ..asked() }, 0, None, &claims(json!({"a": 1}))),
         Err(Reason::Claim)
     );
 }

@@ -1,11 +1,14 @@
 //! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer and jwt.
 
-use herdgate::config::{
-    Access, Amount, Config, CorsPreflight, ErrorStyle, ExpPolicy, IssuerMatch, JwksAt, KeyPart, KeySource, Mode, PathMatch, Rule,
-    RuleMatch, Segment, TokenEndpoint, UnknownIssuer, Unmatched, Window,
-};
-use herdgate::issuer::Index;
-use herdgate::path::{Request, Target, matches};
+use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
+use herdgate::jwt::issuer::Index;
+use herdgate::jwt::issuer::{ExpPolicy, IssuerMatch};
+use herdgate::rate_limit::{Amount, KeyPart, Window};
+use herdgate::reply::ErrorStyle;
+use herdgate::request::path::{PathMatch, RuleMatch, Segment};
+use herdgate::request::path::{Request, Target, matches};
+use herdgate::signature::source::{JwksAt, KeySource};
+use herdgate::token_endpoint::TokenEndpoint;
 
 /// A request as it stands on the command line.
 pub struct Asked {
@@ -67,7 +70,8 @@ pub fn summary(config: &Config) -> Vec<String> {
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
     if config.mode == Mode::Shadow {
-        lines.push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());
+        lines
+            .push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());
     }
     lines
 }
@@ -91,7 +95,9 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
             return lines;
         }
         if asked.method == "OPTIONS" && config.cors_preflight == CorsPreflight::Pass {
-            lines.push("With Origin and Access-Control-Request-Method: POST it goes to the token endpoint's server, as the POST does.".to_owned());
+            lines.push(
+                "With Origin and Access-Control-Request-Method: POST it goes to the token endpoint's server, as the POST does.".to_owned(),
+            );
             limits(config, &endpoint.limits, &mut lines);
         }
         lines.push("The path is that of a token endpoint, which takes POST; for other methods the rules hold.".to_owned());
@@ -134,7 +140,7 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
         let names: Vec<&str> = indices.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.name.as_str()).collect();
         names.join(" or ")
     };
-    let issuers = match &rule.issuers {
+    let issuers = match &rule.requires.issuers {
         Some(indices) => format!("of issuer {}", names(indices)),
         None => "of any issuer".to_owned(),
     };
@@ -148,15 +154,17 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
             lines.push(without_token(config));
         }
     }
-    for (what, values) in
-        [("audience: one of", &rule.audiences), ("scopes: all of", &rule.scopes_all), ("scopes: one of", &rule.scopes_any)]
-    {
+    for (what, values) in [
+        ("audience: one of", &rule.requires.audiences),
+        ("scopes: all of", &rule.requires.scopes_all),
+        ("scopes: one of", &rule.requires.scopes_any),
+    ] {
         if !values.is_empty() {
             let lacking = if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
             lines.push(format!("Needed {what} {}{lacking}.", values.join(", ")));
         }
     }
-    for (claim, values) in &rule.claims {
+    for (claim, values) in &rule.requires.claims {
         let values: Vec<String> = values.iter().map(ToString::to_string).collect();
         lines.push(format!("Needed claim {}: one of {}.", claim.0.join("."), values.join(", ")));
     }

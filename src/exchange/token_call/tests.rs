@@ -487,5 +487,4 @@ fn a_kept_answer_has_no_header_of_the_server_but_its_type() {
     assert_eq!(names, ["content-type", "cache-control", "pragma", "herdgate-cache"]);
 }
 
-#[path = "token_exchange_time_tests.rs"]
 mod time;

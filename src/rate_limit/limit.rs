@@ -1,6 +1,8 @@
 //! Limits, checked.
 
-use super::{Callout, ClaimPath, FailureMode, Uri};
+use crate::callout::{Callout, Uri};
+use crate::jwt::ClaimPath;
+use crate::reply::FailureMode;
 
 /// One limit.
 #[derive(Clone, PartialEq, Debug)]

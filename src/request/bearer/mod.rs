@@ -9,10 +9,22 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::config::BearerSource;
 use crate::jwt::TOKEN_BYTES_MAX;
 use crate::reply::Reason;
 use crate::request::{Field, is_word};
+
+/// One place where a bearer token may be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BearerSource {
+    /// `Authorization: Bearer` (RFC 6750, section 2.1).
+    Authorization,
+    /// A header whose whole value is the token; lower case.
+    Header(String),
+    /// A cookie.
+    Cookie(String),
+    /// A query parameter (RFC 6750, section 2.3).
+    Query(String),
+}
 
 /// The most sources that are looked at; the configuration admits no more.
 pub const SOURCES_MAX: usize = 16;
@@ -327,7 +339,7 @@ fn same_name(name: &[u8], wanted: &[u8]) -> bool {
     let mut wanted = wanted.iter();
     while let Some((first, tail)) = rest.split_first() {
         let (byte, tail) = match first {
-            b'%' => crate::path::hex_pair(tail).unwrap_or((b'%', tail)),
+            b'%' => crate::request::path::hex_pair(tail).unwrap_or((b'%', tail)),
             b'+' => (b' ', tail),
             byte => (*byte, tail),
         };
@@ -354,7 +366,8 @@ fn decoded(value: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some((first, tail)) = rest.split_first() {
-        let (byte, tail) = if *first == b'%' { crate::path::hex_pair(tail).ok_or(Reason::MalformedRequest)? } else { (*first, tail) };
+        let (byte, tail) =
+            if *first == b'%' { crate::request::path::hex_pair(tail).ok_or(Reason::MalformedRequest)? } else { (*first, tail) };
         bytes.push(byte);
         rest = tail;
     }

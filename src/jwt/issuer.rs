@@ -5,9 +5,80 @@ pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 
-use crate::config::{Issuer, IssuerMatch, KeySource};
+use crate::jwt::ClaimPath;
 use crate::jwt::check::names_one;
 use crate::reply::Reason;
+use crate::signature::AlgorithmSet;
+use crate::signature::source::KeySource;
+
+/// One issuer.
+pub struct Issuer {
+    /// The name that rules use.
+    pub name: String,
+    /// SHA-256 of this issuer's entry: part of each verified token's key.
+    pub digest: [u8; 32],
+    /// Which `iss` it covers.
+    pub matcher: IssuerMatch,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// What its keys may verify.
+    pub algorithms: AlgorithmSet,
+    /// One of these must be in `aud`; empty: `aud` isn't checked.
+    pub audiences: Vec<String>,
+    /// Seconds by which clocks may differ.
+    pub leeway_s: u64,
+    /// The longest lifetime of a token, `exp - iat`.
+    pub lifetime_s_max: Option<u64>,
+    /// Whether `exp` must be there.
+    pub exp: ExpPolicy,
+    /// The `typ` that the header must carry (RFC 9068: `at+jwt`); compared without `application/`, in any case.
+    pub typ: Option<String>,
+    /// Claims that must be there.
+    pub claims_required: Vec<ClaimPath>,
+    /// The claim that holds the scopes; none: `scope`, else `scp`.
+    pub scope_claim: Option<ClaimPath>,
+    /// Seconds since the epoch from which this issuer is refused: 00:00 UTC of the day after `sunset`.
+    pub sunset_s: Option<u64>,
+    /// What goes to the API.
+    pub forward: Forward,
+    /// The consumer of every token of this issuer, as Kong would name it.
+    pub consumer: Option<String>,
+}
+
+/// Which `iss` an issuer covers. Tried in the order exact, template, `Any`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum IssuerMatch {
+    /// This string.
+    Exact(String),
+    /// `mobilev2-{device_id}-{timestamp}`.
+    Template(Template),
+    /// `*`.
+    Any,
+}
+
+/// Whether `exp` must be there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExpPolicy {
+    /// It must.
+    Required,
+    /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is there holds too.
+    Optional,
+    /// As `Optional`, and an `exp` that is there isn't looked at.
+    Ignored,
+}
+
+/// What goes to the API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Forward {
+    /// Claims and the headers (lower case) that they become.
+    pub claims: Vec<(ClaimPath, String)>,
+    /// Whether the token stays in the request.
+    pub token: bool,
+    /// A header for the payload segment.
+    pub payload_header: Option<String>,
+    /// The most bytes of one forwarded claim after encoding.
+    pub claim_bytes_max: usize,
+}
 
 /// The most bytes of a template.
 pub const TEMPLATE_BYTES_MAX: usize = 512;

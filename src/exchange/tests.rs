@@ -236,5 +236,4 @@ fn no_credential_id_climbs_to_another_path() {
     }
 }
 
-#[path = "exchange_strangers_tests.rs"]
 mod strangers;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Config, HostKind};
 use crate::digest::HostKey;
+use crate::exchange::token_call::ServerAnswer;
 use crate::exchange::{Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Host, Runtime};
@@ -22,7 +23,6 @@ use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
 use crate::simulation::schedule::Rng;
-use crate::token_exchange::ServerAnswer;
 
 const START: Time = Time::from_s(1_800_000_000);
 const OWN: &str = "https://own.example";

@@ -1,20 +1,25 @@
 //! One HTTP exchange: what comes in becomes a verdict, a fetch or a wait. No host is named here.
 
-use crate::changes::Changes;
-use crate::config::{ErrorStyle, Mode};
+pub mod changes;
+pub mod revocation_call;
+pub mod token_call;
+
+use self::changes::Changes;
+use self::token_call::{Passed, ServerAnswer, Started, TokenCall};
+use crate::config::Mode;
 use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
+use crate::exchange::revocation_call::RevocationCall;
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Facts, Payer, Queue, Turn};
-use crate::forward;
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
+use crate::reply::ErrorStyle;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
+use crate::request::forward;
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
-use crate::revocation_exchange::RevocationCall;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
-use crate::token_exchange::{self, Passed, ServerAnswer, Started, TokenCall};
 
 /// What happens to an exchange.
 pub enum Input<'a> {
@@ -159,7 +164,7 @@ impl Exchange {
             }
             Input::Body(body) => {
                 if let Err(refusal) = take_body(&mut late.stage, &request, body, facts) {
-                    return Effect::Finish(token_exchange::refuse(&request, &refusal, facts));
+                    return Effect::Finish(token_call::refuse(&request, &refusal, facts));
                 }
             }
             Input::Begin | Input::Woken => {}
@@ -304,7 +309,7 @@ impl Exchange {
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
         match is_token {
             // In shadow mode no such call waits.
-            true => token_exchange::refuse(&request, &refusal, facts),
+            true => token_call::refuse(&request, &refusal, facts),
             false => {
                 let shadow = self.late.as_ref().is_some_and(|late| late.shadow);
                 self.refuse_unless(shadow, &request, Box::new(refusal), facts)
@@ -525,14 +530,14 @@ fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, fact
     match *stage {
         Stage::TokenHead(index) => {
             let Some(body) = body else {
-                token_exchange::charge(index, request, None, facts)?;
+                token_call::charge(index, request, None, facts)?;
                 return Err(Reason::BodyTooLarge.into());
             };
             *stage = Stage::Token(Box::new(TokenCall::begin(index, request, body, facts)?));
         }
         Stage::RevocationHead(index) => {
             let body = body.ok_or(Reason::BodyTooLarge)?;
-            token_exchange::charge(index, request, None, facts)?;
+            token_call::charge(index, request, None, facts)?;
             *stage = Stage::Revocation(Box::new(RevocationCall::begin(request, body, facts)));
         }
         _ => {}
@@ -556,7 +561,6 @@ pub fn unavailable(fact: &Fact) -> Reason {
 }
 
 #[cfg(test)]
-#[path = "exchange_tests.rs"]
 mod tests;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Amount, Window};
 use crate::digest::HostKey;
+use crate::rate_limit::{Amount, Window};
 use crate::simulation::host::Dialect;
 use crate::simulation::schedule::World;
 
@@ -14,7 +14,7 @@ fn limit(amount: Amount) -> RateLimit {
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: true,
-        charge: crate::config::Charging::Accepted,
+        charge: crate::rate_limit::Charging::Accepted,
         sync: None,
     }
 }

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Credentials, ExpPolicy, Forward};
+use crate::jwt::issuer::{ExpPolicy, Forward};
+use crate::signature::source::Credentials;
 use crate::signature::{Algorithm, AlgorithmSet};
 
 /// An issuer as the tests of this and other rooms start from.

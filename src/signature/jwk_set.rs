@@ -191,5 +191,4 @@ impl<'de> Visitor<'de> for Unambiguous {
 }
 
 #[cfg(test)]
-#[path = "jwks_tests.rs"]
 mod tests;

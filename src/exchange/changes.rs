@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::config::BearerSource;
 use crate::facts::{Facts, Verified};
+use crate::request::bearer;
+use crate::request::bearer::BearerSource;
+use crate::request::forward;
 use crate::request::{HeaderBlock, Request};
-use crate::{bearer, forward};
 
 /// What changes in the request that goes on. Most requests keep their headers but for the identity's, and pay
 /// for no more than a look whether there are edits.

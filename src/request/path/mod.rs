@@ -20,8 +20,49 @@ mod tests;
 
 use std::borrow::Cow;
 
-use crate::config::{PathMatch, PathPolicy, RuleMatch, Segment};
 use crate::reply::Reason;
+
+/// What happens to ambiguous paths.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PathPolicy {
+    /// They are 400.
+    Strict,
+    /// They are matched as they are.
+    Lenient,
+}
+
+/// Which requests a rule covers. Everything given must hold.
+#[derive(Default)]
+pub struct RuleMatch {
+    /// The path.
+    pub path: Option<PathMatch>,
+    /// Methods in upper case; empty: all.
+    pub methods: Vec<String>,
+    /// Hosts in lower case without port; empty: all.
+    pub hosts: Vec<String>,
+    /// The host's name of the route.
+    pub route: Option<String>,
+}
+
+/// How a path matches.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathMatch {
+    /// Exactly.
+    Exact(String),
+    /// By whole segments.
+    Prefix(String),
+    /// Segment by segment; a capture takes one segment.
+    Template(Vec<Segment>),
+}
+
+/// A segment of a path template.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Segment {
+    /// These characters.
+    Literal(String),
+    /// Any one segment, under this name.
+    Capture(String),
+}
 
 /// A request target, taken apart (RFC 9112, section 3.2).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -193,7 +234,7 @@ pub fn template(text: &str, policy: PathPolicy) -> Result<PathMatch, String> {
     for segment in path.split('/').skip(1) {
         let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         segments.push(match inner {
-            Some(name) if crate::issuer::is_name(name) => {
+            Some(name) if crate::jwt::issuer::is_name(name) => {
                 let known = |before: &Segment| matches!(before, Segment::Capture(known) if known == name);
                 if segments.iter().any(known) {
                     return Err(format!("expected each capture once, got \"{name}\" twice"));

@@ -9,8 +9,8 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::bearer::same_header;
 use crate::reply::Reason;
+use crate::request::bearer::same_header;
 
 /// A claim as a header value of at most `bytes_max` bytes, or none if it is nothing that is
 /// forwarded: `null`, an object, an empty string or array, an array with anything but strings,

@@ -1,21 +1,22 @@
 //! One call to a token endpoint: served from the cache, led to the server, or waiting for another's answer.
 
-use crate::changes::Changes;
-use crate::config::{Mode, TokenEndpoint};
+use crate::config::Mode;
 use crate::digest::Digest;
+use crate::exchange::changes::Changes;
 use crate::exchange::{Abilities, Effect, Finish, shadowed};
 use crate::facts::clients::{Client, Pause};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
 use crate::facts::{Facts, Payer, Queue};
 use crate::metrics::Metric;
-use crate::path::Target;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
+use crate::request::path::Target;
 use crate::request::{HeaderBlock, Request};
 use crate::retry_after;
 use crate::shared::Owner;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
+use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::{Ended, Outcome, Permit};
 use crate::token_endpoint::answer::{self, analyse};
 use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
@@ -615,5 +616,4 @@ pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Fi
 }
 
 #[cfg(test)]
-#[path = "token_exchange_tests.rs"]
 mod tests;

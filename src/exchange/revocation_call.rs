@@ -2,6 +2,7 @@
 //! authorization server agrees.
 
 use crate::config::Mode;
+use crate::exchange::token_call::Started;
 use crate::exchange::{Abilities, Effect};
 use crate::facts::{Facts, Queue, Revocation, Turn};
 use crate::metrics::Metric;
@@ -10,7 +11,6 @@ use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::Request;
 use crate::time::Time;
 use crate::token_endpoint::revocation::{Named, named};
-use crate::token_exchange::Started;
 
 /// A call to a revocation path, from its body on.
 pub struct RevocationCall {
@@ -147,5 +147,4 @@ fn not_revoked(facts: &Facts<'_>) -> Answer {
 }
 
 #[cfg(test)]
-#[path = "revocation_exchange_tests.rs"]
 mod tests;
