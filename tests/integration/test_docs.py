@@ -1,6 +1,6 @@
 """What the project says of itself: names, defaults, targets and links are those of the code, and examples load.
 
-Each test looks at one promise of the documents; readme.py writes the README's tables again when they are out of date.
+Each test looks at one promise of the documents; doc_tables.py writes the tables again when they are out of date.
 """
 
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import doc_tables
 import examples
-import readme
-from readme import README, ROOT
+from doc_tables import PAGES, README, ROOT
 
 # Nothing here depends on the gateway, so once is enough.
 pytestmark = pytest.mark.only("envoy")
@@ -32,7 +32,7 @@ def document(request) -> Path:
 
 
 def objects(node: dict, path: str = "") -> list[str]:
-    """The paths of all objects of the schema whose fields the configuration can hold, by readme.schema's spelling."""
+    """The paths of all objects of the schema whose fields the configuration can hold, by doc_tables.schema's spelling."""
     if "items" in node:
         return objects(node["items"], path)
     if "anyOf" in node:
@@ -53,21 +53,31 @@ def check(file: Path, *options: str) -> subprocess.CompletedProcess:
 
 
 def test_tables_are_those_of_the_code():
-    text = README.read_text()
-    assert readme.renewed(text) == text, "out of date: run python3 tests/integration/readme.py"
+    for page in PAGES:
+        text = page.read_text()
+        assert doc_tables.renewed(text) == text, f"{page.name} is out of date: run python3 tests/integration/doc_tables.py"
+
+
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 180
+
+
+def test_the_picture_is_that_of_the_table():
+    done = subprocess.run(["scripts/picture", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_every_object_of_the_configuration_has_its_table():
-    present = {found["name"] for found in readme.BLOCK.finditer(README.read_text())}
-    wanted = {*objects(readme.schema("document")), "calls", "metrics", "reasons", "targets"}
+    present = {found["name"] for page in PAGES for found in doc_tables.BLOCK.finditer(page.read_text())}
+    wanted = {*objects(doc_tables.schema("document")), "calls", "metrics", "reasons", "targets"}
     # Said in a sentence: a list of pairs, and objects whose one field is a list.
     wanted -= {"issuers.forward.claims", "bearer", "revocation"}
     assert wanted - present == set()
 
 
 def test_every_metric_and_reason_is_named():
-    text = README.read_text()
-    names = [*(name for name, _ in readme.metrics()), *(name for name, *_ in readme.reasons())]
+    text = "".join(page.read_text() for page in PAGES)
+    names = [*(name for name, _ in doc_tables.metrics()), *(name for name, *_ in doc_tables.reasons())]
     assert len(names) > 60
     assert [name for name in names if f"`{name}`" not in text] == []
 
@@ -75,12 +85,12 @@ def test_every_metric_and_reason_is_named():
 def test_reasons_are_read_whole():
     """As many rows as the source says that there are: a row in a new form must not be missed."""
     source = (ROOT / "src/reply/reason.rs").read_text()
-    assert len(readme.reasons()) == int(re.search(r"ALL: \[Reason; (\d+)\]", source)[1])
+    assert len(doc_tables.reasons()) == int(re.search(r"ALL: \[Reason; (\d+)\]", source)[1])
 
 
 def test_only_metrics_that_exist_are_named(document):
-    known = {name for name, _ in readme.metrics()}
-    reasons = {name for name, *_ in readme.reasons()}
+    known = {name for name, _ in doc_tables.metrics()}
+    reasons = {name for name, *_ in doc_tables.reasons()}
     for name in re.findall(r"`(herdgate\.(?:[a-z0-9_]+|NAME)(?:\.[A-Za-z0-9_]+)+)`", document.read_text()):
         if name.endswith(".json"):
             continue
@@ -89,7 +99,7 @@ def test_only_metrics_that_exist_are_named(document):
 
 
 def test_targets_exist(document):
-    known = {target for target, _ in readme.make_targets()}
+    known = {target for target, _ in doc_tables.make_targets()}
     text = document.read_text()
     named = set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE))
     assert named - known == set()
@@ -180,7 +190,7 @@ def test_shipped_envoy_configuration_loads():
 
 def test_shipped_gateways_give_a_token_call_up_before_its_lease_ends():
     """A leader whose call goes on for longer is one of two, and its failure comes when others have taken over."""
-    lease_ms = readme.schema("token_endpoints")["properties"]["lease_ms"]["default"]
+    lease_ms = doc_tables.schema("token_endpoints")["properties"]["lease_ms"]["default"]
     envoy = yaml.safe_load((ROOT / "envoy" / "envoy.yaml").read_text())["static_resources"]["listeners"][0]
     [virtual_host] = envoy["filter_chains"][0]["filters"][0]["typed_config"]["route_config"]["virtual_hosts"]
     route = next(route for route in virtual_host["routes"] if route["name"] == "token")

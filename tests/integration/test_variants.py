@@ -81,21 +81,20 @@ def test_shadow_mode_refuses_nothing_and_counts(start_gateway, world: World):
     gateway = start_gateway(world.config(mode="shadow"))
     answer = request(gateway.base_url + "/orders", headers=[*bearer(world.own(lifetime_s=-120)).items(), ("x-user", "forged")])
     assert answer.status == 200
-    assert absent(answer.json()["headers"].get("x-user"))
+    # What came goes on as it came: shadow mode changes nothing.
+    assert answer.json()["headers"].get("x-user") == ["forged"]
     assert gateway.metrics().get("herdgate.bearer.shadowed.expired") == 1
 
 
 @pytest.mark.only("envoy")
-def test_shadow_mode_answers_nothing_where_requests_cannot_wait(start_gateway, world: World):
+def test_shadow_mode_answers_nothing_where_keys_never_come(start_gateway, world: World):
     world.idp.fault("/jwks", "hang")
-    endpoints = [{"path": "/oauth2/token", "waiters_max": 2}]
-    gateway = start_gateway(world.config(mode="shadow", issuers=[world.idp_issuer(timeout_ms=700)], rules=[], token_endpoints=endpoints), workers=1)
+    gateway = start_gateway(world.config(mode="shadow", issuers=[world.idp_issuer(timeout_ms=700)], rules=[]), workers=1)
     headers = {**bearer(world.idp.token()), "x-user": "forged"}
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(lambda _: request(gateway.base_url + "/orders", headers=headers), range(6)))
     assert {answer.status for answer in answers} == {200}
-    assert all(absent(answer.json()["headers"].get("x-user")) for answer in answers)
-    assert gateway.metrics().get("herdgate.wait.full") >= 1
+    assert {tuple(answer.json()["headers"]["x-user"]) for answer in answers} == {("forged",)}
     assert gateway.metrics().get("herdgate.bearer.shadowed.keys_unavailable") == 6
 
 

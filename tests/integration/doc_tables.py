@@ -1,6 +1,6 @@
-"""The README's tables that follow from the code: fields from the schema, metrics and reasons from the source.
+"""The documents' tables that follow from the code: fields from the schema, metrics and reasons from the source.
 
-    python3 tests/integration/readme.py     writes them into README.md again
+    python3 tests/integration/doc_tables.py     writes them into README.md and docs/ again
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; test_docs.py fails when one is out of date.
 """
@@ -12,8 +12,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"<!-- table: (?P<name>[^>]+?) -->\n(?P<table>.*?)<!-- end -->", re.DOTALL)
-# Fields of every object that is called; the README lists them once, under the name "calls".
+# Fields of every object that is called; the documents list them once, under the name "calls".
 CALL = ("cluster", "timeout_ms", "retries", "headers", "allow_http")
 
 
@@ -104,10 +105,12 @@ def renewed(text: str) -> str:
 
 
 def main() -> int:
-    before = README.read_text()
-    after = renewed(before)
-    README.write_text(after)
-    print("README.md is renewed" if after != before else "README.md was up to date")
+    for page in PAGES:
+        before = page.read_text()
+        after = renewed(before)
+        page.write_text(after)
+        if after != before:
+            print(f"{page.relative_to(ROOT)} is renewed")
     return 0
 
 
