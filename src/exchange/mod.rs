@@ -1,16 +1,18 @@
 //! One HTTP exchange: what comes in becomes a verdict, a fetch or a wait. No host is named here.
 
 pub mod changes;
+mod effect;
 pub mod revocation_call;
 pub mod token_call;
 
+pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started};
+
 use self::changes::Changes;
-use self::token_call::{Passed, ServerAnswer, Started, TokenCall};
+use self::token_call::TokenCall;
 use crate::config::Mode;
 use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Facts, Payer, Queue, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
@@ -20,47 +22,6 @@ use crate::request::forward;
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
-
-/// What happens to an exchange.
-pub enum Input<'a> {
-    /// Its request has come.
-    Begin,
-    /// Its body has come, whole; nothing if it is over the limit or can't be had.
-    Body(Option<&'a [u8]>),
-    /// The fetch that it asked for has brought this.
-    Fetched(CallAnswer<'a>),
-    /// It has slept, or someone has called.
-    Woken,
-}
-
-/// What an exchange asks of its host.
-pub enum Effect {
-    /// Fetch a fact, and bring the answer or wake it when it is known, at this moment at the latest.
-    Fetch(Fact, Time),
-    /// Wake it when what has this name may be there, at this moment at the latest.
-    SleepUntil(Time, Digest, Queue),
-    /// Bring the request's body, of at most so many bytes.
-    ReadBody(usize),
-    /// It is decided.
-    Finish(Finish),
-}
-
-/// How an exchange is decided.
-pub enum Finish {
-    /// The request goes on with these changes.
-    Admit(Changes),
-    /// The client is answered here.
-    Answer(Answer),
-}
-
-/// What one host can do to a request, as far as the verdict depends on it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Abilities {
-    /// Whether a header can be removed; where it can't, it is blanked, and a second one is refused.
-    pub removes_headers: bool,
-    /// Whether an exchange can wait for what another one fetches.
-    pub waits: bool,
-}
 
 /// One exchange.
 pub struct Exchange {

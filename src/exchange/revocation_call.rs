@@ -2,7 +2,7 @@
 //! authorization server agrees.
 
 use crate::config::Mode;
-use crate::exchange::token_call::Started;
+use crate::exchange::Started;
 use crate::exchange::{Abilities, Effect};
 use crate::facts::{Facts, Queue, Revocation, Turn};
 use crate::metrics::Metric;

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::facts::call::CallAnswer;
 use crate::facts::tests::fixture::{
     ENVOY, EcKey, KONG, SECRET, START, World, claims, document, fetched, forged, hmac, request, with_secret,
 };

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use proxy_wasm::types::Action;
 
 use crate::exchange::Exchange;
-use crate::exchange::token_call::{Passed, ServerAnswer, Started};
+use crate::exchange::{Passed, ServerAnswer, Started};
 use crate::reply::Answer;
 use crate::request::HeaderBlock;
 use crate::token_endpoint::integrity::DIGESTS;

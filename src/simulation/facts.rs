@@ -9,7 +9,7 @@ use super::host::{Dialect, Faults};
 use super::schedule::{Worker, World};
 use super::{holds, is_caught};
 use crate::digest::HostKey;
-use crate::exchange::token_call::ServerAnswer;
+use crate::exchange::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::tests::fixture::{ENVOY, SECRET, claims, document, hmac, request, runtime, with_secret};

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::{Config, HostKind};
 use crate::digest::HostKey;
-use crate::exchange::token_call::ServerAnswer;
+use crate::exchange::ServerAnswer;
 use crate::exchange::{Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Host, Runtime};

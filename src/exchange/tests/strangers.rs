@@ -1,6 +1,7 @@
 //! What those without a good token can cause, and what others feel of it.
 
 use super::*;
+use crate::facts::call::CallAnswer;
 
 /// A client's address.
 struct At(&'static str);

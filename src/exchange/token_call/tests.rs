@@ -1,5 +1,8 @@
 //! Token calls of two workers, from their first header to the server's answer.
 
+use crate::exchange::{Passed, ServerAnswer, Started};
+use crate::request::HeaderBlock;
+use crate::token_endpoint::admission::Outcome;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;

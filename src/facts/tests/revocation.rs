@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::fixture::*;
-use crate::exchange::token_call::ServerAnswer;
+use crate::exchange::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
