@@ -16,7 +16,7 @@ import pytest
 
 from gateway import Upstreams, make_gateway
 from http_client import Answer, form, request
-from readme import ROOT
+from processes import ROOT
 from token_calls import TOKEN_PATH, upstream
 from world import World
 
