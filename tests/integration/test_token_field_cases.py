@@ -365,7 +365,7 @@ def test_an_uncharged_limit_says_its_own_reset(start_gateway, world: World):
 
 def test_the_servers_other_endpoints(start_gateway, world: World):
     """w18: what the README shows opens them."""
-    config = json.loads((ROOT / "examples" / "token-endpoint.json").read_text())
+    config = json.loads((ROOT / "examples" / "token-endpoint" / "herdgate.json").read_text())
     config.pop("$schema", None)
     gateway = start_gateway(config)
     serves(world, "<html>", path="/oauth2/authorize")
@@ -388,4 +388,4 @@ def test_make_check_tells_of_closed_endpoints(tmp_path):
         return done.stdout + done.stderr
 
     assert "no rule opens what else is under /oauth2/" in check(CASES["w18"]["config"])
-    assert "no rule opens" not in check(json.loads((ROOT / "examples" / "token-endpoint.json").read_text()))
+    assert "no rule opens" not in check(json.loads((ROOT / "examples" / "token-endpoint" / "herdgate.json").read_text()))
