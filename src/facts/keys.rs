@@ -286,8 +286,9 @@ impl Facts<'_> {
         let Ok(set) = jwk_set::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
         set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
         // A set without a key that can be used is a server's mistake: it would refuse everyone, and the set before it
-        // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration.
-        if set.keys.is_empty() {
+        // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration. Where there was none
+        // before, keys that can't be used are all that is known of this issuer: its tokens have no key.
+        if set.keys.is_empty() && (set.left_out.is_empty() || self.has_usable_keys(issuer, cache)) {
             return false;
         }
         let floor = cache.ttl_s.min(cache.refetch_s);
@@ -298,6 +299,12 @@ impl Facts<'_> {
         let version = self.shared().write_document(&digest, answer.body, &times.to_bytes(), times.stale_until);
         // Without room in shared memory the set still serves this worker.
         self.keep_keys(issuer, cache, answer.body, &times, version.unwrap_or_default()).is_some()
+    }
+
+    /// Whether a set is known that serves still and has a key that can be used.
+    fn has_usable_keys(&self, issuer: usize, cache: &JwksCache) -> bool {
+        let known = self.reload_keys(issuer, cache).or_else(|| self.kept_keys(issuer));
+        known.is_some_and(|set| !set.keys.is_empty() && self.now < set.stale_until)
     }
 
     /// The state of fetching `fact`, as all workers share it.

@@ -49,6 +49,20 @@ fn a_first_set_without_a_usable_key_is_no_set() {
     assert_eq!(result, Err(Reason::KeysUnavailable));
 }
 
+/// Keys that can't be used are all that is known of the issuer: its tokens have no key, and nobody is told to come back.
+#[test]
+fn a_first_set_of_unusable_keys_says_that_there_is_no_key() {
+    let key = Key::new(1);
+    let bed = Bed::with_issuer(BY_URI, "");
+    let mut for_encryption: serde_json::Value = serde_json::from_str(&key.jwk("a")).unwrap();
+    for_encryption["use"] = "enc".into();
+    let unusable = jwks(&[for_encryption.to_string()]);
+    let (result, _) = bed.fetch(0, START, &key.fresh("a", 1), |_| unusable.clone());
+    assert_eq!(result, Err(Reason::UnknownKey));
+    assert_eq!(refused(bed.check(1, START.plus_s(1), &key.fresh("a", 2))), Some(Reason::UnknownKey));
+    assert_eq!(bed.count(Metric::JwksFetchFailed), 0);
+}
+
 /// A key that changed under its name, and one of a set without names.
 #[test]
 fn a_key_that_changed_is_fetched_on_a_bad_signature() {

@@ -150,7 +150,8 @@ def test_wait_server_by_address(start_gateway, world: World):
     world.idp.reset_counts()
     results = together(6, lambda number: request(gateway.base_url + "/orders", headers=bearer(world.own(world.stranger if number % 2 else None)), timeout=20))
     assert [result.status for result in results] == [200, 401] * 3
-    assert world.idp.requests("/awaited-keys") == 1
+    # Once for all, and once more at most since a forged token may be of a key that changed.
+    assert 1 <= world.idp.requests("/awaited-keys") <= 2
     assert world.idp.requests("/20") > 5
 
 
