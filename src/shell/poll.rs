@@ -30,7 +30,8 @@ impl Seat {
             Queue::Token => SEATS_MAX.min(waiters_max as u64),
             Queue::Keys | Queue::Asked => SEATS_MAX_OTHERS,
         };
-        change(queue, |taken| if taken < seats { taken + 1 } else { taken }).then_some(Seat(queue))
+        // Not `then_some`: a seat that was made and not given out would free another one when it is dropped.
+        change(queue, |taken| if taken < seats { taken + 1 } else { taken }).then(|| Seat(queue))
     }
 }
 
