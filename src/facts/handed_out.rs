@@ -22,7 +22,7 @@ use crate::revocation::Names;
 use crate::revocation::names::token_handle;
 use crate::shared::twin::{Twin, broken};
 use crate::signature::source::KeySource;
-use crate::time::Time;
+use crate::time::{AHEAD_MS_MAX, Time};
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
 
 use super::verified::credential_id;
@@ -30,8 +30,6 @@ use super::{Facts, KeySet, Stop};
 
 /// The longest that an answer is under way and kept, in milliseconds.
 pub const IN_FLIGHT_MS: u64 = 300_000;
-/// By how much a moment may lie ahead before it is of a clock that has been set back, in milliseconds.
-const AHEAD_MS_MAX: u64 = 1_000;
 /// About what this worker keeps of an answer, in bytes.
 const FOUND_BYTES: usize = 96;
 

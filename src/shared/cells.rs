@@ -18,7 +18,7 @@ use super::table::word;
 use super::twin::{Twin, broken};
 use super::{CAS_TRIES, Expect, Moment, Refused, Slot, Unavailable};
 use crate::digest::{Digest, HostKey};
-use crate::time::{NS_PER_S, Time};
+use crate::time::{AHEAD_MS_MAX, NS_PER_MS, Time};
 
 /// Cells in a slot.
 pub const CELLS_PER_SLOT: u32 = 8;
@@ -26,7 +26,7 @@ pub const CELLS_PER_SLOT: u32 = 8;
 pub const SLOT_BYTES: usize = HEAD + CELLS_PER_SLOT as usize * CELL;
 /// By how much the clocks of two workers may differ, or one worker's `now` be old, without any
 /// effect on exactness: a cell stays this much longer than it is busy.
-pub const CLOCK_SLACK_NS: u64 = NS_PER_S;
+pub const CLOCK_SLACK_NS: u64 = AHEAD_MS_MAX * NS_PER_MS;
 
 const HEAD: usize = 24;
 const CELL: usize = 48;

@@ -1,7 +1,7 @@
 //! A stored answer: how long it may be served again, and with which `expires_in`.
 
 use crate::digest::{Digest, HostKey};
-use crate::time::Time;
+use crate::time::{AHEAD_MS_MAX, Time};
 use crate::token_endpoint::{Reuse, TokenEndpoint};
 
 use super::answer::{EXPIRES_IN_S_MAX, Storable};
@@ -11,8 +11,6 @@ use super::jitter::{self, Draw};
 use super::members::Object;
 use super::revocation;
 
-/// By how much workers' clocks may seem to differ; an answer from further ahead isn't believed.
-const AHEAD_MS_MAX: u64 = 1_000;
 /// The least and the most of the reuse period, in percent, that is left when it is renewed ahead.
 const AHEAD_PERCENT: (u64, u64) = (10, 20);
 const MS_PER_S: u64 = 1_000;
