@@ -1,7 +1,7 @@
 //! What the filter's own code takes of a request whose token it has seen before, without a host.
 //!
-//! `cargo bench --bench hot_path`; `HOT_PATH_STEPS=n` runs each case n times and prints nothing, for counting
-//! instructions under a tool that does that.
+//! `cargo bench --bench hot_path`; `HOT_PATH_STEPS=n` runs each case n times and prints nothing,
+//! for counting instructions under a tool that does that.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, dead_code)]
 
 #[path = "../tests/hot_path/fixture.rs"]
@@ -41,7 +41,11 @@ fn main() {
     let one = [request(&token("user-1"))];
     let many: Vec<_> = (0..10_000).map(|n| request(&token(&format!("user-{n}")))).collect();
     if std::env::var("HOT_PATH_STEPS").is_err() {
-        println!("{:<32} {:>7.0} ns", "copying the headers alone", nanoseconds(|_| drop(black_box(one[0].clone()))));
+        println!(
+            "{:<32} {:>7.0} ns",
+            "copying the headers alone",
+            nanoseconds(|_| drop(black_box(one[0].clone())))
+        );
     }
     row("one token", &Worker::new(&plain()), &one);
     row("one token, rules, claim", &Worker::new(&ruled()), &one);

@@ -1,7 +1,9 @@
-//! What a verification costs, beside jwt-simple's. Prints one line per algorithm: microseconds, the median of rounds.
+//! What a verification costs, beside jwt-simple's. Prints one line per algorithm: microseconds, the
+//! median of rounds.
 //!
-//! `cargo bench --bench signature` measures the machine; the same program built for wasm32-wasip1 runs in any WASI host.
-//! Words after it choose algorithms: `-- ES512 ML-DSA` leaves out those whose names have neither.
+//! `cargo bench --bench signature` measures the machine; the same program built for wasm32-wasip1
+//! runs in any WASI host. Words after it choose algorithms: `-- ES512 ML-DSA` leaves out those
+//! whose names have neither.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use base64::Engine;
@@ -37,7 +39,8 @@ fn ours(key: &VerifyKey, algorithm: Algorithm, token: &str, repeats: usize) -> f
     let (signed, signature) = token.rsplit_once('.').expect("three segments");
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
     microseconds(repeats, || {
-        key.verify(algorithm, black_box(signed.as_bytes()), black_box(&signature), &NoHost).unwrap();
+        key.verify(algorithm, black_box(signed.as_bytes()), black_box(&signature), &NoHost)
+            .unwrap();
     })
 }
 
@@ -55,8 +58,13 @@ fn rsa(bits: usize) {
     let pem = public.to_pem().unwrap();
     let key = VerifyKey::from_pem(&pem, all()).unwrap();
     let token = pair.sign(claims()).unwrap();
-    row(&format!("RSA {bits} load"), microseconds(20, || drop(VerifyKey::from_pem(&pem, all()))), None);
-    let oracle = microseconds(10, || drop(public.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+    row(
+        &format!("RSA {bits} load"),
+        microseconds(20, || drop(VerifyKey::from_pem(&pem, all()))),
+        None,
+    );
+    let oracle =
+        microseconds(10, || drop(public.verify_token::<NoCustomClaims>(&token, None).unwrap()));
     row(&format!("RS256 {bits}"), ours(&key, Algorithm::RS256, &token, 200), Some(oracle));
     let pair = PS256KeyPair::from_pem(&pair.to_pem().unwrap()).unwrap();
     let token = pair.sign(claims()).unwrap();
@@ -81,13 +89,15 @@ const ROWS: [(Algorithm, fn(Algorithm)); 10] = [
     (Algorithm::ES256, |algorithm| {
         let pair = ES256KeyPair::generate();
         let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
-        let oracle = microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        let oracle =
+            microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
         public_key(algorithm, &key.to_jwk(), &token, 50, Some(oracle));
     }),
     (Algorithm::ES384, |algorithm| {
         let pair = ES384KeyPair::generate();
         let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
-        let oracle = microseconds(20, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        let oracle =
+            microseconds(20, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
         public_key(algorithm, &key.to_jwk(), &token, 20, Some(oracle));
     }),
     // jwt-simple has no ES512: RFC 7515, appendix A.4.
@@ -95,13 +105,15 @@ const ROWS: [(Algorithm, fn(Algorithm)); 10] = [
     (Algorithm::ES256K, |algorithm| {
         let pair = ES256kKeyPair::generate();
         let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
-        let oracle = microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        let oracle =
+            microseconds(50, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
         public_key(algorithm, &key.to_jwk(), &token, 50, Some(oracle));
     }),
     (Algorithm::EdDSA, |algorithm| {
         let pair = Ed25519KeyPair::generate();
         let (key, token) = (pair.public_key(), pair.sign(claims()).unwrap());
-        let oracle = microseconds(100, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        let oracle =
+            microseconds(100, || drop(key.verify_token::<NoCustomClaims>(&token, None).unwrap()));
         public_key(algorithm, &key.to_jwk(), &token, 100, Some(oracle));
     }),
     // ML-DSA is jwt-simple's own arithmetic: there is nothing to compare.
@@ -120,16 +132,22 @@ const ROWS: [(Algorithm, fn(Algorithm)); 10] = [
     (Algorithm::HS256, |algorithm| {
         let secret = [7; 32];
         let pair = HS256Key::from_bytes(&secret);
-        let key = VerifyKey::from_secret(&secret, AlgorithmSet::from_slice(&[algorithm]), false).unwrap();
+        let key =
+            VerifyKey::from_secret(&secret, AlgorithmSet::from_slice(&[algorithm]), false).unwrap();
         let token = pair.authenticate(claims()).unwrap();
-        let oracle = microseconds(1000, || drop(pair.verify_token::<NoCustomClaims>(&token, None).unwrap()));
+        let oracle =
+            microseconds(1000, || drop(pair.verify_token::<NoCustomClaims>(&token, None).unwrap()));
         row("HS256", ours(&key, algorithm, &token, 1000), Some(oracle));
     }),
 ];
 
 fn public_key(algorithm: Algorithm, jwk: &str, token: &str, repeats: usize, oracle: Option<f64>) {
     let key = VerifyKey::from_jwk(jwk, all()).unwrap();
-    row(&format!("{algorithm} load"), microseconds(20, || drop(VerifyKey::from_jwk(jwk, all()))), None);
+    row(
+        &format!("{algorithm} load"),
+        microseconds(20, || drop(VerifyKey::from_jwk(jwk, all()))),
+        None,
+    );
     row(algorithm.name(), ours(&key, algorithm, token, repeats), oracle);
 }
 

@@ -1,7 +1,9 @@
-//! What is fuzzed: each target takes any bytes and must not panic, and what it says must be consistent.
+//! What is fuzzed: each target takes any bytes and must not panic, and what it says must be
+//! consistent.
 //!
-//! `fuzz_targets/` makes a fuzzer of each; `tests/fuzz_regressions.rs` runs each over `seeds/` and over
-//! what once broke it, `regressions/`. Both are one file an input, in a folder named as the target.
+//! `fuzz_targets/` makes a fuzzer of each; `tests/fuzz_regressions.rs` runs each over `seeds/` and
+//! over what once broke it, `regressions/`. Both are one file an input, in a folder named as the
+//! target.
 
 use herdgate::config::{Config, HostKind};
 use herdgate::digest::{Digest, HostKey};
@@ -60,7 +62,12 @@ pub fn bearer(data: &[u8]) {
         BearerSource::Query("jwt".into()),
     ];
     let found = bearer::find(headers.iter().copied(), target, &sources);
-    let located = bearer::locate(bearer::authorizations(headers.iter().copied()), headers.iter().copied(), target, &sources);
+    let located = bearer::locate(
+        bearer::authorizations(headers.iter().copied()),
+        headers.iter().copied(),
+        target,
+        &sources,
+    );
     if let Ok(Some(found)) = found {
         assert!(!found.bytes.is_empty() && !found.bytes.contains(&b' '));
         assert!(matches!(located, Ok(Some(candidate)) if candidate.source() < sources.len()));
@@ -79,17 +86,25 @@ pub fn path(data: &[u8]) {
     let Ok(target) = Target::parse(data, PathPolicy::Strict) else { return };
     let path: &[u8] = &target.path;
     if path.starts_with(b"/") {
-        assert!(!path.windows(2).any(|two| two == b"//") && !path.contains(&b'\\') && !path.contains(&0));
-        assert!(!path.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b".."));
+        assert!(
+            !path.windows(2).any(|two| two == b"//")
+                && !path.contains(&b'\\')
+                && !path.contains(&0)
+        );
+        assert!(
+            !path.split(|byte| *byte == b'/').any(|segment| segment == b"." || segment == b"..")
+        );
     }
 }
 
 /// No document panics, and none is refused without a reason.
 pub fn config(data: &[u8]) {
     for host in [HostKind::Envoy, HostKind::Kong] {
-        if let Err(errors) =
-            Config::load(data, &|name| (name == "SECRET").then(|| "a-secret-of-32-bytes-from-the-environment".into()), host)
-        {
+        if let Err(errors) = Config::load(
+            data,
+            &|name| (name == "SECRET").then(|| "a-secret-of-32-bytes-from-the-environment".into()),
+            host,
+        ) {
             assert!(!errors.to_string().is_empty());
         }
     }
@@ -105,16 +120,20 @@ pub fn jwks(data: &[u8]) {
 /// A request is read the same way each time, and its answers have one name.
 pub fn token_request(data: &[u8]) {
     let (target, headers, body) = message(data);
-    let head = Head { method: b"POST", has_query: target.contains(&b'?'), client_certificate: false };
+    let head =
+        Head { method: b"POST", has_query: target.contains(&b'?'), client_certificate: false };
     with_endpoint(|endpoint| {
         let read = || request::parse(head, headers.iter().copied(), body, endpoint);
         assert!(read().class() == read().class());
     });
-    // A revocation call names a bounded number of tokens, and what is written as RFC 7009 has it is among them.
+    // A revocation call names a bounded number of tokens, and what is written as RFC 7009 has it is
+    // among them.
     assert!(named(target, body).tokens.len() <= TOKENS_MAX);
     let escaped: String = body.iter().map(|byte| format!("%{byte:02x}")).collect();
     let meant = named(b"", format!("token={escaped}").as_bytes());
-    assert!(body.trim_ascii().is_empty() || meant.tokens.iter().any(|token| token == body.trim_ascii()));
+    assert!(
+        body.trim_ascii().is_empty() || meant.tokens.iter().any(|token| token == body.trim_ascii())
+    );
 }
 
 /// What is stored can be served: its lifetime can be rewritten.
@@ -122,12 +141,16 @@ pub fn token_answer(data: &[u8]) {
     let (_, headers, body) = message(data);
     for status in [200, 400, 401, 500] {
         with_endpoint(|endpoint| {
-            if let Answer::Storable(_) = answer::analyse(status, headers.iter().copied(), body, true, endpoint) {
+            if let Answer::Storable(_) =
+                answer::analyse(status, headers.iter().copied(), body, true, endpoint)
+            {
                 assert!(body.len() <= endpoint.answer_bytes_max);
-                let rewritten = aged(body, 1, 1, Time::from_s(10)).expect("a stored answer's lifetime can be rewritten");
+                let rewritten = aged(body, 1, 1, Time::from_s(10))
+                    .expect("a stored answer's lifetime can be rewritten");
                 // One that didn't say how long it lives has grown.
                 let fits = rewritten.len() <= endpoint.answer_bytes_max;
-                let judged = answer::analyse(status, headers.iter().copied(), &rewritten, true, endpoint);
+                let judged =
+                    answer::analyse(status, headers.iter().copied(), &rewritten, true, endpoint);
                 assert!(!fits || matches!(judged, Answer::Storable(_)));
             }
         });
@@ -146,15 +169,20 @@ pub fn stored_answer(data: &[u8]) {
 pub fn record(data: &[u8]) {
     const SHAPE: Shape = Shape::new(TableId::Tokens, 100);
     let (key, name, now) = (key(), Digest([7; 32]), Time::from_s(10));
-    // libFuzzer sees what a checksum is compared with, and so can write one; then it sealed a record.
+    // libFuzzer sees what a checksum is compared with, and so can write one; then it sealed a
+    // record.
     if let Some(opened) = SHAPE.open_any(&key, data) {
-        let again = SHAPE.seal(&key, &opened.digest, opened.expires, opened.payload).expect("it fits");
+        let again =
+            SHAPE.seal(&key, &opened.digest, opened.expires, opened.payload).expect("it fits");
         let padding = OVERHEAD + opened.payload.len();
         assert_eq!(again.get(..padding), data.get(..padding));
     }
     let payload = data.get(..data.len().min(100)).unwrap_or_default();
     let sealed = SHAPE.seal(&key, &name, Time::from_s(20), payload).expect("it fits");
-    assert_eq!(SHAPE.open(&key, &sealed, &name, now).map(|opened| opened.payload.to_vec()).as_deref(), Some(payload));
+    assert_eq!(
+        SHAPE.open(&key, &sealed, &name, now).map(|opened| opened.payload.to_vec()).as_deref(),
+        Some(payload)
+    );
     if let [at, xor, ..] = data {
         let mut changed = sealed.clone();
         let at = usize::from(*at) % changed.len();
@@ -172,8 +200,13 @@ pub fn header_block(data: &[u8]) {
         assert!(name.len() + value.len() <= data.len());
         pairs.push((String::from_utf8_lossy(name).into_owned(), value.to_vec()));
     }
-    let again = HeaderBlock::from_pairs(pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())));
-    let found: Vec<_> = again.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec())).collect();
+    let again = HeaderBlock::from_pairs(
+        pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())),
+    );
+    let found: Vec<_> = again
+        .iter()
+        .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.to_vec()))
+        .collect();
     assert!(found == pairs);
 }
 

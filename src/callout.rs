@@ -73,7 +73,9 @@ impl std::fmt::Debug for Secret {
 }
 
 pub(crate) fn is_host(text: &str) -> bool {
-    let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let plain = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+    };
     plain(text) && !text.starts_with('.') || bracketed(text).is_some()
 }
 

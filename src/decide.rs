@@ -40,7 +40,8 @@ pub struct Admission<'a> {
     pub passed_on: bool,
     /// Indices of the limits that it is charged to.
     pub limits: &'a [usize],
-    /// Whether a limit's refusal is only counted, and nothing of the request or its answer is changed.
+    /// Whether a limit's refusal is only counted, and nothing of the request or its answer is
+    /// changed.
     pub shadow: bool,
     /// What the rule's path template captured, for the keys of limits.
     pub captures: Option<Vec<(String, String)>>,
@@ -70,7 +71,12 @@ pub fn decide<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Result<Verdict<'a
 }
 
 #[inline(always)]
-fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shadow: &mut bool) -> Result<Verdict<'a>, Stop> {
+fn weigh<'a>(
+    request: &Request<'_>,
+    facts: &Facts<'a>,
+    config: &'a Config,
+    shadow: &mut bool,
+) -> Result<Verdict<'a>, Stop> {
     let target = Target::parse(request.target, config.paths)?;
     let host = target.authority.unwrap_or(request.host);
     if !config.token_endpoints.is_empty()
@@ -78,8 +84,14 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
     {
         return Ok(verdict);
     }
-    let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+    let route =
+        if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
+    let asked = path::Request {
+        method: request.method,
+        host,
+        route: route.as_deref().map(str::as_bytes),
+        path: &target.path,
+    };
     let mut found = covering(config, &asked);
     if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
         found = covering_announced(config, request, &asked);
@@ -95,8 +107,14 @@ fn weigh<'a>(request: &Request<'_>, facts: &Facts<'a>, config: &'a Config, shado
 
 /// The first rule that covers a request.
 #[inline(always)]
-fn covering<'a: 'r, 'r>(config: &'a Config, asked: &path::Request<'r>) -> Option<(&'a Rule, Captures<'r>)> {
-    config.rules.iter().find_map(|rule| path::matches(&rule.matches, asked).map(|captures| (rule, captures)))
+fn covering<'a: 'r, 'r>(
+    config: &'a Config,
+    asked: &path::Request<'r>,
+) -> Option<(&'a Rule, Captures<'r>)> {
+    config
+        .rules
+        .iter()
+        .find_map(|rule| path::matches(&rule.matches, asked).map(|captures| (rule, captures)))
 }
 
 /// The first rule that covers what a preflight announces.
@@ -110,17 +128,29 @@ fn covering_announced<'a: 'r, 'r>(
     covering(config, &path::Request { method, ..*asked })
 }
 
-/// POST to a token endpoint or to its revocation path needs no rule, and no more does the preflight that announces it.
-/// Nothing else goes to a revocation path, whatever a rule says: RFC 7009 knows no other call (but for the JSONP of
-/// section 2.3), and what a server made of one would not be seen here.
+/// POST to a token endpoint or to its revocation path needs no rule, and no more does the preflight
+/// that announces it. Nothing else goes to a revocation path, whatever a rule says: RFC 7009 knows
+/// no other call (but for the JSONP of section 2.3), and what a server made of one would not be
+/// seen here.
 #[inline(never)]
-fn token_endpoint<'a>(config: &'a Config, request: &Request<'_>, host: &[u8], path: &[u8]) -> Result<Option<Verdict<'a>>, Stop> {
+fn token_endpoint<'a>(
+    config: &'a Config,
+    request: &Request<'_>,
+    host: &[u8],
+    path: &[u8],
+) -> Result<Option<Verdict<'a>>, Stop> {
     let method = request.method;
     let is_post = method.eq_ignore_ascii_case(b"POST");
-    let is_preflight = !is_post && config.cors_preflight == CorsPreflight::Pass && announces_post(request);
+    let is_preflight =
+        !is_post && config.cors_preflight == CorsPreflight::Pass && announces_post(request);
     for (index, endpoint) in config.token_endpoints.iter().enumerate() {
         let (is_call, is_revocation) = (endpoint.takes(path), endpoint.revokes(path));
-        let here = || endpoint.host.as_ref().is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()));
+        let here = || {
+            endpoint
+                .host
+                .as_ref()
+                .is_none_or(|known| path::host_name(host).eq_ignore_ascii_case(known.as_bytes()))
+        };
         if (!is_call && !is_revocation) || !here() {
             continue;
         }
@@ -136,8 +166,8 @@ fn token_endpoint<'a>(config: &'a Config, request: &Request<'_>, host: &[u8], pa
     Ok(None)
 }
 
-/// A preflight of a call to a token endpoint: it goes on to the server, which knows the origins that it trusts, and is
-/// charged as the call is.
+/// A preflight of a call to a token endpoint: it goes on to the server, which knows the origins
+/// that it trusts, and is charged as the call is.
 #[cold]
 fn announced_call<'a>(config: &'a Config, endpoint: &'a TokenEndpoint, path: &[u8]) -> Verdict<'a> {
     Verdict::Admit(Admission {
@@ -160,14 +190,29 @@ fn weigh_token<'a>(
     shadow: bool,
 ) -> Result<Verdict<'a>, Stop> {
     let limits = rule.map_or(&[][..], |rule| rule.limits.as_slice());
-    let anonymous = Admission { verified: None, remove_token: None, passed_on: false, limits, shadow, captures };
+    let anonymous = Admission {
+        verified: None,
+        remove_token: None,
+        passed_on: false,
+        limits,
+        shadow,
+        captures,
+    };
     let access = rule.map_or(Access::Required, |rule| rule.access);
     if access == Access::Public
-        || (is_announcement(request) && config.cors_preflight == CorsPreflight::Pass && announced_method(request).is_some())
+        || (is_announcement(request)
+            && config.cors_preflight == CorsPreflight::Pass
+            && announced_method(request).is_some())
     {
         return Ok(Verdict::Admit(anonymous));
     }
-    let Some(candidate) = bearer::locate(request.authorization, request.headers.iter(), request.target, &config.bearer_sources)? else {
+    let Some(candidate) = bearer::locate(
+        request.authorization,
+        request.headers.iter(),
+        request.target,
+        &config.bearer_sources,
+    )?
+    else {
         return match access {
             Access::Optional => Ok(Verdict::Admit(anonymous)),
             _ => Err(Reason::NoToken.into()),
@@ -179,15 +224,22 @@ fn weigh_token<'a>(
         None => verify(request, facts, rule, candidate),
     };
     let verified = match verified {
-        Err(Stop::Refuse(refusal)) if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) => {
+        Err(Stop::Refuse(refusal))
+            if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) =>
+        {
             return Ok(Verdict::Admit(Admission { passed_on: true, ..anonymous }));
         }
         other => other?,
     };
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
-        check::rule_allows(&rule.requires, verified.issuer, issuer.scope_claim.as_ref(), &verified.claims)
-            .map_err(|reason| refused(rule, reason))?;
+        check::rule_allows(
+            &rule.requires,
+            verified.issuer,
+            issuer.scope_claim.as_ref(),
+            &verified.claims,
+        )
+        .map_err(|reason| refused(rule, reason))?;
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
@@ -198,11 +250,17 @@ fn weigh_token<'a>(
 }
 
 #[inline(never)]
-fn verify(request: &Request<'_>, facts: &Facts<'_>, rule: Option<&Rule>, candidate: Candidate<'_>) -> Result<Rc<Verified>, Stop> {
+fn verify(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    rule: Option<&Rule>,
+    candidate: Candidate<'_>,
+) -> Result<Rc<Verified>, Stop> {
     if facts.runtime.compiled.charges_refused
         && let Some(rule) = rule
     {
-        // Before the arithmetic: whoever sends bad signatures by the thousand is to be slowed by this.
+        // Before the arithmetic: whoever sends bad signatures by the thousand is to be slowed by
+        // this.
         let limits = charged_to_all(facts, rule);
         let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
         facts.within(&limits, &payer).map_err(Stop::Refuse)?;
@@ -213,7 +271,8 @@ fn verify(request: &Request<'_>, facts: &Facts<'_>, rule: Option<&Rule>, candida
 /// The limits of a rule that refused requests are charged to as well.
 fn charged_to_all(facts: &Facts<'_>, rule: &Rule) -> Vec<usize> {
     let limits = &facts.runtime.config.rate_limits;
-    let is_charged = |index: &usize| limits.get(*index).is_some_and(|limit| limit.charge == Charging::All);
+    let is_charged =
+        |index: &usize| limits.get(*index).is_some_and(|limit| limit.charge == Charging::All);
     rule.limits.iter().copied().filter(is_charged).collect()
 }
 
@@ -223,8 +282,14 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
     let config = &facts.runtime.config;
     let Ok(target) = Target::parse(request.target, config.paths) else { return Vec::new() };
     let host = target.authority.unwrap_or(request.host);
-    let route = if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let asked = path::Request { method: request.method, host, route: route.as_deref().map(str::as_bytes), path: &target.path };
+    let route =
+        if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
+    let asked = path::Request {
+        method: request.method,
+        host,
+        route: route.as_deref().map(str::as_bytes),
+        path: &target.path,
+    };
     let mut found = covering(config, &asked);
     if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
         found = covering_announced(config, request, &asked);
@@ -234,12 +299,18 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
 
 #[inline(never)]
 fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Result<(), Stop> {
-    let candidate = bearer::locate(request.authorization, request.headers.iter(), request.target, &config.bearer_sources)?;
+    let candidate = bearer::locate(
+        request.authorization,
+        request.headers.iter(),
+        request.target,
+        &config.bearer_sources,
+    )?;
     facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())
 }
 
-/// The method that a preflight of the Fetch standard announces, to be asked for of an OPTIONS request; nothing if
-/// it is no preflight. A preflight never carries a token, and a rule by method is about the request that follows it.
+/// The method that a preflight of the Fetch standard announces, to be asked for of an OPTIONS
+/// request; nothing if it is no preflight. A preflight never carries a token, and a rule by method
+/// is about the request that follows it.
 #[cold]
 fn announced_method<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     request.headers.get("origin")?;
@@ -252,14 +323,15 @@ fn announces_post(request: &Request<'_>) -> bool {
     is_announcement(request) && announced_method(request) == Some(b"POST")
 }
 
-/// Whether the method is a preflight's. Nearly every request is none, and pays for no walk over its headers.
+/// Whether the method is a preflight's. Nearly every request is none, and pays for no walk over its
+/// headers.
 #[inline(always)]
 fn is_announcement(request: &Request<'_>) -> bool {
     is_word(request.method, b"options")
 }
 
-/// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past a
-/// rule that asks something of the token: nobody here could say whether it holds.
+/// Whether a token of an issuer that isn't configured may go on to whoever checks next. Never past
+/// a rule that asks something of the token: nobody here could say whether it holds.
 fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> bool {
     let UnknownIssuer::Pass { then } = &config.on_unknown_issuer else { return false };
     let asks = rule.is_some_and(|rule| !rule.requires.is_empty() || rule.introspect);
@@ -269,8 +341,10 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
     if then.is_some() {
         return true;
     }
-    let authenticated = request.headers.get("x-credential-identifier").is_some_and(|value| !value.is_empty());
-    let anonymous = request.headers.get("x-anonymous-consumer").is_some_and(|value| !value.is_empty());
+    let authenticated =
+        request.headers.get("x-credential-identifier").is_some_and(|value| !value.is_empty());
+    let anonymous =
+        request.headers.get("x-anonymous-consumer").is_some_and(|value| !value.is_empty());
     config.kong.auth_plugin && authenticated && !anonymous
 }
 
@@ -288,7 +362,11 @@ fn refused(rule: &Rule, reason: Reason) -> Stop {
 
 /// Captures are copied only where a limit's key names them.
 #[inline(always)]
-fn wanted_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Option<Vec<(String, String)>> {
+fn wanted_captures(
+    config: &Config,
+    rule: &Rule,
+    captures: &Captures<'_>,
+) -> Option<Vec<(String, String)>> {
     (!rule.limits.is_empty()).then(|| copied_captures(config, rule, captures))
 }
 
@@ -299,7 +377,11 @@ fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec
         KeyPart::Capture(name) => Some(name),
         _ => None,
     });
-    names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect()
+    names
+        .filter_map(|name| {
+            Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))
+        })
+        .collect()
 }
 
 #[cfg(test)]

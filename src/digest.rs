@@ -34,9 +34,16 @@ impl HostKey {
         sip_mac.update(b"short hash");
         let sip_bytes: [u8; 32] = sip_mac.finalize().into_bytes().into();
         let mut words = [0u64; 4];
-        words.iter_mut().zip(sip_bytes.as_chunks().0).for_each(|(to, from)| *to = u64::from_le_bytes(*from));
+        words
+            .iter_mut()
+            .zip(sip_bytes.as_chunks().0)
+            .for_each(|(to, from)| *to = u64::from_le_bytes(*from));
         let [sip_0, sip_1, quick_0, quick_1] = words;
-        HostKey { mac, sip: siphasher::sip::SipHasher24::new_with_keys(sip_0, sip_1), quick: [quick_0, quick_1] }
+        HostKey {
+            mac,
+            sip: siphasher::sip::SipHasher24::new_with_keys(sip_0, sip_1),
+            quick: [quick_0, quick_1],
+        }
     }
 
     /// The digest of `fields` in the domain `domain`. Each field is prefixed with its length, so
@@ -50,8 +57,8 @@ impl HostKey {
         Digest(mac.finalize().into_bytes().into())
     }
 
-    /// A quicker one, for a table of this worker's memory whose keys nobody can choose: its buckets spread, but
-    /// who sees many of them could find the key.
+    /// A quicker one, for a table of this worker's memory whose keys nobody can choose: its buckets
+    /// spread, but who sees many of them could find the key.
     #[inline(always)]
     pub fn quick(&self, bytes: &[u8; 16]) -> u64 {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -97,8 +104,10 @@ mod tests {
     #[test]
     fn quick_hashes_of_neighbours_differ() {
         let key = HostKey::new(&[7; 32], b"s");
-        let hashes: std::collections::HashSet<u64> = (0..100_000u128).map(|n| key.quick(&n.to_le_bytes())).collect();
-        let ends: std::collections::HashSet<u64> = (0..100_000u128).map(|n| key.quick(&(n << 100).to_le_bytes()) & 0xffff_ffff).collect();
+        let hashes: std::collections::HashSet<u64> =
+            (0..100_000u128).map(|n| key.quick(&n.to_le_bytes())).collect();
+        let ends: std::collections::HashSet<u64> =
+            (0..100_000u128).map(|n| key.quick(&(n << 100).to_le_bytes()) & 0xffff_ffff).collect();
         assert_eq!(hashes.len(), 100_000);
         assert!(ends.len() > 99_990, "{}", ends.len());
         assert_ne!(key.quick(&[1; 16]), HostKey::new(&[7; 32], b"t").quick(&[1; 16]));

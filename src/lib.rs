@@ -1,11 +1,14 @@
 //! Herdgate: one Proxy-Wasm filter that keeps OAuth2 and JWT traffic calm under load.
 //!
-//! Everything but the shell is plain Rust that builds and is tested on any target. The modules in the
-//! order of a request's walk, from the top to the floor; each imports from those below it alone:
-//! [`exchange`] follows one request, [`decide`] weighs it by the [`facts`] that are known under a
-//! [`config`]uration; below them are the fields' own rooms.
+//! Everything but the shell is plain Rust that builds and is tested on any target. The modules in
+//! the order of a request's walk, from the top to the floor; each imports from those below it
+//! alone: [`exchange`] follows one request, [`decide`] weighs it by the [`facts`] that are known
+//! under a [`config`]uration; below them are the fields' own rooms.
 #![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 #[cfg(target_os = "wasi")]
 mod shell;

@@ -33,11 +33,13 @@ pub enum Metric {
     JwksFetched,
     /// Fetching one failed.
     JwksFetchFailed,
-    /// A key of a fetched set was left out: of another kind, use or algorithm, malformed, weak, or private.
+    /// A key of a fetched set was left out: of another kind, use or algorithm, malformed, weak, or
+    /// private.
     JwksKeysSkipped,
     /// An old set was served while its endpoint fails.
     JwksStale,
-    /// A refetch was caused by a token that no key verified: an unknown `kid`, or a key that may have changed.
+    /// A refetch was caused by a token that no key verified: an unknown `kid`, or a key that may
+    /// have changed.
     JwksUnknownKid,
     /// A token that named no key was told to come back before all keys were tried.
     JwksNotAllTried,
@@ -77,7 +79,8 @@ pub enum Metric {
     TokenNegative,
     /// A token call went to the server.
     TokenUpstream,
-    /// A kept token answer was not handed out any more: its token would be refused here, or its client's secret was.
+    /// A kept token answer was not handed out any more: its token would be refused here, or its
+    /// client's secret was.
     TokenWithdrawn,
     /// A token answer was not stored.
     TokenNotStored,
@@ -87,7 +90,8 @@ pub enum Metric {
     TokenCapped,
     /// A token call was refused since its client, or its address, has too many under way already.
     TokenOverShare,
-    /// A token call was refused since the server asked its client to wait, or fails it again and again.
+    /// A token call was refused since the server asked its client to wait, or fails it again and
+    /// again.
     TokenPaused,
     /// A token or a client's tokens were revoked by a call seen here.
     RevocationSeen,
@@ -125,13 +129,20 @@ impl Metric {
     /// The metric's full name. `limits` are the names of the limits in configuration order.
     pub fn name(self, limits: &[&str]) -> Cow<'static, str> {
         let of_limit = |index: u16, event: &str| {
-            Cow::Owned(format!("herdgate.limit.{}.{event}", limits.get(usize::from(index)).copied().unwrap_or("unknown")))
+            Cow::Owned(format!(
+                "herdgate.limit.{}.{event}",
+                limits.get(usize::from(index)).copied().unwrap_or("unknown")
+            ))
         };
         Cow::Borrowed(match self {
             Metric::Accepted => "herdgate.bearer.accepted",
             Metric::Anonymous => "herdgate.bearer.anonymous",
-            Metric::Rejected(reason) => return Cow::Owned(format!("herdgate.bearer.rejected.{}", reason.name())),
-            Metric::Shadowed(reason) => return Cow::Owned(format!("herdgate.bearer.shadowed.{}", reason.name())),
+            Metric::Rejected(reason) => {
+                return Cow::Owned(format!("herdgate.bearer.rejected.{}", reason.name()));
+            }
+            Metric::Shadowed(reason) => {
+                return Cow::Owned(format!("herdgate.bearer.shadowed.{}", reason.name()));
+            }
             Metric::PassedOn => "herdgate.bearer.passed_on",
             Metric::L1Hit => "herdgate.bearer.l1_hit",
             Metric::L2Hit => "herdgate.bearer.l2_hit",

@@ -7,7 +7,8 @@ use crate::time::Time;
 pub const ASKED_MS_MAX: u64 = 300_000;
 
 const DAY_S: u64 = 86_400;
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Milliseconds that the answer with these headers asks for; nothing if it doesn't say so readably.
 pub fn asked_ms(headers: &HeaderBlock, now: Time) -> Option<u64> {
@@ -19,7 +20,8 @@ pub fn asked_ms(headers: &HeaderBlock, now: Time) -> Option<u64> {
     }
     let until_s = http_date(text)?;
     // By the server's own clock, where it tells: ours may be another.
-    let date = headers.get("date").and_then(|date| http_date(std::str::from_utf8(date).ok()?.trim()));
+    let date =
+        headers.get("date").and_then(|date| http_date(std::str::from_utf8(date).ok()?.trim()));
     let from_s = date.unwrap_or(now.s());
     Some(until_s.saturating_sub(from_s).saturating_mul(1_000).min(ASKED_MS_MAX))
 }
@@ -42,7 +44,8 @@ fn http_date(text: &str) -> Option<u64> {
         long => long,
     };
     let mut clock = clock.split(':');
-    let (hours, minutes, seconds) = (number(clock.next()?, 23)?, number(clock.next()?, 59)?, number(clock.next()?, 60)?);
+    let (hours, minutes, seconds) =
+        (number(clock.next()?, 23)?, number(clock.next()?, 59)?, number(clock.next()?, 60)?);
     let day = number(day, 31).filter(|day| *day > 0)?;
     if clock.next().is_some() || year < 1_970 {
         return None;
@@ -67,7 +70,9 @@ mod tests {
 
     fn asked(value: &str, date: Option<&str>) -> Option<u64> {
         let pairs = [("retry-after", Some(value)), ("date", date)];
-        let headers = HeaderBlock::from_pairs(pairs.into_iter().filter_map(|(name, value)| Some((name, value?.as_bytes()))));
+        let headers = HeaderBlock::from_pairs(
+            pairs.into_iter().filter_map(|(name, value)| Some((name, value?.as_bytes()))),
+        );
         asked_ms(&headers, NOW)
     }
 
@@ -77,15 +82,27 @@ mod tests {
         assert_eq!(asked(" 0 ", None), Some(0));
         assert_eq!(asked("86400", None), Some(ASKED_MS_MAX));
         assert_eq!(asked("99999999999999999999999", None), Some(ASKED_MS_MAX));
-        for date in ["Sun, 06 Nov 1994 08:50:07 GMT", "Sunday, 06-Nov-94 08:50:07 GMT", "Sun Nov  6 08:50:07 1994"] {
+        for date in [
+            "Sun, 06 Nov 1994 08:50:07 GMT",
+            "Sunday, 06-Nov-94 08:50:07 GMT",
+            "Sun Nov  6 08:50:07 1994",
+        ] {
             assert_eq!(asked(date, None), Some(30_000), "{date}");
             assert_eq!(asked(date, Some("Sun, 06 Nov 1994 08:50:00 GMT")), Some(7_000), "{date}");
         }
         assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT", None), Some(0), "now");
         assert_eq!(asked("Sat, 05 Nov 1994 08:49:37 GMT", None), Some(0), "before");
         assert_eq!(asked("Fri, 31 Dec 2100 23:59:59 GMT", None), Some(ASKED_MS_MAX));
-        for none in ["", "soon", "-1", "1.5", "30 s", "Sun, 06 Nov 1994", "Sun, 06 Nov 1994 25:00:00 GMT", "Sun, 00 Nov 1994 08:49:37 GMT"]
-        {
+        for none in [
+            "",
+            "soon",
+            "-1",
+            "1.5",
+            "30 s",
+            "Sun, 06 Nov 1994",
+            "Sun, 06 Nov 1994 25:00:00 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+        ] {
             assert_eq!(asked(none, None), None, "{none}");
         }
         assert_eq!(asked_ms(&HeaderBlock::default(), NOW), None);
@@ -93,9 +110,13 @@ mod tests {
 
     #[test]
     fn days_of_the_calendar() {
-        for (date, expected) in
-            [((1970, 1, 1), 0), ((1970, 3, 1), 59), ((2000, 2, 29), 11_016), ((2000, 3, 1), 11_017), ((2027, 6, 30), 20_999)]
-        {
+        for (date, expected) in [
+            ((1970, 1, 1), 0),
+            ((1970, 3, 1), 59),
+            ((2000, 2, 29), 11_016),
+            ((2000, 3, 1), 11_017),
+            ((2027, 6, 30), 20_999),
+        ] {
             assert_eq!(days(date.0, date.1, date.2), expected, "{date:?}");
         }
     }

@@ -4,11 +4,11 @@
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash)]
 pub struct Time(u64);
 
-/// By how much the clocks of two workers may seem to differ, in milliseconds. What says that it comes from further ahead
-/// was written before the clock went back.
+/// By how much the clocks of two workers may seem to differ, in milliseconds. What says that it
+/// comes from further ahead was written before the clock went back.
 pub const AHEAD_MS_MAX: u64 = 1_000;
-/// The first moment that a clock can show which is set: 2025-01-01T00:00:00Z, before any of this was written. Machines
-/// without a clock of their own start at 1970.
+/// The first moment that a clock can show which is set: 2025-01-01T00:00:00Z, before any of this
+/// was written. Machines without a clock of their own start at 1970.
 pub const CLOCK_MIN: Time = Time::from_s(1_735_689_600);
 
 /// Nanoseconds in a second.
@@ -60,10 +60,10 @@ impl Time {
     }
 }
 
-/// For how long something that was learnt holds: from the moment when it was. A span that begins ahead of now is over, so
-/// that nothing holds for longer than its own length, whichever way the clock goes. Who finds one so forgets it: the clock
-/// will come there again. It can't be cut to that length
-/// instead: each look would cut it anew, and it would never end.
+/// For how long something that was learnt holds: from the moment when it was. A span that begins
+/// ahead of now is over, so that nothing holds for longer than its own length, whichever way the
+/// clock goes. Who finds one so forgets it: the clock will come there again. It can't be cut to
+/// that length instead: each look would cut it anew, and it would never end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     /// When it was learnt.
@@ -89,7 +89,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// However the clock is set, what holds is over once it has run for the span's length and the slack.
+        /// However the clock is set, what holds is over once it has run for the span's length and
+        /// the slack.
         #[test]
         fn no_span_outlives_its_length(from in 0u64..1 << 60, length in 0u64..1 << 50, set in 0u64..1 << 61) {
             let span = Span { from: Time::from_ns(from), until: Time::from_ns(from + length) };

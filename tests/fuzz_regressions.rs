@@ -1,5 +1,11 @@
 //! The inputs that once broke something, and the seeds of the fuzzers, through what is fuzzed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 #[path = "../fuzz/targets.rs"]
 mod targets;

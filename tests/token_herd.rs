@@ -1,7 +1,8 @@
-//! A million clients whose tokens end together, through the filter's own code under a virtual clock.
+//! A million clients whose tokens end together, through the filter's own code under a virtual
+//! clock.
 //!
-//! Each client asks for a token when the one that it has ends. The gateway reads the request, looks at
-//! what it has stored, judges and shortens the answer; the authorization server is a counter.
+//! Each client asks for a token when the one that it has ends. The gateway reads the request, looks
+//! at what it has stored, judges and shortens the answer; the authorization server is a counter.
 //!
 //! `HERD_CLIENTS=1000000 cargo test --release --test token_herd -- --nocapture` prints the tables.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
@@ -21,7 +22,8 @@ const T0: Time = Time::from_s(1_700_000_000);
 const LIFETIME_S: u64 = 3600;
 /// All log in within this time.
 const LOGIN_S: u64 = 10;
-const ANSWER: &[u8] = br#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3600}"#;
+const ANSWER: &[u8] =
+    br#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3600}"#;
 const JSON: [(&[u8], &[u8]); 1] = [(b"content-type", b"application/json")];
 
 fn clients() -> u64 {
@@ -72,9 +74,12 @@ struct Client {
 
 impl Client {
     fn new(key: &HostKey, endpoint: &TokenEndpoint, n: u64) -> Client {
-        let body = format!("grant_type=client_credentials&client_id=client-{n}&client_secret=secret-{n}&scope=b+a");
+        let body = format!(
+            "grant_type=client_credentials&client_id=client-{n}&client_secret=secret-{n}&scope=b+a"
+        );
         let head = Head { method: b"POST", has_query: false, client_certificate: false };
-        let headers: [(&[u8], &[u8]); 1] = [(b"content-type", b"application/x-www-form-urlencoded")];
+        let headers: [(&[u8], &[u8]); 1] =
+            [(b"content-type", b"application/x-www-form-urlencoded")];
         let request = request::parse(head, headers, body.as_bytes(), endpoint);
         Client {
             cache_key: request.cache_key(key, &[0; 32], b"idp.example", b"/oauth2/token").unwrap(),
@@ -84,7 +89,13 @@ impl Client {
     }
 
     /// A token call: the lifetime that the client is told, and whether the server was called.
-    fn call(&mut self, key: &HostKey, endpoint: &TokenEndpoint, first: Life, now: Time) -> (u64, bool) {
+    fn call(
+        &mut self,
+        key: &HostKey,
+        endpoint: &TokenEndpoint,
+        first: Life,
+        now: Time,
+    ) -> (u64, bool) {
         match self.life.map_or(Serve::Stale, |life| life.serve(now, endpoint)) {
             Serve::Hit { expires_in_s } => return (expires_in_s, false),
             // The client that renews ahead is told what its own call brings.
@@ -103,8 +114,11 @@ impl Client {
 
 /// The life of the server's answer, which is the same for all but for its moment and draw.
 fn judged(key: &HostKey, endpoint: &TokenEndpoint) -> Life {
-    let Answer::Storable(storable) = answer::analyse(200, JSON, ANSWER, true, endpoint) else { panic!() };
-    let stored = Stored::token(key, &storable, JSON[0].1, ANSWER, (T0, Draw::NONE), endpoint).unwrap();
+    let Answer::Storable(storable) = answer::analyse(200, JSON, ANSWER, true, endpoint) else {
+        panic!()
+    };
+    let stored =
+        Stored::token(key, &storable, JSON[0].1, ANSWER, (T0, Draw::NONE), endpoint).unwrap();
     let Kind::Token { life, .. } = stored.kind else { panic!() };
     life
 }
@@ -181,7 +195,13 @@ fn recovery() -> Recovery {
     let mut free: Vec<usize> = Vec::new();
     let (mut under_way, mut served) = (0usize, 0u64);
     let mut per_second: Vec<u32> = Vec::new();
-    let mut seen = Recovery { under_way_max: 0, first_second: 0, calls_per_s_max: 0, refused: 0, served_within_s: 0 };
+    let mut seen = Recovery {
+        under_way_max: 0,
+        first_second: 0,
+        calls_per_s_max: 0,
+        refused: 0,
+        served_within_s: 0,
+    };
     while let Some((ms, at_once)) = events.pop_first() {
         let now = Time::from_ms(ms);
         for event in at_once {
@@ -208,7 +228,10 @@ fn recovery() -> Recovery {
                         }
                         Decision::Refuse { retry_after_s, .. } => {
                             seen.refused += 1;
-                            events.entry(ms + retry_after_s * 1000).or_default().push(Event::Asks(client));
+                            events
+                                .entry(ms + retry_after_s * 1000)
+                                .or_default()
+                                .push(Event::Asks(client));
                         }
                     }
                 }
@@ -239,7 +262,9 @@ fn outage(key: &HostKey, limits: &Limits) -> Admission {
     let mut admission = Admission::default();
     for n in 0..10 {
         let now = Time::from_ms(T0.ms() - 20_000 + n * 2_000);
-        let (next, Decision::Admit(permit)) = admission.admit(now, limits, party(key, n)) else { panic!() };
+        let (next, Decision::Admit(permit)) = admission.admit(now, limits, party(key, n)) else {
+            panic!()
+        };
         admission = next.done(permit, Outcome::Overloaded, now, limits);
     }
     assert!(admission.is_ramping());
@@ -250,18 +275,31 @@ fn outage(key: &HostKey, limits: &Limits) -> Admission {
 fn a_server_that_comes_back_is_led_back() {
     let seen = recovery();
     let ideal_s = clients() * ANSWER_MS / 50 / 1000;
-    println!("\n{} clients come within the first second after an outage; 50 calls at once, each {ANSWER_MS} ms", clients());
+    println!(
+        "\n{} clients come within the first second after an outage; 50 calls at once, each {ANSWER_MS} ms",
+        clients()
+    );
     println!("{:<46} {:>12} {:>12}", "", "without", "admission");
     println!("{:<46} {:>12} {:>12}", "calls in the first second", clients(), seen.first_second);
     println!("{:<46} {:>12} {:>12}", "calls in the worst second", clients(), seen.calls_per_s_max);
-    println!("{:<46} {:>12} {:>12}", "calls under way at most", clients() * ANSWER_MS / 1000, seen.under_way_max);
+    println!(
+        "{:<46} {:>12} {:>12}",
+        "calls under way at most",
+        clients() * ANSWER_MS / 1000,
+        seen.under_way_max
+    );
     println!(
         "{:<46} {:>12} {:>12}",
         "answers 503 with Retry-After, per client",
         "-",
         format!("{:.1}", seen.refused as f64 / clients() as f64)
     );
-    println!("{:<46} {:>12} {:>12}", format!("seconds until all are served (at best {ideal_s})"), "-", seen.served_within_s);
+    println!(
+        "{:<46} {:>12} {:>12}",
+        format!("seconds until all are served (at best {ideal_s})"),
+        "-",
+        seen.served_within_s
+    );
     assert!(seen.under_way_max <= 50);
     assert!(seen.first_second <= 60, "{}", seen.first_second);
     assert!(seen.served_within_s <= ideal_s * 3 / 2 + 70, "{}", seen.served_within_s);

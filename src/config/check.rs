@@ -5,7 +5,9 @@ use super::fields::DOCUMENT;
 use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
-use super::{Config, CorsPreflight, HostKind, Kong, Memory, Mode, Shared, UnknownIssuer, Unmatched};
+use super::{
+    Config, CorsPreflight, HostKind, Kong, Memory, Mode, Shared, UnknownIssuer, Unmatched,
+};
 use crate::callout::{Secret, Uri};
 use crate::jwt::issuer::IssuerMatch;
 use crate::reply::ErrorStyle;
@@ -20,9 +22,13 @@ const SHARED_SECRET_BYTES_MIN: usize = 16;
 impl Config {
     /// Reads a document for a host. `env` gives the value of an environment variable.
     ///
-    /// # Errors
-    /// All mistakes of the document, each with its path. No message holds a secret or a part of a key.
-    pub fn load(document: &[u8], env: &dyn Fn(&str) -> Option<String>, host: HostKind) -> Result<Config, ConfigErrors> {
+    /// # Errors All mistakes of the document, each with its path. No message holds a secret or a
+    /// part of a key.
+    pub fn load(
+        document: &[u8],
+        env: &dyn Fn(&str) -> Option<String>,
+        host: HostKind,
+    ) -> Result<Config, ConfigErrors> {
         let mut form = Form { report: Report::default(), env, host, written_secrets: Vec::new() };
         let mut json = match parse(document) {
             Ok(json) => json,
@@ -91,7 +97,13 @@ pub(super) struct Check {
 
 impl Check {
     fn new(report: Report, host: HostKind, document: &Node<'_>) -> Self {
-        let names = |list: &str| document.objects(list).iter().map(|node| node.owned("name").unwrap_or_default()).collect();
+        let names = |list: &str| {
+            document
+                .objects(list)
+                .iter()
+                .map(|node| node.owned("name").unwrap_or_default())
+                .collect()
+        };
         Check {
             report,
             host,
@@ -113,7 +125,8 @@ impl Check {
             Some("lenient") => PathPolicy::Lenient,
             _ => PathPolicy::Strict,
         };
-        let (rule_paths, rules): (Vec<String>, Vec<_>) = self.rules(node, paths).into_iter().unzip();
+        let (rule_paths, rules): (Vec<String>, Vec<_>) =
+            self.rules(node, paths).into_iter().unzip();
         let rate_limits = self.rate_limits(node);
         let all_limits = rate_limits.len() == self.limit_names.len();
         let unmatched = match node.text("unmatched") {
@@ -122,7 +135,8 @@ impl Check {
             None if rules.is_empty() => Unmatched::Required,
             None => Unmatched::Refuse,
         };
-        let token_endpoints = self.token_endpoints(node, paths, if all_limits { &rate_limits } else { &[] });
+        let token_endpoints =
+            self.token_endpoints(node, paths, if all_limits { &rate_limits } else { &[] });
         let introspection = self.introspection(node);
         let revocation_feeds = self.feeds(node);
         let shared = self.shared(node);
@@ -155,7 +169,10 @@ impl Check {
             introspection,
             revocation_feeds,
             shared,
-            memory: Memory { tokens_max: memory.size("tokens_max"), bytes_max: memory.size("bytes_max") },
+            memory: Memory {
+                tokens_max: memory.size("tokens_max"),
+                bytes_max: memory.size("bytes_max"),
+            },
             kong,
             warnings: Vec::new(),
         };
@@ -172,18 +189,25 @@ impl Check {
         self.neighbours(config);
         for (index, limit) in config.rate_limits.iter().enumerate() {
             if !self.limits_used.contains(&index) {
-                self.report.warn(&format!("rate_limits[{index}]"), format_args!("nothing names the limit {}", limit.name));
+                self.report.warn(
+                    &format!("rate_limits[{index}]"),
+                    format_args!("nothing names the limit {}", limit.name),
+                );
             }
         }
         if config.introspection.is_some() && !config.rules.iter().any(|rule| rule.introspect) {
             self.report.warn("introspection", "no rule has introspect: true, so it is never asked");
         }
-        if config.issuers.is_empty() && config.introspection.is_none() && config.token_endpoints.is_empty() {
+        if config.issuers.is_empty()
+            && config.introspection.is_none()
+            && config.token_endpoints.is_empty()
+        {
             self.report.warn("issuers", "none: no token is ever accepted");
         }
         let any = config.issuers.iter().any(|issuer| issuer.matcher == IssuerMatch::Any);
         if any && node.has("on_unknown_issuer") {
-            self.report.warn("on_unknown_issuer", "never happens: an issuer \"*\" covers every iss");
+            self.report
+                .warn("on_unknown_issuer", "never happens: an issuer \"*\" covers every iss");
         }
     }
 
@@ -198,11 +222,20 @@ impl Check {
         match self.host {
             HostKind::Envoy if !node.has("then") => {
                 let got = "nothing (without it such tokens would reach the API unchecked)";
-                self.report.error("then", "the name of the filter that checks next, beside on_unknown_issuer: \"pass\"", got);
+                self.report.error(
+                    "then",
+                    "the name of the filter that checks next, beside on_unknown_issuer: \"pass\"",
+                    got,
+                );
             }
             HostKind::Kong if !kong.auth_plugin => {
-                let got = "nothing (without that promise such tokens would reach the API unchecked)";
-                self.report.error("kong.auth_plugin", "true beside on_unknown_issuer: \"pass\"", got);
+                let got =
+                    "nothing (without that promise such tokens would reach the API unchecked)";
+                self.report.error(
+                    "kong.auth_plugin",
+                    "true beside on_unknown_issuer: \"pass\"",
+                    got,
+                );
             }
             HostKind::Unknown if !node.has("then") && !kong.auth_plugin => {
                 let expected = "then (on Envoy) or kong.auth_plugin (on Kong) beside on_unknown_issuer: \"pass\"";
@@ -215,7 +248,8 @@ impl Check {
 
     fn kong(&mut self, node: &Node<'_>) -> Kong {
         let kong = node.object_or_default("kong");
-        let wait_uri = kong.owned("wait_uri").map(|text| Uri::parse(&text).map_or(text, |uri| uri.target()));
+        let wait_uri =
+            kong.owned("wait_uri").map(|text| Uri::parse(&text).map_or(text, |uri| uri.target()));
         Kong { wait_uri, auth_plugin: kong.flag("auth_plugin") }
     }
 
@@ -225,19 +259,36 @@ impl Check {
         match shared.secret("secret") {
             Some(secret) if secret.expose().len() < SHARED_SECRET_BYTES_MIN => {
                 let got = format!("{}", secret.expose().len());
-                self.report.error(&path, format_args!("at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+                self.report.error(
+                    &path,
+                    format_args!("at least {SHARED_SECRET_BYTES_MIN} bytes"),
+                    got,
+                );
             }
             None if !shared.has("secret") => match self.host {
                 HostKind::Kong => {
                     let got = "nothing (Kong's random numbers can be foretold, so the keys of shared memory need it)";
-                    self.report.error(&path, format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+                    self.report.error(
+                        &path,
+                        format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"),
+                        got,
+                    );
                 }
                 _ if self.synced.is_some() => {
                     let why = self.synced.as_deref().unwrap_or_default();
-                    let got = format!("nothing ({why}: gateways that name the same secret find each other's counters)");
-                    self.report.error(&path, format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+                    let got = format!(
+                        "nothing ({why}: gateways that name the same secret find each other's counters)"
+                    );
+                    self.report.error(
+                        &path,
+                        format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"),
+                        got,
+                    );
                 }
-                _ => self.report.warn(&path, "absent; names in shared memory then hang on the host's random bytes alone"),
+                _ => self.report.warn(
+                    &path,
+                    "absent; names in shared memory then hang on the host's random bytes alone",
+                ),
             },
             _ => {}
         }
@@ -250,11 +301,19 @@ impl Check {
     }
 
     /// Indices of the things that a list names; unknown names are reported.
-    pub(super) fn indices(&mut self, node: &Node<'_>, field: &str, known: &[String], what: &str) -> Vec<usize> {
+    pub(super) fn indices(
+        &mut self,
+        node: &Node<'_>,
+        field: &str,
+        known: &[String],
+        what: &str,
+    ) -> Vec<usize> {
         let mut indices = Vec::new();
         for (path, name) in node.texts(field) {
             match known.iter().position(|other| other == name) {
-                Some(index) if indices.contains(&index) => self.report.error(&path, "each name once", shown_text(name)),
+                Some(index) if indices.contains(&index) => {
+                    self.report.error(&path, "each name once", shown_text(name))
+                }
                 Some(index) => indices.push(index),
                 None => {
                     let hint = match nearest(name, known.iter().map(String::as_str)) {
@@ -275,7 +334,9 @@ impl Check {
 }
 
 /// Every text that equals an earlier one, with its place.
-pub(super) fn repeated<'a>(texts: impl Iterator<Item = (String, &'a str)>) -> Vec<(String, &'a str)> {
+pub(super) fn repeated<'a>(
+    texts: impl Iterator<Item = (String, &'a str)>,
+) -> Vec<(String, &'a str)> {
     let mut seen = std::collections::BTreeSet::new();
     texts.filter(|(_, text)| !seen.insert(*text)).collect()
 }

@@ -7,8 +7,18 @@ use super::{HostKind, syntax};
 use crate::callout::{Callout, Uri};
 
 /// Fields of an HTTP message that a callout's `headers` can't set: they are the host's.
-const CALL_HEADERS_REFUSED: &[&str] =
-    &["connection", "content-length", "expect", "host", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+const CALL_HEADERS_REFUSED: &[&str] = &[
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 impl Check {
     /// A URL that may have to be https. `key`: `{key}` must stand in its path, once.
@@ -20,12 +30,21 @@ impl Check {
         let uri = match crate::callout::uri(&plain) {
             Ok(uri) if !plain.contains(['{', '}']) => uri,
             Ok(_) => {
-                let hint = if key { "{key} stands in it more than once" } else { "it holds a brace" };
-                self.report.error(&path, "an absolute URL", format_args!("{} ({hint})", shown_text(text)));
+                let hint =
+                    if key { "{key} stands in it more than once" } else { "it holds a brace" };
+                self.report.error(
+                    &path,
+                    "an absolute URL",
+                    format_args!("{} ({hint})", shown_text(text)),
+                );
                 return None;
             }
             Err(why) => {
-                self.report.error(&path, "an absolute URL", format_args!("{} ({why})", shown_text(text)));
+                self.report.error(
+                    &path,
+                    "an absolute URL",
+                    format_args!("{} ({why})", shown_text(text)),
+                );
                 return None;
             }
         };
@@ -42,14 +61,16 @@ impl Check {
             return Some(uri);
         }
         let split = text.split_once("{key}");
-        let in_path = split.is_some_and(|(before, _)| before.splitn(4, '/').count() == 4 && !before.contains('?'));
+        let in_path = split
+            .is_some_and(|(before, _)| before.splitn(4, '/').count() == 4 && !before.contains('?'));
         if !in_path {
             self.report.error(&path, "{key} in the path", shown_text(text));
             return None;
         }
         // With the place holder where it was.
         let start = text.find("://").map_or(0, |at| at + 3);
-        let slash = text.get(start..).and_then(|rest| rest.find('/')).map_or(start, |at| start + at);
+        let slash =
+            text.get(start..).and_then(|rest| rest.find('/')).map_or(start, |at| start + at);
         Some(Uri { path: text.get(slash..).unwrap_or("/").to_owned(), ..uri })
     }
 
@@ -62,7 +83,9 @@ impl Check {
                     let got = "nothing (on Envoy a call goes to a cluster, whatever the URL says)";
                     self.report.error(&node.at("cluster"), "the name of an Envoy cluster", got);
                 }
-                HostKind::Unknown => self.report.warn(&node.at("cluster"), "absent; Envoy needs the name of a cluster here"),
+                HostKind::Unknown => self
+                    .report
+                    .warn(&node.at("cluster"), "absent; Envoy needs the name of a cluster here"),
                 HostKind::Kong => {}
             }
         }
@@ -76,11 +99,20 @@ impl Check {
             }
             let super::json::Json::Secret(secret) = value else { continue };
             if !syntax::is_header_value(secret.expose()) {
-                self.report.error(&path, "a header's value without line breaks, control characters and space around it", "another one");
+                self.report.error(
+                    &path,
+                    "a header's value without line breaks, control characters and space around it",
+                    "another one",
+                );
             }
             headers.push((name, secret.clone()));
         }
-        Callout { cluster, timeout_ms: node.whole("timeout_ms"), retries: node.whole_32("retries"), headers }
+        Callout {
+            cluster,
+            timeout_ms: node.whole("timeout_ms"),
+            retries: node.whole_32("retries"),
+            headers,
+        }
     }
 }
 

@@ -14,7 +14,9 @@ const REFILL_S_MAX: u64 = 10 * 366 * 86_400;
 
 /// Reads one part of a key.
 pub(super) fn key_part(text: &str) -> Option<KeyPart> {
-    let token = |text: &str| (syntax::HEADER.fits)(text) && !text.is_empty() && text.len() <= syntax::HEADER.max;
+    let token = |text: &str| {
+        (syntax::HEADER.fits)(text) && !text.is_empty() && text.len() <= syntax::HEADER.max
+    };
     Some(match text.split_once(':') {
         None => match text {
             "issuer" => KeyPart::Issuer,
@@ -27,7 +29,9 @@ pub(super) fn key_part(text: &str) -> Option<KeyPart> {
         },
         Some(("header", name)) if token(name) => KeyPart::Header(name.to_ascii_lowercase()),
         Some(("claim", path)) => KeyPart::Claim(syntax::claim_path(path)?),
-        Some(("capture", name)) if crate::jwt::issuer::is_name(name) => KeyPart::Capture(name.to_owned()),
+        Some(("capture", name)) if crate::jwt::issuer::is_name(name) => {
+            KeyPart::Capture(name.to_owned())
+        }
         Some(_) => return None,
     })
 }
@@ -36,7 +40,9 @@ impl Check {
     /// All limits.
     pub(super) fn rate_limits(&mut self, document: &Node<'_>) -> Vec<RateLimit> {
         let nodes = document.objects("rate_limits");
-        for (path, name) in repeated(nodes.iter().filter_map(|node| Some((node.at("name"), node.text("name")?)))) {
+        for (path, name) in
+            repeated(nodes.iter().filter_map(|node| Some((node.at("name"), node.text("name")?))))
+        {
             self.report.error(&path, "a name that no other limit has", shown_text(name));
         }
         nodes.iter().filter_map(|node| self.rate_limit(node)).collect()
@@ -52,7 +58,10 @@ impl Check {
             key.push(part);
         }
         if !key.is_empty() && key.iter().all(|part| matches!(part, KeyPart::Header(_))) {
-            self.report.warn(&node.at("key"), "clients choose their headers, so they choose their own limit");
+            self.report.warn(
+                &node.at("key"),
+                "clients choose their headers, so they choose their own limit",
+            );
         }
         let charge = self.charge(node, &key);
         let amount = self.amount(node);
@@ -80,10 +89,16 @@ impl Check {
         if node.text("charge") != Some("all") {
             return Charging::Accepted;
         }
-        let is_seen = |part: &KeyPart| matches!(part, KeyPart::Address | KeyPart::Route | KeyPart::Header(_));
+        let is_seen =
+            |part: &KeyPart| matches!(part, KeyPart::Address | KeyPart::Route | KeyPart::Header(_));
         if !key.iter().all(is_seen) {
-            let got = "\"all\" (of a refused request only address, route and header:NAME are known)";
-            self.report.error(&node.at("charge"), "\"accepted\" beside a key with parts of the token", got);
+            let got =
+                "\"all\" (of a refused request only address, route and header:NAME are known)";
+            self.report.error(
+                &node.at("charge"),
+                "\"accepted\" beside a key with parts of the token",
+                got,
+            );
         }
         Charging::All
     }
@@ -93,7 +108,11 @@ impl Check {
             self.synced = Some(node.path.clone());
         }
         if node.whole("retries") > 0 {
-            self.report.error(&node.at("retries"), "0", "more (what a failed call should have told goes with the next one)");
+            self.report.error(
+                &node.at("retries"),
+                "0",
+                "more (what a failed call should have told goes with the next one)",
+            );
         }
         let call = self.callout(node);
         let uri = self.url(node, "uri", false)?;
@@ -101,15 +120,22 @@ impl Check {
     }
 
     fn amount(&mut self, node: &Node<'_>) -> Option<Amount> {
-        let rate: Vec<&str> = ["limit", "per_s", "burst"].into_iter().filter(|name| node.has(name)).collect();
-        let quota: Vec<&str> = ["quota", "window"].into_iter().filter(|name| node.has(name)).collect();
+        let rate: Vec<&str> =
+            ["limit", "per_s", "burst"].into_iter().filter(|name| node.has(name)).collect();
+        let quota: Vec<&str> =
+            ["quota", "window"].into_iter().filter(|name| node.has(name)).collect();
         let expected = "limit with per_s, or quota with window";
         if rate.is_empty() == quota.is_empty() {
-            let got = if rate.is_empty() { "neither".to_owned() } else { format!("{} beside {}", rate.join(", "), quota.join(", ")) };
+            let got = if rate.is_empty() {
+                "neither".to_owned()
+            } else {
+                format!("{} beside {}", rate.join(", "), quota.join(", "))
+            };
             self.report.error(&node.path, expected, got);
             return None;
         }
-        let needed: &[&str] = if quota.is_empty() { &["limit", "per_s"] } else { &["quota", "window"] };
+        let needed: &[&str] =
+            if quota.is_empty() { &["limit", "per_s"] } else { &["quota", "window"] };
         for name in needed.iter().filter(|name| !node.has(name)) {
             let beside = needed.iter().find(|other| other != &name).unwrap_or(name);
             self.report.error(&node.at(name), format_args!("a value beside {beside}"), "nothing");
@@ -125,7 +151,11 @@ impl Check {
         let (limit, per_s) = (node.whole_given("limit")?, node.whole_given("per_s")?);
         let burst = node.whole_given("burst").unwrap_or(limit);
         if limit > per_s.saturating_mul(PER_S_MAX) {
-            self.report.error(&node.at("limit"), format_args!("at most {PER_S_MAX} a second"), format_args!("{limit} in {per_s} s"));
+            self.report.error(
+                &node.at("limit"),
+                format_args!("at most {PER_S_MAX} a second"),
+                format_args!("{limit} in {per_s} s"),
+            );
         }
         if burst.saturating_mul(per_s) > limit.saturating_mul(REFILL_S_MAX) {
             let got = format!("{burst} at {limit} in {per_s} s");

@@ -1,4 +1,5 @@
-//! Where token endpoints are, what of a request shapes no answer there, and what else their servers offer.
+//! Where token endpoints are, what of a request shapes no answer there, and what else their servers
+//! offer.
 
 use super::check::Check;
 use super::error::shown_text;
@@ -11,7 +12,11 @@ use crate::token_endpoint::connection;
 
 impl Check {
     /// The text of an endpoint's path, and its template where it has one.
-    pub(super) fn endpoint_path(&mut self, node: &Node<'_>, paths: PathPolicy) -> (String, Option<PathMatch>) {
+    pub(super) fn endpoint_path(
+        &mut self,
+        node: &Node<'_>,
+        paths: PathPolicy,
+    ) -> (String, Option<PathMatch>) {
         match (node.text("path"), node.text("path_template")) {
             (Some(_), Some(_)) => {
                 self.report.error(&node.path, "one of path and path_template", "both");
@@ -28,7 +33,10 @@ impl Check {
                 Some(PathMatch::Exact(path)) => (path, None),
                 _ => Default::default(),
             },
-            (None, Some(text)) => (text.to_owned(), self.rule_path(&node.at("path_template"), "path_template", text, paths)),
+            (None, Some(text)) => (
+                text.to_owned(),
+                self.rule_path(&node.at("path_template"), "path_template", text, paths),
+            ),
         }
     }
 
@@ -41,7 +49,12 @@ impl Check {
     ) -> (Option<String>, Option<PathMatch>) {
         let Some(text) = node.text("revocation_path") else { return (None, None) };
         let is_template = beside.is_some() && text.contains(['{', '}']);
-        match self.rule_path(&node.at("revocation_path"), if is_template { "path_template" } else { "path" }, text, paths) {
+        match self.rule_path(
+            &node.at("revocation_path"),
+            if is_template { "path_template" } else { "path" },
+            text,
+            paths,
+        ) {
             Some(PathMatch::Exact(path)) => (Some(path), None),
             Some(template) => (Some(text.to_owned()), Some(template)),
             None => (None, None),
@@ -54,17 +67,24 @@ impl Check {
         for (path, name) in node.texts("ignore_headers") {
             let name = name.to_ascii_lowercase();
             if connection::always_matters(name.as_bytes()) {
-                self.report.error(&path, "a header that says neither who asks nor for what", shown_text(&name));
+                self.report.error(
+                    &path,
+                    "a header that says neither who asks nor for what",
+                    shown_text(&name),
+                );
             }
             names.push(name);
         }
         names
     }
 
-    /// Servers have more than a token endpoint, and its neighbours need a rule: without one nobody can log in.
+    /// Servers have more than a token endpoint, and its neighbours need a rule: without one nobody
+    /// can log in.
     pub(super) fn neighbours(&mut self, config: &Config) {
         for (index, endpoint) in config.token_endpoints.iter().enumerate() {
-            let Some(folder) = endpoint.folder().filter(|folder| !folder.is_empty()) else { continue };
+            let Some(folder) = endpoint.folder().filter(|folder| !folder.is_empty()) else {
+                continue;
+            };
             if config.rules.iter().any(|rule| is_about(rule, &folder, endpoint)) {
                 continue;
             }
@@ -77,8 +97,8 @@ impl Check {
     }
 }
 
-/// Whether a rule was written with the neighbours of a token endpoint in mind: it names paths among them, or it
-/// opens them with much else.
+/// Whether a rule was written with the neighbours of a token endpoint in mind: it names paths among
+/// them, or it opens them with much else.
 fn is_about(rule: &Rule, folder: &str, endpoint: &TokenEndpoint) -> bool {
     let near = PathMatch::Prefix(folder.to_owned());
     let opens = rule.access != Access::Required;
@@ -104,7 +124,9 @@ impl PathMatch {
     /// Whether it has a capture of this name.
     pub fn has_capture(&self, name: &str) -> bool {
         match self {
-            PathMatch::Template(segments) => segments.iter().any(|segment| matches!(segment, Segment::Capture(other) if other == name)),
+            PathMatch::Template(segments) => segments
+                .iter()
+                .any(|segment| matches!(segment, Segment::Capture(other) if other == name)),
             PathMatch::Exact(_) | PathMatch::Prefix(_) => false,
         }
     }
@@ -114,11 +136,17 @@ impl TokenEndpoint {
     /// Each place that it has: the name of its field, its text, and which paths it covers.
     pub fn places(&self) -> impl Iterator<Item = (&'static str, &str, PathMatch)> {
         let own = if self.path_template.is_some() { "path_template" } else { "path" };
-        let both =
-            [(own, Some(&self.path), &self.path_template), ("revocation_path", self.revocation_path.as_ref(), &self.revocation_template)];
+        let both = [
+            (own, Some(&self.path), &self.path_template),
+            ("revocation_path", self.revocation_path.as_ref(), &self.revocation_template),
+        ];
         both.into_iter().filter_map(|(name, text, template)| {
             let text = text.filter(|text| !text.is_empty())?;
-            Some((name, text.as_str(), template.clone().unwrap_or_else(|| PathMatch::Exact(text.clone()))))
+            Some((
+                name,
+                text.as_str(),
+                template.clone().unwrap_or_else(|| PathMatch::Exact(text.clone())),
+            ))
         })
     }
 
@@ -135,12 +163,20 @@ impl TokenEndpoint {
     /// What the templates of its paths capture in this path, decoded.
     pub fn captures(&self, path: &[u8]) -> Vec<(String, String)> {
         for template in [&self.path_template, &self.revocation_template].into_iter().flatten() {
-            let (Some(captures), PathMatch::Template(segments)) = (path::path_matches(template, path), template) else { continue };
+            let (Some(captures), PathMatch::Template(segments)) =
+                (path::path_matches(template, path), template)
+            else {
+                continue;
+            };
             let names = segments.iter().filter_map(|segment| match segment {
                 Segment::Capture(name) => Some(name),
                 Segment::Literal(_) => None,
             });
-            return names.filter_map(|name| Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))).collect();
+            return names
+                .filter_map(|name| {
+                    Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))
+                })
+                .collect();
         }
         Vec::new()
     }

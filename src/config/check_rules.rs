@@ -25,9 +25,14 @@ impl Check {
             _ => Access::Required,
         };
         if access == Access::Public {
-            for name in ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "introspect"] {
+            for name in ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "introspect"]
+            {
                 if node.has(name) {
-                    self.report.error(&node.at(name), "no demand beside access: \"public\"", "one (no token is read there)");
+                    self.report.error(
+                        &node.at(name),
+                        "no demand beside access: \"public\"",
+                        "one (no token is read there)",
+                    );
                 }
             }
         }
@@ -36,9 +41,13 @@ impl Check {
             self.report.error(&node.at("introspect"), "introspection in the document", "none");
         }
         let names = self.issuer_names.clone();
-        let issuers = node.has("issuers").then(|| self.indices(node, "issuers", &names, "an issuer"));
+        let issuers =
+            node.has("issuers").then(|| self.indices(node, "issuers", &names, "an issuer"));
         if issuers.is_none() && names.is_empty() && access == Access::Required && !introspect {
-            self.report.warn(&node.path, "nothing passes: it needs a token, and the document has no issuers");
+            self.report.warn(
+                &node.path,
+                "nothing passes: it needs a token, and the document has no issuers",
+            );
         }
         let claims = node.members("claims").into_iter();
         let claims = claims.filter_map(|(_, name, values)| {
@@ -63,30 +72,48 @@ impl Check {
 
     fn rule_match(&mut self, rule: &Node<'_>, paths: PathPolicy) -> RuleMatch {
         let node = rule.object_or_default("match");
-        let given: Vec<&str> = ["path", "path_prefix", "path_template"].into_iter().filter(|name| node.has(name)).collect();
+        let given: Vec<&str> = ["path", "path_prefix", "path_template"]
+            .into_iter()
+            .filter(|name| node.has(name))
+            .collect();
         if given.len() > 1 {
-            self.report.error(&node.path, "at most one of path, path_prefix, path_template", given.join(" and "));
+            self.report.error(
+                &node.path,
+                "at most one of path, path_prefix, path_template",
+                given.join(" and "),
+            );
         }
         let path = given.first().and_then(|name| {
             let text = node.text(name)?;
             self.rule_path(&node.at(name), name, text, paths)
         });
         if node.has("route") {
-            self.routed.push((node.at("route"), rule.flag("route_stable") || node.flag("route_stable")));
+            self.routed
+                .push((node.at("route"), rule.flag("route_stable") || node.flag("route_stable")));
         }
-        let hosts = node.texts("hosts").into_iter().map(|(_, host)| host.to_ascii_lowercase()).collect();
+        let hosts =
+            node.texts("hosts").into_iter().map(|(_, host)| host.to_ascii_lowercase()).collect();
         RuleMatch { path, methods: node.owned_texts("methods"), hosts, route: node.owned("route") }
     }
 
     /// The path of a rule or of a token endpoint; `kind` is the field's name.
-    pub(super) fn rule_path(&mut self, at: &str, kind: &str, text: &str, paths: PathPolicy) -> Option<PathMatch> {
+    pub(super) fn rule_path(
+        &mut self,
+        at: &str,
+        kind: &str,
+        text: &str,
+        paths: PathPolicy,
+    ) -> Option<PathMatch> {
         if text.contains('*') {
             self.report.warn(at, "* is taken literally: path_prefix and path_template are all the patterns there are");
         }
         let parsed = match kind {
             "path_prefix" => path::prefix(text, paths),
             "path_template" => path::template(text, paths),
-            _ if text.contains(['{', '}']) => Err("expected a path without braces: a {capture} is known to path_template alone".to_owned()),
+            _ if text.contains(['{', '}']) => {
+                Err("expected a path without braces: a {capture} is known to path_template alone"
+                    .to_owned())
+            }
             _ => path::exact(text, paths),
         };
         match parsed {
@@ -104,7 +131,9 @@ impl Check {
 
     /// What can be said only of all rules together.
     pub(super) fn rules_together(&mut self, config: &Config, paths: &[String]) {
-        let headers_set = config.issuers.iter().any(|issuer| !issuer.forward.claims.is_empty() || issuer.forward.payload_header.is_some());
+        let headers_set = config.issuers.iter().any(|issuer| {
+            !issuer.forward.claims.is_empty() || issuer.forward.payload_header.is_some()
+        });
         for (path, stable) in std::mem::take(&mut self.routed) {
             if headers_set && !stable {
                 let got = "one without route_stable (Envoy may choose the route anew once a header was set: set \"route_stable\": true if yours doesn't depend on these headers)";
@@ -113,18 +142,26 @@ impl Check {
         }
         for (index, (rule, path)) in config.rules.iter().zip(paths).enumerate() {
             if rule.shadow && config.mode == Mode::Enforce {
-                let why =
-                    "its requests go on as they came, with whatever identity headers a client sends: the API must not believe them there";
+                let why = "its requests go on as they came, with whatever identity headers a client sends: the API must not believe them there";
                 self.report.warn(&format!("{path}.shadow"), why);
             }
             let earlier = config.rules.iter().zip(paths).take(index);
-            if let Some((_, by)) = earlier.into_iter().find(|(earlier, _)| earlier.matches.covers(&rule.matches)) {
-                self.report.warn(path, format_args!("never reached: {by} covers all of its requests"));
+            if let Some((_, by)) =
+                earlier.into_iter().find(|(earlier, _)| earlier.matches.covers(&rule.matches))
+            {
+                self.report
+                    .warn(path, format_args!("never reached: {by} covers all of its requests"));
             }
             for limit in rule.limits.iter().filter_map(|index| config.rate_limits.get(*index)) {
                 for part in &limit.key {
                     if let Some(why) = always_absent(part, rule, config) {
-                        self.report.warn(path, format_args!("the limit {} counts all together here: {why}", limit.name));
+                        self.report.warn(
+                            path,
+                            format_args!(
+                                "the limit {} counts all together here: {why}",
+                                limit.name
+                            ),
+                        );
                     }
                 }
             }
@@ -134,33 +171,40 @@ impl Check {
 
 /// Why a part of a limit's key is absent on every request of a rule.
 fn always_absent(part: &KeyPart, rule: &Rule, config: &Config) -> Option<String> {
-    let of_token = matches!(part, KeyPart::Issuer | KeyPart::Subject | KeyPart::ClientId | KeyPart::Claim(_));
+    let of_token =
+        matches!(part, KeyPart::Issuer | KeyPart::Subject | KeyPart::ClientId | KeyPart::Claim(_));
     if of_token && rule.access == Access::Public {
         return Some("a public rule reads no token".to_owned());
     }
     let KeyPart::Capture(name) = part else { return None };
     let in_path = match &rule.matches.path {
-        Some(PathMatch::Template(segments)) => segments.iter().any(|segment| matches!(segment, Segment::Capture(other) if other == name)),
+        Some(PathMatch::Template(segments)) => segments
+            .iter()
+            .any(|segment| matches!(segment, Segment::Capture(other) if other == name)),
         _ => false,
     };
-    let admitted = config.issuers.iter().enumerate().filter(|(index, _)| match &rule.requires.issuers {
-        Some(indices) => indices.contains(index),
-        None => true,
-    });
+    let admitted =
+        config.issuers.iter().enumerate().filter(|(index, _)| match &rule.requires.issuers {
+            Some(indices) => indices.contains(index),
+            None => true,
+        });
     let in_issuer = rule.access != Access::Public
         && admitted.into_iter().any(|(_, issuer)| match &issuer.matcher {
-            IssuerMatch::Template(template) => template.captures().iter().any(|other| other == name),
+            IssuerMatch::Template(template) => {
+                template.captures().iter().any(|other| other == name)
+            }
             _ => false,
         });
     (!in_path && !in_issuer).then(|| format!("no template has the capture {name}"))
 }
 
 impl RuleMatch {
-    /// Whether every request that `other` covers is covered by this one too. A request itself can be
-    /// written as the narrowest match: its exact path, one method, one host.
+    /// Whether every request that `other` covers is covered by this one too. A request itself can
+    /// be written as the narrowest match: its exact path, one method, one host.
     pub fn covers(&self, other: &RuleMatch) -> bool {
-        let among =
-            |ours: &[String], theirs: &[String]| ours.is_empty() || (!theirs.is_empty() && theirs.iter().all(|one| ours.contains(one)));
+        let among = |ours: &[String], theirs: &[String]| {
+            ours.is_empty() || (!theirs.is_empty() && theirs.iter().all(|one| ours.contains(one)))
+        };
         let path = match (&self.path, &other.path) {
             (None, _) => true,
             (Some(ours), Some(theirs)) => ours.covers(theirs),
@@ -198,7 +242,9 @@ impl PathMatch {
                 fit && parts.next().is_none()
             }
             (PathMatch::Template(ours), PathMatch::Template(theirs)) => {
-                let wide = |pair: (&Segment, &Segment)| matches!(pair.0, Segment::Capture(_)) || pair.0 == pair.1;
+                let wide = |pair: (&Segment, &Segment)| {
+                    matches!(pair.0, Segment::Capture(_)) || pair.0 == pair.1
+                };
                 ours.len() == theirs.len() && ours.iter().zip(theirs).all(wide)
             }
             (PathMatch::Exact(_), _) | (PathMatch::Template(_), PathMatch::Prefix(_)) => false,

@@ -14,26 +14,44 @@ use crate::token_endpoint::{Reuse, TokenEndpoint};
 const WAITERS_MAX: u64 = 5000;
 const WAITERS_MAX_KONG: u64 = 500;
 
-/// Fields that say when, how often and for whom the server is called, and nothing of its answer: to change them
-/// forgets none. Any other field counts.
-const ENDPOINT_PACE: &[&str] =
-    &["wait_ms_max", "lease_ms", "upstream_calls_max", "waiters_max", "body_bytes_max", "refresh_ahead", "coalesce_refresh", "limits"];
+/// Fields that say when, how often and for whom the server is called, and nothing of its answer: to
+/// change them forgets none. Any other field counts.
+const ENDPOINT_PACE: &[&str] = &[
+    "wait_ms_max",
+    "lease_ms",
+    "upstream_calls_max",
+    "waiters_max",
+    "body_bytes_max",
+    "refresh_ahead",
+    "coalesce_refresh",
+    "limits",
+];
 /// The same of calls of our own.
 const CALL_PACE: &[&str] = &["timeout_ms", "retries"];
 
 impl Check {
     /// All token endpoints.
-    pub(super) fn token_endpoints(&mut self, document: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> Vec<TokenEndpoint> {
+    pub(super) fn token_endpoints(
+        &mut self,
+        document: &Node<'_>,
+        paths: PathPolicy,
+        limits: &[RateLimit],
+    ) -> Vec<TokenEndpoint> {
         let mut endpoints: Vec<TokenEndpoint> = Vec::new();
         let mut taken: Vec<(PathMatch, Option<String>)> = Vec::new();
         for node in document.objects("token_endpoints") {
             let endpoint = self.token_endpoint(&node, paths, limits);
             for (name, text, found) in endpoint.places() {
                 let same = |(other, host): &(PathMatch, Option<String>)| {
-                    other.covers(&found) && (host.is_none() || endpoint.host.is_none() || *host == endpoint.host)
+                    other.covers(&found)
+                        && (host.is_none() || endpoint.host.is_none() || *host == endpoint.host)
                 };
                 if taken.iter().any(same) {
-                    self.report.error(&node.at(name), "a path that no other token or revocation endpoint has", shown_text(text));
+                    self.report.error(
+                        &node.at(name),
+                        "a path that no other token or revocation endpoint has",
+                        shown_text(text),
+                    );
                 }
                 taken.push((found, endpoint.host.clone()));
             }
@@ -48,41 +66,65 @@ impl Check {
         endpoints
     }
 
-    fn token_endpoint(&mut self, node: &Node<'_>, paths: PathPolicy, limits: &[RateLimit]) -> TokenEndpoint {
+    fn token_endpoint(
+        &mut self,
+        node: &Node<'_>,
+        paths: PathPolicy,
+        limits: &[RateLimit],
+    ) -> TokenEndpoint {
         let (path, path_template) = self.endpoint_path(node, paths);
-        let (revocation_path, revocation_template) = self.revocation_path(node, path_template.as_ref(), paths);
+        let (revocation_path, revocation_template) =
+            self.revocation_path(node, path_template.as_ref(), paths);
         let ignore_headers = self.ignore_headers(node);
         let reuse = node.object_or_default("reuse");
         let (wait_ms_max, lease_ms) = (node.whole("wait_ms_max"), node.whole("lease_ms"));
         if lease_ms <= wait_ms_max {
-            let got = format!("{lease_ms} (a lease that ends while others wait lets a second call through)");
-            self.report.error(&node.at("lease_ms"), format_args!("more than wait_ms_max ({wait_ms_max})"), got);
+            let got = format!(
+                "{lease_ms} (a lease that ends while others wait lets a second call through)"
+            );
+            self.report.error(
+                &node.at("lease_ms"),
+                format_args!("more than wait_ms_max ({wait_ms_max})"),
+                got,
+            );
         }
         if reuse.fraction("fraction") == 0.0 {
             self.report.warn(&reuse.at("fraction"), "0 means that no answer is ever reused");
         }
         let indices = self.limits_of(node);
-        let by_address = |index: &usize| limits.get(*index).is_some_and(|limit| limit.key == [KeyPart::Address]);
+        let by_address =
+            |index: &usize| limits.get(*index).is_some_and(|limit| limit.key == [KeyPart::Address]);
         if !indices.iter().any(by_address) {
             let message = "no limit by address alone: one client can try many client ids, and each has a limit of its own";
             self.report.warn(&node.at("limits"), message);
         }
         for limit in indices.iter().filter_map(|index| limits.get(*index)) {
             let of_token = |part: &KeyPart| {
-                let in_path = |name: &String| path_template.as_ref().is_some_and(|template| template.has_capture(name));
+                let in_path = |name: &String| {
+                    path_template.as_ref().is_some_and(|template| template.has_capture(name))
+                };
                 match part {
-                    KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) => true,
+                    KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) => {
+                        true
+                    }
                     KeyPart::Capture(name) => !in_path(name),
-                    KeyPart::ClientId | KeyPart::Address | KeyPart::Header(_) | KeyPart::Route => false,
+                    KeyPart::ClientId | KeyPart::Address | KeyPart::Header(_) | KeyPart::Route => {
+                        false
+                    }
                 }
             };
             if limit.key.iter().all(of_token) {
-                let message = format!("the limit {} counts all clients together here: a token request has no verified token", limit.name);
+                let message = format!(
+                    "the limit {} counts all clients together here: a token request has no verified token",
+                    limit.name
+                );
                 self.report.warn(&node.at("limits"), message);
             }
             if limit.key == [KeyPart::ClientId] {
-                let message =
-                    format!("the limit {} goes by client_id alone: who knows one can lock that client out; add address", limit.name);
+                let message = format!(
+                    "the limit {} goes by client_id alone: who knows one can lock that client out; add address",
+                    limit.name
+                );
                 self.report.warn(&node.at("limits"), message);
             }
         }
@@ -162,7 +204,12 @@ impl Check {
                 Some("deny") => FailureMode::Deny,
                 _ => FailureMode::Allow,
             };
-            feeds.extend(uri.map(|uri| Feed { uri, call, every_s: node.whole("every_s"), failure_mode }));
+            feeds.extend(uri.map(|uri| Feed {
+                uri,
+                call,
+                every_s: node.whole("every_s"),
+                failure_mode,
+            }));
         }
         feeds
     }

@@ -1,4 +1,5 @@
-//! Mistakes of a document, each with its place, what was expected and what was found; never with a secret.
+//! Mistakes of a document, each with its place, what was expected and what was found; never with a
+//! secret.
 
 use std::fmt;
 
@@ -150,7 +151,8 @@ fn distance(name: &[char], candidate: &str) -> usize {
         let mut current = vec![row + 1];
         let mut left_character = None;
         for (column, other) in name.iter().enumerate() {
-            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let at =
+                |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
             let replaced = at(&last, column) + usize::from(*other != character);
             let mut best = replaced.min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
             let swapped = left_character == Some(character) && previous_character == Some(*other);

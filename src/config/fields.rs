@@ -4,7 +4,10 @@
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
 use super::syntax;
 
-use Kind::{Bool, ClaimPath, Either, Fraction, Later, List, Map, Object, OneOf, Opaque, Pem, Scalar, Secret, Text, Url, Whole};
+use Kind::{
+    Bool, ClaimPath, Either, Fraction, Later, List, Map, Object, OneOf, Opaque, Pem, Scalar,
+    Secret, Text, Url, Whole,
+};
 use Need::{Optional, Required};
 
 /// Slots of a shared table at most: four 7-bit characters name them, 35 of them the table.
@@ -56,7 +59,12 @@ static SCALARS: Kind = List(&Scalar, 1, 64);
 /// The whole document.
 pub static DOCUMENT: Shape = Shape {
     own: &[
-        field("$schema", Text(&syntax::TEXT), Optional, "The schema's address, for editors. Not read."),
+        field(
+            "$schema",
+            Text(&syntax::TEXT),
+            Optional,
+            "The schema's address, for editors. Not read.",
+        ),
         field(
             "mode",
             OneOf(&["enforce", "shadow"]),
@@ -70,33 +78,73 @@ pub static DOCUMENT: Shape = Shape {
             Need::Text("oauth"),
             "The dialect of refusals: RFC 6749 and 6750, Kong's plugins, or RFC 9457.",
         ),
-        field("debug_headers", Bool, Need::Bool(false), "Whether answers tell where they come from (`herdgate-cache`)."),
+        field(
+            "debug_headers",
+            Bool,
+            Need::Bool(false),
+            "Whether answers tell where they come from (`herdgate-cache`).",
+        ),
         field(
             "cors_preflight",
             OneOf(&["pass", "check"]),
             Need::Text("pass"),
             "Whether CORS preflight requests pass without a token, under the rule of the request that they announce; limits hold for them.",
         ),
-        field("paths", OneOf(&["strict", "lenient"]), Need::Text("strict"), "Whether paths that others could read differently are 400."),
+        field(
+            "paths",
+            OneOf(&["strict", "lenient"]),
+            Need::Text("strict"),
+            "Whether paths that others could read differently are 400.",
+        ),
         field("bearer", Object(&BEARER), Optional, "Where tokens come from."),
-        field("issuers", List(&Object(&ISSUER), 0, 256), Optional, "Whose tokens are accepted, and how they are verified."),
+        field(
+            "issuers",
+            List(&Object(&ISSUER), 0, 256),
+            Optional,
+            "Whose tokens are accepted, and how they are verified.",
+        ),
         field(
             "on_unknown_issuer",
             OneOf(&["refuse", "pass"]),
             Need::Text("refuse"),
             "What happens to a token of an issuer that isn't listed.",
         ),
-        field("then", Text(&syntax::TEXT), Optional, "With `on_unknown_issuer: pass` on Envoy: the name of the filter that checks next."),
-        field("rules", List(&Object(&RULE), 0, 1024), Optional, "What a request needs; the first match wins."),
+        field(
+            "then",
+            Text(&syntax::TEXT),
+            Optional,
+            "With `on_unknown_issuer: pass` on Envoy: the name of the filter that checks next.",
+        ),
+        field(
+            "rules",
+            List(&Object(&RULE), 0, 1024),
+            Optional,
+            "What a request needs; the first match wins.",
+        ),
         field(
             "unmatched",
             OneOf(&["refuse", "required"]),
             Optional,
             "A request that no rule matches: 403, or any issuer's valid token. Default: `required` without rules, else `refuse`.",
         ),
-        field("token_endpoints", List(&Object(&TOKEN_ENDPOINT), 0, 64), Optional, "Token endpoints whose answers are reused."),
-        field("rate_limits", List(&Object(&RATE_LIMIT), 0, 256), Optional, "Limits that rules and token endpoints name."),
-        field("introspection", Object(&INTROSPECTION), Optional, "The introspection endpoint (RFC 7662)."),
+        field(
+            "token_endpoints",
+            List(&Object(&TOKEN_ENDPOINT), 0, 64),
+            Optional,
+            "Token endpoints whose answers are reused.",
+        ),
+        field(
+            "rate_limits",
+            List(&Object(&RATE_LIMIT), 0, 256),
+            Optional,
+            "Limits that rules and token endpoints name.",
+        ),
+        field(
+            "introspection",
+            Object(&INTROSPECTION),
+            Optional,
+            "The introspection endpoint (RFC 7662).",
+        ),
         field("revocation", Object(&REVOCATION), Optional, "Where revocations are heard of."),
         field("shared", Object(&SHARED), Optional, "Memory that all workers share."),
         field("memory", Object(&MEMORY), Optional, "Memory of each worker."),
@@ -110,23 +158,53 @@ pub static DOCUMENT: Shape = Shape {
 
 /// Fields of every object that has a URL.
 static CALL: &[Field] = &[
-    field("cluster", Text(&syntax::TEXT), Optional, "Envoy's cluster; required there. It decides about TLS."),
-    field("timeout_ms", Whole(1, 60_000), Need::Whole(2000), "Milliseconds until a call is given up."),
+    field(
+        "cluster",
+        Text(&syntax::TEXT),
+        Optional,
+        "Envoy's cluster; required there. It decides about TLS.",
+    ),
+    field(
+        "timeout_ms",
+        Whole(1, 60_000),
+        Need::Whole(2000),
+        "Milliseconds until a call is given up.",
+    ),
     field("retries", Whole(0, 5), Need::Whole(0), "How often a failed call is tried again."),
-    field("headers", Map(&syntax::HEADER, &SECRET, 16), Optional, "Further headers of the call; their values are secrets."),
+    field(
+        "headers",
+        Map(&syntax::HEADER, &SECRET, 16),
+        Optional,
+        "Further headers of the call; their values are secrets.",
+    ),
     field("allow_http", Bool, Need::Bool(false), "Whether a URL without TLS is accepted."),
 ];
 
 static BEARER: Shape = Shape {
-    own: &[field("sources", List(&Object(&SOURCE), 1, 8), Required, "Places of a token, in order. Two tokens in one request are refused.")],
+    own: &[field(
+        "sources",
+        List(&Object(&SOURCE), 1, 8),
+        Required,
+        "Places of a token, in order. Two tokens in one request are refused.",
+    )],
     shared: &[],
 };
 
 static SOURCE: Shape = Shape {
     own: &[
-        field("header", Text(&syntax::HEADER), Optional, "A header whose whole value is the token; `authorization` is read as `Bearer`."),
+        field(
+            "header",
+            Text(&syntax::HEADER),
+            Optional,
+            "A header whose whole value is the token; `authorization` is read as `Bearer`.",
+        ),
         field("cookie", Text(&syntax::COOKIE), Optional, "A cookie."),
-        field("query", Text(&syntax::QUERY), Optional, "A query parameter (RFC 6750, section 2.3)."),
+        field(
+            "query",
+            Text(&syntax::QUERY),
+            Optional,
+            "A query parameter (RFC 6750, section 2.3).",
+        ),
     ],
     shared: &[],
 };
@@ -151,7 +229,12 @@ static ISSUER: Shape = Shape {
         ),
         field("jwks", Object(&JWKS), Optional, "How a fetched JWK Set is kept."),
         field("credentials", Object(&CREDENTIALS), Optional, "One key for each credential."),
-        field("allow_weak_secret", Bool, Need::Bool(false), "Whether HMAC secrets shorter than the hash are admitted."),
+        field(
+            "allow_weak_secret",
+            Bool,
+            Need::Bool(false),
+            "Whether HMAC secrets shorter than the hash are admitted.",
+        ),
         field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
         field(
             "exp",
@@ -160,12 +243,37 @@ static ISSUER: Shape = Shape {
             "Whether `exp` must be there. `optional` and `ignored` need `lifetime_s_max`; `ignored` accepts tokens after their own `exp`.",
         ),
         field("leeway_s", Whole(0, 300), Need::Whole(30), "Seconds by which clocks may differ."),
-        field("lifetime_s_max", Whole(1, 10 * YEAR_S), Optional, "Seconds from `iat` to `exp` at most."),
-        field("typ", Text(&syntax::TEXT), Optional, "The `typ` that the header must carry, such as `at+jwt` (RFC 9068)."),
+        field(
+            "lifetime_s_max",
+            Whole(1, 10 * YEAR_S),
+            Optional,
+            "Seconds from `iat` to `exp` at most.",
+        ),
+        field(
+            "typ",
+            Text(&syntax::TEXT),
+            Optional,
+            "The `typ` that the header must carry, such as `at+jwt` (RFC 9068).",
+        ),
         field("claims_required", List(&CLAIM_PATH, 1, 64), Optional, "Claims that must be there."),
-        field("scope_claim", ClaimPath, Optional, "The claim with the scopes. Default: `scope`, else `scp`."),
-        field("sunset", Text(&syntax::DATE), Optional, "The last day (UTC) on which its tokens are accepted."),
-        field("consumer", Text(&syntax::TEXT), Optional, "The consumer of all its tokens, as Kong would name it."),
+        field(
+            "scope_claim",
+            ClaimPath,
+            Optional,
+            "The claim with the scopes. Default: `scope`, else `scp`.",
+        ),
+        field(
+            "sunset",
+            Text(&syntax::DATE),
+            Optional,
+            "The last day (UTC) on which its tokens are accepted.",
+        ),
+        field(
+            "consumer",
+            Text(&syntax::TEXT),
+            Optional,
+            "The consumer of all its tokens, as Kong would name it.",
+        ),
         field("forward", Object(&FORWARD), Optional, "What goes to the API."),
     ],
     shared: CALL,
@@ -176,7 +284,12 @@ static KEY: Shape = Shape {
         field("pem", Pem, Optional, "A public key or certificate as PEM."),
         field("jwk", Opaque, Optional, "A JWK (RFC 7517)."),
         field("jwks", Opaque, Optional, "A JWK Set (RFC 7517, section 5)."),
-        field("x509", Map(&syntax::TEXT, &PEM, 100), Optional, "Certificates as PEM by `kid`, as Google and Firebase publish them."),
+        field(
+            "x509",
+            Map(&syntax::TEXT, &PEM, 100),
+            Optional,
+            "Certificates as PEM by `kid`, as Google and Firebase publish them.",
+        ),
         field("secret", Secret, Optional, "An HMAC secret."),
     ],
     shared: &[],
@@ -184,10 +297,30 @@ static KEY: Shape = Shape {
 
 static JWKS: Shape = Shape {
     own: &[
-        field("ttl_s", Whole(1, 7 * DAY_S), Need::Whole(600), "Seconds for which a set is fresh; a removed key stops within them."),
-        field("ttl_s_max", Whole(1, 7 * DAY_S), Need::Whole(DAY_S), "The most seconds that Cache-Control may ask for."),
-        field("stale_s_max", Whole(0, 30 * DAY_S), Need::Whole(DAY_S), "Seconds for which an old set serves while the endpoint fails."),
-        field("refetch_s", Whole(1, 3600), Need::Whole(30), "Seconds between the fetches that unknown key ids may cause."),
+        field(
+            "ttl_s",
+            Whole(1, 7 * DAY_S),
+            Need::Whole(600),
+            "Seconds for which a set is fresh; a removed key stops within them.",
+        ),
+        field(
+            "ttl_s_max",
+            Whole(1, 7 * DAY_S),
+            Need::Whole(DAY_S),
+            "The most seconds that Cache-Control may ask for.",
+        ),
+        field(
+            "stale_s_max",
+            Whole(0, 30 * DAY_S),
+            Need::Whole(DAY_S),
+            "Seconds for which an old set serves while the endpoint fails.",
+        ),
+        field(
+            "refetch_s",
+            Whole(1, 3600),
+            Need::Whole(30),
+            "Seconds between the fetches that unknown key ids may cause.",
+        ),
         field("keys_max", Whole(1, 1000), Need::Whole(100), "Keys in a set at most."),
         field("bytes_max", Whole(256, 1_048_576), Need::Whole(262_144), "Bytes of a set at most."),
     ],
@@ -196,8 +329,18 @@ static JWKS: Shape = Shape {
 
 static CREDENTIALS: Shape = Shape {
     own: &[
-        field("inline", List(&Object(&CREDENTIAL), 1, 65_536), Optional, "Credentials in the document."),
-        field("lookup", Object(&LOOKUP), Optional, "Credentials at a server, in the shape of Kong's Admin API."),
+        field(
+            "inline",
+            List(&Object(&CREDENTIAL), 1, 65_536),
+            Optional,
+            "Credentials in the document.",
+        ),
+        field(
+            "lookup",
+            Object(&LOOKUP),
+            Optional,
+            "Credentials at a server, in the shape of Kong's Admin API.",
+        ),
     ],
     shared: &[],
 };
@@ -216,19 +359,49 @@ static LOOKUP: Shape = Shape {
     own: &[
         field("uri", Url, Required, "The credential's address, with `{key}` in its path."),
         field("consumer_uri", Url, Optional, "Its consumer's address, with `{key}` in its path."),
-        field("ttl_s", Whole(1, DAY_S), Need::Whole(600), "Seconds for which a credential is kept."),
-        field("negative_ttl_s", Whole(0, 3600), Need::Whole(5), "Seconds for which its absence is kept."),
-        field("calls_per_s_max", Whole(1, 100_000), Need::Whole(400), "New ids asked for a second at most; beyond them 503."),
+        field(
+            "ttl_s",
+            Whole(1, DAY_S),
+            Need::Whole(600),
+            "Seconds for which a credential is kept.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 3600),
+            Need::Whole(5),
+            "Seconds for which its absence is kept.",
+        ),
+        field(
+            "calls_per_s_max",
+            Whole(1, 100_000),
+            Need::Whole(400),
+            "New ids asked for a second at most; beyond them 503.",
+        ),
     ],
     shared: CALL,
 };
 
 static FORWARD: Shape = Shape {
     own: &[
-        field("claims", Either(&CLAIMS_TO_HEADERS, &CLAIM_LIST), Optional, "Claims and the headers that they become."),
+        field(
+            "claims",
+            Either(&CLAIMS_TO_HEADERS, &CLAIM_LIST),
+            Optional,
+            "Claims and the headers that they become.",
+        ),
         field("token", Bool, Need::Bool(true), "Whether the token stays in the request."),
-        field("payload_header", Text(&syntax::HEADER), Optional, "A header for the payload segment of the token."),
-        field("claim_bytes_max", Whole(1, 16_384), Need::Whole(1024), "Bytes of one forwarded claim at most."),
+        field(
+            "payload_header",
+            Text(&syntax::HEADER),
+            Optional,
+            "A header for the payload segment of the token.",
+        ),
+        field(
+            "claim_bytes_max",
+            Whole(1, 16_384),
+            Need::Whole(1024),
+            "Bytes of one forwarded claim at most.",
+        ),
     ],
     shared: &[],
 };
@@ -247,16 +420,46 @@ static CLAIM_TO_HEADER: Shape = Shape {
 static RULE: Shape = Shape {
     own: &[
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
-        field("access", OneOf(&["required", "optional", "public"]), Need::Text("required"), "Whether a token is needed."),
+        field(
+            "access",
+            OneOf(&["required", "optional", "public"]),
+            Need::Text("required"),
+            "Whether a token is needed.",
+        ),
         field("issuers", List(&NAME, 1, 256), Optional, "Issuers that it admits. Default: all."),
         field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
         field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have."),
-        field("scopes_any", List(&SCOPE, 1, 64), Optional, "Scopes of which the token must have one."),
-        field("claims", Map(&syntax::CLAIM, &SCALARS, 64), Optional, "Claims and the values of which they must have one."),
-        field("introspect", Bool, Need::Bool(false), "Whether the introspection endpoint is asked too."),
+        field(
+            "scopes_any",
+            List(&SCOPE, 1, 64),
+            Optional,
+            "Scopes of which the token must have one.",
+        ),
+        field(
+            "claims",
+            Map(&syntax::CLAIM, &SCALARS, 64),
+            Optional,
+            "Claims and the values of which they must have one.",
+        ),
+        field(
+            "introspect",
+            Bool,
+            Need::Bool(false),
+            "Whether the introspection endpoint is asked too.",
+        ),
         field("limits", List(&NAME, 1, 16), Optional, "Limits that hold."),
-        field("shadow", Bool, Need::Bool(false), "Whether its refusals are only counted and its requests go on as they came."),
-        field("route_stable", Bool, Need::Bool(false), "The promise that headers set here don't change the route."),
+        field(
+            "shadow",
+            Bool,
+            Need::Bool(false),
+            "Whether its refusals are only counted and its requests go on as they came.",
+        ),
+        field(
+            "route_stable",
+            Bool,
+            Need::Bool(false),
+            "The promise that headers set here don't change the route.",
+        ),
     ],
     shared: &[],
 };
@@ -265,18 +468,33 @@ static MATCH: Shape = Shape {
     own: &[
         field("path", Text(&syntax::PATH), Optional, "Exactly this path."),
         field("path_prefix", Text(&syntax::PATH), Optional, "This path and those below it."),
-        field("path_template", Text(&syntax::PATH), Optional, "Segment by segment; `{name}` takes one."),
+        field(
+            "path_template",
+            Text(&syntax::PATH),
+            Optional,
+            "Segment by segment; `{name}` takes one.",
+        ),
         field("methods", List(&METHOD, 1, 32), Optional, "One of these methods."),
         field("hosts", List(&HOST, 1, 256), Optional, "One of these hosts, without port."),
         field("route", Text(&syntax::TEXT), Optional, "The gateway's name of the route."),
-        field("route_stable", Bool, Need::Bool(false), "The promise that headers set here don't change the route."),
+        field(
+            "route_stable",
+            Bool,
+            Need::Bool(false),
+            "The promise that headers set here don't change the route.",
+        ),
     ],
     shared: &[],
 };
 
 static TOKEN_ENDPOINT: Shape = Shape {
     own: &[
-        field("path", Text(&syntax::PATH), Optional, "Its path, exactly; POST to it needs no rule. This, or `path_template`."),
+        field(
+            "path",
+            Text(&syntax::PATH),
+            Optional,
+            "Its path, exactly; POST to it needs no rule. This, or `path_template`.",
+        ),
         field(
             "path_template",
             Text(&syntax::PATH),
@@ -290,29 +508,84 @@ static TOKEN_ENDPOINT: Shape = Shape {
             Need::Texts(&["client_credentials"]),
             "Grants whose answers are reused. All others are used once and pass through.",
         ),
-        field("reuse", Object(&REUSE), Optional, "How long an answer is reused: whichever ends earlier."),
-        field("jitter", Fraction(0.0, 0.5), Need::Fraction(0.1), "The share of the lifetime by which it may be shortened."),
-        field("jitter_grants", List(&TEXT, 0, 16), Optional, "Grants whose `expires_in` is shortened. Default: all."),
-        field("negative_ttl_s", Whole(0, 300), Need::Whole(5), "Seconds for which a refusal of the server is remembered."),
-        field("wait_ms_max", Whole(0, 60_000), Need::Whole(5000), "Milliseconds that a follower waits at most."),
+        field(
+            "reuse",
+            Object(&REUSE),
+            Optional,
+            "How long an answer is reused: whichever ends earlier.",
+        ),
+        field(
+            "jitter",
+            Fraction(0.0, 0.5),
+            Need::Fraction(0.1),
+            "The share of the lifetime by which it may be shortened.",
+        ),
+        field(
+            "jitter_grants",
+            List(&TEXT, 0, 16),
+            Optional,
+            "Grants whose `expires_in` is shortened. Default: all.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 300),
+            Need::Whole(5),
+            "Seconds for which a refusal of the server is remembered.",
+        ),
+        field(
+            "wait_ms_max",
+            Whole(0, 60_000),
+            Need::Whole(5000),
+            "Milliseconds that a follower waits at most.",
+        ),
         field(
             "lease_ms",
             Whole(100, 300_000),
             Need::Whole(10_000),
             "Milliseconds for which a leader's lease holds; longer than the longest call.",
         ),
-        field("upstream_calls_max", Whole(1, 10_000), Need::Whole(50), "Token calls under way at the server at most."),
-        field("waiters_max", Whole(0, 5000), Optional, "Followers at most. Default: 5000, on Kong 500."),
-        field("body_bytes_max", Whole(256, 65_536), Need::Whole(8192), "Bytes of a request's body at most; over it 413."),
-        field("answer_bytes_max", Whole(256, 65_536), Need::Whole(8192), "Bytes of an answer that is stored at most."),
+        field(
+            "upstream_calls_max",
+            Whole(1, 10_000),
+            Need::Whole(50),
+            "Token calls under way at the server at most.",
+        ),
+        field(
+            "waiters_max",
+            Whole(0, 5000),
+            Optional,
+            "Followers at most. Default: 5000, on Kong 500.",
+        ),
+        field(
+            "body_bytes_max",
+            Whole(256, 65_536),
+            Need::Whole(8192),
+            "Bytes of a request's body at most; over it 413.",
+        ),
+        field(
+            "answer_bytes_max",
+            Whole(256, 65_536),
+            Need::Whole(8192),
+            "Bytes of an answer that is stored at most.",
+        ),
         field(
             "revocation_path",
             Text(&syntax::PATH),
             Optional,
             "Where tokens are revoked (RFC 7009); beside `path_template` it may be a template too.",
         ),
-        field("except_clients", List(&TEXT, 0, 1024), Optional, "Clients whose answers are never reused."),
-        field("keep_with_cookies", Bool, Need::Bool(true), "Whether an answer that sets a cookie is kept, without the cookie."),
+        field(
+            "except_clients",
+            List(&TEXT, 0, 1024),
+            Optional,
+            "Clients whose answers are never reused.",
+        ),
+        field(
+            "keep_with_cookies",
+            Bool,
+            Need::Bool(true),
+            "Whether an answer that sets a cookie is kept, without the cookie.",
+        ),
         field(
             "ignore_headers",
             List(&Kind::Text(&syntax::HEADER), 0, 64),
@@ -325,8 +598,18 @@ static TOKEN_ENDPOINT: Shape = Shape {
             Optional,
             "Seconds that a token lives where neither the answer's `expires_in` nor the token's own `exp` says so.",
         ),
-        field("refresh_ahead", Bool, Need::Bool(false), "Whether one caller renews while the others are served."),
-        field("coalesce_refresh", Bool, Need::Bool(false), "Whether identical concurrent refreshes become one call, within a worker."),
+        field(
+            "refresh_ahead",
+            Bool,
+            Need::Bool(false),
+            "Whether one caller renews while the others are served.",
+        ),
+        field(
+            "coalesce_refresh",
+            Bool,
+            Need::Bool(false),
+            "Whether identical concurrent refreshes become one call, within a worker.",
+        ),
         field("limits", List(&NAME, 1, 16), Optional, "Limits that hold."),
     ],
     shared: &[],
@@ -347,19 +630,44 @@ static RATE_LIMIT: Shape = Shape {
         field("key", List(&KEY_PART, 1, 8), Required, "What is counted apart."),
         field("limit", Whole(1, 1_000_000_000), Optional, "Requests per `per_s`."),
         field("per_s", Whole(1, YEAR_S), Optional, "Seconds."),
-        field("burst", Whole(1, 1_000_000_000), Optional, "Requests at one instant after idle. Default: `limit`."),
+        field(
+            "burst",
+            Whole(1, 1_000_000_000),
+            Optional,
+            "Requests at one instant after idle. Default: `limit`.",
+        ),
         field("quota", Whole(1, 1_000_000_000_000), Optional, "Requests per `window`."),
         field("window", OneOf(&["hour", "day", "month"]), Optional, "A calendar window in UTC."),
-        field("failure_mode", OneOf(&["deny", "allow"]), Need::Text("deny"), "What happens when the count can't be kept."),
-        field("shadow", Bool, Need::Bool(false), "Whether its refusals are only counted; no answer tells of it."),
-        field("headers", Bool, Need::Bool(false), "Whether allowed answers carry RateLimit headers too."),
+        field(
+            "failure_mode",
+            OneOf(&["deny", "allow"]),
+            Need::Text("deny"),
+            "What happens when the count can't be kept.",
+        ),
+        field(
+            "shadow",
+            Bool,
+            Need::Bool(false),
+            "Whether its refusals are only counted; no answer tells of it.",
+        ),
+        field(
+            "headers",
+            Bool,
+            Need::Bool(false),
+            "Whether allowed answers carry RateLimit headers too.",
+        ),
         field(
             "charge",
             OneOf(&["accepted", "all"]),
             Need::Text("accepted"),
             "Whether refused requests are charged too; a key of `address`, `route` and `header:NAME` alone.",
         ),
-        field("sync", Object(&SYNC), Optional, "Where it meets the same limit of other gateways. Default: each gateway counts for itself."),
+        field(
+            "sync",
+            Object(&SYNC),
+            Optional,
+            "Where it meets the same limit of other gateways. Default: each gateway counts for itself.",
+        ),
     ],
     shared: &[],
 };
@@ -367,7 +675,12 @@ static RATE_LIMIT: Shape = Shape {
 static SYNC: Shape = Shape {
     own: &[
         field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis."),
-        field("every_ms", Whole(50, 60_000), Need::Whole(200), "Milliseconds by which the gateways' counts may differ."),
+        field(
+            "every_ms",
+            Whole(50, 60_000),
+            Need::Whole(200),
+            "Milliseconds by which the gateways' counts may differ.",
+        ),
     ],
     shared: CALL,
 };
@@ -375,23 +688,51 @@ static SYNC: Shape = Shape {
 static INTROSPECTION: Shape = Shape {
     own: &[
         field("uri", Url, Required, "The endpoint."),
-        field("kind", OneOf(&["oauth", "status"]), Need::Text("oauth"), "RFC 7662, or GET with 200 for valid and 403 for revoked."),
+        field(
+            "kind",
+            OneOf(&["oauth", "status"]),
+            Need::Text("oauth"),
+            "RFC 7662, or GET with 200 for valid and 403 for revoked.",
+        ),
         field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
         field("client_secret", Secret, Optional, "The filter's own secret there."),
-        field("ttl_s_max", Whole(0, 3600), Need::Whole(60), "Seconds for which \"active\" is kept at most."),
-        field("negative_ttl_s", Whole(0, 300), Need::Whole(5), "Seconds for which \"inactive\" is kept."),
-        field("calls_per_s_max", Whole(1, 100_000), Need::Whole(400), "New tokens asked about a second at most; beyond them 503."),
+        field(
+            "ttl_s_max",
+            Whole(0, 3600),
+            Need::Whole(60),
+            "Seconds for which \"active\" is kept at most.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 300),
+            Need::Whole(5),
+            "Seconds for which \"inactive\" is kept.",
+        ),
+        field(
+            "calls_per_s_max",
+            Whole(1, 100_000),
+            Need::Whole(400),
+            "New tokens asked about a second at most; beyond them 503.",
+        ),
     ],
     shared: CALL,
 };
 
-static REVOCATION: Shape = Shape { own: &[field("feeds", List(&Object(&FEED), 0, 16), Required, "Feeds of revoked tokens.")], shared: &[] };
+static REVOCATION: Shape = Shape {
+    own: &[field("feeds", List(&Object(&FEED), 0, 16), Required, "Feeds of revoked tokens.")],
+    shared: &[],
+};
 
 static FEED: Shape = Shape {
     own: &[
         field("uri", Url, Required, "Its address."),
         field("every_s", Whole(1, DAY_S), Need::Whole(10), "Seconds between polls."),
-        field("failure_mode", OneOf(&["allow", "deny"]), Need::Text("allow"), "What happens while the feed was never read."),
+        field(
+            "failure_mode",
+            OneOf(&["allow", "deny"]),
+            Need::Text("allow"),
+            "What happens while the feed was never read.",
+        ),
     ],
     shared: CALL,
 };
@@ -404,25 +745,60 @@ static SHARED: Shape = Shape {
             Optional,
             "Part of the key under which everything in shared memory is named; at least 16 bytes. Required on Kong, and for `sync`.",
         ),
-        field("tokens_max", Whole(16, SLOTS_MAX), Need::Whole(65_536), "Slots for verified tokens."),
-        field("counters_max", Whole(16, 8 * SLOTS_MAX), Need::Whole(262_144), "Counters in use at once; eight share a slot."),
-        field("answers_max", Whole(16, SLOTS_MAX), Need::Whole(4096), "Slots for token answers and documents."),
+        field(
+            "tokens_max",
+            Whole(16, SLOTS_MAX),
+            Need::Whole(65_536),
+            "Slots for verified tokens.",
+        ),
+        field(
+            "counters_max",
+            Whole(16, 8 * SLOTS_MAX),
+            Need::Whole(262_144),
+            "Counters in use at once; eight share a slot.",
+        ),
+        field(
+            "answers_max",
+            Whole(16, SLOTS_MAX),
+            Need::Whole(4096),
+            "Slots for token answers and documents.",
+        ),
     ],
     shared: &[],
 };
 
 static MEMORY: Shape = Shape {
     own: &[
-        field("tokens_max", Whole(1, 1_000_000), Need::Whole(16_384), "Verified tokens in each worker."),
-        field("bytes_max", Whole(65_536, 1_073_741_824), Need::Whole(33_554_432), "Bytes of them in each worker."),
+        field(
+            "tokens_max",
+            Whole(1, 1_000_000),
+            Need::Whole(16_384),
+            "Verified tokens in each worker.",
+        ),
+        field(
+            "bytes_max",
+            Whole(65_536, 1_073_741_824),
+            Need::Whole(33_554_432),
+            "Bytes of them in each worker.",
+        ),
     ],
     shared: &[],
 };
 
 static KONG: Shape = Shape {
     own: &[
-        field("wait_uri", Text(&syntax::WAIT_URI), Optional, "Where followers wait: the server block that kong/ ships."),
-        field("auth_plugin", Bool, Need::Bool(false), "The promise that a Kong plugin has authenticated every request."),
+        field(
+            "wait_uri",
+            Text(&syntax::WAIT_URI),
+            Optional,
+            "Where followers wait: the server block that kong/ ships.",
+        ),
+        field(
+            "auth_plugin",
+            Bool,
+            Need::Bool(false),
+            "The promise that a Kong plugin has authenticated every request.",
+        ),
     ],
     shared: &[],
 };

@@ -76,7 +76,9 @@ impl Json {
             Json::Number(number) => Value::Number(number.clone()),
             Json::Text(text) => Value::String(text.clone()),
             Json::List(items) => Value::Array(items.iter().map(Json::to_value).collect()),
-            Json::Object(members) => Value::Object(members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect()),
+            Json::Object(members) => Value::Object(
+                members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect(),
+            ),
             Json::Null | Json::Secret(_) | Json::Invalid => Value::Null,
         }
     }
@@ -88,14 +90,16 @@ impl Json {
             Json::Object(members) => {
                 let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
                 names.sort_unstable();
-                names.windows(2).any(|pair| pair.first() == pair.last()) || members.iter().any(|(_, value)| value.repeats_a_member())
+                names.windows(2).any(|pair| pair.first() == pair.last())
+                    || members.iter().any(|(_, value)| value.repeats_a_member())
             }
             _ => false,
         }
     }
 
-    /// SHA-256 over a canonical form: members sorted, strings prefixed with their length, numbers by
-    /// value. Two spellings of one document have one digest; secrets count by what they resolve to.
+    /// SHA-256 over a canonical form: members sorted, strings prefixed with their length, numbers
+    /// by value. Two spellings of one document have one digest; secrets count by what they resolve
+    /// to.
     pub fn digest(&self, domain: &str) -> [u8; 32] {
         let mut hash = Sha256::new();
         field(&mut hash, b'd', domain.as_bytes());

@@ -1,10 +1,10 @@
 //! The configuration: a document becomes checked types, once, at load.
 //!
-//! `fields` describes the document in tables: the loader reads by them and the JSON Schemas are made
-//! from them, so neither can drift. `read` checks the form of everything by these tables and resolves
-//! secrets; `check*` check what it means and build `Config`, which is what the rest of the filter reads:
-//! parsed, bounded, with no way to be wrong. Mistakes are gathered, not thrown: a document's author
-//! sees all of them at once, and never a secret.
+//! `fields` describes the document in tables: the loader reads by them and the JSON Schemas are
+//! made from them, so neither can drift. `read` checks the form of everything by these tables and
+//! resolves secrets; `check*` check what it means and build `Config`, which is what the rest of the
+//! filter reads: parsed, bounded, with no way to be wrong. Mistakes are gathered, not thrown: a
+//! document's author sees all of them at once, and never a secret.
 
 mod check;
 mod check_call;

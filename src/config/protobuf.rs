@@ -53,7 +53,13 @@ fn read_list(bytes: &[u8], depth: usize) -> Option<Vec<Value>> {
     if depth > DEPTH_MAX {
         return None;
     }
-    fields(bytes).map(|field| if let (1, Wire::Bytes(bytes)) = field? { read_value(bytes, depth) } else { None }).collect()
+    fields(bytes)
+        .map(
+            |field| {
+                if let (1, Wire::Bytes(bytes)) = field? { read_value(bytes, depth) } else { None }
+            },
+        )
+        .collect()
 }
 
 /// A Struct knows doubles alone; whole ones are whole in JSON too.
@@ -131,7 +137,10 @@ mod tests {
     #[test]
     fn a_struct_becomes_json() {
         let json = to_json(EXAMPLE).unwrap();
-        assert_eq!(String::from_utf8(json).unwrap(), r#"{"a":5,"b":[true,"x",null],"c":{"d":0.5}}"#);
+        assert_eq!(
+            String::from_utf8(json).unwrap(),
+            r#"{"a":5,"b":[true,"x",null],"c":{"d":0.5}}"#
+        );
     }
 
     #[test]

@@ -27,7 +27,8 @@ impl Form<'_> {
     pub fn check(&mut self, json: &mut Json, kind: &Kind, path: &mut String) {
         let fits = match kind {
             Kind::Either(one, other) => {
-                let kind = if has_type_of(json, one) || !has_type_of(json, other) { one } else { other };
+                let kind =
+                    if has_type_of(json, one) || !has_type_of(json, other) { one } else { other };
                 if has_type_of(json, kind) {
                     return self.check(json, kind, path);
                 }
@@ -46,7 +47,11 @@ impl Form<'_> {
                     for (name, value) in members {
                         let length = push_name(path, name);
                         if name.is_empty() || name.len() > names.max || !(names.fits)(name) {
-                            self.report.error(path, format_args!("its name to be {}", names.expected), "another one");
+                            self.report.error(
+                                path,
+                                format_args!("its name to be {}", names.expected),
+                                "another one",
+                            );
                             *value = Json::Invalid;
                         } else {
                             self.check(value, of, path);
@@ -59,7 +64,9 @@ impl Form<'_> {
             },
             Kind::List(of, min, max) => {
                 // Lua has one empty table, so Kong writes an empty list as {}.
-                if self.host == HostKind::Kong && matches!(json, Json::Object(members) if members.is_empty()) {
+                if self.host == HostKind::Kong
+                    && matches!(json, Json::Object(members) if members.is_empty())
+                {
                     *json = Json::List(Vec::new());
                 }
                 match json {
@@ -114,12 +121,19 @@ impl Form<'_> {
                     let hint = match nearest(name, shape.fields().map(|field| field.name)) {
                         Some(near) => format!("did you mean {near:?}?"),
                         None => {
-                            let names: Vec<&str> =
-                                shape.fields().filter(|field| !matches!(field.kind, Kind::Later)).map(|field| field.name).collect();
+                            let names: Vec<&str> = shape
+                                .fields()
+                                .filter(|field| !matches!(field.kind, Kind::Later))
+                                .map(|field| field.name)
+                                .collect();
                             format!("known are {}", names.join(", "))
                         }
                     };
-                    self.report.error(path, "a known field", format_args!("{} ({hint})", shown_text(name)));
+                    self.report.error(
+                        path,
+                        "a known field",
+                        format_args!("{} ({hint})", shown_text(name)),
+                    );
                     *value = Json::Invalid;
                 }
             }
@@ -166,12 +180,18 @@ impl Form<'_> {
                         let text = (self.env)(variable);
                         let hint = match self.host {
                             HostKind::Kong => "",
-                            _ => " (Envoy hands on only the variables that vm_config.environment_variables names)",
+                            _ => {
+                                " (Envoy hands on only the variables that vm_config.environment_variables names)"
+                            }
                         };
                         let got = format!("no value of {variable}{hint}");
                         (text, "an environment variable that is set", got)
                     } else {
-                        (None, "the name of an environment variable after \"env\"", "something else".to_owned())
+                        (
+                            None,
+                            "the name of an environment variable after \"env\"",
+                            "something else".to_owned(),
+                        )
                     }
                 }
                 _ => (None, form.as_str(), "another object".to_owned()),
@@ -188,7 +208,11 @@ impl Form<'_> {
                 Json::Invalid
             }
             Some(text) if text.len() > SECRET_BYTES_MAX => {
-                self.report.error(path, format_args!("at most {SECRET_BYTES_MAX} bytes"), text.len());
+                self.report.error(
+                    path,
+                    format_args!("at most {SECRET_BYTES_MAX} bytes"),
+                    text.len(),
+                );
                 Json::Invalid
             }
             Some(text) => Json::Secret(Secret::new(text.into_bytes())),
@@ -201,9 +225,15 @@ fn scalar_fits(json: &Json, kind: &Kind) -> bool {
         (Kind::Bool, Json::Bool(_)) => true,
         (Kind::Scalar, Json::Bool(_) | Json::Number(_)) => true,
         (Kind::Scalar, Json::Text(text)) => text.len() <= 1024,
-        (Kind::Whole(min, max), number) => number.whole().is_some_and(|number| (*min..=*max).contains(&number)),
-        (Kind::Fraction(min, max), number) => number.float().is_some_and(|number| (*min..=*max).contains(&number)),
-        (Kind::Text(syntax), Json::Text(text)) => !text.is_empty() && text.len() <= syntax.max && (syntax.fits)(text),
+        (Kind::Whole(min, max), number) => {
+            number.whole().is_some_and(|number| (*min..=*max).contains(&number))
+        }
+        (Kind::Fraction(min, max), number) => {
+            number.float().is_some_and(|number| (*min..=*max).contains(&number))
+        }
+        (Kind::Text(syntax), Json::Text(text)) => {
+            !text.is_empty() && text.len() <= syntax.max && (syntax.fits)(text)
+        }
         (Kind::OneOf(names), Json::Text(text)) => names.contains(&text.as_str()),
         (Kind::Url, Json::Text(text)) => (1..=2048).contains(&text.len()),
         (Kind::ClaimPath, json) => claim_path(json).is_some(),
@@ -243,9 +273,15 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
 fn hint(json: &Json, kind: &Kind) -> String {
     let Json::Text(text) = json else { return String::new() };
     match kind {
-        Kind::OneOf(_) if text.eq_ignore_ascii_case("none") => " (an unsigned token is never accepted)".to_owned(),
-        Kind::OneOf(names) => nearest(text, names.iter().copied()).map(|near| format!(" (did you mean {near:?}?)")).unwrap_or_default(),
-        Kind::Whole(..) | Kind::Fraction(..) if text.parse::<f64>().is_ok() => " (write it without quotes)".to_owned(),
+        Kind::OneOf(_) if text.eq_ignore_ascii_case("none") => {
+            " (an unsigned token is never accepted)".to_owned()
+        }
+        Kind::OneOf(names) => nearest(text, names.iter().copied())
+            .map(|near| format!(" (did you mean {near:?}?)"))
+            .unwrap_or_default(),
+        Kind::Whole(..) | Kind::Fraction(..) if text.parse::<f64>().is_ok() => {
+            " (write it without quotes)".to_owned()
+        }
         Kind::Bool if text == "true" || text == "false" => " (write it without quotes)".to_owned(),
         Kind::List(..) => " (write it in [ ])".to_owned(),
         _ => String::new(),
@@ -255,7 +291,9 @@ fn hint(json: &Json, kind: &Kind) -> String {
 /// Appends a member's name to a path and returns the length before it.
 fn push_name(path: &mut String, name: &str) -> usize {
     let length = path.len();
-    let plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
+    let plain = !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'$'));
     if plain {
         if length > 0 {
             path.push('.');
@@ -299,7 +337,10 @@ impl<'a> Node<'a> {
 
     /// The digest of this object without these fields.
     pub fn digest_without(&self, domain: &str, names: &[&str]) -> [u8; 32] {
-        debug_assert!(names.iter().all(|name| self.shape.field(name).is_some()), "{names:?} are not all described");
+        debug_assert!(
+            names.iter().all(|name| self.shape.field(name).is_some()),
+            "{names:?} are not all described"
+        );
         self.json.digest_without(domain, names)
     }
 
@@ -382,7 +423,9 @@ impl<'a> Node<'a> {
 
     /// The valid texts of a list with their places, or its default.
     pub fn texts(&self, name: &str) -> Vec<(String, &'a str)> {
-        if let (None, Some(Need::Texts(default))) = (self.find(name), self.field(name).map(|field| &field.need)) {
+        if let (None, Some(Need::Texts(default))) =
+            (self.find(name), self.field(name).map(|field| &field.need))
+        {
             return default.iter().map(|text| (self.at(name), *text)).collect();
         }
         self.items(name)
@@ -448,14 +491,17 @@ impl<'a> Node<'a> {
     /// An object, or one of defaults alone.
     pub fn object_or_default(&self, name: &str) -> Node<'a> {
         self.object(name).unwrap_or_else(|| {
-            let shape = self.field(name).and_then(|field| shape_of(&field.kind)).unwrap_or(self.shape);
+            let shape =
+                self.field(name).and_then(|field| shape_of(&field.kind)).unwrap_or(self.shape);
             Node { json: &EMPTY, shape, path: self.at(name) }
         })
     }
 
     /// The valid objects of a list.
     pub fn objects(&self, name: &str) -> Vec<Node<'a>> {
-        let Some(shape) = self.field(name).and_then(|field| shape_of(&field.kind)) else { return Vec::new() };
+        let Some(shape) = self.field(name).and_then(|field| shape_of(&field.kind)) else {
+            return Vec::new();
+        };
         self.items(name)
             .into_iter()
             .filter(|(_, json)| matches!(json, Json::Object(_)))

@@ -1,4 +1,5 @@
-//! How the document is described: one set of tables from which the loader reads and the JSON Schemas are made.
+//! How the document is described: one set of tables from which the loader reads and the JSON
+//! Schemas are made.
 
 /// An object of the document.
 pub struct Shape {

@@ -5,31 +5,58 @@ use crate::callout::{is_host, uri};
 use crate::jwt::ClaimPath;
 
 /// Any text.
-pub static TEXT: Syntax = Syntax { expected: "a text of 1 to 1024 bytes", max: 1024, fits: no_controls };
+pub static TEXT: Syntax =
+    Syntax { expected: "a text of 1 to 1024 bytes", max: 1024, fits: no_controls };
 /// A name of the document's own: a part of metric names.
-pub static NAME: Syntax = Syntax { expected: "a name of letters, digits, _ and - (at most 64)", max: 64, fits: is_name };
+pub static NAME: Syntax =
+    Syntax { expected: "a name of letters, digits, _ and - (at most 64)", max: 64, fits: is_name };
 /// A realm; it stands in a quoted string of a header.
-pub static REALM: Syntax = Syntax { expected: "printable ASCII without \" and \\ (at most 128)", max: 128, fits: is_quotable };
+pub static REALM: Syntax = Syntax {
+    expected: "printable ASCII without \" and \\ (at most 128)",
+    max: 128,
+    fits: is_quotable,
+};
 /// A header's name (RFC 9110, section 5.1); any case.
-pub static HEADER: Syntax = Syntax { expected: "a header's name (RFC 9110, section 5.1)", max: 128, fits: is_token };
+pub static HEADER: Syntax =
+    Syntax { expected: "a header's name (RFC 9110, section 5.1)", max: 128, fits: is_token };
 /// A cookie's name.
 pub static COOKIE: Syntax = Syntax { expected: "a cookie's name", max: 128, fits: is_token };
 /// A query parameter's name, as it stands in the URL.
-pub static QUERY: Syntax = Syntax { expected: "a query parameter's name of letters, digits, -, ., _ and ~", max: 128, fits: is_unreserved };
+pub static QUERY: Syntax = Syntax {
+    expected: "a query parameter's name of letters, digits, -, ., _ and ~",
+    max: 128,
+    fits: is_unreserved,
+};
 /// A method (RFC 9110, section 9.1): case matters, and all that are in use are upper case.
-pub static METHOD: Syntax =
-    Syntax { expected: "a method in upper case", max: 32, fits: |text| is_token(text) && !text.bytes().any(|b| b.is_ascii_lowercase()) };
+pub static METHOD: Syntax = Syntax {
+    expected: "a method in upper case",
+    max: 32,
+    fits: |text| is_token(text) && !text.bytes().any(|b| b.is_ascii_lowercase()),
+};
 /// A host without port.
-pub static HOST: Syntax = Syntax { expected: "a host without scheme, port and wildcard", max: 255, fits: is_host };
+pub static HOST: Syntax =
+    Syntax { expected: "a host without scheme, port and wildcard", max: 255, fits: is_host };
 /// A path as clients send it.
-pub static PATH: Syntax = Syntax { expected: "a path that begins with /", max: 2048, fits: |text| text.starts_with('/') };
+pub static PATH: Syntax =
+    Syntax { expected: "a path that begins with /", max: 2048, fits: |text| text.starts_with('/') };
 /// A scope (RFC 6749, section 3.3).
-pub static SCOPE: Syntax = Syntax { expected: "one scope: printable ASCII without space, \" and \\", max: 256, fits: is_scope };
+pub static SCOPE: Syntax = Syntax {
+    expected: "one scope: printable ASCII without space, \" and \\",
+    max: 256,
+    fits: is_scope,
+};
 /// A date.
-pub static DATE: Syntax = Syntax { expected: "a date as in \"2027-06-30\"", max: 10, fits: |text| day_number(text).is_some() };
+pub static DATE: Syntax = Syntax {
+    expected: "a date as in \"2027-06-30\"",
+    max: 10,
+    fits: |text| day_number(text).is_some(),
+};
 /// A claim path as the name of a member.
-pub static CLAIM: Syntax =
-    Syntax { expected: "a claim: a dotted path, or its names as a JSON list", max: 1024, fits: |text| claim_path(text).is_some() };
+pub static CLAIM: Syntax = Syntax {
+    expected: "a claim: a dotted path, or its names as a JSON list",
+    max: 1024,
+    fits: |text| claim_path(text).is_some(),
+};
 /// A part of a limit's key.
 pub static KEY_PART: Syntax = Syntax {
     expected: "\"issuer\", \"subject\", \"client_id\", \"consumer\", \"address\", \"route\", \"header:NAME\", \"claim:PATH\" or \"capture:NAME\"",
@@ -37,8 +64,11 @@ pub static KEY_PART: Syntax = Syntax {
     fits: |text| super::check_limits::key_part(text).is_some(),
 };
 /// Where Kong's followers wait.
-pub static WAIT_URI: Syntax =
-    Syntax { expected: "\"unix:\" and an absolute path of at most 107 bytes, or an http URL without a path", max: 512, fits: is_wait_uri };
+pub static WAIT_URI: Syntax = Syntax {
+    expected: "\"unix:\" and an absolute path of at most 107 bytes, or an http URL without a path",
+    max: 512,
+    fits: is_wait_uri,
+};
 /// What a socket's path holds (`sun_path`); a call to a longer one traps on Kong.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
 
@@ -73,12 +103,17 @@ fn is_token(text: &str) -> bool {
 
 fn is_wait_uri(text: &str) -> bool {
     match text.strip_prefix("unix:") {
-        Some(path) => path.starts_with('/') && path.len() <= SOCKET_PATH_BYTES_MAX && path.bytes().all(|b| b.is_ascii_graphic()),
+        Some(path) => {
+            path.starts_with('/')
+                && path.len() <= SOCKET_PATH_BYTES_MAX
+                && path.bytes().all(|b| b.is_ascii_graphic())
+        }
         None => uri(text).is_ok_and(|uri| !uri.https && uri.path == "/"),
     }
 }
 
-/// Whether a value may stand in a header: no control bytes, no space around it (RFC 9110, section 5.5).
+/// Whether a value may stand in a header: no control bytes, no space around it (RFC 9110, section
+/// 5.5).
 pub fn is_header_value(bytes: &[u8]) -> bool {
     let inside = bytes.iter().all(|b| *b == b'\t' || *b >= b' ' && *b != 0x7f);
     let edge = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
@@ -87,9 +122,13 @@ pub fn is_header_value(bytes: &[u8]) -> bool {
 
 /// A claim path: dotted, or as a JSON list where names hold dots.
 pub fn claim_path(text: &str) -> Option<ClaimPath> {
-    let names: Vec<String> =
-        if text.starts_with('[') { serde_json::from_str(text).ok()? } else { text.split('.').map(str::to_owned).collect() };
-    let fits = (1..=8).contains(&names.len()) && names.iter().all(|name| !name.is_empty() && name.len() <= 256);
+    let names: Vec<String> = if text.starts_with('[') {
+        serde_json::from_str(text).ok()?
+    } else {
+        text.split('.').map(str::to_owned).collect()
+    };
+    let fits = (1..=8).contains(&names.len())
+        && names.iter().all(|name| !name.is_empty() && name.len() <= 256);
     fits.then_some(ClaimPath(names))
 }
 
@@ -103,7 +142,9 @@ pub fn day_number(text: &str) -> Option<u64> {
         return None;
     }
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let before = usize::try_from(month.checked_sub(1)?).ok()?;
     if year < 1970 || day == 0 || day > *lengths.get(before)? {
@@ -125,7 +166,9 @@ mod tests {
     #[test]
     fn urls_are_split() {
         let split = |text| uri(text).map(|u| (u.https, u.authority, u.host, u.port, u.path));
-        let parts = |https, a: &str, h: &str, port, p: &str| Ok((https, a.to_owned(), h.to_owned(), port, p.to_owned()));
+        let parts = |https, a: &str, h: &str, port, p: &str| {
+            Ok((https, a.to_owned(), h.to_owned(), port, p.to_owned()))
+        };
         assert_eq!(split("https://a.b/c?d"), parts(true, "a.b", "a.b", 443, "/c?d"));
         assert_eq!(split("http://a:8001"), parts(false, "a:8001", "a", 8001, "/"));
         assert_eq!(split("https://[::1]/x"), parts(true, "[::1]", "::1", 443, "/x"));
@@ -158,10 +201,23 @@ mod tests {
     #[test]
     fn followers_wait_at_a_socket_or_an_address() {
         let path = |bytes: usize| format!("unix:/{}", "a".repeat(bytes - 1));
-        for good in [path(107).as_str(), "unix:/run/wait.sock", "http://127.0.0.1:9000", "http://[::1]:9000/"] {
+        for good in [
+            path(107).as_str(),
+            "unix:/run/wait.sock",
+            "http://127.0.0.1:9000",
+            "http://[::1]:9000/",
+        ] {
             assert!(is_wait_uri(good), "{good}");
         }
-        for bad in [path(108).as_str(), "unix:", "unix:wait.sock", "unix:/a b", "https://a", "http://a/b", "127.0.0.1:9000"] {
+        for bad in [
+            path(108).as_str(),
+            "unix:",
+            "unix:wait.sock",
+            "unix:/a b",
+            "https://a",
+            "http://a/b",
+            "127.0.0.1:9000",
+        ] {
             assert!(!is_wait_uri(bad), "{bad}");
         }
         assert_eq!(uri("http://127.0.0.1:9000").unwrap().target(), "127.0.0.1:9000");
@@ -193,7 +249,8 @@ mod tests {
 
     #[test]
     fn claim_paths_are_dotted_or_lists() {
-        let path = |names: &[&str]| Some(ClaimPath(names.iter().map(|n| (*n).to_owned()).collect()));
+        let path =
+            |names: &[&str]| Some(ClaimPath(names.iter().map(|n| (*n).to_owned()).collect()));
         assert_eq!(claim_path("realm.roles"), path(&["realm", "roles"]));
         assert_eq!(claim_path(r#"["a.b","c"]"#), path(&["a.b", "c"]));
         for bad in ["", ".", "a.", "[]", "[1]", "[\"\"]", "[\"a\"", "a.b.c.d.e.f.g.h.i"] {

@@ -31,7 +31,9 @@ thread_local! {
 
 /// Notes that the loader asked for a field.
 pub(super) fn note_read(shape: &'static Shape, name: &str) {
-    READ.with(|read| read.borrow_mut().insert((std::ptr::from_ref(shape) as usize, name.to_owned())));
+    READ.with(|read| {
+        read.borrow_mut().insert((std::ptr::from_ref(shape) as usize, name.to_owned()))
+    });
 }
 
 fn env(name: &str) -> Option<String> {
@@ -115,7 +117,8 @@ fn every_described_field_is_read() {
     for shape in all {
         for field in shape.fields() {
             let unread = matches!(field.kind, Kind::Later) || field.name == "$schema";
-            let was_read = read.contains(&(std::ptr::from_ref(shape) as usize, field.name.to_owned()));
+            let was_read =
+                read.contains(&(std::ptr::from_ref(shape) as usize, field.name.to_owned()));
             assert_eq!(was_read, !unread, "{}", field.name);
         }
     }
@@ -128,7 +131,9 @@ fn defaults_fit_their_own_bounds() {
     for field in all.into_iter().flat_map(Shape::fields) {
         let fits = match (&field.need, &field.kind) {
             (shape::Need::Whole(default), Kind::Whole(min, max)) => (min..=max).contains(&default),
-            (shape::Need::Fraction(default), Kind::Fraction(min, max)) => (min..=max).contains(&default),
+            (shape::Need::Fraction(default), Kind::Fraction(min, max)) => {
+                (min..=max).contains(&default)
+            }
             (shape::Need::Text(default), Kind::OneOf(names)) => names.contains(default),
             (shape::Need::Text(default), Kind::Text(syntax)) => (syntax.fits)(default),
             (shape::Need::Texts(_), Kind::List(..)) | (shape::Need::Bool(_), Kind::Bool) => true,
@@ -147,18 +152,27 @@ fn digests_follow_what_documents_mean() {
     };
     let (digest, issuers) = digests(EVERYTHING);
     let value: serde_json::Value = serde_json::from_str(EVERYTHING).unwrap();
-    assert_eq!(digests(&value.to_string()), (digest, issuers.clone()), "order and spaces don't count");
+    assert_eq!(
+        digests(&value.to_string()),
+        (digest, issuers.clone()),
+        "order and spaces don't count"
+    );
     let (other, others) = digests(&EVERYTHING.replace("\"ttl_s\": 600", "\"ttl_s\": 601"));
     assert_ne!(other, digest);
     assert_eq!(others[..3], issuers[..3], "an issuer's digest is its own");
     assert_ne!(others[3], issuers[3]);
-    let config = Config::load(EVERYTHING.as_bytes(), &|_| Some("another-secret-of-at-least-32-bytes!".to_owned()), HostKind::Envoy);
+    let config = Config::load(
+        EVERYTHING.as_bytes(),
+        &|_| Some("another-secret-of-at-least-32-bytes!".to_owned()),
+        HostKind::Envoy,
+    );
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));
     assert_ne!(config.digest, digest, "secrets count");
     assert_ne!(config.issuers[2].digest, issuers[2]);
 }
 
-/// What an answer of a server is kept under names the entry that shapes it, and nothing else of the document.
+/// What an answer of a server is kept under names the entry that shapes it, and nothing else of the
+/// document.
 #[test]
 fn a_digest_covers_what_shapes_an_answer() {
     let digests = |change: &dyn Fn(&mut serde_json::Value)| {
@@ -170,10 +184,17 @@ fn a_digest_covers_what_shapes_an_answer() {
     let (endpoint, introspection) = digests(&|_| {});
     type Change = (&'static str, fn(&mut serde_json::Value));
     let elsewhere: [Change; 7] = [
-        ("a rule", |all| all["rules"].as_array_mut().unwrap().push(serde_json::json!({"match": {"path": "/new"}, "access": "public"}))),
+        ("a rule", |all| {
+            all["rules"]
+                .as_array_mut()
+                .unwrap()
+                .push(serde_json::json!({"match": {"path": "/new"}, "access": "public"}))
+        }),
         ("an issuer", |all| all["issuers"][3]["leeway_s"] = 7.into()),
         ("a limit's numbers", |all| all["rate_limits"][0]["limit"] = 77.into()),
-        ("the limits of an endpoint", |all| drop(all["token_endpoints"][0].as_object_mut().unwrap().remove("limits"))),
+        ("the limits of an endpoint", |all| {
+            drop(all["token_endpoints"][0].as_object_mut().unwrap().remove("limits"))
+        }),
         ("how many call", |all| all["token_endpoints"][0]["upstream_calls_max"] = 7.into()),
         ("how long they wait", |all| all["token_endpoints"][0]["wait_ms_max"] = 77.into()),
         ("how long a call takes", |all| all["introspection"]["timeout_ms"] = 77.into()),
@@ -191,7 +212,11 @@ fn a_digest_covers_what_shapes_an_answer() {
         let (other, same) = digests(&change);
         assert!(other != endpoint && same == introspection, "{what}");
     }
-    for (name, value) in [("uri", "https://other.example/introspect"), ("client_secret", "another secret"), ("cluster", "other")] {
+    for (name, value) in [
+        ("uri", "https://other.example/introspect"),
+        ("client_secret", "another secret"),
+        ("cluster", "other"),
+    ] {
         let (same, other) = digests(&|all| all["introspection"][name] = value.into());
         assert!(same == endpoint && other != introspection, "{name}");
     }
@@ -214,14 +239,27 @@ fn certificates_by_kid_are_keys_under_their_kids() {
         .to_string()
     };
     for host in HOSTS {
-        let config = load(&document(serde_json::json!({ "one": RSA_CERTIFICATE, "two.b": P256_CERTIFICATE })), host).unwrap();
+        let config = load(
+            &document(serde_json::json!({ "one": RSA_CERTIFICATE, "two.b": P256_CERTIFICATE })),
+            host,
+        )
+        .unwrap();
         let KeySource::Inline(keys) = &config.issuers[0].keys else { panic!() };
-        assert_eq!(keys.iter().map(|key| key.kid()).collect::<Vec<_>>(), [Some("one"), Some("two.b")]);
-        let same = crate::signature::VerifyKey::from_jwk(RSA_JWK, config.issuers[0].algorithms).unwrap();
+        assert_eq!(
+            keys.iter().map(|key| key.kid()).collect::<Vec<_>>(),
+            [Some("one"), Some("two.b")]
+        );
+        let same =
+            crate::signature::VerifyKey::from_jwk(RSA_JWK, config.issuers[0].algorithms).unwrap();
         assert_eq!(keys[0].algorithms().to_string(), "RS256");
         assert_eq!(keys[0].fingerprint(), same.fingerprint());
     }
-    let refused = load(&document(serde_json::json!({ "one": RSA_CERTIFICATE, "two": "MIIB", "three": 7 })), HostKind::Envoy).err().unwrap();
+    let refused = load(
+        &document(serde_json::json!({ "one": RSA_CERTIFICATE, "two": "MIIB", "three": 7 })),
+        HostKind::Envoy,
+    )
+    .err()
+    .unwrap();
     assert!(refused.contains("issuers[0].keys[0].x509.two: expected PEM"), "{refused}");
     assert!(refused.contains("issuers[0].keys[0].x509.three: expected"), "{refused}");
     assert!(!refused.contains("MIIB"), "{refused}");
@@ -231,7 +269,10 @@ fn certificates_by_kid_are_keys_under_their_kids() {
 
 #[test]
 fn kong_writes_an_empty_list_as_an_object() {
-    assert!(load(r#"{ "rules": {}, "shared": { "secret": { "env": "A_SECRET" } } }"#, HostKind::Kong).is_ok());
+    assert!(
+        load(r#"{ "rules": {}, "shared": { "secret": { "env": "A_SECRET" } } }"#, HostKind::Kong)
+            .is_ok()
+    );
     assert!(load(r#"{ "rules": {} }"#, HostKind::Envoy).is_err());
 }
 
@@ -245,7 +286,9 @@ fn rules_are_narrower_or_wider() {
     let exact = |text: &str| crate::request::path::exact(text, PathPolicy::Strict).ok();
     let prefix = |text: &str| crate::request::path::prefix(text, PathPolicy::Strict).ok();
     let template = |text: &str| crate::request::path::template(text, PathPolicy::Strict).ok();
-    let covers = |wide: &Option<PathMatch>, narrow: &Option<PathMatch>| rule(wide.clone(), &[]).covers(&rule(narrow.clone(), &[]));
+    let covers = |wide: &Option<PathMatch>, narrow: &Option<PathMatch>| {
+        rule(wide.clone(), &[]).covers(&rule(narrow.clone(), &[]))
+    };
     assert!(covers(&None, &exact("/a")));
     assert!(covers(&prefix("/"), &template("/{a}")));
     assert!(!covers(&prefix("/"), &None));

@@ -1,4 +1,5 @@
-//! The checked configuration. Everything here is already valid; indices point into `Config`'s lists.
+//! The checked configuration. Everything here is already valid; indices point into `Config`'s
+//! lists.
 
 use crate::callout::{Callout, Secret, Uri};
 use crate::jwt::check::Requirements;
@@ -62,7 +63,8 @@ impl Config {
 
     /// Whether the route matters to anything: a rule, or what a limit counts apart.
     pub fn asks_for_routes(&self) -> bool {
-        self.matches_routes() || self.rate_limits.iter().any(|limit| limit.key.contains(&KeyPart::Route))
+        self.matches_routes()
+            || self.rate_limits.iter().any(|limit| limit.key.contains(&KeyPart::Route))
     }
 }
 
@@ -89,7 +91,8 @@ pub enum CorsPreflight {
 pub enum UnknownIssuer {
     /// 401.
     Refuse,
-    /// It goes on; on Envoy the named filter checks next, on Kong a plugin has authenticated it already.
+    /// It goes on; on Envoy the named filter checks next, on Kong a plugin has authenticated it
+    /// already.
     Pass {
         /// The name of the Envoy filter that checks next.
         then: Option<String>,

@@ -43,11 +43,27 @@ fn a_token_of_another_issuer_passes_where_a_plugin_vouches_and_no_rule_asks() {
     for number in 0..5 {
         assert_eq!(status(&world, 0, "GET", &format!("/asks-{number}"), &token), 401, "{number}");
     }
-    assert_eq!(status(&world, 0, "GET", "/orders", &[]), 401, "without a token nobody else is asked");
-    assert_eq!(status(&world, 0, "GET", "/orders", &[("authorization", &format!("Bearer {}", forged(&hmac(SECRET, &claims("1")))))]), 401);
+    assert_eq!(
+        status(&world, 0, "GET", "/orders", &[]),
+        401,
+        "without a token nobody else is asked"
+    );
+    assert_eq!(
+        status(
+            &world,
+            0,
+            "GET",
+            "/orders",
+            &[("authorization", &format!("Bearer {}", forged(&hmac(SECRET, &claims("1")))))]
+        ),
+        401
+    );
 
-    let config =
-        crate::config::Config::load(document(with_secret(), without_then).to_string().as_bytes(), &|_| None, crate::config::HostKind::Kong);
+    let config = crate::config::Config::load(
+        document(with_secret(), without_then).to_string().as_bytes(),
+        &|_| None,
+        crate::config::HostKind::Kong,
+    );
     let world = World::with_config(config.unwrap_or_else(|errors| panic!("{errors}")));
     let vouched = ("x-credential-identifier", "key-of-alice");
     for (more, expected) in [
@@ -57,7 +73,11 @@ fn a_token_of_another_issuer_passes_where_a_plugin_vouches_and_no_rule_asks() {
         (vec![vouched, ("x-anonymous-consumer", "true")], 401),
         (vec![vouched, ("x-anonymous-consumer", "")], 200),
     ] {
-        assert_eq!(status(&world, 0, "GET", "/orders", &[&token[..], &more].concat()), expected, "{more:?}");
+        assert_eq!(
+            status(&world, 0, "GET", "/orders", &[&token[..], &more].concat()),
+            expected,
+            "{more:?}"
+        );
     }
 }
 
@@ -74,9 +94,13 @@ fn over_a_limit_is_over_it_on_both_workers_and_refused_tokens_are_charged_to_non
     let (token, mut other) = (hmac(SECRET, &claims("1")), claims("2"));
     other["sub"] = json!("bob");
     for worker in [0, 1, 0, 1] {
-        assert_eq!(world.ask(worker, START, &forged(&token)), Outcome::Refused(Reason::BadSignature));
+        assert_eq!(
+            world.ask(worker, START, &forged(&token)),
+            Outcome::Refused(Reason::BadSignature)
+        );
     }
-    let outcomes: Vec<_> = [0, 1, 0, 1, 0].into_iter().map(|worker| world.ask(worker, START, &token)).collect();
+    let outcomes: Vec<_> =
+        [0, 1, 0, 1, 0].into_iter().map(|worker| world.ask(worker, START, &token)).collect();
     let over = Outcome::Refused(Reason::Limited);
     assert_eq!(outcomes, [Outcome::Admitted, Outcome::Admitted, Outcome::Admitted, over, over]);
     assert_eq!(world.ask(0, START, &hmac(SECRET, &other)), Outcome::Admitted, "of another subject");
@@ -85,7 +109,9 @@ fn over_a_limit_is_over_it_on_both_workers_and_refused_tokens_are_charged_to_non
 
 #[test]
 fn a_count_that_cant_be_kept_refuses_unless_it_says_otherwise() {
-    for (mode, outcome) in [("deny", Outcome::Refused(Reason::Limited)), ("allow", Outcome::Admitted)] {
+    for (mode, outcome) in
+        [("deny", Outcome::Refused(Reason::Limited)), ("allow", Outcome::Admitted)]
+    {
         let world = limited(json!({ "failure_mode": mode }));
         world.shared.is_full.set(true);
         assert_eq!(world.ask(0, START, &hmac(SECRET, &claims("1"))), outcome, "{mode}");
@@ -115,7 +141,11 @@ fn optional_refuses_a_bad_token_and_public_reads_none() {
         ("GET", "/post", vec![("authorization", good.as_str())], 403),
     ] {
         for worker in [0, 1] {
-            assert_eq!(status(&world, worker, method, path, &headers), expected, "{method} {path} {headers:?}");
+            assert_eq!(
+                status(&world, worker, method, path, &headers),
+                expected,
+                "{method} {path} {headers:?}"
+            );
         }
     }
 }

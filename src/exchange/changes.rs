@@ -8,8 +8,8 @@ use crate::request::bearer::BearerSource;
 use crate::request::forward;
 use crate::request::{HeaderBlock, Request};
 
-/// What changes in the request that goes on. Most requests keep their headers but for the identity's, and pay
-/// for no more than a look whether there are edits.
+/// What changes in the request that goes on. Most requests keep their headers but for the
+/// identity's, and pay for no more than a look whether there are edits.
 #[derive(Default)]
 pub struct Changes {
     /// The verified token whose identity headers are set.
@@ -30,7 +30,8 @@ pub struct Edits {
     pub watch: bool,
 }
 
-static NONE: Edits = Edits { remove: Vec::new(), set: Vec::new(), response: Vec::new(), watch: false };
+static NONE: Edits =
+    Edits { remove: Vec::new(), set: Vec::new(), response: Vec::new(), watch: false };
 
 impl Changes {
     /// Changes that set a verified token's identity headers.
@@ -63,8 +64,8 @@ impl Changes {
         self.edits().set.iter().chain(identity).map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// Removes what only the filter may set. `vouched`: a plugin of the host has set its identity headers, or
-    /// removed the client's.
+    /// Removes what only the filter may set. `vouched`: a plugin of the host has set its identity
+    /// headers, or removed the client's.
     #[inline(never)]
     pub fn remove_reserved(&mut self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) {
         for (name, _) in request.headers.iter() {
@@ -85,22 +86,35 @@ impl Changes {
             BearerSource::Header(name) => edits.remove.push(name.clone()),
             BearerSource::Cookie(name) => {
                 // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
-                let fields = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
+                let fields = request
+                    .headers
+                    .iter()
+                    .filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
                 let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
                 match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
                     rest if rest.is_empty() => edits.remove.push("cookie".to_owned()),
                     rest => edits.set.push(("cookie".to_owned(), text(&rest))),
                 }
             }
-            BearerSource::Query(name) => edits.set.push((":path".to_owned(), text(&bearer::without_query(request.target, name)))),
+            BearerSource::Query(name) => edits
+                .set
+                .push((":path".to_owned(), text(&bearer::without_query(request.target, name)))),
         }
     }
 
-    /// Whether a request has a header twice, in any case of its letters, that is to be changed: where none can
-    /// be removed, the second one would stay as it is.
+    /// Whether a request has a header twice, in any case of its letters, that is to be changed:
+    /// where none can be removed, the second one would stay as it is.
     pub fn meet_one_twice(&self, headers: &HeaderBlock) -> bool {
-        let mut changed = self.edits().remove.iter().map(String::as_str).chain(self.headers().map(|(name, _)| name));
-        changed.any(|name| headers.iter().filter(|(there, _)| there.eq_ignore_ascii_case(name.as_bytes())).count() > 1)
+        let mut changed = self
+            .edits()
+            .remove
+            .iter()
+            .map(String::as_str)
+            .chain(self.headers().map(|(name, _)| name));
+        changed.any(|name| {
+            headers.iter().filter(|(there, _)| there.eq_ignore_ascii_case(name.as_bytes())).count()
+                > 1
+        })
     }
 
     /// The changes of a call whose answer is to be seen.

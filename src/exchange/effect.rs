@@ -22,7 +22,8 @@ pub enum Input<'a> {
 
 /// What an exchange asks of its host.
 pub enum Effect {
-    /// Fetch a fact, and bring the answer or wake it when it is known, at this moment at the latest.
+    /// Fetch a fact, and bring the answer or wake it when it is known, at this moment at the
+    /// latest.
     Fetch(Fact, Time),
     /// Wake it when what has this name may be there, at this moment at the latest.
     SleepUntil(Time, Digest, Queue),

@@ -70,20 +70,27 @@ impl Exchange {
         self.headers
     }
 
-    /// Goes on with a copy of its request's headers that takes no more room than they need; gives the others.
+    /// Goes on with a copy of its request's headers that takes no more room than they need; gives
+    /// the others.
     pub fn copy_headers(&mut self) -> HeaderBlock {
         let copy = self.headers.clone();
         std::mem::replace(&mut self.headers, copy)
     }
 
-    /// From now on it fetches for itself what another one fetches too: the host failed to let it wait.
+    /// From now on it fetches for itself what another one fetches too: the host failed to let it
+    /// wait.
     pub fn cannot_wait(&mut self) {
         self.abilities.waits = false;
     }
 
     /// Goes on as far as it can without waiting.
     #[inline(always)]
-    pub fn step(&mut self, input: Input<'_>, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Effect {
+    pub fn step(
+        &mut self,
+        input: Input<'_>,
+        facts: &Facts<'_>,
+        surroundings: &dyn Surroundings,
+    ) -> Effect {
         if !matches!(input, Input::Begin) || self.late.is_some() {
             return self.go_on(None, input, facts, surroundings);
         }
@@ -97,7 +104,13 @@ impl Exchange {
 
     /// The same for all other requests; `weighed` is what was decided already.
     #[inline(never)]
-    fn go_on(&mut self, weighed: Option<Weighed<'_>>, input: Input<'_>, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Effect {
+    fn go_on(
+        &mut self,
+        weighed: Option<Weighed<'_>>,
+        input: Input<'_>,
+        facts: &Facts<'_>,
+        surroundings: &dyn Surroundings,
+    ) -> Effect {
         let mut late = self.late.take().unwrap_or_default();
         let effect = self.step_in(&mut late, weighed, input, facts, surroundings);
         if let Effect::Fetch(fact, _) = &effect {
@@ -140,20 +153,25 @@ impl Exchange {
                 Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max))
             }
             Stage::Token(call) => {
-                // Before the call takes a place or a lease: of a request that is refused nobody would give them back.
+                // Before the call takes a place or a lease: of a request that is refused nobody
+                // would give them back.
                 let usual = match self.pass(&request, false, facts) {
                     Finish::Admit(usual) => usual,
                     refused => return Effect::Finish(refused),
                 };
                 match call.go(&request, &mut late.deadline, self.abilities, facts) {
-                    Effect::Finish(Finish::Admit(changes)) => Effect::Finish(Finish::Admit(changes.beside(usual))),
+                    Effect::Finish(Finish::Admit(changes)) => {
+                        Effect::Finish(Finish::Admit(changes.beside(usual)))
+                    }
                     other => other,
                 }
             }
-            Stage::Revocation(call) => match call.prepare(&request, &mut late.deadline, self.abilities, facts) {
-                Some(effect) => effect,
-                None => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
-            },
+            Stage::Revocation(call) => {
+                match call.prepare(&request, &mut late.deadline, self.abilities, facts) {
+                    Some(effect) => effect,
+                    None => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
+                }
+            }
         }
     }
 
@@ -165,7 +183,13 @@ impl Exchange {
         }
     }
 
-    fn act_on(&self, weighed: Weighed<'_>, late: &mut Late, request: &Request<'_>, facts: &Facts<'_>) -> Effect {
+    fn act_on(
+        &self,
+        weighed: Weighed<'_>,
+        late: &mut Late,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+    ) -> Effect {
         let missing = match weighed {
             Ok(Verdict::Token(index)) => {
                 late.stage = Stage::TokenHead(index);
@@ -191,10 +215,16 @@ impl Exchange {
             facts.host.meter.count(Metric::WaitTimedOut);
             let mut refusal = Refusal::from(unavailable(&missing));
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
-            return Effect::Finish(self.refuse_unless(late.shadow, request, Box::new(refusal), facts));
+            return Effect::Finish(self.refuse_unless(
+                late.shadow,
+                request,
+                Box::new(refusal),
+                facts,
+            ));
         }
         late.deadline = Some(deadline);
-        let address = || request.surroundings.address().and_then(|address| Address::parse(&address));
+        let address =
+            || request.surroundings.address().and_then(|address| Address::parse(&address));
         match facts.join_for(&missing, address) {
             // Who can't wait fetches for itself.
             Turn::Follow if self.abilities.waits => {
@@ -203,9 +233,13 @@ impl Exchange {
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
-                Err(until) => Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts)),
+                Err(until) => {
+                    Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
+                }
             },
-            Turn::Later(until) => Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts)),
+            Turn::Later(until) => {
+                Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
+            }
             // Between the look and the lease another may have brought it.
             Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
@@ -219,7 +253,12 @@ impl Exchange {
     }
 
     /// The head of the answer to a request that went on has come.
-    pub fn answer_started(&mut self, status: u16, headers: &HeaderBlock, facts: &Facts<'_>) -> Started {
+    pub fn answer_started(
+        &mut self,
+        status: u16,
+        headers: &HeaderBlock,
+        facts: &Facts<'_>,
+    ) -> Started {
         match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
             Stage::Revocation(call) => call.started(status, facts),
@@ -235,21 +274,28 @@ impl Exchange {
         }
     }
 
-    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other refusal. Which rule
-    /// covers it nobody can say, so a rule in shadow is none here.
-    pub fn turn_away(&self, reason: Reason, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
+    /// Refuses it for a reason of the host's; in shadow mode it goes on, as after any other
+    /// refusal. Which rule covers it nobody can say, so a rule in shadow is none here.
+    pub fn turn_away(
+        &self,
+        reason: Reason,
+        facts: &Facts<'_>,
+        surroundings: &dyn Surroundings,
+    ) -> Finish {
         let request = self.request(facts, surroundings);
         self.refuse_unless(false, &request, Box::new(reason.into()), facts)
     }
 
-    /// It goes while a call of its own is under way, whose answer nobody will bring: another may make it.
+    /// It goes while a call of its own is under way, whose answer nobody will bring: another may
+    /// make it.
     pub fn abandon(&mut self, facts: &Facts<'_>) {
         if let Some(fact) = self.late.as_mut().and_then(|late| late.fetching.take()) {
             facts.give_way(&fact);
         }
     }
 
-    /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may go on now.
+    /// The exchange is over, for whatever reason. Gives the name that others wait for, if they may
+    /// go on now.
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match self.stage_mut() {
             Stage::Token(call) => call.closed(facts),
@@ -264,7 +310,9 @@ impl Exchange {
             Stage::Token(_) => (Reason::TokenServerUnavailable, true),
             // The server wasn't asked yet, so the client tries again (RFC 7009, section 2.2.1).
             Stage::Revocation(_) => (Reason::KeysUnavailable, true),
-            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => (Reason::KeysUnavailable, false),
+            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => {
+                (Reason::KeysUnavailable, false)
+            }
         };
         let mut refusal = Refusal::from(reason);
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
@@ -297,17 +345,30 @@ impl Exchange {
     #[inline(always)]
     fn request<'a>(&'a self, facts: &Facts<'_>, surroundings: &'a dyn Surroundings) -> Request<'a> {
         let reserved = &facts.runtime.compiled.reserved_headers;
-        let Outline { method, path, host, authorization, has_reserved } = self.headers.outline(|name| forward::is_reserved(name, reserved));
+        let Outline { method, path, host, authorization, has_reserved } =
+            self.headers.outline(|name| forward::is_reserved(name, reserved));
         let target = self.target.as_deref().unwrap_or(path);
-        Request { headers: &self.headers, method, target, host, authorization, has_reserved, surroundings }
+        Request {
+            headers: &self.headers,
+            method,
+            target,
+            host,
+            authorization,
+            has_reserved,
+            surroundings,
+        }
     }
 
     fn finish(&self, request: &Request<'_>, verdict: Verdict<'_>, facts: &Facts<'_>) -> Finish {
         match verdict {
             Verdict::Admit(admission) => self.admit(request, admission, facts),
-            Verdict::Refuse { refusal, shadow } => self.refuse_unless(shadow, request, refusal, facts),
+            Verdict::Refuse { refusal, shadow } => {
+                self.refuse_unless(shadow, request, refusal, facts)
+            }
             // Not reached: these need a body first.
-            Verdict::Token(_) | Verdict::Revocation(_) => self.refuse(request, &Reason::Misconfigured.into(), facts),
+            Verdict::Token(_) | Verdict::Revocation(_) => {
+                self.refuse(request, &Reason::Misconfigured.into(), facts)
+            }
         }
     }
 
@@ -333,11 +394,16 @@ impl Exchange {
         }
         if admission.passed_on {
             meter.count(Metric::PassedOn);
-            // Where a plugin of the host has authenticated the request, its headers are that plugin's work.
+            // Where a plugin of the host has authenticated the request, its headers are that
+            // plugin's work.
             let vouched = facts.runtime.config.kong.auth_plugin && !self.abilities.removes_headers;
             return self.pass(request, vouched, facts);
         }
-        meter.count(if admission.verified.is_some() { Metric::Accepted } else { Metric::Anonymous });
+        meter.count(if admission.verified.is_some() {
+            Metric::Accepted
+        } else {
+            Metric::Anonymous
+        });
         if admission.verified.as_ref().is_some_and(|verified| verified.is_legacy) {
             meter.count(Metric::Legacy);
         }
@@ -350,7 +416,12 @@ impl Exchange {
 
     /// Counts what would be done with a good request, and lets it go on as it came.
     #[inline(never)]
-    fn pass_shadowed(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
+    fn pass_shadowed(
+        &self,
+        request: &Request<'_>,
+        admission: Admission<'_>,
+        facts: &Facts<'_>,
+    ) -> Finish {
         let meter = facts.host.meter;
         let verified = admission.verified;
         meter.count(match (admission.passed_on, &verified) {
@@ -363,7 +434,13 @@ impl Exchange {
         }
         if !self.abilities.removes_headers {
             let vouched = admission.passed_on && facts.runtime.config.kong.auth_plugin;
-            let changes = self.changed(request, Changes::of_identity(verified), admission.remove_token, vouched, facts);
+            let changes = self.changed(
+                request,
+                Changes::of_identity(verified),
+                admission.remove_token,
+                vouched,
+                facts,
+            );
             if changes.meet_one_twice(&self.headers) {
                 meter.count(Metric::Shadowed(Reason::DuplicateHeader));
             }
@@ -380,8 +457,8 @@ impl Exchange {
         }
     }
 
-    /// Lets the request go on with these changes and without what only the filter may say. `vouched`: a
-    /// plugin of the host has set its identity headers, or removed the client's.
+    /// Lets the request go on with these changes and without what only the filter may say.
+    /// `vouched`: a plugin of the host has set its identity headers, or removed the client's.
     #[inline(always)]
     fn pass_changed(
         &self,
@@ -392,7 +469,11 @@ impl Exchange {
         facts: &Facts<'_>,
     ) -> Finish {
         let changes = self.changed(request, changes, remove_token, vouched, facts);
-        if self.abilities.removes_headers { Finish::Admit(changes) } else { self.unless_twice(request, changes, facts) }
+        if self.abilities.removes_headers {
+            Finish::Admit(changes)
+        } else {
+            self.unless_twice(request, changes, facts)
+        }
     }
 
     /// These changes and those of every request with what only the filter may say.
@@ -423,16 +504,29 @@ impl Exchange {
         self.refuse(request, &Reason::DuplicateHeader.into(), facts)
     }
 
-    /// Refuses the request, and charges it to the limits that ask for that; where the refusal is in shadow, it is
-    /// counted and the request goes on as it came.
+    /// Refuses the request, and charges it to the limits that ask for that; where the refusal is in
+    /// shadow, it is counted and the request goes on as it came.
     #[inline(never)]
-    fn refuse_unless(&self, shadow: bool, request: &Request<'_>, refusal: Box<Refusal>, facts: &Facts<'_>) -> Finish {
+    fn refuse_unless(
+        &self,
+        shadow: bool,
+        request: &Request<'_>,
+        refusal: Box<Refusal>,
+        facts: &Facts<'_>,
+    ) -> Finish {
         let refusal = charge_refused(request, refusal, facts);
         if shadow { shadowed(&refusal, facts) } else { self.refuse(request, &refusal, facts) }
     }
 
     /// Refuses it until the moment from which on a fact may be asked for.
-    fn refuse_later(&self, shadow: bool, request: &Request<'_>, missing: &Fact, until: Time, facts: &Facts<'_>) -> Finish {
+    fn refuse_later(
+        &self,
+        shadow: bool,
+        request: &Request<'_>,
+        missing: &Fact,
+        until: Time,
+        facts: &Facts<'_>,
+    ) -> Finish {
         let mut refusal = Refusal::from(unavailable(missing));
         refusal.retry_after_s = Some(facts.retry_after_s(until));
         self.refuse_unless(shadow, request, Box::new(refusal), facts)
@@ -449,10 +543,14 @@ impl Exchange {
     }
 }
 
-/// Charges a refused request to the limits that ask for that (`charge: all`). Over one of them, that is
-/// why it is refused.
+/// Charges a refused request to the limits that ask for that (`charge: all`). Over one of them,
+/// that is why it is refused.
 #[inline(never)]
-fn charge_refused(request: &Request<'_>, mut refusal: Box<Refusal>, facts: &Facts<'_>) -> Box<Refusal> {
+fn charge_refused(
+    request: &Request<'_>,
+    mut refusal: Box<Refusal>,
+    facts: &Facts<'_>,
+) -> Box<Refusal> {
     // One that a limit refused has been weighed by all of them already.
     if !facts.runtime.compiled.charges_refused || refusal.reason == Reason::Limited {
         return refusal;
@@ -487,7 +585,12 @@ fn decide_aside<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Weighed<'a> {
 pub const RETRY_AFTER_S: u64 = 2;
 
 /// Reads what the body says, once.
-fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, facts: &Facts<'_>) -> Result<(), Refusal> {
+fn take_body(
+    stage: &mut Stage,
+    request: &Request<'_>,
+    body: Option<&[u8]>,
+    facts: &Facts<'_>,
+) -> Result<(), Refusal> {
     match *stage {
         Stage::TokenHead(index) => {
             let Some(body) = body else {
@@ -508,7 +611,8 @@ fn take_body(stage: &mut Stage, request: &Request<'_>, body: Option<&[u8]>, fact
 
 /// The answer to a refused request with these headers.
 pub fn answer(headers: &HeaderBlock, refusal: &Refusal, style: ErrorStyle, realm: &str) -> Answer {
-    let grpc = headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
+    let grpc =
+        headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     reply::answer(refusal, style, realm, Place { token_endpoint: false, grpc })
 }
 

@@ -1,5 +1,5 @@
-//! One call to a revocation path (RFC 7009): read, held until what verifies its tokens is known, and believed when the
-//! authorization server agrees.
+//! One call to a revocation path (RFC 7009): read, held until what verifies its tokens is known,
+//! and believed when the authorization server agrees.
 
 use crate::config::Mode;
 use crate::exchange::Started;
@@ -34,12 +34,13 @@ impl RevocationCall {
         let query = request.target.splitn(2, |byte| *byte == b'?').nth(1).unwrap_or_default();
         let named: Named = named(query, body);
         let is_clear = named.is_clear();
-        let tokens = named.tokens.into_iter().map(|token| Target { token, revocation: None }).collect();
+        let tokens =
+            named.tokens.into_iter().map(|token| Target { token, revocation: None }).collect();
         RevocationCall { tokens, is_clear, source: source(request, facts) }
     }
 
-    /// What is to be fetched or waited for before it goes to the server; nothing once all is known that can be known
-    /// in time.
+    /// What is to be fetched or waited for before it goes to the server; nothing once all is known
+    /// that can be known in time.
     pub fn prepare(
         &mut self,
         request: &Request<'_>,
@@ -50,7 +51,9 @@ impl RevocationCall {
         if facts.runtime.config.mode == Mode::Shadow {
             return None;
         }
-        for Target { token, revocation } in self.tokens.iter_mut().filter(|target| target.revocation.is_none()) {
+        for Target { token, revocation } in
+            self.tokens.iter_mut().filter(|target| target.revocation.is_none())
+        {
             let missing = match facts.revocation_of(token) {
                 Ok(known) => {
                     *revocation = Some(known);
@@ -66,14 +69,17 @@ impl RevocationCall {
                 facts.host.meter.count(Metric::WaitTimedOut);
                 return None;
             }
-            let address = || request.surroundings.address().and_then(|address| Address::parse(&address));
+            let address =
+                || request.surroundings.address().and_then(|address| Address::parse(&address));
             match facts.join_for(&missing, address) {
                 Turn::Follow if abilities.waits => {
                     let name = missing.digest(&facts.runtime.host_key, &facts.runtime.config);
                     return Some(Effect::SleepUntil(until, name, Queue::of(&missing)));
                 }
                 // Who can't wait fetches for itself, if it may.
-                Turn::Follow if facts.ask_beside(&missing, address).is_ok() => return Some(Effect::Fetch(missing, until)),
+                Turn::Follow if facts.ask_beside(&missing, address).is_ok() => {
+                    return Some(Effect::Fetch(missing, until));
+                }
                 // Its source is to have a pause: the token is remembered by its bytes.
                 Turn::Follow | Turn::Later(_) => {}
                 // Between the look and the lease another may have brought it.
@@ -91,14 +97,18 @@ impl RevocationCall {
 
     /// The head of the server's answer has come.
     ///
-    /// RFC 7009, section 2.2: 200 says that the token is good no more, and so does any other status that says yes. A
-    /// client that hears of trouble instead tries again (section 2.2.1).
+    /// RFC 7009, section 2.2: 200 says that the token is good no more, and so does any other status
+    /// that says yes. A client that hears of trouble instead tries again (section 2.2.1).
     pub fn started(&self, status: u16, facts: &Facts<'_>) -> Started {
         if !(200..300).contains(&status) {
             return Started::Pass;
         }
         // All are revoked, whatever became of the first.
-        let kept = self.tokens.iter().map(|target| self.revoke(target, facts)).fold(true, |all, one| all & one);
+        let kept = self
+            .tokens
+            .iter()
+            .map(|target| self.revoke(target, facts))
+            .fold(true, |all, one| all & one);
         let trouble = match (self.is_clear, kept) {
             (true, true) => return Started::Pass,
             (false, _) => Metric::RevocationUnread,
@@ -119,7 +129,9 @@ impl RevocationCall {
             Some(revocation) => facts.revoke(revocation, self.source),
             // What came too late for the call may be there by now.
             None => {
-                let known = facts.revocation_of(&target.token).unwrap_or_else(|_| facts.revocation_as_known(&target.token));
+                let known = facts
+                    .revocation_of(&target.token)
+                    .unwrap_or_else(|_| facts.revocation_as_known(&target.token));
                 facts.revoke(&known, self.source)
             }
         }
@@ -136,14 +148,19 @@ fn source(request: &Request<'_>, facts: &Facts<'_>) -> u64 {
     }
 }
 
-/// The answer to a revocation call that the server took, but that wasn't understood here, or that not every worker
-/// may have heard of.
+/// The answer to a revocation call that the server took, but that wasn't understood here, or that
+/// not every worker may have heard of.
 fn not_revoked(facts: &Facts<'_>) -> Answer {
     let config = &facts.runtime.config;
     let mut refusal = Refusal::from(Reason::RevocationUnavailable);
     refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
     facts.host.meter.count(Metric::Rejected(refusal.reason));
-    reply::answer(&refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc: false })
+    reply::answer(
+        &refusal,
+        config.errors,
+        &config.realm,
+        Place { token_endpoint: true, grpc: false },
+    )
 }
 
 #[cfg(test)]

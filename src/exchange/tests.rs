@@ -31,7 +31,11 @@ struct World {
 
 impl Default for World {
     fn default() -> Self {
-        World { shared: RefCell::new(Memory::new(Dialect::Envoy)), rng: RefCell::new(Rng::new(1)), counted: RefCell::default() }
+        World {
+            shared: RefCell::new(Memory::new(Dialect::Envoy)),
+            rng: RefCell::new(Rng::new(1)),
+            counted: RefCell::default(),
+        }
     }
 }
 
@@ -72,7 +76,8 @@ impl World {
     }
 }
 
-/// A preflight of a call to a token endpoint goes on as the call does, in either place; other OPTIONS don't.
+/// A preflight of a call to a token endpoint goes on as the call does, in either place; other
+/// OPTIONS don't.
 #[test]
 fn preflights_of_token_calls_go_on() {
     let endpoints = json!({ "token_endpoints": [
@@ -82,19 +87,25 @@ fn preflights_of_token_calls_go_on() {
     let status = |document: &Value, path: &str, headers: &[(&str, &str)]| {
         let runtime = runtime(document);
         let fixed = [(":method", "OPTIONS"), (":path", path), (":authority", "idp.example")];
-        let headers = HeaderBlock::from_pairs(fixed.iter().chain(headers).map(|(name, value)| (*name, value.as_bytes())));
+        let headers = HeaderBlock::from_pairs(
+            fixed.iter().chain(headers).map(|(name, value)| (*name, value.as_bytes())),
+        );
         let world = World::default();
-        world.with(&runtime, NOW, |facts| match Exchange::new(headers, None, ENVOY).step(Input::Begin, facts, &world) {
-            Effect::Finish(Finish::Admit(changes)) if !changes.edits().watch => None,
-            Effect::Finish(Finish::Answer(answer)) => Some(answer.status),
-            _ => panic!("{path}"),
+        world.with(&runtime, NOW, |facts| {
+            match Exchange::new(headers, None, ENVOY).step(Input::Begin, facts, &world) {
+                Effect::Finish(Finish::Admit(changes)) if !changes.edits().watch => None,
+                Effect::Finish(Finish::Answer(answer)) => Some(answer.status),
+                _ => panic!("{path}"),
+            }
         })
     };
     let post = ("access-control-request-method", "POST");
     let enforced = document(false, endpoints.clone());
     for path in ["/t", "/r", "/one/t"] {
         assert_eq!(status(&enforced, path, &[origin, post]), None, "{path}");
-        for headers in [&[][..], &[origin], &[post], &[origin, ("access-control-request-method", "GET")]] {
+        for headers in
+            [&[][..], &[origin], &[post], &[origin, ("access-control-request-method", "GET")]]
+        {
             assert_eq!(status(&enforced, path, headers), Some(403), "{path} {headers:?}");
         }
         let mut checked = endpoints.clone();
@@ -107,7 +118,8 @@ fn preflights_of_token_calls_go_on() {
 }
 
 fn runtime(document: &Value) -> Runtime {
-    let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy)
+        .unwrap_or_else(|errors| panic!("{errors}"));
     Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
 }
 
@@ -115,10 +127,14 @@ fn runtime(document: &Value) -> Runtime {
 fn document(fetched: bool, more: Value) -> Value {
     let forward = json!({ "claims": { "sub": "x-user" }, "token": false });
     let issuer = match fetched {
-        true => json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["RS256"], "audiences": ["a"],
-            "jwks_uri": "https://idp.example/jwks", "cluster": "idp", "forward": forward }),
-        false => json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["HS256"], "keys": [{ "secret": SECRET }],
-            "forward": forward }),
+        true => {
+            json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["RS256"], "audiences": ["a"],
+            "jwks_uri": "https://idp.example/jwks", "cluster": "idp", "forward": forward })
+        }
+        false => {
+            json!({ "name": "idp", "issuer": "https://idp.example", "algorithms": ["HS256"], "keys": [{ "secret": SECRET }],
+            "forward": forward })
+        }
     };
     let mut document = json!({ "issuers": [issuer], "shared": { "secret": "a shared secret of 32 bytes or more" } });
     document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -126,13 +142,19 @@ fn document(fetched: bool, more: Value) -> Value {
 }
 
 fn token(algorithm: &str) -> String {
-    signed(algorithm, &json!({ "iss": "https://idp.example", "aud": "a", "sub": "alice", "exp": NOW.s() + 600 }))
+    signed(
+        algorithm,
+        &json!({ "iss": "https://idp.example", "aud": "a", "sub": "alice", "exp": NOW.s() + 600 }),
+    )
 }
 
 fn signed(algorithm: &str, claims: &Value) -> String {
     let segment = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let signed =
-        format!("{}.{}", segment(json!({ "alg": algorithm, "kid": "k" }).to_string().as_bytes()), segment(claims.to_string().as_bytes()));
+    let signed = format!(
+        "{}.{}",
+        segment(json!({ "alg": algorithm, "kid": "k" }).to_string().as_bytes()),
+        segment(claims.to_string().as_bytes())
+    );
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(signed.as_bytes());
     format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
@@ -156,10 +178,13 @@ fn no_cookie_is_lost_with_the_token_in_another_field() {
     let more = json!({ "bearer": { "sources": [{ "cookie": "at" }] } });
     let (world, runtime) = (World::default(), runtime(&document(false, more)));
     let with_token = format!("b=2; at={}; c=3", token("HS256"));
-    for (fields, left) in [(vec!["a=1", &with_token], "a=1; b=2; c=3"), (vec![&with_token, "a=1"], "b=2; c=3; a=1")] {
+    for (fields, left) in
+        [(vec!["a=1", &with_token], "a=1; b=2; c=3"), (vec![&with_token, "a=1"], "b=2; c=3; a=1")]
+    {
         let cookies: Vec<_> = fields.into_iter().map(|value| ("cookie", value)).collect();
         let mut exchange = Exchange::new(request(&cookies), None, ENVOY);
-        let changes = admitted(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)));
+        let changes =
+            admitted(world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)));
         assert_eq!(changes.edits().set, [("cookie".to_owned(), left.to_owned())]);
     }
 }
@@ -170,14 +195,26 @@ fn who_leaves_while_it_fetches_lets_another_fetch() {
     let bearer = format!("Bearer {}", token("RS256"));
     let new = || Exchange::new(request(&[("authorization", &bearer)]), None, KONG);
     let (mut first, mut second) = (new(), new());
-    assert!(matches!(world.with(&runtime, NOW, |facts| first.step(Input::Begin, facts, &world)), Effect::Fetch(..)));
-    assert!(matches!(world.with(&runtime, NOW, |facts| second.step(Input::Begin, facts, &world)), Effect::SleepUntil(..)));
+    assert!(matches!(
+        world.with(&runtime, NOW, |facts| first.step(Input::Begin, facts, &world)),
+        Effect::Fetch(..)
+    ));
+    assert!(matches!(
+        world.with(&runtime, NOW, |facts| second.step(Input::Begin, facts, &world)),
+        Effect::SleepUntil(..)
+    ));
     world.with(&runtime, NOW, |facts| first.abandon(facts));
-    assert!(matches!(world.with(&runtime, NOW, |facts| second.step(Input::Woken, facts, &world)), Effect::Fetch(..)));
+    assert!(matches!(
+        world.with(&runtime, NOW, |facts| second.step(Input::Woken, facts, &world)),
+        Effect::Fetch(..)
+    ));
     // Once is enough: the lead is the other's now.
     world.with(&runtime, NOW, |facts| first.abandon(facts));
     let mut third = new();
-    assert!(matches!(world.with(&runtime, NOW, |facts| third.step(Input::Begin, facts, &world)), Effect::SleepUntil(..)));
+    assert!(matches!(
+        world.with(&runtime, NOW, |facts| third.step(Input::Begin, facts, &world)),
+        Effect::SleepUntil(..)
+    ));
 }
 
 #[test]
@@ -195,12 +232,21 @@ fn calls_whose_answers_never_come_are_forgotten() {
 fn a_token_that_was_first_seen_long_ago_stays_ended_on_all_workers() {
     let mut document = document(false, json!({}));
     let issuer = document["issuers"][0].as_object_mut().unwrap();
-    issuer.extend([("exp".to_owned(), json!("optional")), ("lifetime_s_max".to_owned(), json!(60)), ("leeway_s".to_owned(), json!(0))]);
+    issuer.extend([
+        ("exp".to_owned(), json!("optional")),
+        ("lifetime_s_max".to_owned(), json!(60)),
+        ("leeway_s".to_owned(), json!(0)),
+    ]);
     let (world, workers) = (World::default(), [runtime(&document), runtime(&document)]);
-    let bearer = format!("Bearer {}", signed("HS256", &json!({ "iss": "https://idp.example", "sub": "alice" })));
+    let bearer = format!(
+        "Bearer {}",
+        signed("HS256", &json!({ "iss": "https://idp.example", "sub": "alice" }))
+    );
     let status = |worker: usize, after_s: u64| {
         let mut exchange = Exchange::new(request(&[("authorization", &bearer)]), None, ENVOY);
-        match world.with(&workers[worker], NOW.plus_s(after_s), |facts| exchange.step(Input::Begin, facts, &world)) {
+        match world.with(&workers[worker], NOW.plus_s(after_s), |facts| {
+            exchange.step(Input::Begin, facts, &world)
+        }) {
             Effect::Finish(Finish::Admit(_)) => 200,
             Effect::Finish(Finish::Answer(answer)) => answer.status,
             _ => panic!("not decided"),
@@ -222,15 +268,22 @@ fn no_credential_id_climbs_to_another_path() {
         "shared": { "secret": "a shared secret of 32 bytes or more" },
     });
     let (world, runtime) = (World::default(), runtime(&document));
-    for (id, is_asked) in [(".", false), ("..", false), ("...", true), ("a/..", true), (".a", true)] {
-        let bearer = format!("Bearer {}", signed("HS256", &json!({ "iss": id, "exp": NOW.s() + 600 })));
+    for (id, is_asked) in [(".", false), ("..", false), ("...", true), ("a/..", true), (".a", true)]
+    {
+        let bearer =
+            format!("Bearer {}", signed("HS256", &json!({ "iss": id, "exp": NOW.s() + 600 })));
         let mut exchange = Exchange::new(request(&[("authorization", &bearer)]), None, ENVOY);
         match world.with(&runtime, NOW, |facts| exchange.step(Input::Begin, facts, &world)) {
             Effect::Fetch(fact, _) => {
                 let path = fact.call(&runtime.config).unwrap().headers.swap_remove(1).1;
-                assert!(is_asked && path.strip_prefix("/jwts/").is_some_and(|id| !id.contains('/')), "{id}: {path}");
+                assert!(
+                    is_asked && path.strip_prefix("/jwts/").is_some_and(|id| !id.contains('/')),
+                    "{id}: {path}"
+                );
             }
-            Effect::Finish(Finish::Answer(answer)) => assert!(!is_asked && answer.status == 401, "{id}"),
+            Effect::Finish(Finish::Answer(answer)) => {
+                assert!(!is_asked && answer.status == 401, "{id}")
+            }
             _ => panic!("{id}"),
         }
     }

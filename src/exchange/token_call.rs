@@ -1,4 +1,5 @@
-//! One call to a token endpoint: served from the cache, led to the server, or waiting for another's answer.
+//! One call to a token endpoint: served from the cache, led to the server, or waiting for another's
+//! answer.
 
 mod answered;
 
@@ -59,10 +60,17 @@ struct Upstream {
 }
 
 impl Upstream {
-    /// Whether an answer goes on being served though this call failed: the one that it was to renew, or
-    /// one that another brought after the lease had ended.
-    fn is_beside_an_answer(&self, key: &Digest, credential: Option<&Digest>, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
-        self.kept.is_some() || matches!(facts.token_answer(key, credential, endpoint), Known::Answer(..))
+    /// Whether an answer goes on being served though this call failed: the one that it was to
+    /// renew, or one that another brought after the lease had ended.
+    fn is_beside_an_answer(
+        &self,
+        key: &Digest,
+        credential: Option<&Digest>,
+        endpoint: &TokenEndpoint,
+        facts: &Facts<'_>,
+    ) -> bool {
+        self.kept.is_some()
+            || matches!(facts.token_answer(key, credential, endpoint), Known::Answer(..))
     }
 }
 
@@ -91,12 +99,24 @@ impl TokenCall {
     ///
     /// # Errors
     /// The refusal, where a limit is exceeded.
-    pub fn begin(endpoint: usize, request: &Request<'_>, body: &[u8], facts: &Facts<'_>) -> Result<TokenCall, Refusal> {
+    pub fn begin(
+        endpoint: usize,
+        request: &Request<'_>,
+        body: &[u8],
+        facts: &Facts<'_>,
+    ) -> Result<TokenCall, Refusal> {
         let config = &facts.runtime.config;
-        let Some(configured) = config.token_endpoints.get(endpoint) else { return Err(Reason::Misconfigured.into()) };
+        let Some(configured) = config.token_endpoints.get(endpoint) else {
+            return Err(Reason::Misconfigured.into());
+        };
         let has_query = request.target.contains(&b'?');
-        let head = Head { method: request.method, has_query, client_certificate: request.surroundings.client_certificate() };
-        let read = crate::token_endpoint::request::parse(head, request.headers.iter(), body, configured);
+        let head = Head {
+            method: request.method,
+            has_query,
+            client_certificate: request.surroundings.client_certificate(),
+        };
+        let read =
+            crate::token_endpoint::request::parse(head, request.headers.iter(), body, configured);
         let limit_headers = charge(endpoint, request, read.client_id(), facts)?;
         let host_key = &facts.runtime.host_key;
         let path = request.target.split(|byte| *byte == b'?').next().unwrap_or_default();
@@ -109,7 +129,9 @@ impl TokenCall {
         if key.is_none() {
             facts.host.meter.count(Metric::TokenBypass);
         }
-        let replaces = read.replaced_key(host_key, &configured.digest, request.host, path).filter(|_| config.mode == Mode::Enforce);
+        let replaces = read
+            .replaced_key(host_key, &configured.digest, request.host, path)
+            .filter(|_| config.mode == Mode::Enforce);
         let credential = read.credential(host_key, request.host, path);
         let subject = read.jitter_subject(host_key, body);
         let client = facts.token_client(configured, request, &read);
@@ -132,27 +154,39 @@ impl TokenCall {
     }
 
     /// Serves the call, sends it to the server, or waits until `deadline` for another's answer.
-    pub fn go(&mut self, request: &Request<'_>, deadline: &mut Option<Time>, abilities: Abilities, facts: &Facts<'_>) -> Effect {
+    pub fn go(
+        &mut self,
+        request: &Request<'_>,
+        deadline: &mut Option<Time>,
+        abilities: Abilities,
+        facts: &Facts<'_>,
+    ) -> Effect {
         let config = &facts.runtime.config;
         let Some(endpoint) = config.token_endpoints.get(self.endpoint) else {
             return Effect::Finish(refuse(request, &Reason::Misconfigured.into(), facts));
         };
-        if let Some(refresh) = self.refresh.filter(|_| config.mode == Mode::Enforce && abilities.waits) {
+        if let Some(refresh) =
+            self.refresh.filter(|_| config.mode == Mode::Enforce && abilities.waits)
+        {
             return self.go_refresh(request, endpoint, refresh, deadline, facts);
         }
         let Some(key) = self.key.filter(|_| config.mode == Mode::Enforce) else {
             return self.forward(request, endpoint, None, facts);
         };
         match self.known(&key, endpoint, facts) {
-            Known::Answer(stored, Serve::RefreshAhead { .. }) => match facts.lead_renewal(&key, endpoint) {
-                Some(owner) => self.renew(request, endpoint, owner, stored, facts),
-                None => self.serve(&stored, endpoint, facts),
-            },
+            Known::Answer(stored, Serve::RefreshAhead { .. }) => {
+                match facts.lead_renewal(&key, endpoint) {
+                    Some(owner) => self.renew(request, endpoint, owner, stored, facts),
+                    None => self.serve(&stored, endpoint, facts),
+                }
+            }
             Known::Answer(stored, _) => self.serve(&stored, endpoint, facts),
             Known::Failed(pause) => Effect::Finish(paused(request, pause, facts)),
             Known::Unshared => self.forward(request, endpoint, None, facts),
             Known::Nothing => match facts.lead_call(&key, endpoint) {
-                Some(owner) if broken(Twin::NoSecondLook) => self.forward(request, endpoint, Some(owner), facts),
+                Some(owner) if broken(Twin::NoSecondLook) => {
+                    self.forward(request, endpoint, Some(owner), facts)
+                }
                 // Between the look and the lease another may have brought it, or failed to.
                 Some(owner) => match self.known(&key, endpoint, facts) {
                     Known::Answer(stored, _) => {
@@ -177,7 +211,11 @@ impl TokenCall {
     /// What is known of the request, an answer only if it is as fresh as the client asks.
     fn known(&self, key: &Digest, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Known {
         match facts.token_answer(key, self.credential.as_ref(), endpoint) {
-            Known::Answer(stored, _) if !stored.meets(&self.request.demand(), self.came_at, facts.now, endpoint) => Known::Nothing,
+            Known::Answer(stored, _)
+                if !stored.meets(&self.request.demand(), self.came_at, facts.now, endpoint) =>
+            {
+                Known::Nothing
+            }
             known => known,
         }
     }
@@ -240,7 +278,14 @@ impl TokenCall {
     }
 
     /// Renews a kept answer; where the server can't be asked now, the kept one is good still.
-    fn renew(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, owner: Owner, kept: Stored, facts: &Facts<'_>) -> Effect {
+    fn renew(
+        &mut self,
+        request: &Request<'_>,
+        endpoint: &TokenEndpoint,
+        owner: Owner,
+        kept: Stored,
+        facts: &Facts<'_>,
+    ) -> Effect {
         match facts.admit_call(endpoint, &self.client) {
             Ok(permit) => self.forward_admitted(request, permit, Some(owner), Some(kept), facts),
             Err(_) => {
@@ -252,7 +297,13 @@ impl TokenCall {
         }
     }
 
-    fn forward(&mut self, request: &Request<'_>, endpoint: &TokenEndpoint, lease: Option<Owner>, facts: &Facts<'_>) -> Effect {
+    fn forward(
+        &mut self,
+        request: &Request<'_>,
+        endpoint: &TokenEndpoint,
+        lease: Option<Owner>,
+        facts: &Facts<'_>,
+    ) -> Effect {
         match facts.admit_call(endpoint, &self.client) {
             Ok(permit) => self.forward_admitted(request, permit, lease, None, facts),
             Err(Held { reason, metric, retry_after_s }) => {
@@ -304,7 +355,9 @@ impl TokenCall {
     fn kept_answer(&self, stored: &Stored, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Answer {
         let meter = facts.host.meter;
         let body = match stored.serve(facts.now, endpoint) {
-            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => stored.body_with(expires_in_s, facts.now),
+            Serve::Hit { expires_in_s } | Serve::RefreshAhead { expires_in_s } => {
+                stored.body_with(expires_in_s, facts.now)
+            }
             Serve::Refusal => Some(stored.body.clone()),
             Serve::Stale => None,
         };
@@ -346,8 +399,8 @@ fn paused(request: &Request<'_>, pause: Pause, facts: &Facts<'_>) -> Finish {
     refuse(request, &refusal, facts)
 }
 
-/// Charges a call to the limits of the endpoint at this index; gives the headers for its answer, where
-/// limits ask for them.
+/// Charges a call to the limits of the endpoint at this index; gives the headers for its answer,
+/// where limits ask for them.
 ///
 /// # Errors
 /// The refusal, where a limit is exceeded.
@@ -358,7 +411,9 @@ pub fn charge(
     facts: &Facts<'_>,
 ) -> Result<Vec<(String, String)>, Refusal> {
     let config = &facts.runtime.config;
-    let Some(endpoint) = config.token_endpoints.get(endpoint) else { return Err(Reason::Misconfigured.into()) };
+    let Some(endpoint) = config.token_endpoints.get(endpoint) else {
+        return Err(Reason::Misconfigured.into());
+    };
     let captures = captures(endpoint, request, facts);
     let payer = Payer { request, verified: None, claimed_client, captures: &captures };
     match (facts.charge(&endpoint.limits, &payer), config.mode) {
@@ -371,12 +426,18 @@ pub fn charge(
 }
 
 /// What the template of an endpoint's path captures, where limits could ask for it.
-fn captures(endpoint: &TokenEndpoint, request: &Request<'_>, facts: &Facts<'_>) -> Vec<(String, String)> {
+fn captures(
+    endpoint: &TokenEndpoint,
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+) -> Vec<(String, String)> {
     if endpoint.path_template.is_none() || endpoint.limits.is_empty() {
         return Vec::new();
     }
     // It was read before, or the call would be none to this endpoint.
-    let Ok(target) = Target::parse(request.target, facts.runtime.config.paths) else { return Vec::new() };
+    let Ok(target) = Target::parse(request.target, facts.runtime.config.paths) else {
+        return Vec::new();
+    };
     endpoint.captures(&target.path)
 }
 
@@ -387,8 +448,16 @@ pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Fi
         return shadowed(refusal, facts);
     }
     facts.host.meter.count(Metric::Rejected(refusal.reason));
-    let grpc = request.headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
-    Finish::Answer(reply::answer(refusal, config.errors, &config.realm, Place { token_endpoint: true, grpc }))
+    let grpc = request
+        .headers
+        .get("content-type")
+        .is_some_and(|value| value.starts_with(b"application/grpc"));
+    Finish::Answer(reply::answer(
+        refusal,
+        config.errors,
+        &config.realm,
+        Place { token_endpoint: true, grpc },
+    ))
 }
 
 #[cfg(test)]

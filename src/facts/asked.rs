@@ -1,5 +1,6 @@
-//! Facts that strangers can name: each token that comes may hold a new id to look up. So new questions
-//! have a pace, and what the server says to one of them (429, `Retry-After`) it says to this gateway.
+//! Facts that strangers can name: each token that comes may hold a new id to look up. So new
+//! questions have a pace, and what the server says to one of them (429, `Retry-After`) it says to
+//! this gateway.
 
 use crate::digest::Digest;
 use crate::metrics::Metric;
@@ -25,12 +26,16 @@ struct Source {
 impl Facts<'_> {
     /// Notes one more question, asked for this address; or says when it may be asked.
     ///
-    /// All together have the configured pace and as much at one instant as comes in two seconds. Half
-    /// of that is for whoever comes; of the other half one address has a quarter of the pace.
+    /// All together have the configured pace and as much at one instant as comes in two seconds.
+    /// Half of that is for whoever comes; of the other half one address has a quarter of the pace.
     ///
     /// # Errors
     /// The moment from which on it makes sense to try again.
-    pub(super) fn ask(&self, fact: &Fact, address: impl FnOnce() -> Option<Address>) -> Result<(), Time> {
+    pub(super) fn ask(
+        &self,
+        fact: &Fact,
+        address: impl FnOnce() -> Option<Address>,
+    ) -> Result<(), Time> {
         let Some(source) = self.source(fact) else { return Ok(()) };
         let (shared, key) = (self.shared(), &self.runtime.host_key);
         let counters = &self.runtime.compiled.counters;
@@ -45,7 +50,10 @@ impl Facts<'_> {
                 Some(Address::V6(octets)) => octets,
                 None => &[],
             };
-            claims.push(Claim::alone(&share, key.digest("calls of an address", &[&source.name.0, octets])));
+            claims.push(Claim::alone(
+                &share,
+                key.digest("calls of an address", &[&source.name.0, octets]),
+            ));
         }
         match rate_limit::charge(counters, &shared.moment(), &claims).verdict {
             Verdict::Allowed => Ok(()),
@@ -73,12 +81,21 @@ impl Facts<'_> {
         let asked_ms = retry_after::asked_ms(answer.headers, self.now);
         let is_told = answer.status == 429 || (answer.status == 503 && asked_ms.is_some());
         let before = self.shared().read_state(&source.name);
-        if !is_told && (before.failures == 0 || self.now < before.retry_at || answer.status == 0 || answer.status >= 500) {
+        if !is_told
+            && (before.failures == 0
+                || self.now < before.retry_at
+                || answer.status == 0
+                || answer.status >= 500)
+        {
             return;
         }
         self.shared().update_state(&source.name, |state| {
             if is_told {
-                state.fail(self.now, asked_ms.unwrap_or(0).min(ASKED_MS_MAX), self.host.store.random());
+                state.fail(
+                    self.now,
+                    asked_ms.unwrap_or(0).min(ASKED_MS_MAX),
+                    self.host.store.random(),
+                );
             } else {
                 state.heal();
             }
@@ -91,7 +108,10 @@ impl Facts<'_> {
             Fact::Introspection(_) => {
                 let introspection = config.introspection.as_ref()?;
                 Some(Source {
-                    name: key.digest("source", &[b"introspection", introspection.uri.to_string().as_bytes()]),
+                    name: key.digest(
+                        "source",
+                        &[b"introspection", introspection.uri.to_string().as_bytes()],
+                    ),
                     calls_per_s_max: introspection.calls_per_s_max,
                     capped: Metric::IntrospectionCapped,
                     paused: Metric::IntrospectionPaused,
@@ -102,7 +122,10 @@ impl Facts<'_> {
                 let KeySource::Credentials(credentials) = &issuer.keys else { return None };
                 let lookup = credentials.lookup.as_ref()?;
                 Some(Source {
-                    name: key.digest("source", &[b"lookup", issuer.name.as_bytes(), lookup.uri.to_string().as_bytes()]),
+                    name: key.digest(
+                        "source",
+                        &[b"lookup", issuer.name.as_bytes(), lookup.uri.to_string().as_bytes()],
+                    ),
                     calls_per_s_max: lookup.calls_per_s_max,
                     capped: Metric::LookupCapped,
                     paused: Metric::LookupPaused,

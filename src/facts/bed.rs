@@ -1,4 +1,5 @@
-//! A test bed: one host whose workers each have a configuration, and tokens of keys that anyone could have made up.
+//! A test bed: one host whose workers each have a configuration, and tokens of keys that anyone
+//! could have made up.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -70,7 +71,8 @@ impl Bed {
 
     /// One worker more, which knows nothing.
     pub fn add_worker(&mut self, document: &str) {
-        let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
+            .unwrap_or_else(|errors| panic!("{errors}"));
         self.workers.push(Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test")));
     }
 
@@ -98,8 +100,15 @@ impl Bed {
         })
     }
 
-    /// The same, with each fact that is missing brought by `serve` as often as it is asked for. Gives the facts too.
-    pub fn fetch(&self, worker: usize, now: Time, token: &str, serve: impl Fn(&str) -> (u16, String)) -> (Result<(), Reason>, Vec<String>) {
+    /// The same, with each fact that is missing brought by `serve` as often as it is asked for.
+    /// Gives the facts too.
+    pub fn fetch(
+        &self,
+        worker: usize,
+        now: Time,
+        token: &str,
+        serve: impl Fn(&str) -> (u16, String),
+    ) -> (Result<(), Reason>, Vec<String>) {
         let mut asked = Vec::new();
         loop {
             match self.check(worker, now, token) {
@@ -114,19 +123,38 @@ impl Bed {
     }
 
     /// Leads a fetch; gives the path that it asked for.
-    pub fn bring(&self, worker: usize, now: Time, fact: &Fact, serve: impl Fn(&str) -> (u16, String)) -> String {
+    pub fn bring(
+        &self,
+        worker: usize,
+        now: Time,
+        fact: &Fact,
+        serve: impl Fn(&str) -> (u16, String),
+    ) -> String {
         self.with(worker, now, |facts| {
             assert_eq!(facts.join(fact), Turn::Lead, "{fact:?}");
             let call = fact.call(&facts.runtime.config).unwrap();
-            let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, path)| path.clone()).unwrap();
+            let path = call
+                .headers
+                .iter()
+                .find(|(name, _)| name == ":path")
+                .map(|(_, path)| path.clone())
+                .unwrap();
             let (status, body) = serve(&path);
-            facts.learn(fact, &CallAnswer { status, headers: &HeaderBlock::default(), body: body.as_bytes() });
+            facts.learn(
+                fact,
+                &CallAnswer { status, headers: &HeaderBlock::default(), body: body.as_bytes() },
+            );
             path
         })
     }
 
     /// One tick of a worker; gives the paths that it asked for.
-    pub fn tick(&self, worker: usize, now: Time, serve: impl Fn(&str) -> (u16, String)) -> Vec<String> {
+    pub fn tick(
+        &self,
+        worker: usize,
+        now: Time,
+        serve: impl Fn(&str) -> (u16, String),
+    ) -> Vec<String> {
         let due = self.with(worker, now, |facts| facts.due());
         due.iter().map(|fact| self.bring(worker, now, fact, &serve)).collect()
     }
@@ -173,7 +201,11 @@ impl Key {
         let point = self.0.verifying_key().to_sec1_point(false);
         let (x, y) = point.as_bytes()[1..].split_at(32);
         let kid = if kid.is_empty() { String::new() } else { format!(r#","kid":"{kid}""#) };
-        format!(r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"{kid}}}"#, URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y))
+        format!(
+            r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"{kid}}}"#,
+            URL_SAFE_NO_PAD.encode(x),
+            URL_SAFE_NO_PAD.encode(y)
+        )
     }
 
     /// A token of [`ISS`] with these claims, after which nothing but `}` follows.
@@ -188,7 +220,10 @@ impl Key {
 
     /// A token that ends an hour from [`START`].
     pub fn fresh(&self, kid: &str, id: u32) -> String {
-        self.token(kid, &format!(r#","jti":"{id}","iat":{},"exp":{}"#, START.s() - 7_200, START.s() + 3_600))
+        self.token(
+            kid,
+            &format!(r#","jti":"{id}","iat":{},"exp":{}"#, START.s() - 7_200, START.s() + 3_600),
+        )
     }
 }
 

@@ -3,9 +3,12 @@
 use crate::callout::{Callout, Uri};
 use crate::request::HeaderBlock;
 
-/// What every call of ours says: who asks (some servers refuse a request that doesn't tell), and that a compressed
-/// answer would not be read (RFC 9110, sections 10.1.5 and 12.5.3).
-const OURS: [(&str, &str); 2] = [("user-agent", concat!("herdgate/", env!("CARGO_PKG_VERSION"))), ("accept-encoding", "identity")];
+/// What every call of ours says: who asks (some servers refuse a request that doesn't tell), and
+/// that a compressed answer would not be read (RFC 9110, sections 10.1.5 and 12.5.3).
+const OURS: [(&str, &str); 2] = [
+    ("user-agent", concat!("herdgate/", env!("CARGO_PKG_VERSION"))),
+    ("accept-encoding", "identity"),
+];
 
 /// A call, ready for the host.
 #[derive(Clone, Debug)]
@@ -33,33 +36,60 @@ impl Call {
     }
 
     /// `POST` of a form to `uri`.
-    pub fn post_form(uri: &Uri, callout: &Callout, headers: Vec<(String, String)>, body: Vec<u8>) -> Call {
-        let mut all = vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
+    pub fn post_form(
+        uri: &Uri,
+        callout: &Callout,
+        headers: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Call {
+        let mut all =
+            vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
         all.extend(headers);
         Call::new("POST", uri, callout, all, body)
     }
 
     /// `POST` of a command to `uri`, where Webdis listens.
     pub fn post_command(uri: &Uri, callout: &Callout, body: Vec<u8>) -> Call {
-        Call::new("POST", uri, callout, vec![("content-type".to_owned(), "text/plain".to_owned())], body)
+        Call::new(
+            "POST",
+            uri,
+            callout,
+            vec![("content-type".to_owned(), "text/plain".to_owned())],
+            body,
+        )
     }
 
     /// A call to Kong's waiting server, which answers after `ms` milliseconds.
     pub fn wait(address: &str, ms: u64) -> Call {
         let path = format!("/{ms}");
-        let pseudo = [(":method", "GET"), (":path", path.as_str()), (":authority", "herdgate-wait"), (":scheme", "http")];
+        let pseudo = [
+            (":method", "GET"),
+            (":path", path.as_str()),
+            (":authority", "herdgate-wait"),
+            (":scheme", "http"),
+        ];
         Call {
             cluster: None,
             address: address.to_owned(),
             https: false,
-            headers: pseudo.into_iter().chain(OURS).map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            headers: pseudo
+                .into_iter()
+                .chain(OURS)
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             body: Vec::new(),
             timeout_ms: ms.saturating_add(2_000),
             retries: 0,
         }
     }
 
-    fn new(method: &str, uri: &Uri, callout: &Callout, further: Vec<(String, String)>, body: Vec<u8>) -> Call {
+    fn new(
+        method: &str,
+        uri: &Uri,
+        callout: &Callout,
+        further: Vec<(String, String)>,
+        body: Vec<u8>,
+    ) -> Call {
         let mut headers = vec![
             (":method".to_owned(), method.to_owned()),
             (":path".to_owned(), uri.path.clone()),
@@ -68,7 +98,8 @@ impl Call {
         ];
         // Ours give way to the configuration's of the same name.
         let ours = [("accept", "application/json")].into_iter().chain(OURS);
-        let free = ours.filter(|(name, _)| callout.headers.iter().all(|(configured, _)| configured != name));
+        let free = ours
+            .filter(|(name, _)| callout.headers.iter().all(|(configured, _)| configured != name));
         headers.extend(free.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if method == "POST" {
             // Kong's host sends the headers that it is given and no other.
@@ -114,8 +145,13 @@ impl CallAnswer<'_> {
         if directives().any(|directive| directive == "no-store" || directive == "no-cache") {
             return Some(0);
         }
-        let age = self.headers.get("age").and_then(|age| std::str::from_utf8(age).ok()?.trim().parse::<u64>().ok());
-        let max_age = directives().find_map(|directive| directive.strip_prefix("max-age=")?.trim_matches('"').parse::<u64>().ok())?;
+        let age = self
+            .headers
+            .get("age")
+            .and_then(|age| std::str::from_utf8(age).ok()?.trim().parse::<u64>().ok());
+        let max_age = directives().find_map(|directive| {
+            directive.strip_prefix("max-age=")?.trim_matches('"').parse::<u64>().ok()
+        })?;
         Some(max_age.saturating_sub(age.unwrap_or(0)))
     }
 }
@@ -125,7 +161,9 @@ pub fn percent_encode(text: &[u8]) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(*byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(*byte))
+            }
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -152,7 +190,10 @@ mod tests {
     }
 
     fn callout(headers: &[(&str, &str)]) -> Callout {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(value.as_bytes().to_vec()))).collect();
+        let headers = headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), Secret::new(value.as_bytes().to_vec())))
+            .collect();
         Callout { cluster: None, timeout_ms: 1, retries: 0, headers }
     }
 
@@ -162,18 +203,31 @@ mod tests {
         let plain = callout(&[("x-more", "1")]);
         let calls = [
             Call::get(&uri, &plain),
-            Call::post_form(&uri, &plain, vec![("authorization".to_owned(), "Basic x".to_owned())], b"a=b".to_vec()),
+            Call::post_form(
+                &uri,
+                &plain,
+                vec![("authorization".to_owned(), "Basic x".to_owned())],
+                b"a=b".to_vec(),
+            ),
             Call::post_command(&uri, &plain, b"EVAL".to_vec()),
             Call::wait("unix:/wait", 7),
         ];
         for call in calls {
-            let values =
-                |name: &str| call.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.clone()).collect::<Vec<_>>();
+            let values = |name: &str| {
+                call.headers
+                    .iter()
+                    .filter(|(other, _)| other == name)
+                    .map(|(_, value)| value.clone())
+                    .collect::<Vec<_>>()
+            };
             assert_eq!(values("user-agent"), [format!("herdgate/{}", env!("CARGO_PKG_VERSION"))]);
             assert_eq!(values("accept-encoding"), ["identity"]);
             // Pseudo headers come first (RFC 9113, section 8.3).
             let regular = call.headers.iter().skip_while(|(name, _)| name.starts_with(':'));
-            assert!(regular.clone().count() >= 2 && regular.clone().all(|(name, _)| !name.starts_with(':')));
+            assert!(
+                regular.clone().count() >= 2
+                    && regular.clone().all(|(name, _)| !name.starts_with(':'))
+            );
         }
     }
 
@@ -183,7 +237,12 @@ mod tests {
         let configured = [("user-agent", "mine/1"), ("accept", "*/*"), ("accept-encoding", "gzip")];
         let call = Call::get(&uri, &callout(&configured));
         for (name, value) in configured {
-            let values: Vec<&str> = call.headers.iter().filter(|(other, _)| other == name).map(|(_, value)| value.as_str()).collect();
+            let values: Vec<&str> = call
+                .headers
+                .iter()
+                .filter(|(other, _)| other == name)
+                .map(|(_, value)| value.as_str())
+                .collect();
             assert_eq!(values, [value], "{name}");
         }
     }

@@ -1,9 +1,10 @@
-//! What a token endpoint's server has said to one client: for that client to heed, and for no other.
+//! What a token endpoint's server has said to one client: for that client to heed, and for no
+//! other.
 //!
 //! A client that was told to wait (429, or 503 with `Retry-After`) makes no call before that time,
-//! whatever its parameters are; one whose calls fail again and again waits longer each time. Who the
-//! client is nobody has checked yet, so its secret and its address are part of its name: whoever knows
-//! a client's id can't have it made to wait.
+//! whatever its parameters are; one whose calls fail again and again waits longer each time. Who
+//! the client is nobody has checked yet, so its secret and its address are part of its name:
+//! whoever knows a client's id can't have it made to wait.
 
 use crate::digest::Digest;
 use crate::rate_limit::Address;
@@ -66,7 +67,8 @@ impl Standing {
     pub(super) fn to_bytes(self) -> [u8; Standing::BYTES] {
         let mut bytes = [0; Standing::BYTES];
         let fields = [self.points, u8::from(self.throttled)].into_iter();
-        let fields = fields.chain(self.noted_at.ns().to_le_bytes()).chain(self.pause_ms.to_le_bytes());
+        let fields =
+            fields.chain(self.noted_at.ns().to_le_bytes()).chain(self.pause_ms.to_le_bytes());
         bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         bytes
     }
@@ -75,7 +77,12 @@ impl Standing {
         let (&[points, throttled], rest) = bytes.split_first_chunk::<2>()?;
         let (noted_at, pause_ms) = rest.split_first_chunk::<8>()?;
         let pause_ms = u32::from_le_bytes(pause_ms.try_into().ok()?);
-        Some(Standing { points, throttled: throttled != 0, noted_at: Time::from_ns(u64::from_le_bytes(*noted_at)), pause_ms })
+        Some(Standing {
+            points,
+            throttled: throttled != 0,
+            noted_at: Time::from_ns(u64::from_le_bytes(*noted_at)),
+            pause_ms,
+        })
     }
 
     fn ends_at(&self) -> Time {
@@ -119,7 +126,12 @@ impl Standing {
 
 impl Facts<'_> {
     /// Whose call to an endpoint a request is.
-    pub fn token_client(&self, endpoint: &TokenEndpoint, request: &Request<'_>, read: &TokenRequest) -> Client {
+    pub fn token_client(
+        &self,
+        endpoint: &TokenEndpoint,
+        request: &Request<'_>,
+        read: &TokenRequest,
+    ) -> Client {
         let key = &self.runtime.host_key;
         let address = request.surroundings.address().and_then(|address| Address::parse(&address));
         let octets: &[u8] = match &address {
@@ -143,7 +155,11 @@ impl Facts<'_> {
         }
         let before = self.shared().read_standing(&client.name);
         if let Some(next) = before.after(ended, self.now) {
-            self.shared().write_standing(&client.name, next, next.ends_at().max(self.now).plus_ms(COUNTS_MS));
+            self.shared().write_standing(
+                &client.name,
+                next,
+                next.ends_at().max(self.now).plus_ms(COUNTS_MS),
+            );
         }
     }
 }
@@ -176,7 +192,10 @@ mod tests {
     #[test]
     fn what_it_is_asked_for_it_waits_for() {
         let told = after(Standing::default(), Outcome::Throttled, Some(30_000), NOW);
-        assert_eq!(told.pause(NOW.plus_s(29)), Some(Pause { until: NOW.plus_s(30), throttled: true }));
+        assert_eq!(
+            told.pause(NOW.plus_s(29)),
+            Some(Pause { until: NOW.plus_s(30), throttled: true })
+        );
         assert_eq!(told.pause(NOW.plus_s(30)), None);
         let told = after(Standing::default(), Outcome::Overloaded, Some(5_000), NOW);
         assert_eq!(told.pause(NOW), Some(Pause { until: NOW.plus_s(5), throttled: false }));
@@ -205,8 +224,18 @@ mod tests {
     #[test]
     fn what_began_before_a_pause_does_not_end_it() {
         let told = after(Standing::default(), Outcome::Throttled, Some(30_000), NOW);
-        for outcome in [Outcome::Answered, Outcome::Overloaded, Outcome::Throttled, Outcome::Error, Outcome::Unknown] {
-            assert_eq!(pause_ms(after(told, outcome, None, NOW.plus_ms(5)), NOW.plus_ms(5)), 29_995, "{outcome:?}");
+        for outcome in [
+            Outcome::Answered,
+            Outcome::Overloaded,
+            Outcome::Throttled,
+            Outcome::Error,
+            Outcome::Unknown,
+        ] {
+            assert_eq!(
+                pause_ms(after(told, outcome, None, NOW.plus_ms(5)), NOW.plus_ms(5)),
+                29_995,
+                "{outcome:?}"
+            );
         }
     }
 
@@ -216,7 +245,11 @@ mod tests {
         let back = Time::from_s(NOW.s() - 3_600);
         assert_eq!(told.pause(back), None);
         assert_eq!(told.pause(NOW.plus_s(3_600)), None);
-        assert_eq!(pause_ms(after(told, Outcome::Throttled, None, back), back), 1_000, "it begins anew");
+        assert_eq!(
+            pause_ms(after(told, Outcome::Throttled, None, back), back),
+            1_000,
+            "it begins anew"
+        );
         // Another worker's clock may be a little ahead.
         assert!(told.pause(Time::from_ms(NOW.ms() - 500)).is_some());
     }

@@ -1,4 +1,5 @@
-//! Introspection and credentials: what their answers say, and how long they are kept, whichever way the clock goes.
+//! Introspection and credentials: what their answers say, and how long they are kept, whichever way
+//! the clock goes.
 
 use super::bed::{Bed, Key, START, document, is_missing, refused};
 use super::{Fact, Stop, Turn};
@@ -37,12 +38,18 @@ fn after(body: &str, s: u64) -> Option<Reason> {
     }
 }
 
-/// The dates of an answer are those of a JWT (RFC 7662, section 2.2): numbers, with or without a fraction.
+/// The dates of an answer are those of a JWT (RFC 7662, section 2.2): numbers, with or without a
+/// fraction.
 #[test]
 fn the_dates_of_an_introspection_answer_are_read_as_in_a_token() {
     let now = START.s();
     let active = |dates: String| format!(r#"{{"active": true{dates}}}"#);
-    for exp in [format!("{}", now + 10), format!("{}.25", now + 10), format!("{}.0", now + 10), format!("{}e1", now / 10 + 1)] {
+    for exp in [
+        format!("{}", now + 10),
+        format!("{}.25", now + 10),
+        format!("{}.0", now + 10),
+        format!("{}e1", now / 10 + 1),
+    ] {
         assert_eq!(after(&active(format!(r#", "exp": {exp}"#)), 0), None, "{exp}");
         let bed = Bed::with_issuer(&idp(), ASKED);
         says(&bed, 0, START, 200, &active(format!(r#", "exp": {exp}"#)));
@@ -51,25 +58,47 @@ fn the_dates_of_an_introspection_answer_are_read_as_in_a_token() {
         assert!(is_missing(introspected(&bed, 1, START.plus_s(10))), "{exp}: it ends then");
     }
     for exp in [format!("{}", now), format!("{}.9", now), "0".to_owned(), "1e-400".to_owned()] {
-        assert_eq!(after(&active(format!(r#", "exp": {exp}"#)), 0), Some(Reason::Inactive), "{exp}");
+        assert_eq!(
+            after(&active(format!(r#", "exp": {exp}"#)), 0),
+            Some(Reason::Inactive),
+            "{exp}"
+        );
     }
     for nbf in [now, now + 30] {
         assert_eq!(after(&active(format!(r#", "nbf": {nbf}"#)), 0), None, "{nbf}");
     }
     for nbf in [format!("{}", now + 31), format!("{}.1", now + 30)] {
-        assert_eq!(after(&active(format!(r#", "nbf": {nbf}"#)), 0), Some(Reason::Inactive), "{nbf}");
+        assert_eq!(
+            after(&active(format!(r#", "nbf": {nbf}"#)), 0),
+            Some(Reason::Inactive),
+            "{nbf}"
+        );
     }
 }
 
-/// What is no date may be the end of this token: the answer says nothing, and the failure is the endpoint's.
+/// What is no date may be the end of this token: the answer says nothing, and the failure is the
+/// endpoint's.
 #[test]
 fn an_answer_whose_dates_are_none_is_no_answer() {
     for name in ["exp", "nbf", "iat"] {
-        for date in ["\"1795790000\"", "null", "-1", "1e300", "1795790000000", "true", "[1]", "{}", "\"2027-01-01T00:00:00Z\""] {
+        for date in [
+            "\"1795790000\"",
+            "null",
+            "-1",
+            "1e300",
+            "1795790000000",
+            "true",
+            "[1]",
+            "{}",
+            "\"2027-01-01T00:00:00Z\"",
+        ] {
             let body = format!(r#"{{"active": true, "{name}": {date}}}"#);
             assert_eq!(after(&body, 0), Some(Reason::IntrospectionUnavailable), "{body}");
             // Of a token that isn't active nothing else is asked.
-            assert_eq!(after(&format!(r#"{{"active": false, "{name}": {date}}}"#), 0), Some(Reason::Inactive));
+            assert_eq!(
+                after(&format!(r#"{{"active": false, "{name}": {date}}}"#), 0),
+                Some(Reason::Inactive)
+            );
         }
     }
 }
@@ -84,10 +113,14 @@ fn a_clock_that_went_back_keeps_no_introspection() {
         for back_s in [kept_s, 3_600, 86_400 * 365] {
             let back = Time::from_s(START.s() - back_s);
             assert!(is_missing(introspected(&bed, 0, back)), "{body} in memory, {back_s} s back");
-            assert!(is_missing(introspected(&bed, 1, back)), "{body} in shared memory, {back_s} s back");
+            assert!(
+                is_missing(introspected(&bed, 1, back)),
+                "{body} in shared memory, {back_s} s back"
+            );
         }
-        // What is learnt then holds for as long as ever, and what was learnt before isn't heard of again.
-        // (The pace of new questions is that of a limit, which takes a count from ahead for a full one, once.)
+        // What is learnt then holds for as long as ever, and what was learnt before isn't heard of
+        // again. (The pace of new questions is that of a limit, which takes a count from ahead for
+        // a full one, once.)
         let back = Time::from_s(START.s() - 3_600);
         let _ = bed.with(0, back, |facts| facts.join(&Fact::Introspection(TOKEN.to_vec())));
         let back = back.plus_s(12);
@@ -100,8 +133,8 @@ fn a_clock_that_went_back_keeps_no_introspection() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// However often the clock is set, a "yes" isn't believed after its own length of running time. (Each worker looks
-    /// once in 18 seconds: who doesn't look can't see that the clock went back.)
+    /// However often the clock is set, a "yes" isn't believed after its own length of running time.
+    /// (Each worker looks once in 18 seconds: who doesn't look can't see that the clock went back.)
     #[test]
     fn active_is_believed_for_no_longer_than_its_length(steps in proptest::collection::vec((-40_000i64..40_000, 1u64..6_000), 1..12)) {
         let bed = Bed::with_issuer(&idp(), ASKED);
@@ -117,8 +150,7 @@ proptest! {
     }
 }
 
-const LOOKED_UP: &str =
-    r#""credentials": {"lookup": {"uri": "https://kong.example/jwts/{key}", "cluster": "kong", "ttl_s": 600, "negative_ttl_s": 5}}"#;
+const LOOKED_UP: &str = r#""credentials": {"lookup": {"uri": "https://kong.example/jwts/{key}", "cluster": "kong", "ttl_s": 600, "negative_ttl_s": 5}}"#;
 
 #[test]
 fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
@@ -126,7 +158,9 @@ fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
     let found = r#"{"key": "device", "secret": "a-secret-of-thirty-two-bytes-or-more", "algorithm": "HS256"}"#;
     for (status, body, kept_s) in [(200, found, 600), (404, "{}", 5)] {
         let bed = Bed::new(&[document.clone(), document.clone()]);
-        let look = |worker: usize, now: Time| bed.with(worker, now, |facts| facts.credential(0, "device").map(|_| ()));
+        let look = |worker: usize, now: Time| {
+            bed.with(worker, now, |facts| facts.credential(0, "device").map(|_| ()))
+        };
         let fact = Fact::Credential(0, "device".to_owned());
         bed.bring(0, START, &fact, |_| (status, body.to_owned()));
         for worker in [0, 1] {
@@ -134,13 +168,17 @@ fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
         }
         for worker in [0, 1] {
             for back_s in [kept_s, 3_600, 86_400] {
-                assert!(is_missing(look(worker, Time::from_s(START.s() - back_s))), "{status}, {back_s} s back, worker {worker}");
+                assert!(
+                    is_missing(look(worker, Time::from_s(START.s() - back_s))),
+                    "{status}, {back_s} s back, worker {worker}"
+                );
             }
         }
     }
 }
 
-/// A call that was never heard of again is over after its lease, and at once where the clock went back.
+/// A call that was never heard of again is over after its lease, and at once where the clock went
+/// back.
 #[test]
 fn a_clock_that_went_back_keeps_nobody_waiting_for_a_lost_call() {
     let bed = Bed::with_issuer(&idp(), ASKED);
@@ -159,7 +197,8 @@ fn a_clock_that_went_back_keeps_nobody_waiting_for_a_lost_call() {
     assert_eq!(join(1, further.plus_s(3)), Turn::Lead, "another one");
 }
 
-/// What is known under an entry outlives a document that differs elsewhere, and no change of the entry.
+/// What is known under an entry outlives a document that differs elsewhere, and no change of the
+/// entry.
 #[test]
 fn a_configuration_that_differs_elsewhere_forgets_no_introspection() {
     let mut bed = Bed::with_issuer(&idp(), ASKED);
@@ -168,9 +207,12 @@ fn a_configuration_that_differs_elsewhere_forgets_no_introspection() {
     bed.add_worker(&document(&idp(), &format!("{ASKED}{rule}")));
     assert_eq!(introspected(&bed, 2, START.plus_s(1)), Ok(()));
     assert_eq!(bed.count(Metric::IntrospectionHit), 1);
-    for (from, to) in
-        [("/introspect", "/other"), (r#""s""#, r#""t""#), ("60", "59"), (r#""ttl_s_max""#, r#""kind": "status", "ttl_s_max""#)]
-    {
+    for (from, to) in [
+        ("/introspect", "/other"),
+        (r#""s""#, r#""t""#),
+        ("60", "59"),
+        (r#""ttl_s_max""#, r#""kind": "status", "ttl_s_max""#),
+    ] {
         bed.add_worker(&document(&idp(), &ASKED.replace(from, to)));
         let worker = bed.workers() - 1;
         assert!(is_missing(introspected(&bed, worker, START.plus_s(1))), "{to}");

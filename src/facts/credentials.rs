@@ -1,4 +1,5 @@
-//! Keys of single credentials: from the document, else from a server in the shape of Kong's Admin API.
+//! Keys of single credentials: from the document, else from a server in the shape of Kong's Admin
+//! API.
 
 use std::sync::Arc;
 
@@ -51,16 +52,19 @@ struct AnsweredConsumer {
 impl Facts<'_> {
     /// The credential under `id`.
     ///
-    /// # Errors
-    /// `UnknownKey` if there is none, `KeysUnavailable` while the server fails, `Missing` if it is to be asked.
+    /// # Errors `UnknownKey` if there is none, `KeysUnavailable` while the server fails, `Missing`
+    /// if it is to be asked.
     pub fn credential(&self, issuer: usize, id: &str) -> Result<Arc<CredentialKey>, Stop> {
-        let KeySource::Credentials(credentials) = &self.issuer(issuer)?.keys else { return Err(Reason::UnknownKey.into()) };
+        let KeySource::Credentials(credentials) = &self.issuer(issuer)?.keys else {
+            return Err(Reason::UnknownKey.into());
+        };
         if let Some(inline) = credentials.inline.iter().find(|credential| credential.key == id) {
             let consumer = Consumer { username: inline.consumer.clone(), ..Consumer::default() };
             return Ok(Arc::new(CredentialKey { key: inline.verify.clone(), consumer }));
         }
         let Some(lookup) = &credentials.lookup else { return Err(Reason::UnknownKey.into()) };
-        // As a segment of a path either means another path, and no encoding changes that (RFC 3986, section 6.2.2).
+        // As a segment of a path either means another path, and no encoding changes that (RFC 3986,
+        // section 6.2.2).
         if matches!(id, "." | "..") {
             return Err(Reason::UnknownKey.into());
         }
@@ -71,7 +75,12 @@ impl Facts<'_> {
         if let Some(known) = worker.borrow_mut().credentials.get_if(hash, &memory_key, holds) {
             return known.credential.clone().ok_or_else(|| Reason::UnknownKey.into());
         }
-        if worker.borrow_mut().absent.get_if(hash, &memory_key, |span| span.holds(self.now)).is_some() {
+        if worker
+            .borrow_mut()
+            .absent
+            .get_if(hash, &memory_key, |span| span.holds(self.now))
+            .is_some()
+        {
             return Err(Reason::UnknownKey.into());
         }
         let known = self.read_credential(issuer, id, credentials, lookup)?;
@@ -85,7 +94,13 @@ impl Facts<'_> {
     }
 
     /// From shared memory: the credential's answer, then its consumer's.
-    fn read_credential(&self, issuer: usize, id: &str, credentials: &Credentials, lookup: &Lookup) -> Result<Known, Stop> {
+    fn read_credential(
+        &self,
+        issuer: usize,
+        id: &str,
+        credentials: &Credentials,
+        lookup: &Lookup,
+    ) -> Result<Known, Stop> {
         let fact = Fact::Credential(issuer, id.to_owned());
         let (body, until) = self.read_answer(&fact, lookup)?;
         let until = until.min(self.now.plus_s(lookup.ttl_s));
@@ -98,10 +113,17 @@ impl Facts<'_> {
         if lookup.consumer_uri.is_some() {
             let (body, _) = self.read_answer(&Fact::Consumer(issuer, id.to_owned()), lookup)?;
             if let Ok(answered) = serde_json::from_slice::<AnsweredConsumer>(&body) {
-                consumer = Consumer { id: answered.id, username: answered.username, custom_id: answered.custom_id };
+                consumer = Consumer {
+                    id: answered.id,
+                    username: answered.username,
+                    custom_id: answered.custom_id,
+                };
             }
         }
-        Ok(Known { span: Span { from: self.now, until }, credential: Some(Arc::new(CredentialKey { key: Arc::new(key), consumer })) })
+        Ok(Known {
+            span: Span { from: self.now, until },
+            credential: Some(Arc::new(CredentialKey { key: Arc::new(key), consumer })),
+        })
     }
 
     fn read_answer(&self, fact: &Fact, lookup: &Lookup) -> Result<(Vec<u8>, Time), Stop> {
@@ -117,7 +139,12 @@ impl Facts<'_> {
     }
 
     /// Takes a credential's answer in. "Not found" is an answer, kept for the negative time.
-    pub(super) fn learn_credential(&self, issuer: usize, id: &str, answer: &CallAnswer<'_>) -> bool {
+    pub(super) fn learn_credential(
+        &self,
+        issuer: usize,
+        id: &str,
+        answer: &CallAnswer<'_>,
+    ) -> bool {
         self.learn_lookup(&Fact::Credential(issuer, id.to_owned()), issuer, answer)
     }
 
@@ -127,11 +154,15 @@ impl Facts<'_> {
     }
 
     fn learn_lookup(&self, fact: &Fact, issuer: usize, answer: &CallAnswer<'_>) -> bool {
-        let Ok(KeySource::Credentials(Credentials { lookup: Some(lookup), .. })) = self.issuer(issuer).map(|issuer| &issuer.keys) else {
+        let Ok(KeySource::Credentials(Credentials { lookup: Some(lookup), .. })) =
+            self.issuer(issuer).map(|issuer| &issuer.keys)
+        else {
             return false;
         };
         let (body, ttl_s) = match answer.status {
-            200 if answer.body.len() <= ANSWER_BYTES_MAX && is_object(answer.body) => (Some(answer.body), lookup.ttl_s),
+            200 if answer.body.len() <= ANSWER_BYTES_MAX && is_object(answer.body) => {
+                (Some(answer.body), lookup.ttl_s)
+            }
             404 => (None, lookup.negative_ttl_s),
             _ => return false,
         };
@@ -143,8 +174,8 @@ fn is_object(body: &[u8]) -> bool {
     serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|value| value.is_object())
 }
 
-/// The key in an answer, if it is the answer to what was asked: a lookup by another key returns that
-/// key's credential, and Kong answers by its own ids too.
+/// The key in an answer, if it is the answer to what was asked: a lookup by another key returns
+/// that key's credential, and Kong answers by its own ids too.
 fn read_key(body: &[u8], id: &str, allowed: AlgorithmSet, allow_weak: bool) -> Option<VerifyKey> {
     let answered: Answered = serde_json::from_slice(body).ok()?;
     let algorithm = Algorithm::parse(answered.algorithm.as_deref().unwrap_or("HS256"))?;

@@ -44,20 +44,32 @@ impl Fact {
         }
     }
 
-    /// What the fact is known as in this worker and in shared memory. The entry that asks for it is part of it: what
-    /// was learnt under one configuration isn't true under another, but one that differs elsewhere forgets nothing.
+    /// What the fact is known as in this worker and in shared memory. The entry that asks for it is
+    /// part of it: what was learnt under one configuration isn't true under another, but one that
+    /// differs elsewhere forgets nothing.
     pub fn digest(&self, key: &HostKey, config: &Config) -> Digest {
-        let issuer = |index: usize| config.issuers.get(index).map(|issuer| issuer.digest).unwrap_or_default();
+        let issuer = |index: usize| {
+            config.issuers.get(index).map(|issuer| issuer.digest).unwrap_or_default()
+        };
         match self {
             Fact::Metadata(index) => key.digest("metadata", &[&issuer(*index)]),
             Fact::Keys(index, _) => key.digest("keys", &[&issuer(*index)]),
-            Fact::Credential(index, id) => key.digest("credential", &[&issuer(*index), id.as_bytes()]),
+            Fact::Credential(index, id) => {
+                key.digest("credential", &[&issuer(*index), id.as_bytes()])
+            }
             Fact::Consumer(index, id) => key.digest("consumer", &[&issuer(*index), id.as_bytes()]),
             Fact::Introspection(token) => {
-                let endpoint = config.introspection.as_ref().map(|introspection| introspection.digest).unwrap_or_default();
+                let endpoint = config
+                    .introspection
+                    .as_ref()
+                    .map(|introspection| introspection.digest)
+                    .unwrap_or_default();
                 key.digest("introspection", &[&endpoint, token])
             }
-            Fact::Feed(index, _) => config.revocation_feeds.get(*index).map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
+            Fact::Feed(index, _) => config
+                .revocation_feeds
+                .get(*index)
+                .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
         }
     }
 
@@ -65,21 +77,29 @@ impl Fact {
     pub fn call(&self, config: &Config) -> Option<Call> {
         match self {
             Fact::Metadata(index) => match &config.issuers.get(*index)?.keys {
-                KeySource::Jwks { at: JwksAt::Discovery(uri), call, .. } => Some(Call::get(uri, call)),
+                KeySource::Jwks { at: JwksAt::Discovery(uri), call, .. } => {
+                    Some(Call::get(uri, call))
+                }
                 _ => None,
             },
             Fact::Keys(index, found) => match (&config.issuers.get(*index)?.keys, found) {
                 (KeySource::Jwks { call, .. }, Some(uri)) => Some(Call::get(uri, call)),
-                (KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }, None) => Some(Call::get(uri, call)),
+                (KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }, None) => {
+                    Some(Call::get(uri, call))
+                }
                 _ => None,
             },
             Fact::Credential(index, id) => {
-                let KeySource::Credentials(credentials) = &config.issuers.get(*index)?.keys else { return None };
+                let KeySource::Credentials(credentials) = &config.issuers.get(*index)?.keys else {
+                    return None;
+                };
                 let lookup = credentials.lookup.as_ref()?;
                 Some(Call::get(&with_key(&lookup.uri, id), &lookup.call))
             }
             Fact::Consumer(index, id) => {
-                let KeySource::Credentials(credentials) = &config.issuers.get(*index)?.keys else { return None };
+                let KeySource::Credentials(credentials) = &config.issuers.get(*index)?.keys else {
+                    return None;
+                };
                 let lookup = credentials.lookup.as_ref()?;
                 Some(Call::get(&with_key(lookup.consumer_uri.as_ref()?, id), &lookup.call))
             }
@@ -87,21 +107,22 @@ impl Fact {
             Fact::Feed(index, etag) => {
                 let feed = config.revocation_feeds.get(*index)?;
                 let mut call = Call::get(&feed.uri, &feed.call);
-                call.headers.extend(etag.iter().map(|etag| ("if-none-match".to_owned(), etag.clone())));
+                call.headers
+                    .extend(etag.iter().map(|etag| ("if-none-match".to_owned(), etag.clone())));
                 Some(call)
             }
         }
     }
 }
 
-/// `{key}` in the path, percent-encoded. It is non-empty and at most 256 bytes: `keys` sees to that,
-/// since an empty one would ask Kong's Admin API for the whole list.
+/// `{key}` in the path, percent-encoded. It is non-empty and at most 256 bytes: `keys` sees to
+/// that, since an empty one would ask Kong's Admin API for the whole list.
 fn with_key(uri: &Uri, id: &str) -> Uri {
     Uri { path: uri.path.replace("{key}", &percent_encode(id.as_bytes())), ..uri.clone() }
 }
 
-/// A feed is known by what is asked and how, not by the whole document: a new configuration must not
-/// forget what was revoked.
+/// A feed is known by what is asked and how, not by the whole document: a new configuration must
+/// not forget what was revoked.
 fn feed_digest(key: &HostKey, feed: &Feed) -> Digest {
     let uri = feed.uri.to_string();
     let cluster = feed.call.cluster.as_deref().unwrap_or_default();
@@ -116,19 +137,32 @@ fn introspection_call(config: &Config, token: &[u8]) -> Option<Call> {
     let introspection = config.introspection.as_ref()?;
     let basic = introspection.client_id.as_ref().map(|id| {
         use base64::Engine as _;
-        let secret = introspection.client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
+        let secret =
+            introspection.client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
         // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
         let pair = format!("{}:{}", percent_encode(id.as_bytes()), percent_encode(secret));
-        ("authorization".to_owned(), format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
+        (
+            "authorization".to_owned(),
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)),
+        )
     });
     match introspection.kind {
         IntrospectionKind::Oauth => {
-            let body = format!("token={}&token_type_hint=access_token", percent_encode(token)).into_bytes();
-            Some(Call::post_form(&introspection.uri, &introspection.call, basic.into_iter().collect(), body))
+            let body = format!("token={}&token_type_hint=access_token", percent_encode(token))
+                .into_bytes();
+            Some(Call::post_form(
+                &introspection.uri,
+                &introspection.call,
+                basic.into_iter().collect(),
+                body,
+            ))
         }
         IntrospectionKind::Status => {
             let mut call = Call::get(&introspection.uri, &introspection.call);
-            call.headers.push(("authorization".to_owned(), format!("Bearer {}", String::from_utf8_lossy(token))));
+            call.headers.push((
+                "authorization".to_owned(),
+                format!("Bearer {}", String::from_utf8_lossy(token)),
+            ));
             Some(call)
         }
     }

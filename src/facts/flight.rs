@@ -43,7 +43,8 @@ impl State {
     /// The form in shared memory.
     pub fn to_bytes(self) -> [u8; State::BYTES] {
         let mut bytes = [0; State::BYTES];
-        let fields = [self.failures, self.failed_at.ns(), self.retry_at.ns(), self.refetched_at.ns()];
+        let fields =
+            [self.failures, self.failed_at.ns(), self.retry_at.ns(), self.refetched_at.ns()];
         for (chunk, field) in bytes.chunks_mut(8).zip(fields) {
             chunk.copy_from_slice(&field.to_le_bytes());
         }
@@ -67,8 +68,8 @@ impl State {
         self
     }
 
-    /// One more failure: the next try waits, longer each time and at least so many milliseconds, with
-    /// jitter by what was `drawn`.
+    /// One more failure: the next try waits, longer each time and at least so many milliseconds,
+    /// with jitter by what was `drawn`.
     pub fn fail(&mut self, now: Time, asked_ms: u64, drawn: u64) {
         self.failures = self.failures.saturating_add(1).min(1_000);
         let doublings = u32::try_from(self.failures.saturating_sub(1).min(5)).unwrap_or(5);
@@ -113,7 +114,9 @@ impl Facts<'_> {
             return Turn::Later(until);
         }
         let lease_ms = self.lease_ms(fact);
-        let Some(owner) = self.shared().acquire_lease(&digest, lease_ms) else { return Turn::Follow };
+        let Some(owner) = self.shared().acquire_lease(&digest, lease_ms) else {
+            return Turn::Follow;
+        };
         if let Err(until) = self.ask(fact, address) {
             self.shared().release_lease(&digest, owner);
             return Turn::Later(until);
@@ -121,7 +124,8 @@ impl Facts<'_> {
         let leading = Leading { owner, asked_at: self.now, until: self.now.plus_ms(lease_ms) };
         let mut worker = self.runtime.worker.borrow_mut();
         if worker.leading.len() >= LEADING_MAX {
-            // Calls that were never heard of again: on Kong they end with the exchange that made them.
+            // Calls that were never heard of again: on Kong they end with the exchange that made
+            // them.
             worker.leading.retain(|_, leading| leading.is_under_way(self.now));
         }
         worker.leading.insert(digest, leading);
@@ -132,7 +136,11 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// When it may.
-    pub fn ask_beside(&self, fact: &Fact, address: impl FnOnce() -> Option<Address>) -> Result<(), Time> {
+    pub fn ask_beside(
+        &self,
+        fact: &Fact,
+        address: impl FnOnce() -> Option<Address>,
+    ) -> Result<(), Time> {
         self.source_pause(fact).map_or(Ok(()), Err)?;
         self.ask(fact, address)
     }
@@ -178,7 +186,9 @@ impl Facts<'_> {
         };
         let (fetched, failed) = match fact {
             Fact::Metadata(_) | Fact::Keys(..) => (Metric::JwksFetched, Metric::JwksFetchFailed),
-            Fact::Credential(..) | Fact::Consumer(..) => (Metric::LookupFetched, Metric::LookupFailed),
+            Fact::Credential(..) | Fact::Consumer(..) => {
+                (Metric::LookupFetched, Metric::LookupFailed)
+            }
             Fact::Introspection(_) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
         };
@@ -199,7 +209,8 @@ impl Facts<'_> {
         if (learnt && before.failures == 0) || broken(Twin::NoPause) {
             return;
         }
-        let asked_ms = retry_after::asked_ms(answer.headers, self.now).unwrap_or(0).min(ASKED_MS_MAX);
+        let asked_ms =
+            retry_after::asked_ms(answer.headers, self.now).unwrap_or(0).min(ASKED_MS_MAX);
         let change = |state: &mut State| match learnt {
             true => state.heal(),
             false => state.fail(self.now, asked_ms, self.host.store.random()),
@@ -228,7 +239,8 @@ impl Facts<'_> {
         self.lease_ms(fact).saturating_mul(2).min(WAIT_MS_MAX)
     }
 
-    /// Seconds until `at`, rounded up, with up to a quarter of jitter so that clients don't return together.
+    /// Seconds until `at`, rounded up, with up to a quarter of jitter so that clients don't return
+    /// together.
     pub fn retry_after_s(&self, at: Time) -> u64 {
         let ns = at.ns().saturating_sub(self.now.ns());
         let seconds = ns.div_ceil(1_000 * NS_PER_MS).max(1);
@@ -238,7 +250,8 @@ impl Facts<'_> {
 
 /// Calls that this worker leads before it looks for those that have ended unheard.
 const LEADING_MAX: usize = 1_024;
-/// No lease is taken for longer, in milliseconds: what ends later was written before the clock went back.
+/// No lease is taken for longer, in milliseconds: what ends later was written before the clock went
+/// back.
 const LEASE_MS_MAX: u64 = 600_000;
 /// The first pause after a failure in milliseconds; it doubles.
 pub(super) const RETRY_MS: u64 = 1_000;

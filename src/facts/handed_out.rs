@@ -1,18 +1,19 @@
 //! Kept token answers: whether they may still be handed out.
 //!
-//! A token that this gateway would refuse is not handed out by it. Two records say that an answer is in force: one
-//! under the name of its token, one under the name of the secret that it was given for. An answer without both isn't
-//! served. So a revocation *removes* a record, and needs no room: made-up tokens, which nothing was kept for, take
-//! none. That a record gives way to others costs a call to the server, no more.
+//! A token that this gateway would refuse is not handed out by it. Two records say that an answer
+//! is in force: one under the name of its token, one under the name of the secret that it was given
+//! for. An answer without both isn't served. So a revocation *removes* a record, and needs no room:
+//! made-up tokens, which nothing was kept for, take none. That a record gives way to others costs a
+//! call to the server, no more.
 //!
-//! An answer that is under way while its token is revoked must not bring it back. So a revoked name is remembered
-//! for longer than any answer is under way, and whoever keeps an answer writes its records, then looks for that name,
-//! and removes them again if it is there; whoever revokes leaves the name, then removes the records. In whatever order
-//! two workers do this, the records are gone.
+//! An answer that is under way while its token is revoked must not bring it back. So a revoked name
+//! is remembered for longer than any answer is under way, and whoever keeps an answer writes its
+//! records, then looks for that name, and removes them again if it is there; whoever revokes leaves
+//! the name, then removes the records. In whatever order two workers do this, the records are gone.
 //!
-//! The rest is what a request with the token would be asked, as far as it is known: time, key, feeds, revocation. What
-//! was found holds until the number that changes with each revocation does, or the issuer's keys, so that a hit costs
-//! one look at that number.
+//! The rest is what a request with the token would be asked, as far as it is known: time, key,
+//! feeds, revocation. What was found holds until the number that changes with each revocation does,
+//! or the issuer's keys, so that a hit costs one look at that number.
 
 use crate::digest::Digest;
 use crate::jwt::{self, Jwt, check};
@@ -58,7 +59,8 @@ struct Judged {
 
 impl Judged {
     /// It isn't a token of an issuer that is known here.
-    const NOT_OURS: Judged = Judged { under: None, fingerprint: None, anew: false, until: Time::from_ns(u64::MAX) };
+    const NOT_OURS: Judged =
+        Judged { under: None, fingerprint: None, anew: false, until: Time::from_ns(u64::MAX) };
 }
 
 /// The answers for one secret that are in force.
@@ -73,13 +75,26 @@ struct Force {
 struct Withdrawn;
 
 impl Facts<'_> {
-    /// Whether a kept answer may not be handed out any more. `version` is its document's; `credential` names the
-    /// secret that it was given for.
-    pub fn is_withdrawn(&self, key: &Digest, version: u64, stored: &Stored, credential: Option<&Digest>) -> bool {
+    /// Whether a kept answer may not be handed out any more. `version` is its document's;
+    /// `credential` names the secret that it was given for.
+    pub fn is_withdrawn(
+        &self,
+        key: &Digest,
+        version: u64,
+        stored: &Stored,
+        credential: Option<&Digest>,
+    ) -> bool {
         let Kind::Token { life, handle } = stored.kind else { return false };
         let news = self.look_for_news();
         let hash = self.runtime.host_key.short(&key.0);
-        let before = self.runtime.worker.borrow_mut().handed_out.get(hash, &key.0).filter(|found| found.version == version).copied();
+        let before = self
+            .runtime
+            .worker
+            .borrow_mut()
+            .handed_out
+            .get(hash, &key.0)
+            .filter(|found| found.version == version)
+            .copied();
         if before.is_some_and(|found| found.news == news && self.still_holds(&found.judged)) {
             return false;
         }
@@ -97,7 +112,9 @@ impl Facts<'_> {
     }
 
     fn still_holds(&self, judged: &Judged) -> bool {
-        let same_keys = judged.under.is_none_or(|(issuer, generation)| self.generation_in_use(issuer) == Some(generation));
+        let same_keys = judged
+            .under
+            .is_none_or(|(issuer, generation)| self.generation_in_use(issuer) == Some(generation));
         !judged.anew && same_keys && self.now < judged.until
     }
 
@@ -109,24 +126,41 @@ impl Facts<'_> {
         credential: Option<&Digest>,
         before: Option<Judged>,
     ) -> Result<Judged, Withdrawn> {
-        let for_secret = |name| self.in_force(name).is_some_and(|force| force.since <= life.asked_at);
+        let for_secret =
+            |name| self.in_force(name).is_some_and(|force| force.since <= life.asked_at);
         let is_in_force = self.was_handed_out(handle) && credential.is_none_or(for_secret);
         if !is_in_force {
             return Err(Withdrawn);
         }
         match stored.access_token() {
-            Some(token) => self.judge_token(token.as_bytes(), life.asked_at, before.and_then(|judged| judged.fingerprint)),
+            Some(token) => self.judge_token(
+                token.as_bytes(),
+                life.asked_at,
+                before.and_then(|judged| judged.fingerprint),
+            ),
             None => Ok(Judged::NOT_OURS),
         }
     }
 
-    /// What a request with this token would be told, as far as that is known without a call. What another answer of
-    /// the server would not mend, an audience that isn't ours for one, is no reason to ask for one.
-    fn judge_token(&self, token: &[u8], asked_at: Time, before: Option<[u8; 32]>) -> Result<Judged, Withdrawn> {
+    /// What a request with this token would be told, as far as that is known without a call. What
+    /// another answer of the server would not mend, an audience that isn't ours for one, is no
+    /// reason to ask for one.
+    fn judge_token(
+        &self,
+        token: &[u8],
+        asked_at: Time,
+        before: Option<[u8; 32]>,
+    ) -> Result<Judged, Withdrawn> {
         let Ok(jwt) = jwt::parse(token) else { return Ok(Judged::NOT_OURS) };
         let config = &self.runtime.config;
-        let chosen = self.runtime.compiled.issuer_index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud);
-        let Some((index, issuer)) = chosen.ok().and_then(|index| Some((index, config.issuers.get(index)?))) else {
+        let chosen = self.runtime.compiled.issuer_index.choose(
+            &config.issuers,
+            jwt.claims.iss.as_deref(),
+            &jwt.claims.aud,
+        );
+        let Some((index, issuer)) =
+            chosen.ok().and_then(|index| Some((index, config.issuers.get(index)?)))
+        else {
             return Ok(Judged::NOT_OURS);
         };
         if !issuer.algorithms.contains(jwt.algorithm) {
@@ -134,7 +168,8 @@ impl Facts<'_> {
         }
         let seen = self.seen_as(issuer, token);
         let first_seen = self.seen_first(&jwt).unwrap_or(asked_at).min(self.now);
-        let times = check::sunset(issuer, self.now).and_then(|()| check::times(&jwt.claims, issuer, self.now, first_seen));
+        let times = check::sunset(issuer, self.now)
+            .and_then(|()| check::times(&jwt.claims, issuer, self.now, first_seen));
         if matches!(times, Err(Reason::Expired | Reason::Sunset)) {
             return Err(Withdrawn);
         }
@@ -142,20 +177,26 @@ impl Facts<'_> {
         if self.is_revoked(&Names::of(&self.runtime.host_key, &jwt, token)) != Ok(false) {
             return Err(Withdrawn);
         }
-        let until = check::end_s(&jwt.claims, issuer, first_seen).map_or(Time::default(), Time::from_s);
+        let until =
+            check::end_s(&jwt.claims, issuer, first_seen).map_or(Time::default(), Time::from_s);
         let known = before.or(seen);
         let judged = match &issuer.keys {
             KeySource::Credentials(_) => self.judge_by_credential(index, &jwt, known)?,
-            KeySource::Inline(keys) => self.judge_by_set(index, &self.inline_keys(index, keys), &jwt, asked_at, known)?,
-            KeySource::Jwks { cache, .. } => match self.reload_keys(index, cache).or_else(|| self.kept_keys(index)) {
-                Some(set) => self.judge_by_set(index, &set, &jwt, asked_at, known)?,
-                None => Judged { anew: true, ..Judged::NOT_OURS },
-            },
+            KeySource::Inline(keys) => {
+                self.judge_by_set(index, &self.inline_keys(index, keys), &jwt, asked_at, known)?
+            }
+            KeySource::Jwks { cache, .. } => {
+                match self.reload_keys(index, cache).or_else(|| self.kept_keys(index)) {
+                    Some(set) => self.judge_by_set(index, &set, &jwt, asked_at, known)?,
+                    None => Judged { anew: true, ..Judged::NOT_OURS },
+                }
+            }
         };
         Ok(Judged { until, ..judged })
     }
 
-    /// A key that isn't in a set which is newer than the token is gone; in an older one it may not be yet.
+    /// A key that isn't in a set which is newer than the token is gone; in an older one it may not
+    /// be yet.
     fn judge_by_set(
         &self,
         issuer: usize,
@@ -166,7 +207,9 @@ impl Facts<'_> {
     ) -> Result<Judged, Withdrawn> {
         let under = Some((issuer, set.generation));
         match self.try_set(issuer, set, jwt, known) {
-            Ok(Ok(verifying)) => Ok(Judged { under, fingerprint: Some(verifying.fingerprint), ..Judged::NOT_OURS }),
+            Ok(Ok(verifying)) => {
+                Ok(Judged { under, fingerprint: Some(verifying.fingerprint), ..Judged::NOT_OURS })
+            }
             Ok(Err(_)) if set.fetched_at < asked_at => Ok(Judged { under, ..Judged::NOT_OURS }),
             Ok(Err(_)) => Err(Withdrawn),
             // There was no time to try all keys.
@@ -174,12 +217,19 @@ impl Facts<'_> {
         }
     }
 
-    fn judge_by_credential(&self, issuer: usize, jwt: &Jwt<'_>, known: Option<[u8; 32]>) -> Result<Judged, Withdrawn> {
+    fn judge_by_credential(
+        &self,
+        issuer: usize,
+        jwt: &Jwt<'_>,
+        known: Option<[u8; 32]>,
+    ) -> Result<Judged, Withdrawn> {
         let unknown = Judged { anew: true, ..Judged::NOT_OURS };
         let Some(id) = credential_id(jwt) else { return Ok(unknown) };
         match self.credential(issuer, id) {
             Ok(credential) => match self.try_keys(issuer, &[&*credential.key], jwt, known) {
-                Ok(Ok(verifying)) => Ok(Judged { fingerprint: Some(verifying.fingerprint), ..unknown }),
+                Ok(Ok(verifying)) => {
+                    Ok(Judged { fingerprint: Some(verifying.fingerprint), ..unknown })
+                }
                 Ok(Err(_)) => Err(Withdrawn),
                 Err(_) => Ok(unknown),
             },
@@ -197,9 +247,13 @@ impl Facts<'_> {
         let end = life.asked_at.plus_s(life.expires_in_s);
         self.shared().write_token(&self.token_record(&handle), &[1], end);
         if let Some(name) = credential {
-            let before = self.in_force(name).filter(|force| force.since.ms_since(self.now) <= AHEAD_MS_MAX);
+            let before =
+                self.in_force(name).filter(|force| force.since.ms_since(self.now) <= AHEAD_MS_MAX);
             let Force { since, end } =
-                before.map_or(Force { since: life.asked_at, end }, |force| Force { end: force.end.max(end), ..force });
+                before.map_or(Force { since: life.asked_at, end }, |force| Force {
+                    end: force.end.max(end),
+                    ..force
+                });
             let record = [since.ns().to_le_bytes(), end.ns().to_le_bytes()];
             self.shared().write_token(&self.credential_record(name), record.as_flattened(), end);
         }
@@ -230,7 +284,8 @@ impl Facts<'_> {
         }
     }
 
-    /// The server refuses this secret: no answer that was given for it before is handed out any more.
+    /// The server refuses this secret: no answer that was given for it before is handed out any
+    /// more.
     pub fn withdraw_credential(&self, name: &Digest) {
         // Of a wrong one nothing was kept, and whoever tries many disturbs nobody.
         if self.shared().remove_token(&self.credential_record(name)) == Some(true) {

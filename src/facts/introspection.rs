@@ -24,15 +24,17 @@ const ANSWER_BYTES_MAX: usize = 65_536;
 impl Facts<'_> {
     /// Asks whether the token is active still.
     ///
-    /// # Errors
-    /// `Inactive` if it isn't, `IntrospectionUnavailable` while the endpoint fails, `Missing` if it is to be asked.
+    /// # Errors `Inactive` if it isn't, `IntrospectionUnavailable` while the endpoint fails,
+    /// `Missing` if it is to be asked.
     pub fn introspected(&self, token: &[u8]) -> Result<(), Stop> {
         let Some(introspection) = &self.runtime.config.introspection else {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, self.now));
         };
         let hash = self.runtime.host_key.short(token);
         let holds = |known: &Known| known.span.holds(self.now);
-        let known = |known: &mut BoundedMap<Known>| known.get_if(hash, token, holds).map(|known| known.active);
+        let known = |known: &mut BoundedMap<Known>| {
+            known.get_if(hash, token, holds).map(|known| known.active)
+        };
         if let Some(active) = known(&mut self.runtime.worker.borrow_mut().introspections) {
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active);
@@ -41,7 +43,11 @@ impl Facts<'_> {
         let digest = self.digest(&fact);
         if let Some(document) = self.shared().read_asked(&digest, 1) {
             let active = document.body == [1];
-            self.keep_introspection(token, active, document.expires.min(self.now.plus_s(longest_s(introspection))));
+            self.keep_introspection(
+                token,
+                active,
+                document.expires.min(self.now.plus_s(longest_s(introspection))),
+            );
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active);
         }
@@ -54,21 +60,33 @@ impl Facts<'_> {
 
     fn keep_introspection(&self, token: &[u8], active: bool, until: Time) {
         let hash = self.runtime.host_key.short(token);
-        self.runtime.worker.borrow_mut().introspections.put(hash, token, Known { span: Span { from: self.now, until }, active }, 32);
+        self.runtime.worker.borrow_mut().introspections.put(
+            hash,
+            token,
+            Known { span: Span { from: self.now, until }, active },
+            32,
+        );
     }
 
     /// Takes an introspection answer in.
     pub(super) fn learn_introspection(&self, token: &[u8], answer: &CallAnswer<'_>) -> bool {
         let Some(introspection) = &self.runtime.config.introspection else { return false };
-        let Some(Told { active, exp_s, nbf_s }) = read(introspection.kind, answer) else { return false };
+        let Some(Told { active, exp_s, nbf_s }) = read(introspection.kind, answer) else {
+            return false;
+        };
         let until = match active {
-            true => self.now.plus_s(introspection.ttl_s_max).min(exp_s.map_or(Time::from_ns(u64::MAX), Time::from_s)),
+            true => self
+                .now
+                .plus_s(introspection.ttl_s_max)
+                .min(exp_s.map_or(Time::from_ns(u64::MAX), Time::from_s)),
             false => self.now.plus_s(introspection.negative_ttl_s),
         };
-        // A token that ended meanwhile, or hasn't begun, is inactive, whatever the endpoint's clock says.
+        // A token that ended meanwhile, or hasn't begun, is inactive, whatever the endpoint's clock
+        // says.
         let has_begun = nbf_s.is_none_or(|nbf_s| Time::from_s(nbf_s) <= self.now.plus_s(LEEWAY_S));
         let active = active && self.now < until && has_begun;
-        let until = if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
+        let until =
+            if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
         self.keep_introspection(token, active, until);
         if !active {
@@ -95,9 +113,10 @@ struct Told {
     nbf_s: Option<u64>,
 }
 
-/// Reads an answer; nothing if it is none. A date that is none (RFC 7662, section 2.2: a number, as in a JWT) may be
-/// the end of this very token. So such an answer says nothing: it counts as a failure of the endpoint, which the
-/// operator sees, and the client is told 503 and not that its token is bad.
+/// Reads an answer; nothing if it is none. A date that is none (RFC 7662, section 2.2: a number, as
+/// in a JWT) may be the end of this very token. So such an answer says nothing: it counts as a
+/// failure of the endpoint, which the operator sees, and the client is told 503 and not that its
+/// token is bad.
 fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
     let told = |active| Told { active, exp_s: None, nbf_s: None };
     match (kind, answer.status) {
@@ -107,17 +126,22 @@ fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
             // RFC 7662, section 2.2: `active` is required, and a boolean.
             let answered: Map<String, Value> = jwt::json::object(answer.body).ok()?;
             if !answered.get("active")?.as_bool()? {
-                // The endpoint should say no more of it (the same section), and nothing more is asked.
+                // The endpoint should say no more of it (the same section), and nothing more is
+                // asked.
                 return Some(told(false));
             }
-            let date = |name: &str, rounding| answered.get(name).map(|value| jwt::date_s(value, rounding)).transpose();
+            let date = |name: &str, rounding| {
+                answered.get(name).map(|value| jwt::date_s(value, rounding)).transpose()
+            };
             date("iat", Rounding::Down).ok()?;
-            let (exp_s, nbf_s) = (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
+            let (exp_s, nbf_s) =
+                (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
             Some(Told { active: true, exp_s, nbf_s })
         }
         _ => None,
     }
 }
 
-/// By how many seconds the endpoint's clock may be ahead of this one: an issuer's `leeway_s` where it isn't given.
+/// By how many seconds the endpoint's clock may be ahead of this one: an issuer's `leeway_s` where
+/// it isn't given.
 const LEEWAY_S: u64 = 30;

@@ -1,4 +1,5 @@
-//! The keys of issuers: from this worker's memory, else from the host's shared memory, else missing.
+//! The keys of issuers: from this worker's memory, else from the host's shared memory, else
+//! missing.
 
 use std::sync::Arc;
 
@@ -51,7 +52,9 @@ impl Times {
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Times> {
-        let mut fields = bytes.chunks(8).map(|chunk| chunk.try_into().map(u64::from_le_bytes).map(Time::from_ns));
+        let mut fields = bytes
+            .chunks(8)
+            .map(|chunk| chunk.try_into().map(u64::from_le_bytes).map(Time::from_ns));
         let mut next = || fields.next()?.ok();
         Some(Times { fetched_at: next()?, fresh_until: next()?, stale_until: next()? })
     }
@@ -60,8 +63,8 @@ impl Times {
 impl Facts<'_> {
     /// The keys of an issuer, except those of single credentials.
     ///
-    /// # Errors
-    /// `Missing` if they are to be fetched, `KeysUnavailable` while their endpoint fails and none are kept.
+    /// # Errors `Missing` if they are to be fetched, `KeysUnavailable` while their endpoint fails
+    /// and none are kept.
     pub fn keys(&self, issuer: usize) -> Result<Arc<KeySet>, Stop> {
         match &self.issuer(issuer)?.keys {
             KeySource::Inline(keys) => Ok(self.inline_keys(issuer, keys)),
@@ -70,7 +73,8 @@ impl Facts<'_> {
         }
     }
 
-    /// The generation of an issuer's keys, where this worker has them and they need no further look.
+    /// The generation of an issuer's keys, where this worker has them and they need no further
+    /// look.
     #[inline(always)]
     pub(super) fn generation_in_use(&self, issuer: usize) -> Option<u64> {
         let worker = self.runtime.worker.borrow();
@@ -83,14 +87,27 @@ impl Facts<'_> {
             let end = Time::from_ns(u64::MAX);
             let keys = keys.clone();
             let fresh = Span::ALWAYS;
-            let set = KeySet { keys, generation: 0, fresh, stale_until: end, fetched_at: end, version: 0, refresh_at: end };
+            let set = KeySet {
+                keys,
+                generation: 0,
+                fresh,
+                stale_until: end,
+                fetched_at: end,
+                version: 0,
+                refresh_at: end,
+            };
             let set = Arc::new(set);
             self.hold_set(issuer, &set);
             set
         })
     }
 
-    fn fetched_keys(&self, issuer: usize, at: &JwksAt, cache: &JwksCache) -> Result<Arc<KeySet>, Stop> {
+    fn fetched_keys(
+        &self,
+        issuer: usize,
+        at: &JwksAt,
+        cache: &JwksCache,
+    ) -> Result<Arc<KeySet>, Stop> {
         if let Some(set) = self.kept_keys(issuer).filter(|set| set.fresh.holds(self.now)) {
             return Ok(set);
         }
@@ -110,8 +127,8 @@ impl Facts<'_> {
         Err(self.keys_fact(issuer, at, Time::default())?.into())
     }
 
-    /// The fact to fetch for an issuer's keys: its metadata first where discovery is configured, and what it found
-    /// is older than a day or than `since`.
+    /// The fact to fetch for an issuer's keys: its metadata first where discovery is configured,
+    /// and what it found is older than a day or than `since`.
     fn keys_fact(&self, issuer: usize, at: &JwksAt, since: Time) -> Result<Fact, Stop> {
         match at {
             JwksAt::Uri(_) => Ok(Fact::Keys(issuer, None)),
@@ -129,8 +146,9 @@ impl Facts<'_> {
         self.runtime.worker.borrow().key_sets.get(issuer)?.clone()
     }
 
-    /// The kept set. One that comes from ahead, since the clock went back, counts as of now from here on: it isn't
-    /// fresh, is due, and serves for no longer while the endpoint fails than any other would.
+    /// The kept set. One that comes from ahead, since the clock went back, counts as of now from
+    /// here on: it isn't fresh, is due, and serves for no longer while the endpoint fails than any
+    /// other would.
     fn anchored_keys(&self, issuer: usize) -> Option<Arc<KeySet>> {
         let set = self.kept_keys(issuer)?;
         if !set.fresh.from.is_ahead_of(self.now) {
@@ -151,7 +169,10 @@ impl Facts<'_> {
     /// Has the next tick fetch the set anew: it may be elsewhere now.
     pub(super) fn set_is_due(&self, issuer: usize) {
         if let Some(set) = self.kept_keys(issuer) {
-            self.hold_set(issuer, &Arc::new(KeySet { keys: set.keys.clone(), refresh_at: self.now, ..*set }));
+            self.hold_set(
+                issuer,
+                &Arc::new(KeySet { keys: set.keys.clone(), refresh_at: self.now, ..*set }),
+            );
         }
     }
 
@@ -167,7 +188,14 @@ impl Facts<'_> {
         self.keep_keys(issuer, cache, &document.body, &times, document.version)
     }
 
-    fn keep_keys(&self, issuer: usize, cache: &JwksCache, body: &[u8], times: &Times, version: u64) -> Option<Arc<KeySet>> {
+    fn keep_keys(
+        &self,
+        issuer: usize,
+        cache: &JwksCache,
+        body: &[u8],
+        times: &Times,
+        version: u64,
+    ) -> Option<Arc<KeySet>> {
         let Times { fetched_at, fresh_until, stale_until } = *times;
         let allowed = self.runtime.config.issuers.get(issuer)?.algorithms;
         let set = jwk_set::parse(body, allowed, cache.keys_max, cache.bytes_max).ok()?;
@@ -181,14 +209,19 @@ impl Facts<'_> {
             stale_until,
             fetched_at: times.fetched_at.min(self.now),
             version,
-            refresh_at: Time::from_ns(fetched_at.ns().saturating_add(self.refresh_share(issuer, version, lifetime_ns))),
+            refresh_at: Time::from_ns(fetched_at.ns().saturating_add(self.refresh_share(
+                issuer,
+                version,
+                lifetime_ns,
+            ))),
         });
         drop(worker);
         self.hold_set(issuer, &set);
         self.anchored_keys(issuer)
     }
 
-    /// Between 70 and 85 hundredths of the lifetime: ahead of its end, and not all gateways at once.
+    /// Between 70 and 85 hundredths of the lifetime: ahead of its end, and not all gateways at
+    /// once.
     fn refresh_share(&self, issuer: usize, version: u64, lifetime_ns: u64) -> u64 {
         let mut seed = version.to_le_bytes().to_vec();
         seed.extend((issuer as u64).to_le_bytes());
@@ -200,9 +233,15 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// `Missing` while one is being fetched: the key that isn't known here may come with it.
-    pub(super) fn newer_keys(&self, issuer: usize, set: &KeySet) -> Result<Option<Arc<KeySet>>, Stop> {
+    pub(super) fn newer_keys(
+        &self,
+        issuer: usize,
+        set: &KeySet,
+    ) -> Result<Option<Arc<KeySet>>, Stop> {
         let KeySource::Jwks { at, cache, .. } = &self.issuer(issuer)?.keys else { return Ok(None) };
-        if let Some(newer) = self.reload_keys(issuer, cache).filter(|newer| newer.generation != set.generation) {
+        if let Some(newer) =
+            self.reload_keys(issuer, cache).filter(|newer| newer.generation != set.generation)
+        {
             return Ok(Some(newer));
         }
         let fact = Fact::Keys(issuer, None);
@@ -212,39 +251,51 @@ impl Facts<'_> {
         }
     }
 
-    /// What becomes of a token that no key of the set verifies, for this reason. Its key may be a new one, under a name of
-    /// its own, another's, or none: so it may cause a fetch, and else is refused. One that names an unknown key is told
-    /// to come back while the endpoint fails.
+    /// What becomes of a token that no key of the set verifies, for this reason. Its key may be a
+    /// new one, under a name of its own, another's, or none: so it may cause a fetch, and else is
+    /// refused. One that names an unknown key is told to come back while the endpoint fails.
     pub(super) fn no_key_verifies(&self, issuer: usize, set: &KeySet, reason: Reason) -> Stop {
         if let Some(fact) = self.may_refetch(issuer, set) {
             return fact.into();
         }
-        let is_fetched = matches!(self.issuer(issuer).map(|issuer| &issuer.keys), Ok(KeySource::Jwks { .. }));
+        let is_fetched =
+            matches!(self.issuer(issuer).map(|issuer| &issuer.keys), Ok(KeySource::Jwks { .. }));
         let may_be_new = reason == Reason::UnknownKey && is_fetched;
-        let state = if may_be_new { self.state(&Fact::Keys(issuer, None)) } else { State::default() };
+        let state =
+            if may_be_new { self.state(&Fact::Keys(issuer, None)) } else { State::default() };
         match state.failures > 0 {
             true => self.unavailable(Reason::KeysUnavailable, state.retry_at),
             false => reason.into(),
         }
     }
 
-    /// Whether a token that no key verifies may cause a fetch now, and if so notes that it did: once per interval and
-    /// issuer.
+    /// Whether a token that no key verifies may cause a fetch now, and if so notes that it did:
+    /// once per interval and issuer.
     fn may_refetch(&self, issuer: usize, set: &KeySet) -> Option<Fact> {
-        let KeySource::Jwks { at, cache, .. } = &self.issuer(issuer).ok()?.keys else { return None };
+        let KeySource::Jwks { at, cache, .. } = &self.issuer(issuer).ok()?.keys else {
+            return None;
+        };
         let fact = Fact::Keys(issuer, None);
         let state = self.state(&fact);
         if state.failures > 0 && self.now < state.retry_at {
             return None;
         }
         // Where discovery is asked first, the set is still to come.
-        let asked = Span { from: state.refetched_at, until: state.refetched_at.plus_ms(self.wait_ms_max(&fact)) };
-        if matches!(at, JwksAt::Discovery(_)) && asked.holds(self.now) && set.fresh.from < asked.from {
+        let asked = Span {
+            from: state.refetched_at,
+            until: state.refetched_at.plus_ms(self.wait_ms_max(&fact)),
+        };
+        if matches!(at, JwksAt::Discovery(_))
+            && asked.holds(self.now)
+            && set.fresh.from < asked.from
+        {
             return self.keys_fact(issuer, at, asked.from).ok();
         }
         let due = state.refetched_at.plus_s(cache.refetch_s);
         // A moment that lies ahead was written by a clock that ran ahead.
-        let allowed = state.refetched_at == Time::default() || self.now >= due || self.now < state.refetched_at;
+        let allowed = state.refetched_at == Time::default()
+            || self.now >= due
+            || self.now < state.refetched_at;
         if !allowed || !self.update_state(&fact, |state| state.refetched_at = self.now) {
             return None;
         }
@@ -252,7 +303,8 @@ impl Facts<'_> {
         self.keys_fact(issuer, at, self.now).ok()
     }
 
-    /// The facts that are due ahead of their end, for the tick. Takes over sets that other workers fetched.
+    /// The facts that are due ahead of their end, for the tick. Takes over sets that other workers
+    /// fetched.
     pub fn due(&self) -> Vec<Fact> {
         let mut due = Vec::new();
         for (index, issuer) in self.runtime.config.issuers.iter().enumerate() {
@@ -277,26 +329,54 @@ impl Facts<'_> {
     }
 
     /// Takes a JWK Set's answer in.
-    pub(super) fn learn_keys(&self, issuer: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
-        let Ok(KeySource::Jwks { cache, .. }) = self.issuer(issuer).map(|issuer| &issuer.keys) else { return false };
-        let allowed = self.runtime.config.issuers.get(issuer).map(|issuer| issuer.algorithms).unwrap_or_default();
+    pub(super) fn learn_keys(
+        &self,
+        issuer: usize,
+        asked_at: Time,
+        answer: &CallAnswer<'_>,
+    ) -> bool {
+        let Ok(KeySource::Jwks { cache, .. }) = self.issuer(issuer).map(|issuer| &issuer.keys)
+        else {
+            return false;
+        };
+        let allowed = self
+            .runtime
+            .config
+            .issuers
+            .get(issuer)
+            .map(|issuer| issuer.algorithms)
+            .unwrap_or_default();
         if answer.status != 200 {
             return false;
         }
-        let Ok(set) = jwk_set::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else { return false };
+        let Ok(set) = jwk_set::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else {
+            return false;
+        };
         set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
-        // A set without a key that can be used is a server's mistake: it would refuse everyone, and the set before it
-        // serves on. Whoever wants an issuer's tokens refused takes it out of the configuration. Where there was none
-        // before, keys that can't be used are all that is known of this issuer: its tokens have no key.
+        // A set without a key that can be used is a server's mistake: it would refuse everyone, and
+        // the set before it serves on. Whoever wants an issuer's tokens refused takes it out of the
+        // configuration. Where there was none before, keys that can't be used are all that is known
+        // of this issuer: its tokens have no key.
         if set.keys.is_empty() && (set.left_out.is_empty() || self.has_usable_keys(issuer, cache)) {
             return false;
         }
         let floor = cache.ttl_s.min(cache.refetch_s);
-        let ttl_s = answer.max_age_s().map_or(cache.ttl_s, |age| age.clamp(floor, cache.ttl_s_max.max(floor)));
+        let ttl_s = answer
+            .max_age_s()
+            .map_or(cache.ttl_s, |age| age.clamp(floor, cache.ttl_s_max.max(floor)));
         let fresh_until = asked_at.plus_s(ttl_s);
-        let times = Times { fetched_at: asked_at, fresh_until, stale_until: fresh_until.plus_s(cache.stale_s_max) };
+        let times = Times {
+            fetched_at: asked_at,
+            fresh_until,
+            stale_until: fresh_until.plus_s(cache.stale_s_max),
+        };
         let digest = self.digest(&Fact::Keys(issuer, None));
-        let version = self.shared().write_document(&digest, answer.body, &times.to_bytes(), times.stale_until);
+        let version = self.shared().write_document(
+            &digest,
+            answer.body,
+            &times.to_bytes(),
+            times.stale_until,
+        );
         // Without room in shared memory the set still serves this worker.
         self.keep_keys(issuer, cache, answer.body, &times, version.unwrap_or_default()).is_some()
     }

@@ -5,12 +5,14 @@ use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::Time;
 
-const BY_URI: &str =
-    r#""cluster": "idp", "jwks_uri": "https://idp.example/jwks", "jwks": {"ttl_s": 600, "refetch_s": 30, "stale_s_max": 3600}"#;
+const BY_URI: &str = r#""cluster": "idp", "jwks_uri": "https://idp.example/jwks", "jwks": {"ttl_s": 600, "refetch_s": 30, "stale_s_max": 3600}"#;
 const BY_DISCOVERY: &str = r#""cluster": "idp", "discovery": true, "jwks": {"ttl_s": 600, "refetch_s": 30, "stale_s_max": 3600}"#;
 
 fn metadata(path: &str) -> (u16, String) {
-    (200, format!(r#"{{"issuer": "https://idp.example", "jwks_uri": "https://idp.example{path}"}}"#))
+    (
+        200,
+        format!(r#"{{"issuer": "https://idp.example", "jwks_uri": "https://idp.example{path}"}}"#),
+    )
 }
 
 fn hour_back(now: Time) -> Time {
@@ -36,8 +38,14 @@ fn a_set_without_a_usable_key_replaces_none() {
         assert!(bed.check(1, later, &key.fresh("a", 3)).is_ok(), "on the other worker too");
         assert_eq!((bed.count(Metric::JwksFetched), bed.count(Metric::JwksFetchFailed)), (1, 1));
         // It serves for as long as any set while its endpoint fails, and then no longer.
-        assert!(bed.check(1, START.plus_s(4_199), &key.fresh("a", 4)).is_err(), "that token has ended");
-        assert_eq!(refused(bed.check(1, START.plus_s(601), &forged(&key.fresh("a", 5)))), Some(Reason::BadSignature));
+        assert!(
+            bed.check(1, START.plus_s(4_199), &key.fresh("a", 4)).is_err(),
+            "that token has ended"
+        );
+        assert_eq!(
+            refused(bed.check(1, START.plus_s(601), &forged(&key.fresh("a", 5)))),
+            Some(Reason::BadSignature)
+        );
     }
 }
 
@@ -45,11 +53,13 @@ fn a_set_without_a_usable_key_replaces_none() {
 fn a_first_set_without_a_usable_key_is_no_set() {
     let key = Key::new(1);
     let bed = Bed::with_issuer(BY_URI, "");
-    let (result, _) = bed.fetch(0, START, &key.fresh("a", 1), |_| (200, r#"{"keys":[]}"#.to_owned()));
+    let (result, _) =
+        bed.fetch(0, START, &key.fresh("a", 1), |_| (200, r#"{"keys":[]}"#.to_owned()));
     assert_eq!(result, Err(Reason::KeysUnavailable));
 }
 
-/// Keys that can't be used are all that is known of the issuer: its tokens have no key, and nobody is told to come back.
+/// Keys that can't be used are all that is known of the issuer: its tokens have no key, and nobody
+/// is told to come back.
 #[test]
 fn a_first_set_of_unusable_keys_says_that_there_is_no_key() {
     let key = Key::new(1);
@@ -59,7 +69,10 @@ fn a_first_set_of_unusable_keys_says_that_there_is_no_key() {
     let unusable = jwks(&[for_encryption.to_string()]);
     let (result, _) = bed.fetch(0, START, &key.fresh("a", 1), |_| unusable.clone());
     assert_eq!(result, Err(Reason::UnknownKey));
-    assert_eq!(refused(bed.check(1, START.plus_s(1), &key.fresh("a", 2))), Some(Reason::UnknownKey));
+    assert_eq!(
+        refused(bed.check(1, START.plus_s(1), &key.fresh("a", 2))),
+        Some(Reason::UnknownKey)
+    );
     assert_eq!(bed.count(Metric::JwksFetchFailed), 0);
 }
 
@@ -74,9 +87,19 @@ fn a_key_that_changed_is_fetched_on_a_bad_signature() {
         let rotated = |_: &str| jwks(&[new.jwk(kid)]);
         let (result, asked) = bed.fetch(0, START.plus_s(1), &new.fresh(kid, 3), rotated);
         assert_eq!((result, asked.len()), (Ok(()), 1), "kid {kid:?}");
-        assert!(bed.check(1, START.plus_s(1), &new.fresh(kid, 4)).is_ok(), "the other worker takes it over");
-        assert_eq!(refused(bed.check(1, START.plus_s(1), &old.fresh(kid, 5))), Some(Reason::BadSignature));
-        assert_eq!(refused(bed.check(1, START.plus_s(1), &old.fresh(kid, 2))), Some(Reason::BadSignature), "known before");
+        assert!(
+            bed.check(1, START.plus_s(1), &new.fresh(kid, 4)).is_ok(),
+            "the other worker takes it over"
+        );
+        assert_eq!(
+            refused(bed.check(1, START.plus_s(1), &old.fresh(kid, 5))),
+            Some(Reason::BadSignature)
+        );
+        assert_eq!(
+            refused(bed.check(1, START.plus_s(1), &old.fresh(kid, 2))),
+            Some(Reason::BadSignature),
+            "known before"
+        );
     }
 }
 
@@ -101,14 +124,21 @@ fn bad_signatures_do_not_storm_the_key_server() {
     for id in 1..100 {
         let bad = if id % 2 == 0 { forged(&key.fresh("a", id)) } else { key.fresh("b", id) };
         let expected = if id % 2 == 0 { Reason::BadSignature } else { Reason::UnknownKey };
-        let (result, _) = bed.fetch(id as usize % 2, START.plus_s(1), &bad, |_| jwks(&[key.jwk("a")]));
+        let (result, _) =
+            bed.fetch(id as usize % 2, START.plus_s(1), &bad, |_| jwks(&[key.jwk("a")]));
         assert_eq!(result, Err(expected));
     }
     assert_eq!((bed.count(Metric::JwksFetched), bed.count(Metric::JwksUnknownKid)), (2, 1));
     // While the server fails they are refused at once.
     let later = START.plus_s(40);
-    assert_eq!(bed.fetch(0, later, &forged(&key.fresh("a", 200)), |_| (500, String::new())).0, Err(Reason::BadSignature));
-    assert_eq!(refused(bed.check(1, later, &forged(&key.fresh("a", 201)))), Some(Reason::BadSignature));
+    assert_eq!(
+        bed.fetch(0, later, &forged(&key.fresh("a", 200)), |_| (500, String::new())).0,
+        Err(Reason::BadSignature)
+    );
+    assert_eq!(
+        refused(bed.check(1, later, &forged(&key.fresh("a", 201)))),
+        Some(Reason::BadSignature)
+    );
     assert_eq!(bed.count(Metric::JwksFetchFailed), 1);
     assert!(bed.check(1, later, &key.fresh("a", 202)).is_ok());
 }
@@ -118,8 +148,12 @@ fn bad_signatures_do_not_storm_the_key_server() {
 fn a_moved_jwks_uri_is_found_when_a_key_is_unknown() {
     let (old, new) = (Key::new(1), Key::new(2));
     let bed = Bed::with_issuer(BY_DISCOVERY, "");
-    let before = |path: &str| if path == "/jwks" { jwks(&[old.jwk("a")]) } else { metadata("/jwks") };
-    assert_eq!(bed.fetch(0, START, &old.fresh("a", 1), before).1, ["/.well-known/openid-configuration", "/jwks"]);
+    let before =
+        |path: &str| if path == "/jwks" { jwks(&[old.jwk("a")]) } else { metadata("/jwks") };
+    assert_eq!(
+        bed.fetch(0, START, &old.fresh("a", 1), before).1,
+        ["/.well-known/openid-configuration", "/jwks"]
+    );
     assert!(bed.check(1, START, &old.fresh("a", 2)).is_ok());
     // The old place serves the old set still.
     let after = |path: &str| match path {
@@ -128,7 +162,10 @@ fn a_moved_jwks_uri_is_found_when_a_key_is_unknown() {
         _ => metadata("/new"),
     };
     let (result, asked) = bed.fetch(1, START.plus_s(60), &new.fresh("b", 3), after);
-    assert_eq!((result, asked), (Ok(()), vec!["/.well-known/openid-configuration".to_owned(), "/new".to_owned()]));
+    assert_eq!(
+        (result, asked),
+        (Ok(()), vec!["/.well-known/openid-configuration".to_owned(), "/new".to_owned()])
+    );
     assert!(bed.check(0, START.plus_s(60), &new.fresh("b", 4)).is_ok());
     // Paced: one more unknown key asks nobody.
     for worker in [0, 1] {
@@ -141,21 +178,31 @@ fn a_moved_jwks_uri_is_found_when_a_key_is_unknown() {
 fn the_place_of_the_keys_is_asked_for_again_within_a_day() {
     let key = Key::new(1);
     let bed = Bed::with_issuer(BY_DISCOVERY, "");
-    let serve = |path: &str| if path.starts_with("/jwks") { jwks(&[key.jwk("a")]) } else { metadata("/jwks") };
+    let serve = |path: &str| {
+        if path.starts_with("/jwks") { jwks(&[key.jwk("a")]) } else { metadata("/jwks") }
+    };
     assert_eq!(bed.fetch(0, START, &key.fresh("a", 1), serve).0, Ok(()));
     assert!(bed.check(1, START, &key.fresh("a", 2)).is_ok());
-    let moved = |path: &str| if path == "/jwks-new" { jwks(&[key.jwk("a")]) } else { metadata("/jwks-new") };
+    let moved = |path: &str| {
+        if path == "/jwks-new" { jwks(&[key.jwk("a")]) } else { metadata("/jwks-new") }
+    };
     let mut asked = Vec::new();
     for minute in 1..=24 * 60 {
         for worker in [0, 1] {
             let now = START.plus_s(minute * 60);
-            let due = bed.tick(worker, now, |path| if path == "/jwks" { serve(path) } else { moved(path) });
+            let due = bed
+                .tick(worker, now, |path| if path == "/jwks" { serve(path) } else { moved(path) });
             asked.extend(due.into_iter().filter(|path| path != "/jwks").map(|path| (minute, path)));
         }
     }
-    let metadata: Vec<u64> = asked.iter().filter(|(_, path)| path.starts_with("/.well-known")).map(|(minute, _)| *minute).collect();
+    let metadata: Vec<u64> = asked
+        .iter()
+        .filter(|(_, path)| path.starts_with("/.well-known"))
+        .map(|(minute, _)| *minute)
+        .collect();
     assert_eq!(metadata.len(), 1, "{asked:?}");
-    let (moved_at, _) = asked.iter().find(|(_, path)| path == "/jwks-new").expect("the new place is asked");
+    let (moved_at, _) =
+        asked.iter().find(|(_, path)| path == "/jwks-new").expect("the new place is asked");
     assert!(*moved_at <= metadata[0] + 1, "{asked:?}");
 }
 
@@ -164,8 +211,10 @@ fn the_place_of_the_keys_is_asked_for_again_within_a_day() {
 fn an_old_place_is_better_than_none() {
     let key = Key::new(1);
     let bed = Bed::with_issuer(BY_DISCOVERY, "");
-    let serve = |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { metadata("/jwks") };
-    let down = |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { (500, String::new()) };
+    let serve =
+        |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { metadata("/jwks") };
+    let down =
+        |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { (500, String::new()) };
     assert_eq!(bed.fetch(0, START, &key.fresh("a", 1), serve).0, Ok(()));
     for hour in 1..50 {
         bed.tick(0, START.plus_s(hour * 3_600), down);
@@ -189,12 +238,16 @@ fn all_keys_without_a_name_are_tried() {
     for number in [9, 50, 99] {
         // A name that the set doesn't know may be that of a key without one.
         for kid in ["", "a"] {
-            assert!(bed.check(1, START, &Key::new(number).fresh(kid, 2)).is_ok(), "{number} {kid:?}");
+            assert!(
+                bed.check(1, START, &Key::new(number).fresh(kid, 2)).is_ok(),
+                "{number} {kid:?}"
+            );
         }
     }
 }
 
-/// Tokens that no key verifies cost little; who uses the keys that verified lately doesn't feel them.
+/// Tokens that no key verifies cost little; who uses the keys that verified lately doesn't feel
+/// them.
 #[test]
 fn a_flood_of_bad_signatures_is_bounded() {
     let bed = Bed::with_issuer(BY_URI, "");
@@ -209,7 +262,10 @@ fn a_flood_of_bad_signatures_is_bounded() {
             Err(Reason::KeysUnavailable) => {}
             other => panic!("{other:?}"),
         }
-        assert!(bed.check(0, now, &good.fresh("", 1_000 + id)).is_ok(), "the key that verified last is tried first");
+        assert!(
+            bed.check(0, now, &good.fresh("", 1_000 + id)).is_ok(),
+            "the key that verified last is tried first"
+        );
     }
     // 52 further tries of 800 us, for a fifth of the time: two seconds ahead of it at most.
     assert!((8..=11).contains(&tried_out), "{tried_out}");
@@ -232,19 +288,24 @@ fn a_clock_that_went_back_keeps_no_set_fresh() {
     assert!(is_missing(bed.check(1, back, &old.fresh("a", 1))), "of a token that it knows too");
     assert_eq!(bed.tick(0, back, |_| jwks(&[new.jwk("b")])), ["/jwks"]);
     for worker in [0, 1] {
-        assert_eq!(bed.fetch(worker, back, &old.fresh("a", 1), |_| jwks(&[new.jwk("b")])).0, Err(Reason::UnknownKey));
+        assert_eq!(
+            bed.fetch(worker, back, &old.fresh("a", 1), |_| jwks(&[new.jwk("b")])).0,
+            Err(Reason::UnknownKey)
+        );
         assert!(bed.check(worker, back, &new.fresh("b", 2)).is_ok());
     }
 }
 
-/// While the server fails it serves for the length of any old set from then on, and not for an hour more.
+/// While the server fails it serves for the length of any old set from then on, and not for an hour
+/// more.
 #[test]
 fn a_clock_that_went_back_prolongs_no_stale_set() {
     let key = Key::new(1);
     let mut bed = Bed::with_issuer(BY_URI, "");
     assert_eq!(bed.fetch(0, START, &key.fresh("a", 1), |_| jwks(&[key.jwk("a")])).0, Ok(()));
     let back = Time::from_s(START.s() - 30 * 86_400);
-    let token = |now: Time| key.token("a", &format!(r#","iat":{},"exp":{}"#, now.s() - 10, now.s() + 60));
+    let token =
+        |now: Time| key.token("a", &format!(r#","iat":{},"exp":{}"#, now.s() - 10, now.s() + 60));
     let down = |_: &str| (500, String::new());
     assert_eq!(bed.fetch(0, back, &token(back), down).0, Ok(()));
     // Also by a worker that came later and reads it from shared memory.
@@ -254,7 +315,11 @@ fn a_clock_that_went_back_prolongs_no_stale_set() {
     let after = back.plus_s(600 + 3_600);
     for worker in [0, 2] {
         assert_eq!(bed.fetch(worker, within, &token(within), down).0, Ok(()), "{worker}");
-        assert_eq!(bed.fetch(worker, after, &token(after), down).0, Err(Reason::KeysUnavailable), "{worker}");
+        assert_eq!(
+            bed.fetch(worker, after, &token(after), down).0,
+            Err(Reason::KeysUnavailable),
+            "{worker}"
+        );
     }
 }
 
@@ -262,7 +327,8 @@ fn a_clock_that_went_back_prolongs_no_stale_set() {
 fn a_clock_that_went_back_keeps_no_place_of_keys() {
     let key = Key::new(1);
     let bed = Bed::with_issuer(BY_DISCOVERY, "");
-    let serve = |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { metadata("/jwks") };
+    let serve =
+        |path: &str| if path == "/jwks" { jwks(&[key.jwk("a")]) } else { metadata("/jwks") };
     assert_eq!(bed.fetch(0, START, &key.fresh("a", 1), serve).0, Ok(()));
     let (result, asked) = bed.fetch(1, hour_back(START), &key.fresh("a", 1), serve);
     assert_eq!((result, asked.len()), (Ok(()), 2), "{asked:?}");

@@ -28,36 +28,59 @@ pub struct Payer<'a> {
 pub type LimitHeaders = Vec<(String, String)>;
 
 impl Facts<'_> {
-    /// Charges a request to the limits at these indices; gives the headers for its answer, where limits ask for them.
+    /// Charges a request to the limits at these indices; gives the headers for its answer, where
+    /// limits ask for them.
     ///
-    /// # Errors
-    /// The refusal of the limit that is exceeded, or whose count can't be kept and whose `failure_mode` is `deny`.
+    /// # Errors The refusal of the limit that is exceeded, or whose count can't be kept and whose
+    /// `failure_mode` is `deny`.
     #[inline(always)]
-    pub fn charge(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+    pub fn charge(
+        &self,
+        limits: &[usize],
+        payer: &Payer<'_>,
+    ) -> Result<Option<LimitHeaders>, Box<Refusal>> {
         if limits.is_empty() { Ok(None) } else { self.charge_each(limits, payer) }
     }
 
     #[inline(never)]
-    fn charge_each(&self, limits: &[usize], payer: &Payer<'_>) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+    fn charge_each(
+        &self,
+        limits: &[usize],
+        payer: &Payer<'_>,
+    ) -> Result<Option<LimitHeaders>, Box<Refusal>> {
         let config = &self.runtime.config;
-        let charged: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
+        let charged: Vec<(usize, &RateLimit)> = limits
+            .iter()
+            .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
+            .collect();
         let key = &self.runtime.host_key;
         let claims: Vec<Claim<'_>> = charged
             .iter()
-            .map(|(index, limit)| Claim { limit, digest: self.counter(key, limit, payer), gateways: self.gateways(*index) })
+            .map(|(index, limit)| Claim {
+                limit,
+                digest: self.counter(key, limit, payer),
+                gateways: self.gateways(*index),
+            })
             .collect();
-        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &claims);
+        let outcome =
+            rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &claims);
         for ((index, _), status) in charged.iter().zip(&outcome.limits) {
             self.count_limit(*index, status);
         }
         let headers = |only_asked: bool| {
-            let told = charged.iter().zip(&outcome.limits).map(|((_, limit), status)| (*limit, status));
+            let told =
+                charged.iter().zip(&outcome.limits).map(|((_, limit), status)| (*limit, status));
             // A limit in shadow is heard of in no answer.
-            limit_headers(told.filter(|(limit, _)| !limit.shadow && (!only_asked || limit.headers)), config.errors)
+            limit_headers(
+                told.filter(|(limit, _)| !limit.shadow && (!only_asked || limit.headers)),
+                config.errors,
+            )
         };
         match outcome.verdict {
             rate_limit::Verdict::Allowed => {
-                for (((index, limit), claim), status) in charged.iter().zip(&claims).zip(&outcome.limits) {
+                for (((index, limit), claim), status) in
+                    charged.iter().zip(&claims).zip(&outcome.limits)
+                {
                     if limit.sync.is_some() && status.what == What::Charged {
                         self.note_charge(*index, claim, payer);
                     }
@@ -80,13 +103,24 @@ impl Facts<'_> {
     #[inline(never)]
     pub fn within(&self, limits: &[usize], payer: &Payer<'_>) -> Result<(), Box<Refusal>> {
         let config = &self.runtime.config;
-        let looked: Vec<(usize, &RateLimit)> = limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
-        let claim = |(index, limit): &(usize, &'_ RateLimit)| (*index, self.counter(&self.runtime.host_key, limit, payer));
+        let looked: Vec<(usize, &RateLimit)> = limits
+            .iter()
+            .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
+            .collect();
+        let claim = |(index, limit): &(usize, &'_ RateLimit)| {
+            (*index, self.counter(&self.runtime.host_key, limit, payer))
+        };
         let digests: Vec<_> = looked.iter().map(claim).collect();
         let claims: Vec<Claim<'_>> = (looked.iter().zip(&digests))
-            .map(|((_, limit), (index, digest))| Claim { limit, digest: *digest, gateways: self.gateways(*index) })
+            .map(|((_, limit), (index, digest))| Claim {
+                limit,
+                digest: *digest,
+                gateways: self.gateways(*index),
+            })
             .collect();
-        let Some((verdict, statuses)) = rate_limit::over(&self.runtime.compiled.counters, &self.shared().moment(), &claims) else {
+        let Some((verdict, statuses)) =
+            rate_limit::over(&self.runtime.compiled.counters, &self.shared().moment(), &claims)
+        else {
             return Ok(());
         };
         for ((index, _), status) in looked.iter().zip(&statuses) {
@@ -96,7 +130,8 @@ impl Facts<'_> {
         if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
             refusal.retry_after_s = Some(retry_after_s);
         }
-        refusal.limit_headers = limit_headers(looked.iter().map(|(_, limit)| *limit).zip(&statuses), config.errors);
+        refusal.limit_headers =
+            limit_headers(looked.iter().map(|(_, limit)| *limit).zip(&statuses), config.errors);
         Err(Box::new(refusal))
     }
 
@@ -134,21 +169,35 @@ impl Facts<'_> {
 
     fn part(&self, part: &KeyPart, payer: &Payer<'_>) -> Part {
         let claims = payer.verified.map(|verified| &verified.claims);
-        let text = |text: Option<&str>| text.map_or(Part::Absent, |text| Part::Bytes(text.as_bytes().to_vec()));
+        let text = |text: Option<&str>| {
+            text.map_or(Part::Absent, |text| Part::Bytes(text.as_bytes().to_vec()))
+        };
         match part {
             KeyPart::Issuer => text(claims.and_then(|claims| claims.iss.as_deref())),
             KeyPart::Subject => text(claims.and_then(|claims| claims.sub.as_deref())),
-            KeyPart::ClientId => text(payer.claimed_client.or(claims.and_then(|claims| claims.client_id.as_deref()))),
+            KeyPart::ClientId => {
+                text(payer.claimed_client.or(claims.and_then(|claims| claims.client_id.as_deref())))
+            }
             KeyPart::Consumer => text(payer.verified.and_then(|verified| {
                 let consumer = &verified.consumer;
-                consumer.id.as_deref().or(consumer.username.as_deref()).or(consumer.custom_id.as_deref())
+                consumer
+                    .id
+                    .as_deref()
+                    .or(consumer.username.as_deref())
+                    .or(consumer.custom_id.as_deref())
             })),
             KeyPart::Address => {
                 let address = payer.request.surroundings.address();
-                address.and_then(|address| Address::parse(&address)).map_or(Part::Absent, Part::Address)
+                address
+                    .and_then(|address| Address::parse(&address))
+                    .map_or(Part::Absent, Part::Address)
             }
             KeyPart::Header(name) => {
-                let of_name = payer.request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+                let of_name = payer
+                    .request
+                    .headers
+                    .iter()
+                    .filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
                 let values: Vec<&[u8]> = of_name.map(|(_, value)| value).collect();
                 if values.is_empty() { Part::Absent } else { Part::Bytes(values.join(&0)) }
             }
@@ -158,16 +207,25 @@ impl Facts<'_> {
                 // The quotes of JSON keep a number apart from a string of its digits.
                 Some(other) => Part::Bytes(format!("\u{0}{other}").into_bytes()),
             },
-            KeyPart::Capture(name) => match payer.captures.iter().find(|(known, _)| known == name) {
-                Some((_, value)) => Part::Bytes(value.as_bytes().to_vec()),
-                None => text(payer.verified.and_then(|verified| self.issuer_capture(verified, name)).as_deref()),
-            },
+            KeyPart::Capture(name) => {
+                match payer.captures.iter().find(|(known, _)| known == name) {
+                    Some((_, value)) => Part::Bytes(value.as_bytes().to_vec()),
+                    None => text(
+                        payer
+                            .verified
+                            .and_then(|verified| self.issuer_capture(verified, name))
+                            .as_deref(),
+                    ),
+                }
+            }
             KeyPart::Route => text(payer.request.surroundings.route().as_deref()),
         }
     }
 
     fn issuer_capture(&self, verified: &Verified, name: &str) -> Option<String> {
-        let IssuerMatch::Template(template) = &self.issuer(verified.issuer).ok()?.matcher else { return None };
+        let IssuerMatch::Template(template) = &self.issuer(verified.issuer).ok()?.matcher else {
+            return None;
+        };
         template.matches(verified.claims.iss.as_deref()?)?.get(name).map(str::to_owned)
     }
 }
@@ -180,7 +238,10 @@ enum Part {
 
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10); Kong's own beside
 /// them where clients know those.
-fn limit_headers<'a>(limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>, style: ErrorStyle) -> Vec<(String, String)> {
+fn limit_headers<'a>(
+    limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>,
+    style: ErrorStyle,
+) -> Vec<(String, String)> {
     let (mut standing, mut policies, mut kong) = (Vec::new(), Vec::new(), Vec::new());
     for (limit, status) in limits {
         let (quota, window_s, period) = numbers(limit.amount);
@@ -197,7 +258,10 @@ fn limit_headers<'a>(limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>, 
     if standing.is_empty() {
         return Vec::new();
     }
-    let mut headers = vec![("ratelimit".to_owned(), standing.join(", ")), ("ratelimit-policy".to_owned(), policies.join(", "))];
+    let mut headers = vec![
+        ("ratelimit".to_owned(), standing.join(", ")),
+        ("ratelimit-policy".to_owned(), policies.join(", ")),
+    ];
     headers.extend(kong);
     headers
 }

@@ -24,7 +24,13 @@ struct Entry<V> {
 impl<V> BoundedMap<V> {
     /// An empty map for at most `entries_max` entries and `bytes_max` bytes of keys and values.
     pub fn new(entries_max: usize, bytes_max: usize) -> Self {
-        BoundedMap { entries: HashMap::default(), order: VecDeque::new(), entries_max, bytes_max, bytes: 0 }
+        BoundedMap {
+            entries: HashMap::default(),
+            order: VecDeque::new(),
+            entries_max,
+            bytes_max,
+            bytes: 0,
+        }
     }
 
     /// The value under `key`, whose short hash is `hash`.
@@ -73,7 +79,12 @@ impl<V> BoundedMap<V> {
     }
 
     /// The value under `key` if it is good still; one that isn't is forgotten.
-    pub fn get_if(&mut self, hash: u64, key: &[u8], is_good: impl Fn(&V) -> bool) -> Option<&mut V> {
+    pub fn get_if(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        is_good: impl Fn(&V) -> bool,
+    ) -> Option<&mut V> {
         if self.get(hash, key).is_some_and(|value| !is_good(value)) {
             self.remove(hash, key);
         }
@@ -118,14 +129,17 @@ impl<V> BoundedMap<V> {
 /// About what an entry takes beside its key and value.
 const ENTRY_BYTES: usize = 96;
 
-/// Compares in steps of eight bytes, the last step over bytes seen before: in WebAssembly five times faster
-/// than `==` on slices. For what is no secret to the caller, or was found by a keyed hash of itself.
+/// Compares in steps of eight bytes, the last step over bytes seen before: in WebAssembly five
+/// times faster than `==` on slices. For what is no secret to the caller, or was found by a keyed
+/// hash of itself.
 #[inline(always)]
 pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }
-    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else { return a == b };
+    let (Some(a_last), Some(b_last)) = (a.last_chunk::<8>(), b.last_chunk::<8>()) else {
+        return a == b;
+    };
     let differing = |x: &[u8; 8], y: &[u8; 8]| u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
     let mut differs = differing(a_last, b_last);
     for (x, y) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {

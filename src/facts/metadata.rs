@@ -26,15 +26,20 @@ const METADATA_TTL_S: u64 = 86_400;
 const METADATA_DUE_S: u64 = METADATA_TTL_S / 100 * 80;
 
 impl Facts<'_> {
-    /// The fact to fetch for the keys of an issuer with discovery: the set from where it was found after `since`, else
-    /// the metadata.
+    /// The fact to fetch for the keys of an issuer with discovery: the set from where it was found
+    /// after `since`, else the metadata.
     ///
     /// # Errors
     /// `KeysUnavailable` while the metadata can't be had and nothing was ever found.
     pub(super) fn discovered_fact(&self, issuer: usize, since: Time) -> Result<Fact, Stop> {
-        let will_do = |found: &Discovered| found.believed.holds(self.now) && found.believed.from >= since;
+        let will_do =
+            |found: &Discovered| found.believed.holds(self.now) && found.believed.from >= since;
         let held = self.runtime.worker.borrow().discovered.get(&issuer).cloned();
-        if let Some(found) = held.clone().filter(will_do).or_else(|| self.discovered_by_others(issuer).filter(will_do)) {
+        if let Some(found) = held
+            .clone()
+            .filter(will_do)
+            .or_else(|| self.discovered_by_others(issuer).filter(will_do))
+        {
             return Ok(Fact::Keys(issuer, Some(found.uri)));
         }
         let state = self.state(&Fact::Metadata(issuer));
@@ -48,7 +53,10 @@ impl Facts<'_> {
 
     /// Whether what was found is to be asked for again ahead of its end.
     pub(super) fn metadata_is_due(&self, issuer: usize) -> bool {
-        let is_old = |found: &Discovered| self.now >= found.believed.from.plus_s(METADATA_DUE_S) || !found.believed.holds(self.now);
+        let is_old = |found: &Discovered| {
+            self.now >= found.believed.from.plus_s(METADATA_DUE_S)
+                || !found.believed.holds(self.now)
+        };
         let held = self.runtime.worker.borrow().discovered.get(&issuer).is_some_and(is_old);
         if !held || self.discovered_by_others(issuer).is_some_and(|found| !is_old(&found)) {
             return false;
@@ -57,14 +65,25 @@ impl Facts<'_> {
         state.failures == 0 || self.now >= state.retry_at
     }
 
-    /// Takes a metadata document's answer in (OpenID Connect Discovery, section 4.3; RFC 8414, section 3.3).
+    /// Takes a metadata document's answer in (OpenID Connect Discovery, section 4.3; RFC 8414,
+    /// section 3.3).
     pub(super) fn learn_metadata(&self, issuer: usize, answer: &CallAnswer<'_>) -> bool {
         let Some(uri) = self.metadata_uri(issuer, answer) else { return false };
         let believed = Span { from: self.now, until: self.now.plus_s(METADATA_TTL_S) };
         let digest = self.digest(&Fact::Metadata(issuer));
         let text = uri.to_string();
-        let _ = self.shared().write_document(&digest, text.as_bytes(), &[0; META_BYTES], believed.until);
-        let before = self.runtime.worker.borrow_mut().discovered.insert(issuer, Discovered { uri: uri.clone(), believed });
+        let _ = self.shared().write_document(
+            &digest,
+            text.as_bytes(),
+            &[0; META_BYTES],
+            believed.until,
+        );
+        let before = self
+            .runtime
+            .worker
+            .borrow_mut()
+            .discovered
+            .insert(issuer, Discovered { uri: uri.clone(), believed });
         if before.is_some_and(|before| before.uri != uri) {
             self.set_is_due(issuer);
         }
@@ -93,9 +112,12 @@ impl Facts<'_> {
 
     /// What another worker found, held here from now on.
     fn discovered_by_others(&self, issuer: usize) -> Option<Discovered> {
-        let document = self.shared().read_believed(&self.digest(&Fact::Metadata(issuer)), METADATA_BYTES_MAX)?;
+        let document = self
+            .shared()
+            .read_believed(&self.digest(&Fact::Metadata(issuer)), METADATA_BYTES_MAX)?;
         let uri = Uri::parse(std::str::from_utf8(&document.body).ok()?)?;
-        let found = Discovered { uri, believed: Span { from: document.written, until: document.expires } };
+        let found =
+            Discovered { uri, believed: Span { from: document.written, until: document.expires } };
         self.runtime.worker.borrow_mut().discovered.insert(issuer, found.clone());
         Some(found)
     }

@@ -1,4 +1,5 @@
-//! Facts: from this worker's memory, then from the host's shared memory, else missing. The one read-through.
+//! Facts: from this worker's memory, then from the host's shared memory, else missing. The one
+//! read-through.
 
 mod asked;
 #[cfg(test)]
@@ -80,7 +81,8 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     sync_key: HostKey,
-    /// Whether another configuration may verify tokens that this one doesn't know, as far as the worker knows.
+    /// Whether another configuration may verify tokens that this one doesn't know, as far as the
+    /// worker knows.
     pub verifies_elsewhere: Cell<bool>,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
@@ -104,10 +106,22 @@ impl Runtime {
             handed_out: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
-            ledgers: compiled.targets.all.iter().map(|target| Ledger::new(target.every_ms)).collect(),
+            ledgers: compiled
+                .targets
+                .all
+                .iter()
+                .map(|target| Ledger::new(target.every_ms))
+                .collect(),
             generation: 0,
         };
-        Runtime { compiled, config, host_key, sync_key, verifies_elsewhere: Cell::new(true), worker: RefCell::new(worker) }
+        Runtime {
+            compiled,
+            config,
+            host_key,
+            sync_key,
+            verifies_elsewhere: Cell::new(true),
+            worker: RefCell::new(worker),
+        }
     }
 }
 
@@ -134,7 +148,9 @@ pub struct Compiled {
 impl Compiled {
     fn new(config: &Config) -> Self {
         let forwards = config.issuers.iter().map(|issuer| &issuer.forward);
-        let reserved = forwards.flat_map(|forward| forward.claims.iter().map(|(_, name)| name).chain(&forward.payload_header));
+        let reserved = forwards.flat_map(|forward| {
+            forward.claims.iter().map(|(_, name)| name).chain(&forward.payload_header)
+        });
         Compiled {
             issuer_index: issuer::Index::new(&config.issuers),
             reserved_headers: reserved.cloned().collect(),

@@ -1,5 +1,5 @@
-//! Who waits for what: each kind has places of its own, so that those who wait for what strangers can
-//! name take none from the others.
+//! Who waits for what: each kind has places of its own, so that those who wait for what strangers
+//! can name take none from the others.
 
 use super::Fact;
 

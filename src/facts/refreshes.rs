@@ -37,7 +37,9 @@ impl Facts<'_> {
         let mut worker = self.runtime.worker.borrow_mut();
         match worker.refreshes.get(key) {
             Some(Refresh::UnderWay(span)) if span.holds(self.now) => return RefreshTurn::Follow,
-            Some(Refresh::Answered(answer, span)) if has_waited && span.holds(self.now) => return RefreshTurn::Take(answer.clone()),
+            Some(Refresh::Answered(answer, span)) if has_waited && span.holds(self.now) => {
+                return RefreshTurn::Take(answer.clone());
+            }
             _ => {}
         }
         if worker.refreshes.len() >= REFRESHES_MAX {
@@ -48,17 +50,23 @@ impl Facts<'_> {
         }
         let has_room = worker.refreshes.len() < REFRESHES_MAX;
         if has_room {
-            worker.refreshes.insert(*key, Refresh::UnderWay(Span { from: self.now, until: self.now.plus_ms(lease_ms) }));
+            worker.refreshes.insert(
+                *key,
+                Refresh::UnderWay(Span { from: self.now, until: self.now.plus_ms(lease_ms) }),
+            );
         }
         RefreshTurn::Lead(has_room)
     }
 
-    /// The call under `key` has ended; those who waited get the answer, or one of them leads if there is none.
+    /// The call under `key` has ended; those who waited get the answer, or one of them leads if
+    /// there is none.
     pub fn refresh_ended(&self, key: &Digest, answer: Option<Answer>) {
         let mut worker = self.runtime.worker.borrow_mut();
         // What holds a refresh token is kept for no longer than it is of use.
         let now = self.now;
-        worker.refreshes.retain(|_, refresh| !matches!(refresh, Refresh::Answered(_, span) if !span.holds(now)));
+        worker.refreshes.retain(
+            |_, refresh| !matches!(refresh, Refresh::Answered(_, span) if !span.holds(now)),
+        );
         match answer {
             Some(answer) => {
                 let span = Span { from: self.now, until: self.now.plus_ms(ANSWERED_MS) };

@@ -1,8 +1,10 @@
-//! Revoked tokens: what feeds list, in this worker's memory whole, and what calls revoked, in shared memory.
+//! Revoked tokens: what feeds list, in this worker's memory whole, and what calls revoked, in
+//! shared memory.
 //!
-//! A number in shared memory changes with every revocation ([`Epoch::REVOCATION`]). A token that was
-//! looked up while the number stood as it does now needs no second look, so a request costs one host
-//! call. Writers revoke first and change the number then; readers read the number first and look then.
+//! A number in shared memory changes with every revocation ([`Epoch::REVOCATION`]). A token that
+//! was looked up while the number stood as it does now needs no second look, so a request costs one
+//! host call. Writers revoke first and change the number then; readers read the number first and
+//! look then.
 //!
 //! [`Epoch::REVOCATION`]: crate::shared::Epoch::REVOCATION
 
@@ -47,7 +49,13 @@ struct Held {
 
 impl Revocations {
     pub fn new(feeds: usize) -> Self {
-        Revocations { epoch: None, epoch_name: None, read_at: Time::default(), generation: 0, feeds: (0..feeds).map(|_| None).collect() }
+        Revocations {
+            epoch: None,
+            epoch_name: None,
+            read_at: Time::default(),
+            generation: 0,
+            feeds: (0..feeds).map(|_| None).collect(),
+        }
     }
 }
 
@@ -60,34 +68,40 @@ pub struct Revocation {
 
 /// What is known of a token that is to be revoked.
 enum Standing {
-    /// It verified here: what it says is its issuer's own, and another of that name is revoked with it.
+    /// It verified here: what it says is its issuer's own, and another of that name is revoked with
+    /// it.
     Verified { said: Digest, until: Time },
-    /// A JWT that didn't verify here and may do so at some time, or under another configuration of this host.
+    /// A JWT that didn't verify here and may do so at some time, or under another configuration of
+    /// this host.
     Unverified { until: Time },
     /// Nobody on this host admits it; it may be in a kept answer.
     Opaque,
 }
 
 impl Facts<'_> {
-    /// Whether the token was revoked, as far as this host has heard. One host call, and on each change
-    /// of what is known two more.
+    /// Whether the token was revoked, as far as this host has heard. One host call, and on each
+    /// change of what is known two more.
     ///
-    /// # Errors
-    /// `Revoked`; `RevocationUnavailable` if that can't be known; `Missing` while a feed is to be read
-    /// for the first time.
+    /// # Errors `Revoked`; `RevocationUnavailable` if that can't be known; `Missing` while a feed
+    /// is to be read for the first time.
     #[inline(always)]
     pub fn not_revoked(&self, verified: &Verified) -> Result<(), Stop> {
-        if self.heard_lately() == Some(verified.looked_up.get()) { Ok(()) } else { self.look_up(verified) }
+        if self.heard_lately() == Some(verified.looked_up.get()) {
+            Ok(())
+        } else {
+            self.look_up(verified)
+        }
     }
 
-    /// The state of knowledge, where it needs no look now: this configuration doesn't hear of revocations
-    /// itself, and the last look is not long ago.
+    /// The state of knowledge, where it needs no look now: this configuration doesn't hear of
+    /// revocations itself, and the last look is not long ago.
     #[inline(always)]
     fn heard_lately(&self) -> Option<u64> {
         let worker = self.runtime.worker.borrow();
         let known = &worker.revocations;
         let is_fresh = known.read_at <= self.now && self.now < known.read_at.plus_ms(NEWS_MS);
-        (!self.runtime.compiled.hears_of_revocations && is_fresh && known.generation > 0).then_some(known.generation)
+        (!self.runtime.compiled.hears_of_revocations && is_fresh && known.generation > 0)
+            .then_some(known.generation)
     }
 
     #[inline(never)]
@@ -100,7 +114,8 @@ impl Facts<'_> {
         if self.is_revoked(&verified.names)? {
             return Err(Reason::Revoked.into());
         }
-        let generation = if broken(Twin::NamesBeforeNumber) { self.look_for_news() } else { generation };
+        let generation =
+            if broken(Twin::NamesBeforeNumber) { self.look_for_news() } else { generation };
         verified.looked_up.set(generation);
         Ok(())
     }
@@ -108,15 +123,18 @@ impl Facts<'_> {
     /// What revoking `token` will take: asked before the authorization server is, so that the keys
     /// which verify the token can be fetched.
     ///
-    /// RFC 7009, section 2.2: the server answers 200 for tokens that it doesn't know too. So a token
-    /// is revoked by what it says only if it verifies here; anything else by its very bytes, or a
-    /// forged token with someone's `iss` and `jti` would revoke that one's. Time, audience and whatever
-    /// else a rule may ask are not looked at: a token that isn't admitted now may be later, or elsewhere.
+    /// RFC 7009, section 2.2: the server answers 200 for tokens that it doesn't know too. So a
+    /// token is revoked by what it says only if it verifies here; anything else by its very bytes,
+    /// or a forged token with someone's `iss` and `jti` would revoke that one's. Time, audience and
+    /// whatever else a rule may ask are not looked at: a token that isn't admitted now may be
+    /// later, or elsewhere.
     ///
-    /// # Errors
-    /// The fact without which the token can't be verified; [`Facts::revocation_as_known`] does without.
+    /// # Errors The fact without which the token can't be verified; [`Facts::revocation_as_known`]
+    /// does without.
     pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
-        let Ok(jwt) = jwt::parse(token) else { return Ok(self.revocation(token, Standing::Opaque)) };
+        let Ok(jwt) = jwt::parse(token) else {
+            return Ok(self.revocation(token, Standing::Opaque));
+        };
         let mut missing = None;
         for (index, issuer) in self.candidates(&jwt) {
             let seen = self.seen_as(issuer, token);
@@ -137,8 +155,9 @@ impl Facts<'_> {
         }
     }
 
-    /// The same for a token whose keys can't be had in time. It is remembered by its bytes until the end that it
-    /// claims, in all spellings that can be made of it without its issuer's key: that holds however it turns out.
+    /// The same for a token whose keys can't be had in time. It is remembered by its bytes until
+    /// the end that it claims, in all spellings that can be made of it without its issuer's key:
+    /// that holds however it turns out.
     pub fn revocation_as_known(&self, token: &[u8]) -> Revocation {
         let standing = match jwt::parse(token) {
             Ok(jwt) => self.standing_unverified(&jwt),
@@ -158,7 +177,8 @@ impl Facts<'_> {
         if !is_ours && !self.runtime.verifies_elsewhere.get() {
             return Standing::Opaque;
         }
-        let claimed = jwt.claims.exp.filter(|_| by_exp).map(|exp| Time::from_s(exp).plus_s(LEEWAY_S_MAX));
+        let claimed =
+            jwt.claims.exp.filter(|_| by_exp).map(|exp| Time::from_s(exp).plus_s(LEEWAY_S_MAX));
         Standing::Unverified { until: claimed.map_or(latest, |end| end.min(latest)) }
     }
 
@@ -171,7 +191,8 @@ impl Facts<'_> {
         let issuers = &self.runtime.config.issuers;
         let algorithm = jwt.algorithm;
         let positions = self.runtime.compiled.issuer_index.candidates(jwt.claims.iss.as_deref());
-        let found = positions.iter().filter_map(|position| Some((*position, issuers.get(*position)?)));
+        let found =
+            positions.iter().filter_map(|position| Some((*position, issuers.get(*position)?)));
         found.filter(move |(_, issuer)| issuer.algorithms.contains(algorithm))
     }
 
@@ -200,10 +221,15 @@ impl Facts<'_> {
         let withdrawn_first = broken(Twin::WithdrawnFirst) && self.withdraw(handle);
         let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
         let kept = match revocation.standing {
-            Standing::Verified { said, until } => shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None),
+            Standing::Verified { said, until } => {
+                shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None)
+            }
             Standing::Unverified { until } => shared.revoke(handle, until, source),
-            // Only answers that are under way now could still be kept with it: whoever floods this place loses nothing else.
-            Standing::Opaque => shared.revoke(handle, in_flight, source.and(Some(NOBODY))) || !is_known,
+            // Only answers that are under way now could still be kept with it: whoever floods this
+            // place loses nothing else.
+            Standing::Opaque => {
+                shared.revoke(handle, in_flight, source.and(Some(NOBODY))) || !is_known
+            }
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
@@ -214,13 +240,16 @@ impl Facts<'_> {
 
     /// Revokes a token for which nobody waited to have its keys; see [`Facts::revocation_of`].
     pub fn revoke_token(&self, token: &[u8]) -> bool {
-        let revocation = self.revocation_of(token).unwrap_or_else(|_| self.revocation_as_known(token));
+        let revocation =
+            self.revocation_of(token).unwrap_or_else(|_| self.revocation_as_known(token));
         self.revoke(&revocation, 0)
     }
 
     pub(super) fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
         let listed = |held: &Held| held.list.has(&names.said);
-        if names.has_id && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed) {
+        if names.has_id
+            && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed)
+        {
             return Ok(true);
         }
         for name in [&names.said, &names.bytes] {
@@ -241,7 +270,10 @@ impl Facts<'_> {
         let hears = self.runtime.compiled.hears_of_revocations;
         let name = {
             let mut worker = self.runtime.worker.borrow_mut();
-            *worker.revocations.epoch_name.get_or_insert_with(|| Epoch::REVOCATION.name(&self.runtime.host_key))
+            *worker
+                .revocations
+                .epoch_name
+                .get_or_insert_with(|| Epoch::REVOCATION.name(&self.runtime.host_key))
         };
         let epoch = self.shared().revocation_epoch(&name);
         let changed = {
@@ -249,7 +281,8 @@ impl Facts<'_> {
             let known = &mut worker.revocations;
             known.read_at = self.now;
             // Without a number nothing tells of changes, so every look counts as one.
-            let changed = known.generation == 0 || epoch != known.epoch || (hears && epoch.is_none());
+            let changed =
+                known.generation == 0 || epoch != known.epoch || (hears && epoch.is_none());
             if changed {
                 known.epoch = epoch;
                 known.generation = known.generation.saturating_add(1);
@@ -267,22 +300,31 @@ impl Facts<'_> {
         for index in 0..self.runtime.config.revocation_feeds.len() {
             let digest = self.digest(&Fact::Feed(index, None));
             let Some(version) = self.shared().document_version(&digest) else { continue };
-            if self.held(index, |held| held.version == version || held.passed_over == version) == Some(true) {
+            if self.held(index, |held| held.version == version || held.passed_over == version)
+                == Some(true)
+            {
                 continue;
             }
             let document = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
-            let list = document.as_ref().and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
+            let list = document
+                .as_ref()
+                .and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
             if let Some((version, list)) = list {
                 self.take_over(index, &digest, list, version);
             }
         }
     }
 
-    /// Holds a stored list, unless it is older than the one held: a worker that read the feed earlier may have stored
-    /// its list later. Then the newer one is stored again, for those who don't hold it.
+    /// Holds a stored list, unless it is older than the one held: a worker that read the feed
+    /// earlier may have stored its list later. Then the newer one is stored again, for those who
+    /// don't hold it.
     fn take_over(&self, index: usize, digest: &Digest, list: List, version: u64) {
-        let newer = self.held(index, |held| (held.list.sequence > list.sequence).then(|| held.list.clone())).flatten();
-        let Some(newer) = newer else { return self.hold(index, Held { list, version, passed_over: 0 }) };
+        let newer = self
+            .held(index, |held| (held.list.sequence > list.sequence).then(|| held.list.clone()))
+            .flatten();
+        let Some(newer) = newer else {
+            return self.hold(index, Held { list, version, passed_over: 0 });
+        };
         {
             let mut worker = self.runtime.worker.borrow_mut();
             if let Some(held) = worker.revocations.feeds.get_mut(index).and_then(Option::as_mut) {
@@ -322,8 +364,10 @@ impl Facts<'_> {
         if !self.runtime.compiled.hears_of_revocations {
             return;
         }
-        // The number is there before the first revocation, so that a full zone is known before it too.
-        if self.shared().revocation_epoch(&Epoch::REVOCATION.name(&self.runtime.host_key)).is_none() {
+        // The number is there before the first revocation, so that a full zone is known before it
+        // too.
+        if self.shared().revocation_epoch(&Epoch::REVOCATION.name(&self.runtime.host_key)).is_none()
+        {
             self.shared().bump_revocations();
         }
         self.reload_feeds();
@@ -336,12 +380,20 @@ impl Facts<'_> {
                 (None, 0) => self.now,
                 // A moment that lies ahead was written by a clock that ran ahead.
                 (Some(_), 0) if state.refetched_at > self.now => self.now,
-                // Looks are up to a second apart: half of them come early, and none by more than half.
-                (Some(_), 0) => state.refetched_at.plus_ms(feed.every_s.saturating_mul(1_000).saturating_sub(EARLY_MS)),
+                // Looks are up to a second apart: half of them come early, and none by more than
+                // half.
+                (Some(_), 0) => state
+                    .refetched_at
+                    .plus_ms(feed.every_s.saturating_mul(1_000).saturating_sub(EARLY_MS)),
             };
             if self.now >= at_time {
                 // Only a worker that holds what is stored may ask whether that has changed.
-                let etag = self.held(index, |held| (Some(held.version) == version).then(|| held.list.etag.clone())).flatten().flatten();
+                let etag = self
+                    .held(index, |held| {
+                        (Some(held.version) == version).then(|| held.list.etag.clone())
+                    })
+                    .flatten()
+                    .flatten();
                 due.push(Fact::Feed(index, etag));
             }
         }
@@ -352,16 +404,27 @@ impl Facts<'_> {
         let fact = Fact::Feed(index, None);
         let digest = self.digest(&fact);
         let stored = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
-        let stored = stored.and_then(|document| Some((List::from_bytes(&document.body)?, document)));
+        let stored =
+            stored.and_then(|document| Some((List::from_bytes(&document.body)?, document)));
         let learnt = match (answer.status, stored) {
             (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
             (304, Some((list, _))) => self.store_feed(index, &digest, list),
-            (200, stored) => match List::parse(&self.runtime.host_key, answer.body, answer.headers.get("etag"), self.ended_before()) {
+            (200, stored) => match List::parse(
+                &self.runtime.host_key,
+                answer.body,
+                answer.headers.get("etag"),
+                self.ended_before(),
+            ) {
                 Ok(list) => {
-                    let known = stored.as_ref().map(|(list, _)| list.sequence).max(self.held(index, |held| held.list.sequence));
-                    let unchanged =
-                        stored.is_some_and(|(stored, document)| stored == list && document.expires > self.now.plus_s(STORED_S / 2));
-                    known.is_none_or(|known| list.sequence >= known) && (unchanged || self.store_feed(index, &digest, list))
+                    let known = stored
+                        .as_ref()
+                        .map(|(list, _)| list.sequence)
+                        .max(self.held(index, |held| held.list.sequence));
+                    let unchanged = stored.is_some_and(|(stored, document)| {
+                        stored == list && document.expires > self.now.plus_s(STORED_S / 2)
+                    });
+                    known.is_none_or(|known| list.sequence >= known)
+                        && (unchanged || self.store_feed(index, &digest, list))
                 }
                 Err(_) => false,
             },
@@ -373,7 +436,8 @@ impl Facts<'_> {
         learnt
     }
 
-    /// From when on a listed token's `exp` has ended it: never, where an issuer's tokens don't end with theirs.
+    /// From when on a listed token's `exp` has ended it: never, where an issuer's tokens don't end
+    /// with theirs.
     fn ended_before(&self) -> Time {
         match self.runtime.config.issuers.iter().all(|issuer| issuer.exp == ExpPolicy::Required) {
             true => self.now,
@@ -383,7 +447,12 @@ impl Facts<'_> {
 
     /// Keeps a feed here and for all workers, and tells them.
     fn store_feed(&self, index: usize, digest: &Digest, list: List) -> bool {
-        let written = self.shared().write_document(digest, &list.to_bytes(), &[0; META_BYTES], self.now.plus_s(STORED_S));
+        let written = self.shared().write_document(
+            digest,
+            &list.to_bytes(),
+            &[0; META_BYTES],
+            self.now.plus_s(STORED_S),
+        );
         self.hold(index, Held { list, version: written.unwrap_or_default(), passed_over: 0 });
         // This worker looks again too.
         let told = self.shared().bump_revocations();
@@ -404,16 +473,19 @@ impl Facts<'_> {
     }
 }
 
-/// Seconds for which a JWT that isn't verified here is remembered at most: anyone can claim any end.
+/// Seconds for which a JWT that isn't verified here is remembered at most: anyone can claim any
+/// end.
 const UNVERIFIED_S_MAX: u64 = 400 * 86_400;
 /// Seconds for which a token is remembered whose end is counted from first sight.
 const FIRST_SIGHT_S_MAX: u64 = 10 * 365 * 86_400;
-/// How old the news of a worker are at most that doesn't hear of revocations itself, in milliseconds.
+/// How old the news of a worker are at most that doesn't hear of revocations itself, in
+/// milliseconds.
 const NEWS_MS: u64 = 100;
 /// By how much a poll may come early, in milliseconds.
 const EARLY_MS: u64 = 500;
 /// Seconds for which a feed's document is kept after it was last seen to be the newest: longer than
-/// any outage, but not for ever, since nobody removes the document of a feed that is no longer configured.
+/// any outage, but not for ever, since nobody removes the document of a feed that is no longer
+/// configured.
 const STORED_S: u64 = 30 * 86_400;
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
-//! Shared memory as the facts use it: the tables, and what is counted when they can't do their work.
+//! Shared memory as the facts use it: the tables, and what is counted when they can't do their
+//! work.
 
 use crate::config;
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::revocation::Revoked;
 use crate::shared::document::META_BYTES;
-use crate::shared::{Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable};
+use crate::shared::{
+    Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable,
+};
 use crate::time::Time;
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 
@@ -21,7 +24,8 @@ pub struct Tables {
     pub(super) tokens: Table,
     pub(super) states: Table,
     pub(super) documents: Documents,
-    /// What was asked about by ids and tokens that anyone can make up: it takes no room from the rest.
+    /// What was asked about by ids and tokens that anyone can make up: it takes no room from the
+    /// rest.
     pub(super) lookups: Documents,
     pub(super) absent: Table,
     pub(super) leases: Leases,
@@ -96,7 +100,8 @@ impl<'a> Shelf<'a> {
         let _ = self.counted(self.tables.tokens.put(&at, digest, record, expires));
     }
 
-    /// Forgets a record of that table; tells whether there was one, and nothing if it may be there still.
+    /// Forgets a record of that table; tells whether there was one, and nothing if it may be there
+    /// still.
     pub fn remove_token(&self, digest: &Digest) -> Option<bool> {
         let at = self.moment();
         self.counted(self.tables.tokens.remove(&at, digest))
@@ -117,8 +122,8 @@ impl<'a> Shelf<'a> {
         (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires })
     }
 
-    /// The same where it is safe to have none: one that was written before the clock went back is removed, so that it
-    /// isn't believed again once the clock has come there.
+    /// The same where it is safe to have none: one that was written before the clock went back is
+    /// removed, so that it isn't believed again once the clock has come there.
     pub fn read_believed(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
         let document = self.read_document(digest, bytes_max)?;
         if document.written.is_ahead_of(self.facts.now) {
@@ -129,7 +134,13 @@ impl<'a> Shelf<'a> {
     }
 
     /// Writes a document and returns its version.
-    pub fn write_document(&self, digest: &Digest, body: &[u8], meta: &[u8; META_BYTES], expires: Time) -> Option<u64> {
+    pub fn write_document(
+        &self,
+        digest: &Digest,
+        body: &[u8],
+        meta: &[u8; META_BYTES],
+        expires: Time,
+    ) -> Option<u64> {
         let at = self.moment();
         self.counted(self.tables.documents.write(&at, digest, meta, body, expires))
     }
@@ -140,34 +151,57 @@ impl<'a> Shelf<'a> {
         self.counted(self.tables.documents.remove(&at, digest)).is_some()
     }
 
-    /// What was said of something that anyone can name, unless the clock has gone back since; an empty document if that there is no such thing.
+    /// What was said of something that anyone can name, unless the clock has gone back since; an
+    /// empty document if that there is no such thing.
     pub fn read_asked(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
         let at = self.moment();
         if let Some(document) = self.tables.lookups.read(&at, digest) {
-            let (Head { version, written, expires, meta, .. }, body) = (document.head, document.body);
+            let (Head { version, written, expires, meta, .. }, body) =
+                (document.head, document.body);
             if written.is_ahead_of(at.now) {
                 let _ = self.counted(self.tables.lookups.remove(&at, digest));
                 return None;
             }
-            return (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires });
+            return (body.len() <= bytes_max).then_some(Document {
+                body,
+                meta,
+                version,
+                written,
+                expires,
+            });
         }
         let absent = self.tables.absent.get(&at, digest)?;
-        let written = absent.payload().first_chunk().map(|ns| Time::from_ns(u64::from_le_bytes(*ns)))?;
+        let written =
+            absent.payload().first_chunk().map(|ns| Time::from_ns(u64::from_le_bytes(*ns)))?;
         if written.is_ahead_of(at.now) {
             let _ = self.counted(self.tables.absent.remove(&at, digest));
             return None;
         }
-        Some(Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, written, expires: absent.expires() })
+        Some(Document {
+            body: Vec::new(),
+            meta: [0; META_BYTES],
+            version: 0,
+            written,
+            expires: absent.expires(),
+        })
     }
 
     /// Keeps that; no body: there is no such thing. Tells whether it is kept.
     pub fn write_asked(&self, digest: &Digest, body: Option<&[u8]>, expires: Time) -> bool {
         let at = self.moment();
         match body {
-            Some(body) => self.counted(self.tables.lookups.write(&at, digest, &[0; META_BYTES], body, expires)).is_some(),
+            Some(body) => self
+                .counted(self.tables.lookups.write(&at, digest, &[0; META_BYTES], body, expires))
+                .is_some(),
             None => {
                 let _ = self.counted(self.tables.lookups.remove(&at, digest));
-                self.counted(self.tables.absent.put(&at, digest, &at.now.ns().to_le_bytes(), expires)).is_some()
+                self.counted(self.tables.absent.put(
+                    &at,
+                    digest,
+                    &at.now.ns().to_le_bytes(),
+                    expires,
+                ))
+                .is_some()
             }
         }
     }
@@ -179,18 +213,24 @@ impl<'a> Shelf<'a> {
         found.and_then(|found| State::from_bytes(found.payload())).unwrap_or_default().at(at.now)
     }
 
-    /// Changes the state of a fact; tells whether the change was kept. Of two changes at once one may
-    /// be lost: a state paces calls, and leases keep them single.
+    /// Changes the state of a fact; tells whether the change was kept. Of two changes at once one
+    /// may be lost: a state paces calls, and leases keep them single.
     pub fn update_state(&self, digest: &Digest, change: impl Fn(&mut State)) -> bool {
         self.update_state_for(digest, STATE_TTL_S, change)
     }
 
     /// The same for a state that is of use for so many seconds.
-    pub fn update_state_for(&self, digest: &Digest, ttl_s: u64, change: impl Fn(&mut State)) -> bool {
+    pub fn update_state_for(
+        &self,
+        digest: &Digest,
+        ttl_s: u64,
+        change: impl Fn(&mut State),
+    ) -> bool {
         let at = self.moment();
         let mut state = self.read_state(digest);
         change(&mut state);
-        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(ttl_s))).is_some()
+        self.counted(self.tables.states.put(&at, digest, &state.to_bytes(), at.now.plus_s(ttl_s)))
+            .is_some()
     }
 
     /// How a client of a token endpoint fares; one of whom nothing is known has never failed.
@@ -206,8 +246,8 @@ impl<'a> Shelf<'a> {
         let _ = self.counted(self.tables.clients.put(&at, client, &standing.to_bytes(), expires));
     }
 
-    /// Takes the lease on a fact, if nobody has it. Where leases can't be kept, everyone leads: more
-    /// calls are better than none.
+    /// Takes the lease on a fact, if nobody has it. Where leases can't be kept, everyone leads:
+    /// more calls are better than none.
     pub fn acquire_lease(&self, digest: &Digest, lease_ms: u64) -> Option<Owner> {
         let at = self.moment();
         let owner = Owner::new(at.store);
@@ -230,7 +270,11 @@ impl<'a> Shelf<'a> {
     }
 
     /// Changes how a token endpoint fares.
-    pub fn update_admission<R>(&self, endpoint: &Digest, change: impl Fn(Admission) -> (Admission, R)) -> Option<R> {
+    pub fn update_admission<R>(
+        &self,
+        endpoint: &Digest,
+        change: impl Fn(Admission) -> (Admission, R),
+    ) -> Option<R> {
         let at = self.moment();
         self.counted(self.tables.admissions.update(&at, endpoint, |bytes| {
             let (after, result) = change(Admission::decode(bytes.unwrap_or_default()));
@@ -249,8 +293,8 @@ impl<'a> Shelf<'a> {
         self.counted(Epoch::REVOCATION.bump(&at)).is_some()
     }
 
-    /// Remembers the name of a revoked token; tells whether it is remembered. `source` is who asked for it, where
-    /// anyone could have made it up.
+    /// Remembers the name of a revoked token; tells whether it is remembered. `source` is who asked
+    /// for it, where anyone could have made it up.
     pub fn revoke(&self, name: &Digest, until: Time, source: Option<u64>) -> bool {
         let (at, revoked) = (self.moment(), &self.tables.revoked);
         let result = match source {
@@ -268,7 +312,11 @@ impl<'a> Shelf<'a> {
 
     /// What every access needs.
     pub fn moment(&self) -> Moment<'a> {
-        Moment { store: self.facts.host.store, host: &self.facts.runtime.host_key, now: self.facts.now }
+        Moment {
+            store: self.facts.host.store,
+            host: &self.facts.runtime.host_key,
+            now: self.facts.now,
+        }
     }
 
     fn counted<T>(&self, result: Result<T, Unavailable>) -> Option<T> {

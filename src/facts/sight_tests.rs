@@ -7,10 +7,14 @@ use crate::time::Time;
 
 fn by_first_sight(more: &str) -> String {
     let jwk = Key::new(1).jwk("");
-    document(&format!(r#""exp": "optional", "lifetime_s_max": 100, "keys": [{{"jwk": {jwk}}}]{more}"#), "")
+    document(
+        &format!(r#""exp": "optional", "lifetime_s_max": 100, "keys": [{{"jwk": {jwk}}}]{more}"#),
+        "",
+    )
 }
 
-/// r and n - s verify where r and s do: a lifetime that begins with first sight doesn't begin anew with it.
+/// r and n - s verify where r and s do: a lifetime that begins with first sight doesn't begin anew
+/// with it.
 #[test]
 fn the_twin_of_a_token_has_no_life_of_its_own() {
     let token = Key::new(1).token("", r#","sub":"a""#);
@@ -20,8 +24,14 @@ fn the_twin_of_a_token_has_no_life_of_its_own() {
     assert!(bed.check(0, START.plus_s(99), &twin(&token)).is_ok());
     for worker in [0, 1] {
         for spelling in [&token, &twin(&token)] {
-            assert_eq!(refused(bed.check(worker, START.plus_s(100), spelling)), Some(Reason::Expired));
-            assert_eq!(refused(bed.check(worker, START.plus_s(86_400), spelling)), Some(Reason::Expired));
+            assert_eq!(
+                refused(bed.check(worker, START.plus_s(100), spelling)),
+                Some(Reason::Expired)
+            );
+            assert_eq!(
+                refused(bed.check(worker, START.plus_s(86_400), spelling)),
+                Some(Reason::Expired)
+            );
         }
     }
 }
@@ -37,7 +47,11 @@ fn first_sight_outlives_workers_and_configurations() {
     bed.add_worker(&by_first_sight(r#", "scope_claim": "roles""#));
     for worker in 1..4 {
         assert!(bed.check(worker, START.plus_s(99), &token).is_ok(), "{worker}");
-        assert_eq!(refused(bed.check(worker, START.plus_s(100), &token)), Some(Reason::Expired), "{worker}");
+        assert_eq!(
+            refused(bed.check(worker, START.plus_s(100), &token)),
+            Some(Reason::Expired),
+            "{worker}"
+        );
     }
 }
 
@@ -68,7 +82,8 @@ fn a_forged_token_is_not_seen() {
     assert!(bed.check(0, START.plus_s(1_000), &token).is_ok());
 }
 
-/// A first sight that lies ahead is of before the clock went back. The token lives from now on, for its own length.
+/// A first sight that lies ahead is of before the clock went back. The token lives from now on, for
+/// its own length.
 #[test]
 fn a_clock_that_went_back_prolongs_no_life() {
     let token = Key::new(1).token("", r#","sub":"a""#);

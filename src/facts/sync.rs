@@ -1,4 +1,5 @@
-//! Limits that meet those of other gateways: what was charged here is told, what all have charged is heard.
+//! Limits that meet those of other gateways: what was charged here is told, what all have charged
+//! is heard.
 
 use crate::config::Config;
 use crate::digest::{Digest, HostKey, sha256};
@@ -28,7 +29,8 @@ impl Targets {
                 all.len() - 1
             })
         };
-        let of_limits = config.rate_limits.iter().map(|limit| limit.sync.as_ref().map(&mut target)).collect();
+        let of_limits =
+            config.rate_limits.iter().map(|limit| limit.sync.as_ref().map(&mut target)).collect();
         Targets { all, of_limits }
     }
 
@@ -46,8 +48,8 @@ pub struct Push {
 }
 
 impl Push {
-    /// Whether its answer isn't waited for any more. Hosts answer for calls that they give up; one that
-    /// doesn't must not keep a gateway silent.
+    /// Whether its answer isn't waited for any more. Hosts answer for calls that they give up; one
+    /// that doesn't must not keep a gateway silent.
     pub fn is_given_up(&self, now: Time) -> bool {
         // Kong's host counts the time to connect, to send and to read apart.
         let longest_ms = self.timeout_ms.saturating_mul(3).saturating_add(GIVEN_UP_MS);
@@ -58,15 +60,23 @@ impl Push {
 /// Milliseconds after the latest end of a call at which it is given up.
 const GIVEN_UP_MS: u64 = 5_000;
 
-/// The key under which counters are named where gateways meet. Unlike the host's own it follows from
-/// `shared.secret` alone: the host's random bytes are of one gateway.
+/// The key under which counters are named where gateways meet. Unlike the host's own it follows
+/// from `shared.secret` alone: the host's random bytes are of one gateway.
 pub(super) fn key(config: &Config) -> HostKey {
-    HostKey::new(&sha256(b"herdgate counters of several gateways v1"), config.shared.secret.expose())
+    HostKey::new(
+        &sha256(b"herdgate counters of several gateways v1"),
+        config.shared.secret.expose(),
+    )
 }
 
 /// Milliseconds between the ticks that a configuration's limits need; nothing without `sync`.
 pub fn tick_ms(config: &Config) -> Option<u64> {
-    config.rate_limits.iter().filter_map(|limit| limit.sync.as_ref()).map(|sync| sync.every_ms / 2).min()
+    config
+        .rate_limits
+        .iter()
+        .filter_map(|limit| limit.sync.as_ref())
+        .map(|sync| sync.every_ms / 2)
+        .min()
 }
 
 impl Facts<'_> {
@@ -89,7 +99,8 @@ impl Facts<'_> {
             _ => wire::Name::new(self.counter(&self.runtime.sync_key, claim.limit, payer)),
         };
         let charge = Owed { limit: index, name, much, since: self.now, window_end };
-        let noted = self.with_ledger(target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
+        let noted =
+            self.with_ledger(target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
         if !noted {
             self.host.meter.count(Metric::SyncBehind);
         }
@@ -108,7 +119,15 @@ impl Facts<'_> {
             for batch in batches {
                 let body = wire::body(&caller, &batch, self.now);
                 let call = Call::post_command(&sync.uri, &sync.call, body);
-                due.push((Push { target: index, batch, asked_at: self.now, timeout_ms: sync.call.timeout_ms }, call));
+                due.push((
+                    Push {
+                        target: index,
+                        batch,
+                        asked_at: self.now,
+                        timeout_ms: sync.call.timeout_ms,
+                    },
+                    call,
+                ));
             }
         }
         due
@@ -126,13 +145,22 @@ impl Facts<'_> {
         let late_ns = ledger::late_ns(sync.every_ms);
         let send = |(counter, mut owed)| {
             let charge = self.charge_of(&owed, counter)?;
-            let Policy::Rate(gcra) = charge.policy else { return Some(Sent { counter, owed, ahead_ns_max: 0 }) };
+            let Policy::Rate(gcra) = charge.policy else {
+                return Some(Sent { counter, owed, ahead_ns_max: 0 });
+            };
             if self.now.ns().saturating_sub(owed.since.ns()) > late_ns {
-                ledger::cut(&mut owed, self.ahead_ns(&charge.digest).unwrap_or(gcra.tolerance_ns()), late_ns, self.now);
+                ledger::cut(
+                    &mut owed,
+                    self.ahead_ns(&charge.digest).unwrap_or(gcra.tolerance_ns()),
+                    late_ns,
+                    self.now,
+                );
             }
             Some(Sent { counter, owed, ahead_ns_max: gcra.plausible_ns() })
         };
-        Some(batches.into_iter().map(|batch| batch.into_iter().filter_map(send).collect()).collect())
+        Some(
+            batches.into_iter().map(|batch| batch.into_iter().filter_map(send).collect()).collect(),
+        )
     }
 
     /// Takes in what came of a call.
@@ -150,17 +178,20 @@ impl Facts<'_> {
         self.with_ledger(push.target, |ledger| ledger.came(heard.gateways));
         for (sent, number) in push.batch.iter().zip(heard.counters) {
             let Some(charge) = self.charge_of(&sent.owed, sent.counter) else { continue };
-            let untold = self.with_ledger(push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
+            let untold =
+                self.with_ledger(push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
             let number = number.saturating_add(untold);
             if number == 0 {
                 continue;
             }
             let known = match sent.owed.window_end {
-                // Redis's moment was after the call was made: reckoned from there, it isn't too much.
+                // Redis's moment was after the call was made: reckoned from there, it isn't too
+                // much.
                 None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
                 Some(window_end) => Known::Counted { window_end, total: number },
             };
-            let raised = self.runtime.compiled.counters.raise(&self.shared().moment(), &charge, known);
+            let raised =
+                self.runtime.compiled.counters.raise(&self.shared().moment(), &charge, known);
             match raised {
                 Ok(_) => {}
                 Err(Unavailable::Exhausted) => self.host.meter.count(Metric::CasExhausted),
@@ -176,7 +207,8 @@ impl Facts<'_> {
 
     /// How far ahead the arrival time of a counter lies, if it has a cell.
     fn ahead_ns(&self, counter: &Digest) -> Option<u64> {
-        let cell = self.runtime.compiled.counters.cells().get(&self.shared().moment(), counter).ok()??;
+        let cell =
+            self.runtime.compiled.counters.cells().get(&self.shared().moment(), counter).ok()??;
         Some(cell.until.ns().saturating_sub(self.now.ns()))
     }
 

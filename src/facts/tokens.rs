@@ -34,7 +34,8 @@ const UNSHARED: u8 = 2;
 const FAILED_MS: u64 = 1_000;
 /// The time between two tries to renew an answer ahead of its end, in milliseconds.
 const RENEWAL_MS: u64 = 1_000;
-/// How long an answer that couldn't be kept lets identical requests through one by one, in milliseconds.
+/// How long an answer that couldn't be kept lets identical requests through one by one, in
+/// milliseconds.
 const UNSHARED_MS: u64 = 5_000;
 
 /// Why no call may be made now.
@@ -48,9 +49,17 @@ pub struct Held {
 }
 
 impl Facts<'_> {
-    /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8 KiB.
-    pub fn token_answer(&self, key: &Digest, credential: Option<&Digest>, endpoint: &TokenEndpoint) -> Known {
-        let Some(document) = self.shared().read_believed(key, endpoint.answer_bytes_max.saturating_add(1_024)) else {
+    /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8
+    /// KiB.
+    pub fn token_answer(
+        &self,
+        key: &Digest,
+        credential: Option<&Digest>,
+        endpoint: &TokenEndpoint,
+    ) -> Known {
+        let Some(document) =
+            self.shared().read_believed(key, endpoint.answer_bytes_max.saturating_add(1_024))
+        else {
             return Known::Nothing;
         };
         match document.body.split_first() {
@@ -59,7 +68,9 @@ impl Facts<'_> {
             Some((&ANSWER, bytes)) => match Stored::decode(bytes) {
                 Some(stored) => match stored.serve(self.now, endpoint) {
                     Serve::Stale => Known::Nothing,
-                    _ if self.is_withdrawn(key, document.version, &stored, credential) => Known::Nothing,
+                    _ if self.is_withdrawn(key, document.version, &stored, credential) => {
+                        Known::Nothing
+                    }
                     serve => Known::Answer(stored, serve),
                 },
                 None => Known::Nothing,
@@ -68,15 +79,22 @@ impl Facts<'_> {
         }
     }
 
-    /// Keeps an answer until its end, unless its token was revoked while it was under way. `credential` names the
-    /// secret that it was given for.
-    pub fn keep_answer(&self, key: &Digest, credential: Option<&Digest>, stored: &Stored, endpoint: &TokenEndpoint) {
+    /// Keeps an answer until its end, unless its token was revoked while it was under way.
+    /// `credential` names the secret that it was given for.
+    pub fn keep_answer(
+        &self,
+        key: &Digest,
+        credential: Option<&Digest>,
+        stored: &Stored,
+        endpoint: &TokenEndpoint,
+    ) {
         if !self.note_kept(stored, credential) {
             return self.purge(key);
         }
         let mut bytes = vec![ANSWER];
         bytes.extend(stored.encode());
-        let _ = self.shared().write_document(key, &bytes, &[0; META_BYTES], stored.ends_at(endpoint));
+        let _ =
+            self.shared().write_document(key, &bytes, &[0; META_BYTES], stored.ends_at(endpoint));
     }
 
     /// Remembers for a moment that the server failed, or for as long as it asked for. An identical
@@ -86,19 +104,27 @@ impl Facts<'_> {
         let mut kept = self.stamped(FAILED);
         kept.extend(for_ms.to_le_bytes());
         kept.push(u8::from(ended.outcome == Outcome::Throttled));
-        let _ = self.shared().write_document(key, &kept, &[0; META_BYTES], self.now.plus_ms(for_ms));
+        let _ =
+            self.shared().write_document(key, &kept, &[0; META_BYTES], self.now.plus_ms(for_ms));
     }
 
     fn failure(&self, kept: &[u8]) -> Option<Pause> {
         let (at, rest) = kept.split_first_chunk::<8>()?;
         let (for_ms, rest) = rest.split_first_chunk::<8>()?;
-        let (for_ms, at_time) = (u64::from_le_bytes(*for_ms), Time::from_ns(u64::from_le_bytes(*at)));
-        self.is_kept(at, for_ms).then(|| Pause { until: at_time.plus_ms(for_ms), throttled: rest.first() == Some(&1) })
+        let (for_ms, at_time) =
+            (u64::from_le_bytes(*for_ms), Time::from_ns(u64::from_le_bytes(*at)));
+        self.is_kept(at, for_ms)
+            .then(|| Pause { until: at_time.plus_ms(for_ms), throttled: rest.first() == Some(&1) })
     }
 
     /// Remembers for a moment that answers to this request can't be shared.
     pub fn keep_unshared(&self, key: &Digest) {
-        let _ = self.shared().write_document(key, &self.stamped(UNSHARED), &[0; META_BYTES], self.now.plus_ms(UNSHARED_MS));
+        let _ = self.shared().write_document(
+            key,
+            &self.stamped(UNSHARED),
+            &[0; META_BYTES],
+            self.now.plus_ms(UNSHARED_MS),
+        );
     }
 
     /// What is kept for a moment says which one: the clock may go back behind it.
@@ -123,9 +149,10 @@ impl Facts<'_> {
 
     /// The lease on renewing a kept answer, if nobody calls and the last try is a while ago.
     pub fn lead_renewal(&self, key: &Digest, endpoint: &TokenEndpoint) -> Option<Owner> {
-        // Never given back, so that while the server fails few callers meet it. Apart from the lease on
-        // the call itself, so that it keeps nobody from calling once the answer has ended.
-        self.shared().acquire_lease(&self.runtime.host_key.digest("renewal", &[&key.0]), RENEWAL_MS)?;
+        // Never given back, so that while the server fails few callers meet it. Apart from the
+        // lease on the call itself, so that it keeps nobody from calling once the answer has ended.
+        self.shared()
+            .acquire_lease(&self.runtime.host_key.digest("renewal", &[&key.0]), RENEWAL_MS)?;
         self.lead_call(key, endpoint)
     }
 
@@ -138,13 +165,22 @@ impl Facts<'_> {
     ///
     /// # Errors
     /// Why not, and for how long.
-    pub fn admit_call(&self, endpoint: &TokenEndpoint, client: &Client) -> Result<Option<Permit>, Held> {
+    pub fn admit_call(
+        &self,
+        endpoint: &TokenEndpoint,
+        client: &Client,
+    ) -> Result<Option<Permit>, Held> {
         if let Some(pause) = self.client_pause(client) {
-            return Err(Held { reason: pause.reason(), metric: Metric::TokenPaused, retry_after_s: self.retry_after_s(pause.until) });
+            return Err(Held {
+                reason: pause.reason(),
+                metric: Metric::TokenPaused,
+                retry_after_s: self.retry_after_s(pause.until),
+            });
         }
         let limits = Limits::of(endpoint);
-        let decision =
-            self.shared().update_admission(&self.endpoint_name(endpoint), |admission| admission.admit(self.now, &limits, client.party));
+        let decision = self.shared().update_admission(&self.endpoint_name(endpoint), |admission| {
+            admission.admit(self.now, &limits, client.party)
+        });
         match decision {
             Some(Decision::Admit(permit)) => Ok(Some(permit)),
             Some(Decision::Refuse { retry_after_s, over_share }) => {
@@ -157,17 +193,23 @@ impl Facts<'_> {
     }
 
     /// A call of this client has ended.
-    pub fn call_ended(&self, endpoint: &TokenEndpoint, client: &Client, permit: Option<Permit>, ended: Ended) {
+    pub fn call_ended(
+        &self,
+        endpoint: &TokenEndpoint,
+        client: &Client,
+        permit: Option<Permit>,
+        ended: Ended,
+    ) {
         self.note_client(client, ended);
         let Some(permit) = permit else { return };
         let limits = Limits::of(endpoint);
-        let _ = self
-            .shared()
-            .update_admission(&self.endpoint_name(endpoint), |admission| (admission.done(permit, ended, self.now, &limits), ()));
+        let _ = self.shared().update_admission(&self.endpoint_name(endpoint), |admission| {
+            (admission.done(permit, ended, self.now, &limits), ())
+        });
     }
 
-    /// How a server fares, and how its clients do, outlives a change of the configuration: the name is
-    /// the address alone.
+    /// How a server fares, and how its clients do, outlives a change of the configuration: the name
+    /// is the address alone.
     pub(super) fn endpoint_name(&self, endpoint: &TokenEndpoint) -> Digest {
         let host = endpoint.host.as_deref().unwrap_or_default();
         self.runtime.host_key.digest("admission", &[host.as_bytes(), endpoint.path.as_bytes()])

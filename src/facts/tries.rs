@@ -1,8 +1,9 @@
 //! Which keys are tried for a token that doesn't say which one signed it, and how many.
 //!
-//! All that fit are tried, so that no good token is refused. What that costs is bounded, since anyone can send a token
-//! that no key verifies: [`TRIES_FREE`] a token are free, those that verified lately first; the others together take at
-//! most a fifth of a worker's time for each issuer. Beyond, a token isn't called bad but told to come back.
+//! All that fit are tried, so that no good token is refused. What that costs is bounded, since
+//! anyone can send a token that no key verifies: [`TRIES_FREE`] a token are free, those that
+//! verified lately first; the others together take at most a fifth of a worker's time for each
+//! issuer. Beyond, a token isn't called bad but told to come back.
 
 use crate::metrics::Metric;
 use crate::reply::Reason;
@@ -11,13 +12,16 @@ use crate::time::{NS_PER_MS, Time};
 
 use super::{Facts, Stop};
 
-/// Keys that are tried for one token whatever was tried before, and keys whose success is remembered.
+/// Keys that are tried for one token whatever was tried before, and keys whose success is
+/// remembered.
 const TRIES_FREE: usize = 8;
 /// For each nanosecond that further tries take, so many must pass.
 const SHARE: u64 = 5;
-/// How far ahead of that pace they may be, in milliseconds: a set of a hundred keys costs less than this.
+/// How far ahead of that pace they may be, in milliseconds: a set of a hundred keys costs less than
+/// this.
 const AHEAD_MS: u64 = 2_000;
-/// How far ahead one token can bring them, in milliseconds; what lies further ahead is of before the clock went back.
+/// How far ahead one token can bring them, in milliseconds; what lies further ahead is of before
+/// the clock went back.
 const PLAUSIBLE_MS: u64 = 60_000;
 
 /// What a worker knows of the keys of one issuer.
@@ -34,7 +38,9 @@ impl Facts<'_> {
     pub(super) fn likeliest_first(&self, issuer: usize, keys: &mut [&VerifyKey]) {
         let worker = self.runtime.worker.borrow();
         let Some(tries) = worker.tries.get(issuer).filter(|_| keys.len() > 1) else { return };
-        let place = |key: &&VerifyKey| tries.lately.iter().position(|known| known == key.fingerprint()).unwrap_or(usize::MAX);
+        let place = |key: &&VerifyKey| {
+            tries.lately.iter().position(|known| known == key.fingerprint()).unwrap_or(usize::MAX)
+        };
         keys.sort_by_cached_key(place);
     }
 
@@ -49,9 +55,15 @@ impl Facts<'_> {
 
     /// Whether one more key may be tried for a token for which so many were, and if so charges it.
     ///
-    /// # Errors
-    /// `KeysUnavailable` for a moment. A token for which tries beyond the free ones have begun is tried to the end.
-    pub(super) fn may_try(&self, issuer: usize, tried: usize, algorithm: Algorithm, key: &VerifyKey) -> Result<(), Stop> {
+    /// # Errors `KeysUnavailable` for a moment. A token for which tries beyond the free ones have
+    /// begun is tried to the end.
+    pub(super) fn may_try(
+        &self,
+        issuer: usize,
+        tried: usize,
+        algorithm: Algorithm,
+        key: &VerifyKey,
+    ) -> Result<(), Stop> {
         if tried < TRIES_FREE {
             return Ok(());
         }
@@ -64,7 +76,9 @@ impl Facts<'_> {
             self.host.meter.count(Metric::JwksNotAllTried);
             return Err(self.unavailable(Reason::KeysUnavailable, self.now.plus_ms(AHEAD_MS)));
         }
-        tries.paid_at = Time::from_ns(paid_at.ns().saturating_add(cost_ns(algorithm, key).saturating_mul(SHARE)));
+        tries.paid_at = Time::from_ns(
+            paid_at.ns().saturating_add(cost_ns(algorithm, key).saturating_mul(SHARE)),
+        );
         Ok(())
     }
 }
@@ -75,7 +89,9 @@ fn cost_ns(algorithm: Algorithm, key: &VerifyKey) -> u64 {
     match algorithm.family() {
         Family::Hmac => 5 * US,
         // By the square of the modulus's length: 100 us for 2048 bits, 1.6 ms for 8192.
-        Family::RsaPkcs1 | Family::RsaPss => (key.spki_der().len() as u64).saturating_pow(2).saturating_mul(US) / 860,
+        Family::RsaPkcs1 | Family::RsaPss => {
+            (key.spki_der().len() as u64).saturating_pow(2).saturating_mul(US) / 860
+        }
         Family::Ed => 200 * US,
         Family::MlDsa => 700 * US,
         Family::Ec if matches!(algorithm, Algorithm::ES256 | Algorithm::ES256K) => 800 * US,

@@ -1,9 +1,10 @@
-//! Verified tokens: in this worker's memory whole, in shared memory as "this key verified this token".
+//! Verified tokens: in this worker's memory whole, in shared memory as "this key verified this
+//! token".
 //!
 //! Beside that, when a token was first seen, where its lifetime depends on it.
 //!
-//! Shared memory never says what a token claims. A worker that finds the record there still reads and
-//! checks the token itself, and skips the arithmetic of the signature alone.
+//! Shared memory never says what a token claims. A worker that finds the record there still reads
+//! and checks the token itself, and skips the arithmetic of the signature alone.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -75,20 +76,32 @@ impl Verified {
     /// About what it takes in memory, in bytes.
     fn bytes(&self) -> usize {
         let claims = &self.claims;
-        let texts = [&claims.iss, &claims.sub, &claims.jti, &claims.client_id, &self.credential].into_iter().flatten().chain(&claims.aud);
+        let texts = [&claims.iss, &claims.sub, &claims.jti, &claims.client_id, &self.credential]
+            .into_iter()
+            .flatten()
+            .chain(&claims.aud);
         let headers = self.headers.iter().flat_map(|(name, value)| [name, value]);
-        let text_bytes: usize = texts.chain(headers).map(|text| text.len().saturating_add(VALUE_BYTES)).sum();
-        std::mem::size_of::<Verified>().saturating_add(text_bytes).saturating_add(members_bytes(&claims.raw))
+        let text_bytes: usize =
+            texts.chain(headers).map(|text| text.len().saturating_add(VALUE_BYTES)).sum();
+        std::mem::size_of::<Verified>()
+            .saturating_add(text_bytes)
+            .saturating_add(members_bytes(&claims.raw))
     }
 }
 
-/// What a value or string takes beside its text, and a member of an object beside its name and value.
+/// What a value or string takes beside its text, and a member of an object beside its name and
+/// value.
 const VALUE_BYTES: usize = 24;
 const MEMBER_BYTES: usize = 40;
 
 /// The parser bounds the depth.
 fn members_bytes(members: &Map<String, Value>) -> usize {
-    members.iter().map(|(name, value)| MEMBER_BYTES.saturating_add(name.len()).saturating_add(value_bytes(value))).sum()
+    members
+        .iter()
+        .map(|(name, value)| {
+            MEMBER_BYTES.saturating_add(name.len()).saturating_add(value_bytes(value))
+        })
+        .sum()
 }
 
 fn value_bytes(value: &Value) -> usize {
@@ -100,21 +113,29 @@ fn value_bytes(value: &Value) -> usize {
     })
 }
 
-/// Bytes of a record in shared memory: the fingerprint of the key that verified a token, or when one was first seen.
+/// Bytes of a record in shared memory: the fingerprint of the key that verified a token, or when
+/// one was first seen.
 pub const RECORD_BYTES: usize = 32;
 
 /// For how long after its end a token is remembered that tells neither its end nor its beginning.
 const ENDED_KEPT_S: u64 = 30 * 86_400;
 
 impl Facts<'_> {
-    /// The token, if this worker has verified it before; every check that time can change is made again.
+    /// The token, if this worker has verified it before; every check that time can change is made
+    /// again.
     ///
     /// # Errors
     /// Why it isn't good any more, or a fact that is missing.
     #[inline(always)]
     pub fn verified_before(&self, token: &[u8]) -> Result<Option<Rc<Verified>>, Stop> {
         let hash = self.short_hash(token);
-        let found = self.runtime.worker.borrow_mut().verified.get(hash, token).map(|verified| verified.clone());
+        let found = self
+            .runtime
+            .worker
+            .borrow_mut()
+            .verified
+            .get(hash, token)
+            .map(|verified| verified.clone());
         let Some(verified) = found else { return Ok(None) };
         match self.recheck(&verified) {
             Ok(true) => {
@@ -135,7 +156,9 @@ impl Facts<'_> {
         if !verified.window.holds(self.now) {
             self.recheck_times(verified)?;
         }
-        if verified.credential.is_none() && self.generation_in_use(verified.issuer) == Some(verified.generation.get()) {
+        if verified.credential.is_none()
+            && self.generation_in_use(verified.issuer) == Some(verified.generation.get())
+        {
             return Ok(true);
         }
         self.recheck_key(verified)
@@ -151,10 +174,14 @@ impl Facts<'_> {
         Ok(())
     }
 
-    /// A clock that was never set says of every token that it hasn't ended. That is the gateway's trouble, not the
-    /// token's.
+    /// A clock that was never set says of every token that it hasn't ended. That is the gateway's
+    /// trouble, not the token's.
     fn clock_is_set(&self) -> Result<(), Stop> {
-        if self.now < CLOCK_MIN { Err(self.unavailable(Reason::ClockUnset, self.now)) } else { Ok(()) }
+        if self.now < CLOCK_MIN {
+            Err(self.unavailable(Reason::ClockUnset, self.now))
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the key that verified it is still its issuer's.
@@ -162,7 +189,8 @@ impl Facts<'_> {
     fn recheck_key(&self, verified: &Verified) -> Result<bool, Stop> {
         if let Some(id) = &verified.credential {
             let credential = self.credential(verified.issuer, id)?;
-            return Ok(*credential.key.fingerprint() == verified.fingerprint && credential.consumer == verified.consumer);
+            return Ok(*credential.key.fingerprint() == verified.fingerprint
+                && credential.consumer == verified.consumer);
         }
         let set = self.keys(verified.issuer)?;
         let still_there = set.keys.iter().any(|key| *key.fingerprint() == verified.fingerprint);
@@ -170,15 +198,20 @@ impl Facts<'_> {
         Ok(still_there)
     }
 
-    /// Verifies a token: reads it strictly, checks its claims, finds the key, and does the arithmetic
-    /// unless some worker of this host has done it for this token and a key that is still in use.
+    /// Verifies a token: reads it strictly, checks its claims, finds the key, and does the
+    /// arithmetic unless some worker of this host has done it for this token and a key that is
+    /// still in use.
     ///
     /// # Errors
     /// Why it isn't good, or a fact that is missing.
     pub fn verify(&self, token: &[u8]) -> Result<Rc<Verified>, Stop> {
         let jwt = jwt::parse(token)?;
         let config = &self.runtime.config;
-        let index = self.runtime.compiled.issuer_index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud)?;
+        let index = self.runtime.compiled.issuer_index.choose(
+            &config.issuers,
+            jwt.claims.iss.as_deref(),
+            &jwt.claims.aud,
+        )?;
         let issuer = self.issuer(index)?;
         if !issuer.algorithms.contains(jwt.algorithm) {
             return Err(Reason::Algorithm.into());
@@ -216,11 +249,22 @@ impl Facts<'_> {
             looked_up: Cell::new(0),
         });
         let bytes = verified.bytes();
-        self.runtime.worker.borrow_mut().verified.put(self.short_hash(token), token, verified.clone(), bytes);
+        self.runtime.worker.borrow_mut().verified.put(
+            self.short_hash(token),
+            token,
+            verified.clone(),
+            bytes,
+        );
         Ok(verified)
     }
 
-    pub(super) fn verifying_key(&self, index: usize, issuer: &Issuer, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Verifying, Stop> {
+    pub(super) fn verifying_key(
+        &self,
+        index: usize,
+        issuer: &Issuer,
+        jwt: &Jwt<'_>,
+        seen: Option<[u8; 32]>,
+    ) -> Result<Verifying, Stop> {
         if let KeySource::Credentials(_) = &issuer.keys {
             let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
@@ -241,8 +285,15 @@ impl Facts<'_> {
         }
     }
 
-    /// A key that the token names goes before keys without a name; a token without `kid` may be any key's.
-    pub(super) fn try_set(&self, index: usize, set: &KeySet, jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
+    /// A key that the token names goes before keys without a name; a token without `kid` may be any
+    /// key's.
+    pub(super) fn try_set(
+        &self,
+        index: usize,
+        set: &KeySet,
+        jwt: &Jwt<'_>,
+        seen: Option<[u8; 32]>,
+    ) -> Result<Tried, Stop> {
         let named = |key: &&VerifyKey| jwt.kid.is_some() && key.kid() == jwt.kid.as_deref();
         let unnamed = |key: &&VerifyKey| jwt.kid.is_none() || key.kid().is_none();
         let mut keys: Vec<&VerifyKey> = set.keys.iter().filter(named).collect();
@@ -253,8 +304,15 @@ impl Facts<'_> {
     }
 
     /// Tries keys of an issuer until one verifies the token, within what [`super::tries`] allows.
-    pub(super) fn try_keys(&self, index: usize, keys: &[&VerifyKey], jwt: &Jwt<'_>, seen: Option<[u8; 32]>) -> Result<Tried, Stop> {
-        let mut fitting: Vec<&VerifyKey> = keys.iter().copied().filter(|key| key.algorithms().contains(jwt.algorithm)).collect();
+    pub(super) fn try_keys(
+        &self,
+        index: usize,
+        keys: &[&VerifyKey],
+        jwt: &Jwt<'_>,
+        seen: Option<[u8; 32]>,
+    ) -> Result<Tried, Stop> {
+        let mut fitting: Vec<&VerifyKey> =
+            keys.iter().copied().filter(|key| key.algorithms().contains(jwt.algorithm)).collect();
         if let Some(key) = fitting.iter().find(|key| seen == Some(*key.fingerprint())) {
             self.host.meter.count(Metric::L2Hit);
             return Ok(Ok(Verifying::by(key, true)));
@@ -287,7 +345,9 @@ impl Facts<'_> {
 
     /// The fingerprint of the key that verified a token of this issuer, as some worker found.
     pub(super) fn seen_as(&self, issuer: &Issuer, token: &[u8]) -> Option<[u8; 32]> {
-        self.seen_before(&self.verified_digest(issuer, &token_handle(&self.runtime.host_key, token)))
+        self.seen_before(
+            &self.verified_digest(issuer, &token_handle(&self.runtime.host_key, token)),
+        )
     }
 
     /// The fingerprint of the key that verified the token of these very bytes.
@@ -295,14 +355,22 @@ impl Facts<'_> {
         self.shared().read_token(digest)?.try_into().ok()
     }
 
-    fn remember(&self, digest: &Digest, fingerprint: &[u8; 32], first_seen: Time, claims: &Claims, issuer: &Issuer) {
+    fn remember(
+        &self,
+        digest: &Digest,
+        fingerprint: &[u8; 32],
+        first_seen: Time,
+        claims: &Claims,
+        issuer: &Issuer,
+    ) {
         let Some(end_s) = check::end_s(claims, issuer, first_seen) else { return };
         self.shared().write_token(digest, fingerprint, Time::from_s(end_s));
     }
 
-    /// When a token was first seen, by its header and payload: of an ECDSA signature there are two spellings, and of
-    /// signatures with randomness any number. The issuer's entry is no part of it, or a change there would begin the
-    /// lifetimes of all its tokens anew. Only a token without `iat` needs it.
+    /// When a token was first seen, by its header and payload: of an ECDSA signature there are two
+    /// spellings, and of signatures with randomness any number. The issuer's entry is no part of
+    /// it, or a change there would begin the lifetimes of all its tokens anew. Only a token without
+    /// `iat` needs it.
     fn first_sight(&self, jwt: &Jwt<'_>) -> Sight {
         if jwt.claims.iat.is_some() {
             return Sight { name: None, at: self.now, is_new: false };
@@ -322,8 +390,10 @@ impl Facts<'_> {
     }
 
     fn sight_under(&self, name: &Digest) -> Option<Time> {
-        let at = Time::from_ns(u64::from_le_bytes(self.shared().read_token(name)?.try_into().ok()?));
-        // One that lies ahead was written before the clock went back: from here on it counts as of now.
+        let at =
+            Time::from_ns(u64::from_le_bytes(self.shared().read_token(name)?.try_into().ok()?));
+        // One that lies ahead was written before the clock went back: from here on it counts as of
+        // now.
         (at <= self.now).then_some(at)
     }
 
@@ -332,11 +402,16 @@ impl Facts<'_> {
         let Some(name) = sight.name.filter(|_| sight.is_new) else { return };
         let Some(end_s) = check::end_s(claims, issuer, sight.at) else { return };
         // Where first sight is all that ends a token, to forget it would begin its lifetime anew.
-        let kept_s = if issuer.exp == ExpPolicy::Required { end_s } else { end_s.saturating_add(ENDED_KEPT_S) };
+        let kept_s = if issuer.exp == ExpPolicy::Required {
+            end_s
+        } else {
+            end_s.saturating_add(ENDED_KEPT_S)
+        };
         self.shared().write_token(&name, &sight.at.ns().to_le_bytes(), Time::from_s(kept_s));
     }
 
-    /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike without the key.
+    /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike
+    /// without the key.
     #[inline(always)]
     fn short_hash(&self, token: &[u8]) -> u64 {
         token.last_chunk::<16>().map_or(0, |tail| self.runtime.host_key.quick(tail))
@@ -350,7 +425,13 @@ struct ByHost<'a> {
 }
 
 impl HostVerify for ByHost<'_> {
-    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
         let answer = self.verify.verify(algorithm, spki_der, message, signature);
         self.answered.set(answer.is_some());
         answer
@@ -381,7 +462,14 @@ pub(super) struct Verifying {
 impl Verifying {
     fn by(key: &VerifyKey, seen: bool) -> Verifying {
         let (fingerprint, weak) = (*key.fingerprint(), key.is_weak());
-        Verifying { fingerprint, seen, weak, generation: 0, credential: None, consumer: Consumer::default() }
+        Verifying {
+            fingerprint,
+            seen,
+            weak,
+            generation: 0,
+            credential: None,
+            consumer: Consumer::default(),
+        }
     }
 
     fn of_issuer(self, issuer: &Issuer, set: &KeySet) -> Verifying {
@@ -399,7 +487,11 @@ pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
 /// A longer one would only be a burden to the server that is asked for it.
 const CREDENTIAL_ID_BYTES_MAX: usize = 256;
 
-fn identity_headers(issuer: &Issuer, jwt: &Jwt<'_>, key: &Verifying) -> Result<Vec<(String, String)>, Reason> {
+fn identity_headers(
+    issuer: &Issuer,
+    jwt: &Jwt<'_>,
+    key: &Verifying,
+) -> Result<Vec<(String, String)>, Reason> {
     let max = issuer.forward.claim_bytes_max;
     let mut headers = Vec::new();
     let mut push = |name: &str, value: Option<&str>| -> Result<(), Reason> {

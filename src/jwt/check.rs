@@ -17,7 +17,13 @@ use crate::time::Time;
 ///
 /// # Errors
 /// Those of the checks.
-pub fn issuer(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims, now: Time, first_seen: Time) -> Result<(), Reason> {
+pub fn issuer(
+    issuer: &Issuer,
+    typ_header: Option<&str>,
+    claims: &Claims,
+    now: Time,
+    first_seen: Time,
+) -> Result<(), Reason> {
     sunset(issuer, now)?;
     typ(issuer, typ_header, claims)?;
     times(claims, issuer, now, first_seen)?;
@@ -25,8 +31,8 @@ pub fn issuer(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims, now: T
     claims_required(issuer, claims)
 }
 
-/// The seconds of a token's time, for whoever asks more than once: [`sunset`] and [`times`] say yes in these and in
-/// no others.
+/// The seconds of a token's time, for whoever asks more than once: [`sunset`] and [`times`] say yes
+/// in these and in no others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
     from_s: u64,
@@ -37,7 +43,8 @@ impl Window {
     /// The window of a token.
     pub fn of(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Window {
         let begin_s = claims.nbf.max(claims.iat).unwrap_or(0).saturating_sub(issuer.leeway_s);
-        let end_s = end_s(claims, issuer, first_seen).unwrap_or(0).min(issuer.sunset_s.unwrap_or(u64::MAX));
+        let end_s =
+            end_s(claims, issuer, first_seen).unwrap_or(0).min(issuer.sunset_s.unwrap_or(u64::MAX));
         match lifetime(claims, issuer, first_seen) {
             Ok(()) => Window { from_s: begin_s, until_s: end_s },
             Err(_) => Window { from_s: u64::MAX, until_s: 0 },
@@ -85,7 +92,9 @@ fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Re
     if issuer.exp != ExpPolicy::Required {
         return Ok(());
     }
-    let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else { return Ok(()) };
+    let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else {
+        return Ok(());
+    };
     let exp_max = match claims.iat {
         Some(iat) => iat.saturating_add(lifetime_s_max),
         // Two clocks are compared here, so the leeway counts.
@@ -94,14 +103,16 @@ fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Re
     if exp > exp_max { Err(Reason::LifetimeTooLong) } else { Ok(()) }
 }
 
-/// The second since the epoch from which the token is expired, or none if it never was in time:
-/// no `exp` where it is required, or nothing that bounds it. Where `exp` isn't required the issuer's
+/// The second since the epoch from which the token is expired, or none if it never was in time: no
+/// `exp` where it is required, or nothing that bounds it. Where `exp` isn't required the issuer's
 /// tokens live for `lifetime_s_max` from `iat`, or from first sight, at most.
 pub fn end_s(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Option<u64> {
     let told_s = claims.exp.map(|exp| exp.saturating_add(issuer.leeway_s));
     match issuer.exp {
         ExpPolicy::Required => told_s,
-        ExpPolicy::Optional => Some(bound_s(claims, issuer, first_seen)?.min(told_s.unwrap_or(u64::MAX))),
+        ExpPolicy::Optional => {
+            Some(bound_s(claims, issuer, first_seen)?.min(told_s.unwrap_or(u64::MAX)))
+        }
         ExpPolicy::Ignored => bound_s(claims, issuer, first_seen),
     }
 }
@@ -119,7 +130,11 @@ fn bound_s(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Option<u64> {
 /// # Errors
 /// [`Reason::Sunset`] from 00:00 UTC of the day after.
 pub fn sunset(issuer: &Issuer, now: Time) -> Result<(), Reason> {
-    if issuer.sunset_s.is_some_and(|sunset_s| now.s() >= sunset_s) { Err(Reason::Sunset) } else { Ok(()) }
+    if issuer.sunset_s.is_some_and(|sunset_s| now.s() >= sunset_s) {
+        Err(Reason::Sunset)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether `typ` is what the issuer's tokens carry. Media types compare in any case, and
@@ -136,11 +151,17 @@ pub fn typ(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims) -> Result
     let fits = match (expected, found) {
         (Some(expected), Some(found)) => found.eq_ignore_ascii_case(expected),
         (Some(_), None) => false,
-        (None, Some(found)) => !NO_ACCESS_TOKENS.iter().any(|other| found.eq_ignore_ascii_case(other)),
+        (None, Some(found)) => {
+            !NO_ACCESS_TOKENS.iter().any(|other| found.eq_ignore_ascii_case(other))
+        }
         (None, None) => true,
     };
     let says_nothing = expected.is_none_or(|expected| expected.eq_ignore_ascii_case("jwt"));
-    if fits && !(says_nothing && is_security_event(claims)) { Ok(()) } else { Err(Reason::WrongType) }
+    if fits && !(says_nothing && is_security_event(claims)) {
+        Ok(())
+    } else {
+        Err(Reason::WrongType)
+    }
 }
 
 /// Types whose specifications say that they are something else than an access token.
@@ -151,7 +172,8 @@ const NO_ACCESS_TOKENS: &[&str] = &[
     "logout+jwt",
     "token-introspection+jwt",
     "oauth-authz-req+jwt",
-    // Token Status List; the update of RFC 7523; attestation-based client authentication; identity chaining.
+    // Token Status List; the update of RFC 7523; attestation-based client authentication; identity
+    // chaining.
     "statuslist+jwt",
     "client-authentication+jwt",
     "oauth-client-attestation+jwt",
@@ -193,7 +215,9 @@ fn subtype(media_type: &str) -> &str {
     const APPLICATION: &str = "application/";
     match media_type.split_at_checked(APPLICATION.len()) {
         // "application/a/b" keeps its prefix: without it, it would be another type, `a/b`.
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(APPLICATION) && !rest.contains('/') => rest,
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(APPLICATION) && !rest.contains('/') => {
+            rest
+        }
         _ => media_type,
     }
 }
@@ -203,7 +227,11 @@ fn subtype(media_type: &str) -> &str {
 /// # Errors
 /// [`Reason::WrongAudience`] if none is; an issuer without audiences doesn't ask.
 pub fn audience(issuer: &Issuer, claims: &Claims) -> Result<(), Reason> {
-    if issuer.audiences.is_empty() || names_one(&claims.aud, &issuer.audiences) { Ok(()) } else { Err(Reason::WrongAudience) }
+    if issuer.audiences.is_empty() || names_one(&claims.aud, &issuer.audiences) {
+        Ok(())
+    } else {
+        Err(Reason::WrongAudience)
+    }
 }
 
 /// Whether one of `ours` is in `aud`.
@@ -223,7 +251,10 @@ pub fn claims_required(issuer: &Issuer, claims: &Claims) -> Result<(), Reason> {
 /// The scopes of a token: the issuer's `scope_claim`, else `scope`, else `scp`. A string is a list
 /// separated by spaces (RFC 6749, section 3.3); an element of an array is one scope and isn't
 /// split. Anything else holds no scope.
-pub fn scopes<'a>(claims: &'a Claims, scope_claim: Option<&ClaimPath>) -> impl Iterator<Item = &'a str> + Clone {
+pub fn scopes<'a>(
+    claims: &'a Claims,
+    scope_claim: Option<&ClaimPath>,
+) -> impl Iterator<Item = &'a str> + Clone {
     let value = match scope_claim {
         Some(path) => claims.get(path),
         None => claims.raw.get("scope").or_else(|| claims.raw.get("scp")),
@@ -255,7 +286,11 @@ impl Requirements {
     /// Whether nothing is asked beyond a good token.
     pub fn is_empty(&self) -> bool {
         let Requirements { issuers, audiences, scopes_all, scopes_any, claims } = self;
-        issuers.is_none() && audiences.is_empty() && scopes_all.is_empty() && scopes_any.is_empty() && claims.is_empty()
+        issuers.is_none()
+            && audiences.is_empty()
+            && scopes_all.is_empty()
+            && scopes_any.is_empty()
+            && claims.is_empty()
     }
 }
 
@@ -265,14 +300,23 @@ impl Requirements {
 /// # Errors
 /// In this order: [`Reason::IssuerNotAllowed`], [`Reason::WrongAudience`], [`Reason::Claim`],
 /// [`Reason::Scope`].
-pub fn rule_allows(asked: &Requirements, issuer_index: usize, scope_claim: Option<&ClaimPath>, claims: &Claims) -> Result<(), Reason> {
+pub fn rule_allows(
+    asked: &Requirements,
+    issuer_index: usize,
+    scope_claim: Option<&ClaimPath>,
+    claims: &Claims,
+) -> Result<(), Reason> {
     if asked.issuers.as_ref().is_some_and(|admitted| !admitted.contains(&issuer_index)) {
         return Err(Reason::IssuerNotAllowed);
     }
     if !asked.audiences.is_empty() && !names_one(&claims.aud, &asked.audiences) {
         return Err(Reason::WrongAudience);
     }
-    if !asked.claims.iter().all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values))) {
+    if !asked
+        .claims
+        .iter()
+        .all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values)))
+    {
         return Err(Reason::Claim);
     }
     let granted = scopes(claims, scope_claim);
@@ -285,5 +329,8 @@ pub fn rule_allows(asked: &Requirements, issuer_index: usize, scope_claim: Optio
 /// Whether the claim is one of `values`, or an array with one of them as an element. Values are
 /// equal as JSON of the same spelling: `1` is neither `"1"` nor `1.0`.
 fn has_one(claim: &Value, values: &[Value]) -> bool {
-    values.contains(claim) || claim.as_array().is_some_and(|elements| elements.iter().any(|element| values.contains(element)))
+    values.contains(claim)
+        || claim
+            .as_array()
+            .is_some_and(|elements| elements.iter().any(|element| values.contains(element)))
 }

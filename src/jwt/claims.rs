@@ -95,7 +95,10 @@ fn audiences(raw: &Map<String, Value>) -> Result<Vec<String>, Reason> {
 }
 
 fn date(raw: &Map<String, Value>, name: &str, rounding: Rounding) -> Result<Option<u64>, Reason> {
-    raw.get(name).map(|value| date_s(value, rounding)).transpose().map_err(|NotADate| Reason::Malformed)
+    raw.get(name)
+        .map(|value| date_s(value, rounding))
+        .transpose()
+        .map_err(|NotADate| Reason::Malformed)
 }
 
 /// To which side a date with a fraction is rounded.
@@ -111,11 +114,11 @@ pub enum Rounding {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotADate;
 
-/// A `NumericDate` (RFC 7519, section 2) of any document in whole seconds: a JSON number, with or without
-/// a fraction or an exponent, from 0 to [`DATE_S_MAX`].
+/// A `NumericDate` (RFC 7519, section 2) of any document in whole seconds: a JSON number, with or
+/// without a fraction or an exponent, from 0 to [`DATE_S_MAX`].
 ///
-/// # Errors
-/// [`NotADate`] for any other value. What that means is the document's matter, but it is never "no date".
+/// # Errors [`NotADate`] for any other value. What that means is the document's matter, but it is
+/// never "no date".
 pub fn date_s(value: &Value, rounding: Rounding) -> Result<u64, NotADate> {
     let Value::Number(number) = value else { return Err(NotADate) };
     if let Some(seconds) = number.as_u64() {
@@ -144,7 +147,10 @@ mod tests {
     fn registered_claims_are_typed() {
         let c =
             claims(r#"{"iss":"i","sub":"s","aud":"a","exp":10,"nbf":5,"iat":4,"jti":"j","client_id":"c","azp":"z","x":{"y":1}}"#).unwrap();
-        assert_eq!((c.iss.as_deref(), c.sub.as_deref(), c.jti.as_deref()), (Some("i"), Some("s"), Some("j")));
+        assert_eq!(
+            (c.iss.as_deref(), c.sub.as_deref(), c.jti.as_deref()),
+            (Some("i"), Some("s"), Some("j"))
+        );
         assert_eq!((c.exp, c.nbf, c.iat), (Some(10), Some(5), Some(4)));
         assert_eq!((c.aud, c.client_id.as_deref()), (vec!["a".to_owned()], Some("c")));
         assert_eq!(c.raw.len(), 10);
@@ -157,11 +163,19 @@ mod tests {
     fn wrong_types_are_malformed() {
         for name in ["iss", "sub", "jti", "client_id", "azp"] {
             for value in ["null", "1", "true", "[]", "[\"a\"]", "{}"] {
-                assert_eq!(claims(&format!("{{\"{name}\":{value}}}")).err(), Some(Reason::Malformed), "{name} {value}");
+                assert_eq!(
+                    claims(&format!("{{\"{name}\":{value}}}")).err(),
+                    Some(Reason::Malformed),
+                    "{name} {value}"
+                );
             }
         }
         for value in ["null", "1", "true", "{}", "[1]", "[\"a\",null]", "[[\"a\"]]"] {
-            assert_eq!(claims(&format!("{{\"aud\":{value}}}")).err(), Some(Reason::Malformed), "aud {value}");
+            assert_eq!(
+                claims(&format!("{{\"aud\":{value}}}")).err(),
+                Some(Reason::Malformed),
+                "aud {value}"
+            );
         }
         assert_eq!(claims(r#"{"aud":["a","b"]}"#).unwrap().aud, ["a", "b"]);
         assert!(claims(r#"{"aud":[]}"#).unwrap().aud.is_empty());
@@ -202,19 +216,35 @@ mod tests {
                 "[10]",
                 "{}",
             ] {
-                assert_eq!(claims(&format!("{{\"{name}\":{value}}}")).err(), Some(Reason::Malformed), "{name} {value}");
+                assert_eq!(
+                    claims(&format!("{{\"{name}\":{value}}}")).err(),
+                    Some(Reason::Malformed),
+                    "{name} {value}"
+                );
             }
         }
     }
 
     #[test]
     fn a_path_goes_through_objects_alone() {
-        let c = claims(r#"{"realm":{"roles":["a"],"n":null},"a.b":{"c":1},"list":[{"x":1}],"s":"t"}"#).unwrap();
-        let get = |segments: &[&str]| c.get(&ClaimPath(segments.iter().map(|s| (*s).to_owned()).collect())).cloned();
+        let c =
+            claims(r#"{"realm":{"roles":["a"],"n":null},"a.b":{"c":1},"list":[{"x":1}],"s":"t"}"#)
+                .unwrap();
+        let get = |segments: &[&str]| {
+            c.get(&ClaimPath(segments.iter().map(|s| (*s).to_owned()).collect())).cloned()
+        };
         assert_eq!(get(&["realm", "roles"]), Some(serde_json::json!(["a"])));
         assert_eq!(get(&["realm", "n"]), Some(Value::Null));
         assert_eq!(get(&["a.b", "c"]), Some(serde_json::json!(1)));
-        for missing in [&["a", "b"][..], &["list", "0"], &["list", "x"], &["s", "t"], &["realm", "roles", "0"], &["no"], &[]] {
+        for missing in [
+            &["a", "b"][..],
+            &["list", "0"],
+            &["list", "x"],
+            &["s", "t"],
+            &["realm", "roles", "0"],
+            &["no"],
+            &[],
+        ] {
             assert_eq!(get(missing), None, "{missing:?}");
         }
     }

@@ -31,13 +31,15 @@ pub struct Issuer {
     pub lifetime_s_max: Option<u64>,
     /// Whether `exp` must be there.
     pub exp: ExpPolicy,
-    /// The `typ` that the header must carry (RFC 9068: `at+jwt`); compared without `application/`, in any case.
+    /// The `typ` that the header must carry (RFC 9068: `at+jwt`); compared without `application/`,
+    /// in any case.
     pub typ: Option<String>,
     /// Claims that must be there.
     pub claims_required: Vec<ClaimPath>,
     /// The claim that holds the scopes; none: `scope`, else `scp`.
     pub scope_claim: Option<ClaimPath>,
-    /// Seconds since the epoch from which this issuer is refused: 00:00 UTC of the day after `sunset`.
+    /// Seconds since the epoch from which this issuer is refused: 00:00 UTC of the day after
+    /// `sunset`.
     pub sunset_s: Option<u64>,
     /// What goes to the API.
     pub forward: Forward,
@@ -61,7 +63,8 @@ pub enum IssuerMatch {
 pub enum ExpPolicy {
     /// It must.
     Required,
-    /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is there holds too.
+    /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is
+    /// there holds too.
     Optional,
     /// As `Optional`, and an `exp` that is there isn't looked at.
     Ignored,
@@ -94,7 +97,8 @@ pub const CAPTURES_MAX: usize = 8;
 /// tried twice: an `iss` matches in one way or not at all, in time linear in its length.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Template {
-    /// One more than captures: before the first (never empty), between, after the last (may be empty).
+    /// One more than captures: before the first (never empty), between, after the last (may be
+    /// empty).
     literals: Vec<String>,
     captures: Vec<String>,
 }
@@ -117,11 +121,15 @@ impl Template {
         let mut captures: Vec<String> = Vec::new();
         let mut rest = text;
         while let Some((literal, tail)) = rest.split_once('{') {
-            let (name, tail) = tail.split_once('}').ok_or("expected a closing \"}\" after each \"{\"")?;
+            let (name, tail) =
+                tail.split_once('}').ok_or("expected a closing \"}\" after each \"{\"")?;
             if literal.is_empty() {
                 return Err(match captures.last() {
-                    None => "expected some text before the first capture: it selects the issuer".to_owned(),
-                    Some(before) => format!("expected some text between the captures \"{before}\" and \"{name}\""),
+                    None => "expected some text before the first capture: it selects the issuer"
+                        .to_owned(),
+                    Some(before) => format!(
+                        "expected some text between the captures \"{before}\" and \"{name}\""
+                    ),
                 });
             }
             if literal.contains('}') {
@@ -179,7 +187,8 @@ impl Template {
 }
 
 pub(crate) fn is_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// What a template's captures hold. No `Debug`: they are claim values.
@@ -217,11 +226,15 @@ impl Index {
         let mut index = Index::default();
         for (position, issuer) in issuers.iter().enumerate() {
             match &issuer.matcher {
-                IssuerMatch::Exact(iss) => index.exact.entry(iss.clone()).or_default().push(position),
-                IssuerMatch::Template(template) => match index.templates.iter_mut().find(|(known, _)| known == template) {
-                    Some((_, positions)) => positions.push(position),
-                    None => index.templates.push((template.clone(), vec![position])),
-                },
+                IssuerMatch::Exact(iss) => {
+                    index.exact.entry(iss.clone()).or_default().push(position)
+                }
+                IssuerMatch::Template(template) => {
+                    match index.templates.iter_mut().find(|(known, _)| known == template) {
+                        Some((_, positions)) => positions.push(position),
+                        None => index.templates.push((template.clone(), vec![position])),
+                    }
+                }
                 IssuerMatch::Any => {
                     index.any.push(position);
                     if matches!(issuer.keys, KeySource::Credentials(_)) {
@@ -258,14 +271,21 @@ impl Index {
     /// [`Reason::UnknownIssuer`] if none covers it; [`Reason::WrongAudience`] if several do and
     /// `aud` names none of theirs. The audience of a single candidate is checked later, with the
     /// other claims.
-    pub fn choose(&self, issuers: &[Issuer], iss: Option<&str>, aud: &[String]) -> Result<usize, Reason> {
+    pub fn choose(
+        &self,
+        issuers: &[Issuer],
+        iss: Option<&str>,
+        aud: &[String],
+    ) -> Result<usize, Reason> {
         match self.candidates(iss) {
             [] => Err(Reason::UnknownIssuer),
             [one] => Ok(*one),
             several => several
                 .iter()
                 .copied()
-                .find(|position| issuers.get(*position).is_some_and(|issuer| names_one(aud, &issuer.audiences)))
+                .find(|position| {
+                    issuers.get(*position).is_some_and(|issuer| names_one(aud, &issuer.audiences))
+                })
                 .ok_or(Reason::WrongAudience),
         }
     }

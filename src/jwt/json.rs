@@ -147,7 +147,9 @@ mod tests {
             assert_eq!(object(text.as_bytes()), Err(NotStrict), "{text}");
         }
         // Names that only look alike, or are the same in another object, are no repetition.
-        for text in [r#"{"a":1,"A":2,"a ":3,"a\u0000":4}"#, r#"{"a":{"a":1},"b":{"a":[{"a":1},{"a":1}]}}"#] {
+        for text in
+            [r#"{"a":1,"A":2,"a ":3,"a\u0000":4}"#, r#"{"a":{"a":1},"b":{"a":[{"a":1},{"a":1}]}}"#]
+        {
             assert!(object(text.as_bytes()).is_ok(), "{text}");
         }
     }

@@ -21,8 +21,8 @@ pub use claims::{ClaimPath, Claims, DATE_S_MAX, NotADate, Rounding, date_s};
 use crate::reply::Reason;
 use crate::signature::Algorithm;
 
-/// The most bytes of a token. There is no other bound on its segments: a header may hold a chain of certificates, and
-/// a signature of ML-DSA-87 alone takes 6,170.
+/// The most bytes of a token. There is no other bound on its segments: a header may hold a chain of
+/// certificates, and a signature of ML-DSA-87 alone takes 6,170.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// The most bytes of a `kid`.
 pub const KID_BYTES_MAX: usize = 512;

@@ -20,17 +20,23 @@ fn refusal(token: impl AsRef<[u8]>) -> Option<Reason> {
 #[test]
 fn examples_of_rfc_7515_and_7519() {
     // RFC 7515, appendix A.1, which is RFC 7519, section 3.1; A.2; A.3.
-    let a1 = format!("eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+    let a1 = format!(
+        "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
     let a2 = format!(
         "eyJhbGciOiJSUzI1NiJ9.{JOE}.{}{}{}",
         "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjb",
         "KBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZES",
         "c6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw"
     );
-    let a3 = format!("eyJhbGciOiJFUzI1NiJ9.{JOE}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q");
-    for (text, algorithm, typ, signature_bytes) in
-        [(&a1, Algorithm::HS256, Some("JWT"), 32), (&a2, Algorithm::RS256, None, 256), (&a3, Algorithm::ES256, None, 64)]
-    {
+    let a3 = format!(
+        "eyJhbGciOiJFUzI1NiJ9.{JOE}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+    );
+    for (text, algorithm, typ, signature_bytes) in [
+        (&a1, Algorithm::HS256, Some("JWT"), 32),
+        (&a2, Algorithm::RS256, None, 256),
+        (&a3, Algorithm::ES256, None, 64),
+    ] {
         let jwt = parse(text.as_bytes()).unwrap();
         assert_eq!((jwt.algorithm, jwt.typ.as_deref(), jwt.kid.as_deref()), (algorithm, typ, None));
         assert_eq!(jwt.signature.len(), signature_bytes);
@@ -39,11 +45,15 @@ fn examples_of_rfc_7515_and_7519() {
         assert_eq!((jwt.claims.iss.as_deref(), jwt.claims.exp), (Some("joe"), Some(1_300_819_380)));
         assert_eq!(jwt.claims.raw.get("http://example.com/is_root"), Some(&Value::Bool(true)));
     }
-    // A.5 (RFC 7519, section 6.1) is unsecured, appendix E is critical, A.6's JSON serialization is no token here.
+    // A.5 (RFC 7519, section 6.1) is unsecured, appendix E is critical, A.6's JSON serialization is
+    // no token here.
     assert_eq!(refusal(format!("eyJhbGciOiJub25lIn0.{JOE}.")), Some(Reason::Algorithm));
     let e = "eyJhbGciOiJub25lIiwNCiAiY3JpdCI6WyJodHRwOi8vZXhhbXBsZS5jb20vVU5ERUZJTkVEIl0sDQogImh0dHA6Ly9leGFtcGxlLmNvbS9VTkRFRklORUQiOnRydWUNCn0.RkFJTA.";
     assert_eq!(refusal(e), Some(Reason::Critical));
-    assert_eq!(refusal(format!("{{\"payload\":\"{JOE}\",\"signatures\":[]}}")), Some(Reason::Malformed));
+    assert_eq!(
+        refusal(format!("{{\"payload\":\"{JOE}\",\"signatures\":[]}}")),
+        Some(Reason::Malformed)
+    );
     // RFC 7797, section 4.2, with the payload detached and unencoded.
     let b64 = "eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2UsImNyaXQiOlsiYjY0Il19..A5dxf2s96_n5FLueVuW1Z_vh161FwXZC4YLPff6dmDY";
     assert_eq!(refusal(b64), Some(Reason::Critical));
@@ -96,15 +106,42 @@ fn framing_is_exact() {
 fn the_header_says_what_it_may() {
     let with = |header: &str| refusal(token(header, "{}"));
     assert_eq!(
-        with(r#"{"alg":"RS256","kid":"k","typ":"at+jwt","cty":"x","jwk":{"kty":"oct"},"jku":"https://evil","x5u":1,"x5c":[]}"#),
+        with(
+            r#"{"alg":"RS256","kid":"k","typ":"at+jwt","cty":"x","jwk":{"kty":"oct"},"jku":"https://evil","x5u":1,"x5c":[]}"#
+        ),
         None
     );
-    for critical in
-        [r#""crit":[]"#, r#""crit":["exp"]"#, r#""crit":null"#, r#""b64":true"#, r#""b64":false"#, r#""zip":"DEF""#, r#""\u0063rit":[]"#]
-    {
-        assert_eq!(with(&format!(r#"{{"alg":"RS256",{critical}}}"#)), Some(Reason::Critical), "{critical}");
+    for critical in [
+        r#""crit":[]"#,
+        r#""crit":["exp"]"#,
+        r#""crit":null"#,
+        r#""b64":true"#,
+        r#""b64":false"#,
+        r#""zip":"DEF""#,
+        r#""\u0063rit":[]"#,
+    ] {
+        assert_eq!(
+            with(&format!(r#"{{"alg":"RS256",{critical}}}"#)),
+            Some(Reason::Critical),
+            "{critical}"
+        );
     }
-    for alg in ["none", "None", "NONE", "nOnE", "", "rs256", "RS256 ", " RS256", "RS256\\u0000", "ES521", "RSA-OAEP", "dir", "HS1", "RS1"] {
+    for alg in [
+        "none",
+        "None",
+        "NONE",
+        "nOnE",
+        "",
+        "rs256",
+        "RS256 ",
+        " RS256",
+        "RS256\\u0000",
+        "ES521",
+        "RSA-OAEP",
+        "dir",
+        "HS1",
+        "RS1",
+    ] {
         assert_eq!(with(&format!(r#"{{"alg":"{alg}"}}"#)), Some(Reason::Algorithm), "{alg:?}");
     }
     for header in [
@@ -132,7 +169,10 @@ fn the_header_says_what_it_may() {
     // An empty one names no key; Envoy takes it so too.
     assert_eq!(parse(token(r#"{"alg":"RS256","kid":""}"#, "{}").as_bytes()).unwrap().kid, None);
     // Bytes count, not characters.
-    assert_eq!(with(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "é".repeat(257))), Some(Reason::Malformed));
+    assert_eq!(
+        with(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "é".repeat(257))),
+        Some(Reason::Malformed)
+    );
     let evil = token("{\"alg\":\"RS256\",\"kid\":\"../../dev/null\\u0000' OR 1=1\"}", "{}");
     assert_eq!(parse(evil.as_bytes()).unwrap().kid.as_deref(), Some("../../dev/null\0' OR 1=1"));
 }
@@ -140,8 +180,11 @@ fn the_header_says_what_it_may() {
 #[test]
 fn sizes_are_bounded_exactly() {
     // A header is bounded by the token alone.
-    let with_header = |bytes: usize| token(&format!(r#"{{"alg":"RS256","x5c":["{}"]}}"#, "x".repeat(bytes)), "{}");
-    let longest = (12_000..12_288).rev().find(|bytes| with_header(*bytes).len() <= TOKEN_BYTES_MAX).unwrap();
+    let with_header = |bytes: usize| {
+        token(&format!(r#"{{"alg":"RS256","x5c":["{}"]}}"#, "x".repeat(bytes)), "{}")
+    };
+    let longest =
+        (12_000..12_288).rev().find(|bytes| with_header(*bytes).len() <= TOKEN_BYTES_MAX).unwrap();
     assert_eq!(refusal(with_header(longest)), None);
     for extra in 1..5 {
         assert_eq!(refusal(with_header(longest + extra)), Some(Reason::Malformed), "{extra}");
@@ -149,12 +192,17 @@ fn sizes_are_bounded_exactly() {
     // The longest signature that there is leaves room for 10,000 bytes of header and claims.
     let signature = encode([7; 4627]);
     let claims = "x".repeat(7_000);
-    let post_quantum = format!("{}.{}.{signature}", encode(r#"{"alg":"ML-DSA-87"}"#), encode(format!(r#"{{"x":"{claims}"}}"#)));
+    let post_quantum = format!(
+        "{}.{}.{signature}",
+        encode(r#"{"alg":"ML-DSA-87"}"#),
+        encode(format!(r#"{{"x":"{claims}"}}"#))
+    );
     assert_eq!(parse(post_quantum.as_bytes()).map(|jwt| jwt.signature.len()), Ok(4627));
 
     let start = token(r#"{"alg":"RS256"}"#, "{}");
     let long = |bytes: usize| format!("{start}{}", "A".repeat(bytes - start.len()));
-    let fits = (TOKEN_BYTES_MAX - 4..=TOKEN_BYTES_MAX).rev().find(|bytes| refusal(long(*bytes)).is_none());
+    let fits =
+        (TOKEN_BYTES_MAX - 4..=TOKEN_BYTES_MAX).rev().find(|bytes| refusal(long(*bytes)).is_none());
     assert!(fits.is_some());
     for bytes in TOKEN_BYTES_MAX + 1..TOKEN_BYTES_MAX + 5 {
         assert_eq!(refusal(long(bytes)), Some(Reason::Malformed));
@@ -185,7 +233,12 @@ fn the_payload_is_strict() {
         assert_eq!(with(payload), Some(Reason::Malformed), "{payload}");
     }
     assert_eq!(with(" {\"exp\" : 1.5e9}\r\n"), None);
-    let not_utf8 = format!("{}.{}.{}", encode(r#"{"alg":"RS256"}"#), encode(b"{\"sub\":\"\xff\"}"), encode("s"));
+    let not_utf8 = format!(
+        "{}.{}.{}",
+        encode(r#"{"alg":"RS256"}"#),
+        encode(b"{\"sub\":\"\xff\"}"),
+        encode("s")
+    );
     assert_eq!(refusal(not_utf8), Some(Reason::Malformed));
 }
 
@@ -242,7 +295,9 @@ impl Node {
         match self {
             Node::Leaf => 0,
             Node::List(list) => 1 + list.iter().map(Node::depth).max().unwrap_or(0),
-            Node::Members(members) => 1 + members.iter().map(|(_, node)| node.depth()).max().unwrap_or(0),
+            Node::Members(members) => {
+                1 + members.iter().map(|(_, node)| node.depth()).max().unwrap_or(0)
+            }
         }
     }
 
@@ -253,7 +308,8 @@ impl Node {
             Node::Members(members) => {
                 let mut names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
                 names.sort();
-                names.windows(2).any(|pair| pair[0] == pair[1]) || members.iter().any(|(_, node)| node.repeats())
+                names.windows(2).any(|pair| pair[0] == pair[1])
+                    || members.iter().any(|(_, node)| node.repeats())
             }
         }
     }
@@ -271,15 +327,25 @@ fn reference(token: &str) -> Option<Map<String, Value>> {
     let [header, payload, signature] = segments[..] else { return None };
     let (header, header_bytes) = object(header)?;
     let (payload, _) = object(payload)?;
-    let text = |members: &Map<String, Value>, name: &str| members.get(name).is_none_or(Value::is_string);
-    let date = |name: &str| payload.get(name).is_none_or(|v| v.as_f64().is_some_and(|s| (0.0..=253_402_300_799.0).contains(&s)));
-    let aud = payload.get("aud").is_none_or(|v| v.is_string() || v.as_array().is_some_and(|list| list.iter().all(Value::is_string)));
+    let text =
+        |members: &Map<String, Value>, name: &str| members.get(name).is_none_or(Value::is_string);
+    let date = |name: &str| {
+        payload
+            .get(name)
+            .is_none_or(|v| v.as_f64().is_some_and(|s| (0.0..=253_402_300_799.0).contains(&s)))
+    };
+    let aud = payload.get("aud").is_none_or(|v| {
+        v.is_string() || v.as_array().is_some_and(|list| list.iter().all(Value::is_string))
+    });
     let good = token.len() <= 16 * 1024
         && header_bytes <= 4096
         && !signature.is_empty()
         && URL_SAFE_NO_PAD.decode(signature).is_ok()
         && ["crit", "b64", "zip"].iter().all(|name| !header.contains_key(*name))
-        && header.get("alg").and_then(Value::as_str).is_some_and(|alg| Algorithm::parse(alg).is_some())
+        && header
+            .get("alg")
+            .and_then(Value::as_str)
+            .is_some_and(|alg| Algorithm::parse(alg).is_some())
         && header.get("kid").is_none_or(|kid| kid.as_str().is_some_and(|kid| kid.len() <= 512))
         && text(&header, "typ")
         && ["iss", "sub", "jti", "client_id", "azp"].iter().all(|name| text(&payload, name))
@@ -295,23 +361,48 @@ fn json_text(names: &'static [&'static str]) -> impl Strategy<Value = String> {
         1 => "\"[a-z\u{e9}]{0,8}\"".prop_map(|text| text),
     ];
     let value = leaf.prop_recursive(5, 24, 4, move |inner| {
-        prop_oneof![prop::collection::vec(inner.clone(), 0..4).prop_map(|list| format!("[{}]", list.join(","))), members(inner, names),]
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|list| format!("[{}]", list.join(","))),
+            members(inner, names),
+        ]
     });
     members(value, names)
 }
 
-fn members(value: impl Strategy<Value = String>, names: &'static [&'static str]) -> impl Strategy<Value = String> {
+fn members(
+    value: impl Strategy<Value = String>,
+    names: &'static [&'static str],
+) -> impl Strategy<Value = String> {
     let name = (prop::sample::select(names), 0u8..6).prop_map(|(name, style)| match style {
         0 => name.chars().map(|c| format!("\\u{:04x}", c as u32)).collect(),
         _ => name.to_owned(),
     });
     prop::collection::vec((name, value), 0..5).prop_map(|members| {
-        let members: Vec<String> = members.into_iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
+        let members: Vec<String> =
+            members.into_iter().map(|(name, value)| format!("\"{name}\" : {value}")).collect();
         format!("{{{}}}", members.join(", "))
     })
 }
 
-const CLAIMS: &[&str] = &["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "x", "y", "z", "scope", "a.b", "roles", "n"];
+const CLAIMS: &[&str] = &[
+    "iss",
+    "sub",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "jti",
+    "client_id",
+    "azp",
+    "x",
+    "y",
+    "z",
+    "scope",
+    "a.b",
+    "roles",
+    "n",
+];
 const HEADER: &[&str] = &["kid", "typ", "cty", "jku", "x5u", "crit", "w"];
 
 fn agree(token: &str) -> Result<(), TestCaseError> {

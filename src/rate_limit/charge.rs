@@ -35,7 +35,11 @@ impl<'a> Claim<'a> {
     }
 
     fn charge(&self) -> Option<Charge<'a>> {
-        Some(Charge { limit: self.limit, policy: Policy::of(self.limit, self.gateways)?, digest: self.digest })
+        Some(Charge {
+            limit: self.limit,
+            policy: Policy::of(self.limit, self.gateways)?,
+            digest: self.digest,
+        })
     }
 }
 
@@ -77,7 +81,8 @@ pub enum What {
     Over,
     /// The count couldn't be kept; `failure_mode` decided, which with `shadow` never refuses.
     Uncounted(Unavailable),
-    /// The limit's numbers are out of bounds; `failure_mode` decided. Refused at load, so never seen.
+    /// The limit's numbers are out of bounds; `failure_mode` decided. Refused at load, so never
+    /// seen.
     OutOfBounds,
 }
 
@@ -106,12 +111,18 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
                 (one.limit.failure_mode == FailureMode::Deny).then_some(1)
             }
             Ok((_, Charged::Refused { retry_after_ns, reset_ns })) => {
-                *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
+                *status = Status {
+                    what: What::Over,
+                    remaining: 0,
+                    reset_s: seconds(reset_ns),
+                    sketch: false,
+                };
                 Some(seconds(retry_after_ns))
             }
             Ok((charge, Charged::Allowed { receipt, remaining, reset_ns })) => {
                 let sketch = matches!(receipt, Receipt::Sketch(_));
-                *status = Status { what: What::Charged, remaining, reset_s: seconds(reset_ns), sketch };
+                *status =
+                    Status { what: What::Charged, remaining, reset_s: seconds(reset_ns), sketch };
                 receipts.push((charge, receipt, reset_ns));
                 None
             }
@@ -122,16 +133,26 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
             }
             let charged = statuses.iter_mut().filter(|status| status.what == What::Charged);
             for (status, (charge, _, reset_ns)) in charged.zip(&receipts) {
-                *status = Status { what: What::NotCharged, ..uncharged(*status, charge.policy, *reset_ns) };
+                *status = Status {
+                    what: What::NotCharged,
+                    ..uncharged(*status, charge.policy, *reset_ns)
+                };
             }
-            return Outcome { verdict: Verdict::Refused { limit: index, retry_after_s }, limits: statuses };
+            return Outcome {
+                verdict: Verdict::Refused { limit: index, retry_after_s },
+                limits: statuses,
+            };
         }
     }
     Outcome { verdict: Verdict::Allowed, limits: statuses }
 }
 
 /// Which of `limits` a request is over, and for how many seconds; it isn't charged. One read each.
-pub fn over(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Option<(Verdict, Vec<Status>)> {
+pub fn over(
+    counters: &Counters,
+    at: &Moment<'_>,
+    limits: &[Claim<'_>],
+) -> Option<(Verdict, Vec<Status>)> {
     let mut statuses = vec![UNASKED; limits.len()];
     let looks: Vec<_> = limits.iter().map(|one| look(counters, at, one)).collect();
     let refused = refused_at_first_look(limits, &looks, &mut statuses)?;
@@ -153,17 +174,28 @@ fn look(counters: &Counters, at: &Moment<'_>, one: &Claim<'_>) -> Option<Look> {
     counters.look(at, &one.charge()?).ok()
 }
 
-fn refused_at_first_look(limits: &[Claim<'_>], looks: &[Option<Look>], statuses: &mut [Status]) -> Option<Verdict> {
+fn refused_at_first_look(
+    limits: &[Claim<'_>],
+    looks: &[Option<Look>],
+    statuses: &mut [Status],
+) -> Option<Verdict> {
     let mut longest = None;
     for (index, ((one, look), status)) in limits.iter().zip(looks).zip(statuses).enumerate() {
         match look.as_ref().and_then(|look| look.decision) {
             None => {}
             Some(Decision::Allowed { remaining, reset_ns, .. }) => {
                 let charged = Status { remaining, reset_s: seconds(reset_ns), ..*status };
-                *status = one.charge().map_or(charged, |charge| uncharged(charged, charge.policy, reset_ns));
+                *status = one
+                    .charge()
+                    .map_or(charged, |charge| uncharged(charged, charge.policy, reset_ns));
             }
             Some(Decision::Refused { retry_after_ns, reset_ns, .. }) => {
-                *status = Status { what: What::Over, remaining: 0, reset_s: seconds(reset_ns), sketch: false };
+                *status = Status {
+                    what: What::Over,
+                    remaining: 0,
+                    reset_s: seconds(reset_ns),
+                    sketch: false,
+                };
                 if !one.limit.shadow && longest.is_none_or(|(ns, _)| ns < retry_after_ns) {
                     longest = Some((retry_after_ns, index));
                 }
@@ -183,7 +215,12 @@ fn uncharged(charged: Status, policy: Policy, reset_ns: u64) -> Status {
     Status { remaining: charged.remaining.saturating_add(1), reset_s: seconds(reset_ns), ..charged }
 }
 
-fn charge_one<'a>(counters: &Counters, at: &Moment<'_>, one: &Claim<'a>, look: Option<Look>) -> Result<(Charge<'a>, Charged), What> {
+fn charge_one<'a>(
+    counters: &Counters,
+    at: &Moment<'_>,
+    one: &Claim<'a>,
+    look: Option<Look>,
+) -> Result<(Charge<'a>, Charged), What> {
     let charge = one.charge().ok_or(What::OutOfBounds)?;
     let charged = counters.charge(at, &charge, look).map_err(What::Uncounted)?;
     Ok((charge, charged))

@@ -1,18 +1,20 @@
 //! Counters: a cell for each key that is in use, the sketch for those that find none.
 //!
-//! A key is counted in its cell if it has one. A key without one gets one while the slot has an idle
-//! cell; while it has none, the key is counted in the sketch. Two steps keep a key from having less
-//! on it than it was charged when it moves from the sketch to a cell:
+//! A key is counted in its cell if it has one. A key without one gets one while the slot has an
+//! idle cell; while it has none, the key is counted in the sketch. Two steps keep a key from having
+//! less on it than it was charged when it moves from the sketch to a cell:
 //!
-//! - Whoever charges the sketch writes the key's own slot afterwards (its *spill*: until when keys of
-//!   this slot may have something in the sketch), and passes only if the key still has no cell there.
-//! - Whoever gives a key a cell while the spill lasts reads the sketch after the slot, and starts the
-//!   cell with what the sketch has.
+//! - Whoever charges the sketch writes the key's own slot afterwards (its *spill*: until when keys
+//!   of this slot may have something in the sketch), and passes only if the key still has no cell
+//!   there.
+//! - Whoever gives a key a cell while the spill lasts reads the sketch after the slot, and starts
+//!   the cell with what the sketch has.
 //!
 //! The write of the first makes the second's compare-and-set fail, unless the second read the slot
 //! after it; and then it reads the sketch after the charge. So no charge is on neither side.
 //!
-//! A cell takes 64 bytes of Kong's zone and 72 of Envoy's memory, the sketch an eighth of all cells.
+//! A cell takes 64 bytes of Kong's zone and 72 of Envoy's memory, the sketch an eighth of all
+//! cells.
 
 use super::key::limit_digest;
 use super::policy::{Decision, Known, Policy};
@@ -74,7 +76,8 @@ pub enum Receipt {
 /// What a first look said, without a charge.
 pub struct Look {
     bucket: Bucket,
-    /// What the key's cell says; nothing if the key is to be counted in the sketch or has something there.
+    /// What the key's cell says; nothing if the key is to be counted in the sketch or has something
+    /// there.
     pub decision: Option<Decision>,
 }
 
@@ -121,7 +124,12 @@ impl Counters {
     /// # Errors
     /// `Exhausted` after eight lost races, `Full` if the host has no room: the request is not
     /// counted, or too much.
-    pub fn charge(&self, at: &Moment<'_>, charge: &Charge<'_>, look: Option<Look>) -> Result<Charged, Unavailable> {
+    pub fn charge(
+        &self,
+        at: &Moment<'_>,
+        charge: &Charge<'_>,
+        look: Option<Look>,
+    ) -> Result<Charged, Unavailable> {
         let index = self.cells.index(&charge.digest);
         let mut look = look.map(|look| look.bucket);
         for _ in 0..CAS_TRIES {
@@ -132,11 +140,13 @@ impl Counters {
             let found = bucket.find(&charge.digest);
             let before = match found {
                 Some(cell) => Some(cell),
-                None if !bucket.has_room(at.now) && !broken(Twin::BusyGivesWay) => match self.charge_sketch(at, charge, bucket)? {
-                    Some(charged) => return Ok(charged),
-                    // The key has got a cell in the meantime.
-                    None => continue,
-                },
+                None if !bucket.has_room(at.now) && !broken(Twin::BusyGivesWay) => {
+                    match self.charge_sketch(at, charge, bucket)? {
+                        Some(charged) => return Ok(charged),
+                        // The key has got a cell in the meantime.
+                        None => continue,
+                    }
+                }
                 None if spill_lasts(&bucket, at) && !broken(Twin::SketchForgotten) => {
                     self.sketch.estimate(at, &self.place(at, charge), charge.policy)?
                 }
@@ -159,7 +169,9 @@ impl Counters {
                 return Err(Unavailable::Full);
             }
             let stands = |found: Cell| found.until >= cell.until;
-            if self.cells.write(at, &mut bucket)? && self.cells.stands_after_creation(at, &bucket, &charge.digest, stands)? {
+            if self.cells.write(at, &mut bucket)?
+                && self.cells.stands_after_creation(at, &bucket, &charge.digest, stands)?
+            {
                 return Ok(result);
             }
         }
@@ -170,30 +182,48 @@ impl Counters {
     pub fn refund(&self, at: &Moment<'_>, charge: &Charge<'_>, receipt: Receipt) {
         let wrote = match receipt {
             Receipt::Cell(wrote) => wrote,
-            Receipt::Sketch(wrote) => return self.sketch.refund(at, &self.place(at, charge), charge.policy, wrote),
+            Receipt::Sketch(wrote) => {
+                return self.sketch.refund(at, &self.place(at, charge), charge.policy, wrote);
+            }
         };
         for _ in 0..CAS_TRIES {
-            let Ok(mut bucket) = self.cells.read(at, self.cells.index(&charge.digest)) else { return };
-            let Some(back) = bucket.find(&charge.digest).and_then(|cell| charge.policy.refund(cell, wrote, at.now)) else { return };
-            if !bucket.put(&charge.digest, back, at.now) || self.cells.write(at, &mut bucket) != Ok(false) {
+            let Ok(mut bucket) = self.cells.read(at, self.cells.index(&charge.digest)) else {
+                return;
+            };
+            let Some(back) = bucket
+                .find(&charge.digest)
+                .and_then(|cell| charge.policy.refund(cell, wrote, at.now))
+            else {
+                return;
+            };
+            if !bucket.put(&charge.digest, back, at.now)
+                || self.cells.write(at, &mut bucket) != Ok(false)
+            {
                 return;
             }
         }
     }
 
-    /// Takes in what all gateways have charged, and tells whether that changed the key's cell. A key that
-    /// is counted in the sketch stays as it is: its cells there are others' too. One host call, two if
-    /// there is something to write.
+    /// Takes in what all gateways have charged, and tells whether that changed the key's cell. A
+    /// key that is counted in the sketch stays as it is: its cells there are others' too. One host
+    /// call, two if there is something to write.
     ///
     /// # Errors
     /// `Exhausted` after eight lost races, `Full` if the host has no room.
-    pub fn raise(&self, at: &Moment<'_>, charge: &Charge<'_>, known: Known) -> Result<bool, Unavailable> {
+    pub fn raise(
+        &self,
+        at: &Moment<'_>,
+        charge: &Charge<'_>,
+        known: Known,
+    ) -> Result<bool, Unavailable> {
         for _ in 0..CAS_TRIES {
             let mut bucket = self.cells.read(at, self.cells.index(&charge.digest))?;
             let before = match bucket.find(&charge.digest) {
                 Some(cell) => Some(cell),
                 None if !bucket.has_room(at.now) => return Ok(false),
-                None if spill_lasts(&bucket, at) => self.sketch.estimate(at, &self.place(at, charge), charge.policy)?,
+                None if spill_lasts(&bucket, at) => {
+                    self.sketch.estimate(at, &self.place(at, charge), charge.policy)?
+                }
                 None => None,
             };
             let Some(cell) = charge.policy.raise(before, known, at.now) else { return Ok(false) };
@@ -201,7 +231,9 @@ impl Counters {
                 return Ok(false);
             }
             let stands = |found: Cell| found.until >= cell.until;
-            if self.cells.write(at, &mut bucket)? && self.cells.stands_after_creation(at, &bucket, &charge.digest, stands)? {
+            if self.cells.write(at, &mut bucket)?
+                && self.cells.stands_after_creation(at, &bucket, &charge.digest, stands)?
+            {
                 return Ok(true);
             }
         }
@@ -210,11 +242,18 @@ impl Counters {
 
     /// Charges the sketch for a key whose slot, as in `bucket`, has no cell for it. Nothing if the
     /// key has got a cell since.
-    fn charge_sketch(&self, at: &Moment<'_>, charge: &Charge<'_>, mut bucket: Bucket) -> Result<Option<Charged>, Unavailable> {
+    fn charge_sketch(
+        &self,
+        at: &Moment<'_>,
+        charge: &Charge<'_>,
+        mut bucket: Bucket,
+    ) -> Result<Option<Charged>, Unavailable> {
         let place = self.place(at, charge);
         let (wrote, remaining, reset_ns) = match self.sketch.charge(at, &place, charge.policy)? {
             sketch::Charged::Allowed { wrote, remaining, reset_ns } => (wrote, remaining, reset_ns),
-            sketch::Charged::Refused { retry_after_ns, reset_ns } => return Ok(Some(Charged::Refused { retry_after_ns, reset_ns })),
+            sketch::Charged::Refused { retry_after_ns, reset_ns } => {
+                return Ok(Some(Charged::Refused { retry_after_ns, reset_ns }));
+            }
         };
         let passed = Charged::Allowed { receipt: Receipt::Sketch(wrote), remaining, reset_ns };
         if broken(Twin::SketchUntouched) {
@@ -239,7 +278,13 @@ impl Counters {
         self.give_up(at, charge, wrote, Unavailable::Exhausted)
     }
 
-    fn give_up(&self, at: &Moment<'_>, charge: &Charge<'_>, wrote: [Cell; ROWS], why: Unavailable) -> Result<Option<Charged>, Unavailable> {
+    fn give_up(
+        &self,
+        at: &Moment<'_>,
+        charge: &Charge<'_>,
+        wrote: [Cell; ROWS],
+        why: Unavailable,
+    ) -> Result<Option<Charged>, Unavailable> {
         self.sketch.refund(at, &self.place(at, charge), charge.policy, wrote);
         Err(why)
     }
@@ -251,5 +296,6 @@ impl Counters {
 
 /// Whether keys of a slot may have something in the sketch.
 fn spill_lasts(bucket: &Bucket, at: &Moment<'_>) -> bool {
-    bucket.spill().ns().saturating_add(CLOCK_SLACK_NS) > at.now.ns() && bucket.spill() != Default::default()
+    bucket.spill().ns().saturating_add(CLOCK_SLACK_NS) > at.now.ns()
+        && bucket.spill() != Default::default()
 }

@@ -26,22 +26,25 @@ pub struct Gcra {
 const TOLERANCE_NS_MAX: u128 = 1 << 62;
 
 impl Gcra {
-    /// `limit` requests per `per_s` seconds, `burst` of them at one instant after idle. The interval
-    /// between two is rounded up to a whole nanosecond, so never more than the limit passes. Nothing
-    /// if one of them is 0, or `burst` requests at that rate take more than 146 years.
+    /// `limit` requests per `per_s` seconds, `burst` of them at one instant after idle. The
+    /// interval between two is rounded up to a whole nanosecond, so never more than the limit
+    /// passes. Nothing if one of them is 0, or `burst` requests at that rate take more than 146
+    /// years.
     pub fn new(limit: u64, per_s: u64, burst: u64) -> Option<Self> {
         if limit == 0 || per_s == 0 || burst == 0 {
             return None;
         }
         let emission_ns = (u128::from(per_s) * u128::from(NS_PER_S)).div_ceil(u128::from(limit));
-        let tolerance_ns = emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
+        let tolerance_ns =
+            emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
         let tolerance_ns = u64::try_from(tolerance_ns).ok()?;
         let plausible_ns = tolerance_ns.saturating_add(CLOCK_SLACK_NS);
         Some(Gcra { emission_ns: u64::try_from(emission_ns).ok()?, tolerance_ns, plausible_ns })
     }
 
-    /// The rate where so many gateways share it: each admits its part of the burst at one instant, and
-    /// at least one request. All of them together can be ahead of the limit by `overshoot_ns` more.
+    /// The rate where so many gateways share it: each admits its part of the burst at one instant,
+    /// and at least one request. All of them together can be ahead of the limit by `overshoot_ns`
+    /// more.
     pub fn shared(self, gateways: u32, overshoot_ns: u64) -> Self {
         let tolerance_ns = (self.tolerance_ns / u64::from(gateways.max(1))).max(self.emission_ns);
         Gcra { tolerance_ns, plausible_ns: self.plausible_ns.saturating_add(overshoot_ns), ..self }
@@ -67,7 +70,11 @@ impl Gcra {
         let after = self.add(cell, now);
         let ahead_ns = after.until.ns() - now.ns();
         if self.within(after, now) {
-            return Decision::Allowed { cell: after, remaining: (self.tolerance_ns - ahead_ns) / self.emission_ns, reset_ns: ahead_ns };
+            return Decision::Allowed {
+                cell: after,
+                remaining: (self.tolerance_ns - ahead_ns) / self.emission_ns,
+                reset_ns: ahead_ns,
+            };
         }
         let kept = cell.map(|cell| Cell { until: self.plausible(cell.until, now), ..cell });
         Decision::Refused {
@@ -91,23 +98,26 @@ impl Gcra {
         cell.until.ns() != u64::MAX && cell.until.ns().saturating_sub(now.ns()) <= self.tolerance_ns
     }
 
-    /// The cell once it is known that all gateways together have put the TAT off to `tat`; nothing if
-    /// that says little more than the cell does. Never takes anything away: what was charged here since
-    /// is in the cell alone. (A request that is taken back after this leaves no less than this gateway's
-    /// own charges, and what it then lacks of the others' comes back with the next answer.)
+    /// The cell once it is known that all gateways together have put the TAT off to `tat`; nothing
+    /// if that says little more than the cell does. Never takes anything away: what was charged
+    /// here since is in the cell alone. (A request that is taken back after this leaves no less
+    /// than this gateway's own charges, and what it then lacks of the others' comes back with the
+    /// next answer.)
     pub fn raise(&self, cell: Option<Cell>, tat: Time, now: Time) -> Option<Cell> {
         let known = cell.map_or(now, |cell| self.plausible(cell.until, now));
         let until = self.plausible(tat, now);
-        let is_more = until.ns() > known.ns().saturating_add(RAISE_NS_MIN) || (broken(Twin::RaiseLowers) && until != known);
+        let is_more = until.ns() > known.ns().saturating_add(RAISE_NS_MIN)
+            || (broken(Twin::RaiseLowers) && until != known);
         is_more.then(|| Cell { until, word: cell.map_or(0, |cell| cell.word) })
     }
 
-    /// The cell without a request that was charged at `now`, when it became `wrote`; nothing if that
-    /// can't be taken back. What it leaves is never less than if the request had not been.
+    /// The cell without a request that was charged at `now`, when it became `wrote`; nothing if
+    /// that can't be taken back. What it leaves is never less than if the request had not been.
     ///
     /// Without it, those charged since had found the bucket as it was before, or idle: then their
-    /// requests count from their own moments, of which all that is known is that they are within the
-    /// slack of this one. A TAT that is behind its charges was cut off, because the clock went back.
+    /// requests count from their own moments, of which all that is known is that they are within
+    /// the slack of this one. A TAT that is behind its charges was cut off, because the clock went
+    /// back.
     pub fn refund(&self, cell: Cell, wrote: Cell, now: Time) -> Option<Cell> {
         let charged = u128::from(charges(cell.word).wrapping_sub(charges(wrote.word)));
         let refunded = u128::from(refunds(cell.word).wrapping_sub(refunds(wrote.word)));
@@ -119,7 +129,10 @@ impl Gcra {
             least = least.max(from_idle.min(tat));
         }
         let until = Time::from_ns(u64::try_from(least).ok()?);
-        (!cut_off).then(|| Cell { until, word: word(charges(cell.word), refunds(cell.word).wrapping_add(1)) })
+        (!cut_off).then(|| Cell {
+            until,
+            word: word(charges(cell.word), refunds(cell.word).wrapping_add(1)),
+        })
     }
 
     /// A TAT as this rate can have made it: after the clock went back it may lie any way ahead, and
@@ -130,8 +143,8 @@ impl Gcra {
     }
 }
 
-/// What others have charged is taken in from this much on: less isn't worth a write, and the ticks of
-/// a clock and of a network make as much.
+/// What others have charged is taken in from this much on: less isn't worth a write, and the ticks
+/// of a clock and of a network make as much.
 pub const RAISE_NS_MIN: u64 = NS_PER_MS;
 
 const fn word(charges: u32, refunds: u32) -> u64 {
@@ -188,10 +201,19 @@ mod tests {
         let gcra = Gcra::new(20, 1, 20).unwrap();
         let (admitted, cell) = admit(&gcra, None, now(), 20);
         assert_eq!(admitted, 20);
-        let Decision::Refused { retry_after_ns, rewritten: None, .. } = gcra.decide(cell, now()) else { panic!() };
+        let Decision::Refused { retry_after_ns, rewritten: None, .. } = gcra.decide(cell, now())
+        else {
+            panic!()
+        };
         assert_eq!(retry_after_ns, NS_PER_S / 20);
-        assert!(matches!(gcra.decide(cell, at(retry_after_ns)), Decision::Allowed { remaining: 0, .. }));
-        assert!(matches!(gcra.decide(cell, at(retry_after_ns - 1)), Decision::Refused { retry_after_ns: 1, .. }));
+        assert!(matches!(
+            gcra.decide(cell, at(retry_after_ns)),
+            Decision::Allowed { remaining: 0, .. }
+        ));
+        assert!(matches!(
+            gcra.decide(cell, at(retry_after_ns - 1)),
+            Decision::Refused { retry_after_ns: 1, .. }
+        ));
     }
 
     #[test]
@@ -199,7 +221,9 @@ mod tests {
         let gcra = Gcra::new(10, 3600, 10).unwrap();
         let (_, used) = admit(&gcra, None, at(86_400 * NS_PER_S), 10);
         // Back by a day: full, and told to come back after one interval and the slack.
-        let Decision::Refused { retry_after_ns, rewritten, .. } = gcra.decide(used, now()) else { panic!() };
+        let Decision::Refused { retry_after_ns, rewritten, .. } = gcra.decide(used, now()) else {
+            panic!()
+        };
         assert_eq!(retry_after_ns, 361 * NS_PER_S);
         let kept = rewritten.unwrap();
         assert_eq!(kept.until, at(3601 * NS_PER_S));
@@ -219,7 +243,11 @@ mod tests {
 
     #[test]
     fn numbers_out_of_bounds_are_no_rate() {
-        assert!(Gcra::new(0, 1, 1).is_none() && Gcra::new(1, 0, 1).is_none() && Gcra::new(1, 1, 0).is_none());
+        assert!(
+            Gcra::new(0, 1, 1).is_none()
+                && Gcra::new(1, 0, 1).is_none()
+                && Gcra::new(1, 1, 0).is_none()
+        );
         assert!(Gcra::new(1, u64::MAX, u64::MAX).is_none());
         assert_eq!(Gcra::new(u64::MAX, 1, 1).unwrap().emission_ns(), 1);
         assert_eq!(Gcra::new(3, 1, 3).unwrap().emission_ns(), 333_333_334);

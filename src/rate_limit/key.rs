@@ -56,7 +56,8 @@ fn bare_v6(text: &str) -> Option<Ipv6Addr> {
     let inner = match text.strip_prefix('[') {
         Some(rest) => {
             let (inner, port) = rest.rsplit_once(']')?;
-            let port_is_one = port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
+            let port_is_one =
+                port.strip_prefix(':').is_some_and(|digits| digits.parse::<u16>().is_ok());
             (port.is_empty() || port_is_one).then_some(inner)?
         }
         None => text,
@@ -95,7 +96,11 @@ fn numbers(amount: Amount) -> [u8; 25] {
         Amount::Quota { quota, window: Window::Month } => (3, [quota, 0, 0]),
     };
     let mut bytes = [kind; 25];
-    bytes.iter_mut().skip(1).zip(numbers.into_iter().flat_map(u64::to_le_bytes)).for_each(|(to, from)| *to = from);
+    bytes
+        .iter_mut()
+        .skip(1)
+        .zip(numbers.into_iter().flat_map(u64::to_le_bytes))
+        .for_each(|(to, from)| *to = from);
     bytes
 }
 
@@ -146,7 +151,13 @@ mod tests {
     #[test]
     fn one_client_has_one_address() {
         let v4 = Address::parse("192.0.2.1").unwrap();
-        for same in ["192.0.2.1:80", "::ffff:192.0.2.1", "[::ffff:192.0.2.1]:443", "::ffff:c000:201", "0:0:0:0:0:FFFF:192.0.2.1"] {
+        for same in [
+            "192.0.2.1:80",
+            "::ffff:192.0.2.1",
+            "[::ffff:192.0.2.1]:443",
+            "::ffff:c000:201",
+            "0:0:0:0:0:FFFF:192.0.2.1",
+        ] {
             assert!(Address::parse(same) == Some(v4), "{same}");
         }
         let v6 = Address::parse("2001:db8:1:2::1").unwrap();
@@ -160,7 +171,19 @@ mod tests {
             assert!(Address::parse(same) == Some(v6), "{same}");
         }
         assert!(Address::parse("2001:db8:1:3::1") != Some(v6));
-        for none in ["", "unix:/tmp/x", "@", "192.0.2", "192.0.2.1:99999", "[::1", "[::1]x", "::1]:80", "192.0.2.01", "%", "[%]"] {
+        for none in [
+            "",
+            "unix:/tmp/x",
+            "@",
+            "192.0.2",
+            "192.0.2.1:99999",
+            "[::1",
+            "[::1]x",
+            "::1]:80",
+            "192.0.2.01",
+            "%",
+            "[%]",
+        ] {
             assert!(Address::parse(none).is_none(), "{none}");
         }
     }
@@ -192,8 +215,10 @@ mod tests {
         assert_ne!(of(&base), of(&limit("b", vec![KeyPart::Issuer], 5)));
         assert_ne!(of(&base), of(&limit("a", vec![KeyPart::Issuer], 6)));
         assert_ne!(of(&base), of(&limit("a", vec![KeyPart::Subject], 5)));
-        let quota = RateLimit { amount: Amount::Quota { quota: 5, window: Window::Day }, ..base.clone() };
-        let monthly = RateLimit { amount: Amount::Quota { quota: 5, window: Window::Month }, ..base.clone() };
+        let quota =
+            RateLimit { amount: Amount::Quota { quota: 5, window: Window::Day }, ..base.clone() };
+        let monthly =
+            RateLimit { amount: Amount::Quota { quota: 5, window: Window::Month }, ..base.clone() };
         assert_ne!(of(&quota), of(&monthly));
     }
 

@@ -63,7 +63,9 @@ impl Policy {
     /// The numbers of a limit; nothing if they are out of bounds (see [`Gcra::new`]).
     pub fn new(amount: Amount) -> Option<Self> {
         match amount {
-            Amount::Rate { limit, per_s, burst } => Gcra::new(limit, per_s, burst).map(Policy::Rate),
+            Amount::Rate { limit, per_s, burst } => {
+                Gcra::new(limit, per_s, burst).map(Policy::Rate)
+            }
             Amount::Quota { quota, window } => Quota::new(quota, window).map(Policy::Quota),
         }
     }
@@ -72,7 +74,9 @@ impl Policy {
     pub fn of(limit: &RateLimit, gateways: u32) -> Option<Self> {
         let policy = Policy::new(limit.amount)?;
         Some(match (policy, &limit.sync) {
-            (Policy::Rate(gcra), Some(sync)) => Policy::Rate(gcra.shared(gateways, overshoot_ns(sync, gateways))),
+            (Policy::Rate(gcra), Some(sync)) => {
+                Policy::Rate(gcra.shared(gateways, overshoot_ns(sync, gateways)))
+            }
             (alone, _) => alone,
         })
     }
@@ -105,12 +109,15 @@ impl Policy {
     pub fn raise(&self, cell: Option<Cell>, known: Known, now: Time) -> Option<Cell> {
         match (self, known) {
             (Policy::Rate(gcra), Known::Until(tat)) => gcra.raise(cell, tat, now),
-            (Policy::Quota(quota), Known::Counted { window_end, total }) => quota.raise(cell, window_end, total, now),
+            (Policy::Quota(quota), Known::Counted { window_end, total }) => {
+                quota.raise(cell, window_end, total, now)
+            }
             _ => None,
         }
     }
 
-    /// The cell without a request that was charged at `now`, when it became `wrote`, if that can be told.
+    /// The cell without a request that was charged at `now`, when it became `wrote`, if that can be
+    /// told.
     pub fn refund(&self, cell: Cell, wrote: Cell, now: Time) -> Option<Cell> {
         match self {
             Policy::Rate(gcra) => gcra.refund(cell, wrote, now),

@@ -33,7 +33,11 @@ impl Quota {
             return Decision::Allowed { cell: after, remaining: self.quota - after.word, reset_ns };
         }
         let kept = Cell { word: after.word.saturating_sub(1), ..after };
-        Decision::Refused { retry_after_ns: reset_ns, reset_ns, rewritten: Some(kept).filter(|kept| Some(*kept) != cell) }
+        Decision::Refused {
+            retry_after_ns: reset_ns,
+            reset_ns,
+            rewritten: Some(kept).filter(|kept| Some(*kept) != cell),
+        }
     }
 
     /// The cell with one more request, whether that is within the quota or not.
@@ -42,9 +46,10 @@ impl Quota {
         match cell {
             // A later window than now's was begun before the clock went back. It goes on, so that
             // nobody has it twice, but as the next one at most, so that nobody waits a year for it.
-            Some(cell) if cell.until >= end => {
-                Cell { until: cell.until.min(window_end(self.window, end)), word: cell.word.saturating_add(1) }
-            }
+            Some(cell) if cell.until >= end => Cell {
+                until: cell.until.min(window_end(self.window, end)),
+                word: cell.word.saturating_add(1),
+            },
             _ => Cell { until: end, word: 1 },
         }
     }
@@ -68,7 +73,8 @@ impl Quota {
             Some(cell) if cell.until == end => cell.word,
             _ => 0,
         };
-        (total > known || (broken(Twin::RaiseLowers) && total != known)).then_some(Cell { until: end, word: total })
+        (total > known || (broken(Twin::RaiseLowers) && total != known))
+            .then_some(Cell { until: end, word: total })
     }
 
     /// The cell without a request that was charged when it became `wrote`; nothing if that was in
@@ -98,7 +104,12 @@ fn month_end_day(day: u64) -> u64 {
     let month = (5 * of_year + 2) / 153;
     let start_of_next = match month {
         // February's end is the year's.
-        11 => 365 + u64::from((year + 1).is_multiple_of(4) && (!(year + 1).is_multiple_of(100) || (year + 1).is_multiple_of(400))),
+        11 => {
+            365 + u64::from(
+                (year + 1).is_multiple_of(4)
+                    && (!(year + 1).is_multiple_of(100) || (year + 1).is_multiple_of(400)),
+            )
+        }
         month => (153 * (month + 1) + 2) / 5,
     };
     era * 146_097 + 365 * year + year / 4 - year / 100 + start_of_next - 719_468
@@ -111,11 +122,18 @@ mod tests {
     /// 2024-02-29 12:34:56 UTC.
     const LEAP: u64 = 1_709_210_096;
 
-    fn decide_many(quota: &Quota, mut cell: Option<Cell>, now: Time, tries: usize) -> (u64, Option<Cell>) {
+    fn decide_many(
+        quota: &Quota,
+        mut cell: Option<Cell>,
+        now: Time,
+        tries: usize,
+    ) -> (u64, Option<Cell>) {
         let mut admitted = 0;
         for _ in 0..tries {
             match quota.decide(cell, now) {
-                Decision::Allowed { cell: after, .. } => (admitted, cell) = (admitted + 1, Some(after)),
+                Decision::Allowed { cell: after, .. } => {
+                    (admitted, cell) = (admitted + 1, Some(after))
+                }
                 Decision::Refused { rewritten, .. } => cell = rewritten.or(cell),
             }
         }
@@ -140,7 +158,8 @@ mod tests {
         let (mut start, mut year, mut month) = (0u64, 1970u64, 1usize);
         for _ in 0..4800 {
             let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-            let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
+            let days =
+                [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31][month - 1];
             for day in [start, start + days / 2, start + days - 1] {
                 assert_eq!(month_end_day(day), start + days, "{year}-{month}");
             }
@@ -168,9 +187,15 @@ mod tests {
         let cell = Some(Cell { until: end, word: 3 });
         assert_eq!(quota.raise(cell, end, 4, now), Some(Cell { until: end, word: 4 }));
         assert_eq!(quota.raise(None, end, 4, now), Some(Cell { until: end, word: 4 }));
-        assert_eq!(quota.raise(Some(Cell { until: now, word: 9 }), end, 4, now), Some(Cell { until: end, word: 4 }));
+        assert_eq!(
+            quota.raise(Some(Cell { until: now, word: 9 }), end, 4, now),
+            Some(Cell { until: end, word: 4 })
+        );
         assert_eq!(quota.raise(cell, end, 3, now), None);
-        assert_eq!(quota.raise(Some(Cell { until: end.plus_s(DAY_S), word: 1 }), end, 4, now), None);
+        assert_eq!(
+            quota.raise(Some(Cell { until: end.plus_s(DAY_S), word: 1 }), end, 4, now),
+            None
+        );
         assert_eq!(quota.raise(cell, end, 4, end), None);
         let full = quota.raise(cell, end, u64::MAX, now);
         assert!(matches!(quota.decide(full, now), Decision::Refused { .. }));

@@ -1,13 +1,14 @@
 //! The sketch: where keys are counted that found no counter cell.
 //!
-//! Two rows of slots; a key has one slot in each, and shares its cell there with all keys of the same
-//! limit that meet it. A row counts every charge of a key, and those of others too: so it may count
-//! too much, and the row with less on it is nearer the truth. A request passes if either row lets it.
+//! Two rows of slots; a key has one slot in each, and shares its cell there with all keys of the
+//! same limit that meet it. A row counts every charge of a key, and those of others too: so it may
+//! count too much, and the row with less on it is nearer the truth. A request passes if either row
+//! lets it.
 //!
 //! All rows are charged before any of them is asked. Of the requests of one key that pass, the one
 //! charged last in all rows sees all the others in each; so no more pass than the limit admits,
-//! whatever the schedule. (To ask first and charge then would let two pass, each on the row that the
-//! other had not charged yet.)
+//! whatever the schedule. (To ask first and charge then would let two pass, each on the row that
+//! the other had not charged yet.)
 
 use super::policy::{Decision, Policy};
 use crate::digest::Digest;
@@ -59,7 +60,10 @@ impl Sketch {
     /// A sketch of so many slots in each row.
     pub const fn new(slots_per_row: u32) -> Self {
         let slots_per_row = if slots_per_row == 0 { 1 } else { slots_per_row };
-        let cells = Cells::new(TableId::Sketch, slots_per_row.saturating_mul(crate::shared::cells::CELLS_PER_SLOT * ROWS as u32));
+        let cells = Cells::new(
+            TableId::Sketch,
+            slots_per_row.saturating_mul(crate::shared::cells::CELLS_PER_SLOT * ROWS as u32),
+        );
         Sketch { slots_per_row: cells.slots() / ROWS as u32, cells }
     }
 
@@ -72,17 +76,26 @@ impl Sketch {
     ///
     /// # Errors
     /// As [`Cells::read`].
-    pub fn estimate(&self, at: &Moment<'_>, place: &Place, policy: Policy) -> Result<Option<Cell>, Unavailable> {
+    pub fn estimate(
+        &self,
+        at: &Moment<'_>,
+        place: &Place,
+        policy: Policy,
+    ) -> Result<Option<Cell>, Unavailable> {
         let [a, b] = self.read(at, place)?.map(|bucket| bucket.find(&place.limit));
         Ok(if policy.load(b, at.now) < policy.load(a, at.now) { b } else { a })
     }
 
     /// Charges all rows, and says whether the request passes. A refused one is taken back.
     ///
-    /// # Errors
-    /// `Full` if a slot has cells of too many limits or the host has no room, `Exhausted` after eight
-    /// lost races. The request isn't counted then, or counted too much.
-    pub fn charge(&self, at: &Moment<'_>, place: &Place, policy: Policy) -> Result<Charged, Unavailable> {
+    /// # Errors `Full` if a slot has cells of too many limits or the host has no room, `Exhausted`
+    /// after eight lost races. The request isn't counted then, or counted too much.
+    pub fn charge(
+        &self,
+        at: &Moment<'_>,
+        place: &Place,
+        policy: Policy,
+    ) -> Result<Charged, Unavailable> {
         let rows = self.read(at, place)?;
         let found = rows.each_ref().map(|bucket| policy.decide(bucket.find(&place.limit), at.now));
         let early = best(found);
@@ -101,13 +114,16 @@ impl Sketch {
             }
         };
         let wrote = [first, second];
-        // The second row as written is a look at it after all rows were charged; the first needs one.
+        // The second row as written is a look at it after all rows were charged; the first needs
+        // one.
         let mut after = [self.read_row(at, place, 0)?.find(&place.limit), Some(second)];
         if broken(Twin::SketchEarly) {
             after = [Some(first), Some(second)];
         }
         let passed = match early {
-            Charged::Allowed { remaining, reset_ns, .. } if after.into_iter().flatten().any(|cell| policy.within(cell, at.now)) => {
+            Charged::Allowed { remaining, reset_ns, .. }
+                if after.into_iter().flatten().any(|cell| policy.within(cell, at.now)) =>
+            {
                 Charged::Allowed { wrote, remaining, reset_ns }
             }
             _ => {
@@ -129,14 +145,26 @@ impl Sketch {
     fn refund_row(&self, at: &Moment<'_>, place: &Place, policy: Policy, row: usize, wrote: Cell) {
         for _ in 0..CAS_TRIES {
             let Ok(mut bucket) = self.read_row(at, place, row) else { return };
-            let Some(back) = bucket.find(&place.limit).and_then(|cell| policy.refund(cell, wrote, at.now)) else { return };
-            if !bucket.put(&place.limit, back, at.now) || self.cells.write(at, &mut bucket) != Ok(false) {
+            let Some(back) =
+                bucket.find(&place.limit).and_then(|cell| policy.refund(cell, wrote, at.now))
+            else {
+                return;
+            };
+            if !bucket.put(&place.limit, back, at.now)
+                || self.cells.write(at, &mut bucket) != Ok(false)
+            {
                 return;
             }
         }
     }
 
-    fn add(&self, at: &Moment<'_>, place: &Place, policy: Policy, first_look: Bucket) -> Result<Cell, Unavailable> {
+    fn add(
+        &self,
+        at: &Moment<'_>,
+        place: &Place,
+        policy: Policy,
+        first_look: Bucket,
+    ) -> Result<Cell, Unavailable> {
         let index = first_look.index();
         let mut look = Some(first_look);
         for _ in 0..CAS_TRIES {
@@ -149,7 +177,9 @@ impl Sketch {
                 return Err(Unavailable::Full);
             }
             if self.cells.write(at, &mut bucket)?
-                && self.cells.stands_after_creation(at, &bucket, &place.limit, |found| found.until >= cell.until)?
+                && self.cells.stands_after_creation(at, &bucket, &place.limit, |found| {
+                    found.until >= cell.until
+                })?
             {
                 return Ok(cell);
             }
@@ -158,7 +188,13 @@ impl Sketch {
     }
 
     /// Once, for a clock that went back; a lost race leaves that to the next.
-    fn rewrite(&self, at: &Moment<'_>, place: &Place, rows: [Bucket; ROWS], found: [Decision; ROWS]) {
+    fn rewrite(
+        &self,
+        at: &Moment<'_>,
+        place: &Place,
+        rows: [Bucket; ROWS],
+        found: [Decision; ROWS],
+    ) {
         for (mut bucket, decision) in rows.into_iter().zip(found) {
             if let Decision::Refused { rewritten: Some(cell), .. } = decision
                 && bucket.put(&place.limit, cell, at.now)
@@ -174,7 +210,8 @@ impl Sketch {
 
     fn read_row(&self, at: &Moment<'_>, place: &Place, row: usize) -> Result<Bucket, Unavailable> {
         // Not the first word of the digest: keys that meet in the counters' table are to part here.
-        let spread = crate::shared::table::word(&place.digest, 2 + row) % u64::from(self.slots_per_row);
+        let spread =
+            crate::shared::table::word(&place.digest, 2 + row) % u64::from(self.slots_per_row);
         self.cells.read(at, spread as u32 + row as u32 * self.slots_per_row)
     }
 }
@@ -184,8 +221,12 @@ fn best(rows: [Decision; ROWS]) -> Charged {
     let none = [Cell { until: Default::default(), word: 0 }; ROWS];
     rows.into_iter()
         .map(|row| match row {
-            Decision::Allowed { remaining, reset_ns, .. } => Charged::Allowed { wrote: none, remaining, reset_ns },
-            Decision::Refused { retry_after_ns, reset_ns, .. } => Charged::Refused { retry_after_ns, reset_ns },
+            Decision::Allowed { remaining, reset_ns, .. } => {
+                Charged::Allowed { wrote: none, remaining, reset_ns }
+            }
+            Decision::Refused { retry_after_ns, reset_ns, .. } => {
+                Charged::Refused { retry_after_ns, reset_ns }
+            }
         })
         .min_by_key(|row| match row {
             Charged::Allowed { remaining, .. } => (0, u64::MAX - remaining),

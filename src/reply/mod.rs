@@ -107,7 +107,10 @@ fn challenge(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) ->
     }
     let mut text = format!("Bearer realm=\"{realm}\"");
     if let Some(code) = reason.code() {
-        text.push_str(&format!(", error=\"{code}\", error_description=\"{}\"", reason.description()));
+        text.push_str(&format!(
+            ", error=\"{code}\", error_description=\"{}\"",
+            reason.description()
+        ));
     }
     if reason == Reason::Scope && !refusal.scope.is_empty() {
         text.push_str(&format!(", scope=\"{}\"", refusal.scope));
@@ -150,7 +153,9 @@ fn kong_body(reason: Reason) -> String {
         Reason::BadSignature => "Invalid signature",
         Reason::Expired => return json!({ "exp": "token expired" }).to_string(),
         Reason::NotYetValid => return json!({ "nbf": "token not valid yet" }).to_string(),
-        Reason::LifetimeTooLong => return json!({ "exp": "exceeds maximum allowed expiration" }).to_string(),
+        Reason::LifetimeTooLong => {
+            return json!({ "exp": "exceeds maximum allowed expiration" }).to_string();
+        }
         Reason::NoRule | Reason::Scope => "You cannot consume this service",
         Reason::Limited => "API rate limit exceeded",
         other => other.description(),

@@ -1,6 +1,7 @@
 //! Every reason for which a request is refused, each with one metric name and one fixed text.
 
-/// Why a request is not admitted. Each has one counter, and one text that holds nothing of the token.
+/// Why a request is not admitted. Each has one counter, and one text that holds nothing of the
+/// token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// No credentials in the request.
@@ -101,49 +102,83 @@ impl Reason {
     const fn parts(self) -> (&'static str, u16, &'static str, &'static str) {
         const TOKEN: &str = "invalid_token";
         const REQUEST: &str = "invalid_request";
+        const LATER: &str = "temporarily_unavailable";
         match self {
             // RFC 6750, section 3.1: no error code when the request lacks any authentication.
             Reason::NoToken => ("no_token", 401, "", "An access token is required"),
-            Reason::TwoTokens => ("two_tokens", 400, REQUEST, "More than one access token in the request"),
-            Reason::MalformedRequest => ("malformed_request", 400, REQUEST, "The credentials can't be read"),
+            Reason::TwoTokens => {
+                ("two_tokens", 400, REQUEST, "More than one access token in the request")
+            }
+            Reason::MalformedRequest => {
+                ("malformed_request", 400, REQUEST, "The credentials can't be read")
+            }
             Reason::BadPath => ("bad_path", 400, REQUEST, "The path is ambiguous"),
-            Reason::DuplicateHeader => ("duplicate_header", 400, REQUEST, "A reserved header came more than once"),
+            Reason::DuplicateHeader => {
+                ("duplicate_header", 400, REQUEST, "A reserved header came more than once")
+            }
             // RFC 6585, section 5.
             Reason::TooManyHeaders => ("too_many_headers", 431, REQUEST, "Too many header fields"),
             Reason::Malformed => ("malformed", 401, TOKEN, "The access token is malformed"),
-            Reason::Algorithm => ("algorithm", 401, TOKEN, "The signature algorithm is not accepted"),
-            Reason::Critical => ("critical", 401, TOKEN, "The token's header asks for what is not supported"),
+            Reason::Algorithm => {
+                ("algorithm", 401, TOKEN, "The signature algorithm is not accepted")
+            }
+            Reason::Critical => {
+                ("critical", 401, TOKEN, "The token's header asks for what is not supported")
+            }
             Reason::WrongType => ("wrong_type", 401, TOKEN, "The token is of another type"),
             Reason::UnknownIssuer => ("unknown_issuer", 401, TOKEN, "The issuer is unknown"),
             Reason::UnknownKey => ("unknown_key", 401, TOKEN, "The signing key is unknown"),
             Reason::BadSignature => ("bad_signature", 401, TOKEN, "The signature doesn't verify"),
             Reason::Expired => ("expired", 401, TOKEN, "The access token expired"),
-            Reason::NotYetValid => ("not_yet_valid", 401, TOKEN, "The access token is not yet valid"),
-            Reason::LifetimeTooLong => ("lifetime_too_long", 401, TOKEN, "The access token's lifetime is too long"),
-            Reason::WrongAudience => ("wrong_audience", 401, TOKEN, "The access token is for another audience"),
+            Reason::NotYetValid => {
+                ("not_yet_valid", 401, TOKEN, "The access token is not yet valid")
+            }
+            Reason::LifetimeTooLong => {
+                ("lifetime_too_long", 401, TOKEN, "The access token's lifetime is too long")
+            }
+            Reason::WrongAudience => {
+                ("wrong_audience", 401, TOKEN, "The access token is for another audience")
+            }
             Reason::Claim => ("claim", 401, TOKEN, "A required claim is missing or not accepted"),
             Reason::ClaimTooLong => ("claim_too_long", 401, TOKEN, "A claim is too long"),
             Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
             Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
             Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
-            Reason::IssuerNotAllowed => ("issuer_not_allowed", 401, TOKEN, "The issuer is not accepted here"),
+            Reason::IssuerNotAllowed => {
+                ("issuer_not_allowed", 401, TOKEN, "The issuer is not accepted here")
+            }
             Reason::Scope => ("scope", 403, "insufficient_scope", "The access token lacks a scope"),
             Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
-            Reason::Limited => ("limited", 429, "temporarily_unavailable", "Too many requests"),
-            Reason::KeysUnavailable => ("keys_unavailable", 503, "temporarily_unavailable", "The signing keys can't be had at the moment"),
-            Reason::IntrospectionUnavailable => {
-                ("introspection_unavailable", 503, "temporarily_unavailable", "The token's state can't be had at the moment")
+            Reason::Limited => ("limited", 429, LATER, "Too many requests"),
+            Reason::KeysUnavailable => {
+                ("keys_unavailable", 503, LATER, "The signing keys can't be had at the moment")
             }
-            Reason::RevocationUnavailable => {
-                ("revocation_unavailable", 503, "temporarily_unavailable", "Whether the token was revoked can't be known at the moment")
+            Reason::IntrospectionUnavailable => (
+                "introspection_unavailable",
+                503,
+                LATER,
+                "The token's state can't be had at the moment",
+            ),
+            Reason::RevocationUnavailable => (
+                "revocation_unavailable",
+                503,
+                LATER,
+                "Whether the token was revoked can't be known at the moment",
+            ),
+            Reason::TokenServerUnavailable => (
+                "token_server_unavailable",
+                503,
+                LATER,
+                "The authorization server can't be had at the moment",
+            ),
+            Reason::Throttled => {
+                ("throttled", 429, LATER, "The authorization server has asked this client to wait")
             }
-            Reason::TokenServerUnavailable => {
-                ("token_server_unavailable", 503, "temporarily_unavailable", "The authorization server can't be had at the moment")
+            Reason::BodyTooLarge => {
+                ("body_too_large", 413, REQUEST, "The request body is too large")
             }
-            Reason::Throttled => ("throttled", 429, "temporarily_unavailable", "The authorization server has asked this client to wait"),
-            Reason::BodyTooLarge => ("body_too_large", 413, REQUEST, "The request body is too large"),
-            Reason::Misconfigured => ("misconfigured", 503, "temporarily_unavailable", "The gateway is not configured"),
-            Reason::ClockUnset => ("clock_unset", 503, "temporarily_unavailable", "The gateway's clock is not set"),
+            Reason::Misconfigured => ("misconfigured", 503, LATER, "The gateway is not configured"),
+            Reason::ClockUnset => ("clock_unset", 503, LATER, "The gateway's clock is not set"),
         }
     }
 

@@ -7,7 +7,12 @@ fn every_reason_has_its_own_name_and_a_harmless_text() {
     names.dedup();
     assert_eq!(names.len(), Reason::ALL.len());
     for reason in Reason::ALL {
-        assert!(reason.description().bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\'));
+        assert!(
+            reason
+                .description()
+                .bytes()
+                .all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\')
+        );
         assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
     }
 }
@@ -15,7 +20,11 @@ fn every_reason_has_its_own_name_and_a_harmless_text() {
 #[test]
 fn unavailable_is_never_an_invalid_token() {
     for reason in Reason::ALL {
-        assert_eq!(reason.code() == Some("invalid_token"), reason.status() == 401 && reason != Reason::NoToken, "{reason:?}");
+        assert_eq!(
+            reason.code() == Some("invalid_token"),
+            reason.status() == 401 && reason != Reason::NoToken,
+            "{reason:?}"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! A request as the host hands it over: all headers in one block, read in place.
 
-/// All headers of a message in the host's own form: a count, the lengths, then names and values each
-/// with a zero byte behind it. One host call brings it, and nothing is copied out of it.
+/// All headers of a message in the host's own form: a count, the lengths, then names and values
+/// each with a zero byte behind it. One host call brings it, and nothing is copied out of it.
 #[derive(Clone, Default)]
 pub struct HeaderBlock {
     bytes: Vec<u8>,
@@ -56,7 +56,13 @@ impl HeaderBlock {
     /// What every request is asked for, in one walk.
     #[inline(always)]
     pub fn outline(&self, is_reserved: impl Fn(&[u8]) -> bool) -> Outline<'_> {
-        let mut outline = Outline { method: b"", path: b"", host: b"", authorization: Field::None, has_reserved: false };
+        let mut outline = Outline {
+            method: b"",
+            path: b"",
+            host: b"",
+            authorization: Field::None,
+            has_reserved: false,
+        };
         for (name, value) in self.iter() {
             match name {
                 b":method" => outline.method = value,
@@ -64,7 +70,9 @@ impl HeaderBlock {
                 b":authority" => outline.host = value,
                 // Kong's `:authority` is nginx's own name for the server.
                 _ if is_word(name, b"host") => outline.host = value,
-                _ if is_word(name, b"authorization") => outline.authorization = outline.authorization.and(value),
+                _ if is_word(name, b"authorization") => {
+                    outline.authorization = outline.authorization.and(value)
+                }
                 _ => {}
             }
             outline.has_reserved |= is_reserved(name);
@@ -106,8 +114,8 @@ impl<'a> Iterator for Headers<'a> {
     }
 }
 
-/// Whether a name is `lower`, which is four and more small letters, in any case of them. A word at a time: on the
-/// hot path the short code counts.
+/// Whether a name is `lower`, which is four and more small letters, in any case of them. A word at
+/// a time: on the hot path the short code counts.
 #[inline(always)]
 pub fn is_word<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     const { assert!(N >= 4) };
@@ -123,8 +131,14 @@ pub fn is_word<const N: usize>(name: &[u8], lower: &[u8; N]) -> bool {
     };
     name.len() == N
         && match N {
-            4..8 => same_4(name.first_chunk(), lower.first_chunk()) && same_4(name.last_chunk(), lower.last_chunk()),
-            8..=16 => same_8(name.first_chunk(), lower.first_chunk()) && same_8(name.last_chunk(), lower.last_chunk()),
+            4..8 => {
+                same_4(name.first_chunk(), lower.first_chunk())
+                    && same_4(name.last_chunk(), lower.last_chunk())
+            }
+            8..=16 => {
+                same_8(name.first_chunk(), lower.first_chunk())
+                    && same_8(name.last_chunk(), lower.last_chunk())
+            }
             _ => name.eq_ignore_ascii_case(lower),
         }
 }
@@ -206,7 +220,8 @@ mod tests {
 
     #[test]
     fn pairs_come_back_in_order() {
-        let block = HeaderBlock::from_pairs([(":method", &b"GET"[..]), ("a", b""), ("b", b"1\x002")]);
+        let block =
+            HeaderBlock::from_pairs([(":method", &b"GET"[..]), ("a", b""), ("b", b"1\x002")]);
         let pairs: Vec<_> = block.iter().collect();
         assert_eq!(pairs, [(&b":method"[..], &b"GET"[..]), (b"a", b""), (b"b", b"1\x002")]);
         assert_eq!(block.get("b"), Some(&b"1\x002"[..]));
@@ -225,11 +240,21 @@ mod tests {
             ("Authorization", b"Bearer t"),
         ]);
         let outline = block.outline(|name| name == b"x-user");
-        assert_eq!((outline.method, outline.path, outline.host), (&b"GET"[..], &b"/orders"[..], &b"second"[..]));
+        assert_eq!(
+            (outline.method, outline.path, outline.host),
+            (&b"GET"[..], &b"/orders"[..], &b"second"[..])
+        );
         assert!(outline.authorization == Field::One(b"Bearer t") && outline.has_reserved);
         // Whatever else a name is, it may be reserved too.
-        assert!(block.outline(|name| name == b"Host").has_reserved && block.outline(|name| name == b":path").has_reserved);
-        let twice = HeaderBlock::from_pairs([("authorization", &b"Bearer t"[..]), ("a", b""), ("AUTHORIZATION", b"Bearer t")]);
+        assert!(
+            block.outline(|name| name == b"Host").has_reserved
+                && block.outline(|name| name == b":path").has_reserved
+        );
+        let twice = HeaderBlock::from_pairs([
+            ("authorization", &b"Bearer t"[..]),
+            ("a", b""),
+            ("AUTHORIZATION", b"Bearer t"),
+        ]);
         let outline = twice.outline(|_| false);
         assert!(outline.authorization == Field::Several && !outline.has_reserved);
         assert!(HeaderBlock::default().outline(|_| true).authorization == Field::None);
@@ -237,8 +262,15 @@ mod tests {
 
     #[test]
     fn a_word_is_itself_in_any_case() {
-        assert!(is_word(b"authorization", b"authorization") && is_word(b"AuthoriZation", b"authorization"));
-        assert!(is_word(b"host", b"host") && is_word(b"HOST", b"host") && is_word(b"oPTIONS", b"options"));
+        assert!(
+            is_word(b"authorization", b"authorization")
+                && is_word(b"AuthoriZation", b"authorization")
+        );
+        assert!(
+            is_word(b"host", b"host")
+                && is_word(b"HOST", b"host")
+                && is_word(b"oPTIONS", b"options")
+        );
         assert!(!is_word(b"hos", b"host") && !is_word(b"hosts", b"host") && !is_word(b"", b"host"));
     }
 

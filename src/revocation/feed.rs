@@ -1,9 +1,10 @@
 //! Feeds: documents that list revoked tokens, in the sense of certificate revocation lists.
 //!
-//! `{"sequence": 17, "revoked": [{"iss": "https://idp.example", "jti": "a1b2", "exp": 1790000000}]}`
+//! `{"sequence": 17, "revoked": [{"iss": "https://idp.example", "jti": "a1b2", "exp":
+//! 1790000000}]}`
 //!
-//! A document is taken as a whole or not at all: one entry that isn't understood may be the one that
-//! matters, and a document that is refused is counted. Members beyond these are ignored.
+//! A document is taken as a whole or not at all: one entry that isn't understood may be the one
+//! that matters, and a document that is refused is counted. Members beyond these are ignored.
 
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -64,9 +65,16 @@ pub enum FeedError {
 impl fmt::Display for FeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FeedError::TooLong => write!(f, "expected a feed of at most {BYTES_MAX} bytes, got more"),
-            FeedError::NotAFeed => f.write_str("expected a feed with \"sequence\" and \"revoked\", got something else"),
-            FeedError::TooManyEntries => write!(f, "expected at most {ENTRIES_MAX} revoked tokens that have not expired, got more"),
+            FeedError::TooLong => {
+                write!(f, "expected a feed of at most {BYTES_MAX} bytes, got more")
+            }
+            FeedError::NotAFeed => {
+                f.write_str("expected a feed with \"sequence\" and \"revoked\", got something else")
+            }
+            FeedError::TooManyEntries => write!(
+                f,
+                "expected at most {ENTRIES_MAX} revoked tokens that have not expired, got more"
+            ),
         }
     }
 }
@@ -75,7 +83,10 @@ impl std::error::Error for FeedError {}
 
 impl fmt::Debug for List {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("List").field("sequence", &self.sequence).field("entries", &self.names.len()).finish_non_exhaustive()
+        f.debug_struct("List")
+            .field("sequence", &self.sequence)
+            .field("entries", &self.names.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,28 +108,37 @@ struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    /// Whether its token has ended by more than any leeway. One whose `exp` isn't a date stays listed: the entry
-    /// says which token it means all the same.
+    /// Whether its token has ended by more than any leeway. One whose `exp` isn't a date stays
+    /// listed: the entry says which token it means all the same.
     fn has_ended(&self, now: Time) -> bool {
-        date_s(&self.exp, Rounding::Up).is_ok_and(|exp_s| exp_s.saturating_add(LEEWAY_S_MAX) <= now.s())
+        date_s(&self.exp, Rounding::Up)
+            .is_ok_and(|exp_s| exp_s.saturating_add(LEEWAY_S_MAX) <= now.s())
     }
 }
 
 impl List {
-    /// Reads a feed's document. Entries whose `exp` has passed by more than any leeway are left out.
+    /// Reads a feed's document. Entries whose `exp` has passed by more than any leeway are left
+    /// out.
     ///
     /// # Errors
     /// Why it isn't one.
-    pub fn parse(key: &HostKey, body: &[u8], etag: Option<&[u8]>, now: Time) -> Result<List, FeedError> {
+    pub fn parse(
+        key: &HostKey,
+        body: &[u8],
+        etag: Option<&[u8]>,
+        now: Time,
+    ) -> Result<List, FeedError> {
         if body.len() > BYTES_MAX {
             return Err(FeedError::TooLong);
         }
-        let document: Document<'_> = serde_json::from_slice(body).map_err(|_| FeedError::NotAFeed)?;
+        let document: Document<'_> =
+            serde_json::from_slice(body).map_err(|_| FeedError::NotAFeed)?;
         let live = || document.revoked.iter().filter(|entry| !entry.has_ended(now));
         if live().count() > ENTRIES_MAX {
             return Err(FeedError::TooManyEntries);
         }
-        let mut names: Vec<Name> = live().filter_map(|entry| short(&of_id(key, &entry.iss, &entry.jti))).collect();
+        let mut names: Vec<Name> =
+            live().filter_map(|entry| short(&of_id(key, &entry.iss, &entry.jti))).collect();
         names.sort_unstable();
         names.dedup();
         Ok(List { sequence: document.sequence, etag: etag.and_then(tag), names })
@@ -159,7 +179,11 @@ impl List {
         let sorted = names.is_sorted_by(|a, b| a < b);
         let etag = std::str::from_utf8(etag).ok()?;
         let etag = (!etag.is_empty()).then(|| etag.to_owned());
-        (left.is_empty() && sorted).then(|| List { sequence: u64::from_le_bytes(*sequence), etag, names: names.to_vec() })
+        (left.is_empty() && sorted).then(|| List {
+            sequence: u64::from_le_bytes(*sequence),
+            etag,
+            names: names.to_vec(),
+        })
     }
 }
 
@@ -169,7 +193,8 @@ fn short(digest: &Digest) -> Option<Name> {
 
 /// An entity tag that can be sent back as it is: visible ASCII of a bounded length.
 fn tag(value: &[u8]) -> Option<String> {
-    let fits = (1..=ETAG_BYTES_MAX).contains(&value.len()) && value.iter().all(|byte| (0x21..=0x7e).contains(byte));
+    let fits = (1..=ETAG_BYTES_MAX).contains(&value.len())
+        && value.iter().all(|byte| (0x21..=0x7e).contains(byte));
     if fits { String::from_utf8(value.to_vec()).ok() } else { None }
 }
 
@@ -199,16 +224,32 @@ mod tests {
 
     #[test]
     fn what_has_ended_is_left_out_once_no_leeway_admits_it() {
-        let entry = |exp: u64| parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#)).unwrap().len();
+        let entry = |exp: u64| {
+            parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#))
+                .unwrap()
+                .len()
+        };
         assert_eq!(entry(NOW.s() - LEEWAY_S_MAX), 0);
         assert_eq!(entry(NOW.s() - LEEWAY_S_MAX + 1), 1);
         assert_eq!(entry(u64::MAX), 1);
-        let entry = |exp: &str| parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#)).unwrap().len();
-        assert_eq!((entry("999700.0"), entry("9.997e5"), entry("999700.25")), (0, 0, 1), "to the later side");
+        let entry = |exp: &str| {
+            parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#))
+                .unwrap()
+                .len()
+        };
+        assert_eq!(
+            (entry("999700.0"), entry("9.997e5"), entry("999700.25")),
+            (0, 0, 1),
+            "to the later side"
+        );
         for no_date in ["\"999\"", "null", "-1", "1e300", "[1]", "{}", "true"] {
             assert_eq!(entry(no_date), 1, "{no_date}: it is listed, whenever it ends");
         }
-        assert_eq!(parse(r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"}]}"#).unwrap().len(), 1, "no end, no drop");
+        assert_eq!(
+            parse(r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"}]}"#).unwrap().len(),
+            1,
+            "no end, no drop"
+        );
     }
 
     #[test]
@@ -241,12 +282,15 @@ mod tests {
     #[test]
     fn bounds() {
         let entries = |n: usize, exp: u64| {
-            let entries: Vec<_> = (0..n).map(|n| format!(r#"{{"iss":"i","jti":"{n}","exp":{exp}}}"#)).collect();
+            let entries: Vec<_> =
+                (0..n).map(|n| format!(r#"{{"iss":"i","jti":"{n}","exp":{exp}}}"#)).collect();
             format!(r#"{{"sequence":1,"revoked":[{}]}}"#, entries.join(","))
         };
         let list = parse(&entries(ENTRIES_MAX, 2_000_000)).unwrap();
         assert_eq!(list.len(), ENTRIES_MAX);
-        assert!(list.to_bytes().len() + ETAG_BYTES_MAX <= crate::shared::document::DOCUMENT_BYTES_MAX);
+        assert!(
+            list.to_bytes().len() + ETAG_BYTES_MAX <= crate::shared::document::DOCUMENT_BYTES_MAX
+        );
         assert_eq!(parse(&entries(ENTRIES_MAX + 1, 2_000_000)), Err(FeedError::TooManyEntries));
         assert_eq!(parse(&entries(ENTRIES_MAX + 1, 1)).unwrap().len(), 0, "ended ones don't count");
         let long = format!(r#"{{"sequence":1,"revoked":[],"x":"{}"}}"#, "x".repeat(BYTES_MAX));
@@ -255,7 +299,9 @@ mod tests {
 
     #[test]
     fn only_a_tag_that_can_be_sent_back_is_kept() {
-        let etag = |tag: &[u8]| List::parse(&key(), br#"{"sequence":1,"revoked":[]}"#, Some(tag), NOW).unwrap().etag;
+        let etag = |tag: &[u8]| {
+            List::parse(&key(), br#"{"sequence":1,"revoked":[]}"#, Some(tag), NOW).unwrap().etag
+        };
         assert_eq!(etag(br#"W/"abc""#).as_deref(), Some(r#"W/"abc""#));
         for bad in [&b""[..], b"a b", b"a\r\nx: y", &[0xe9], &[b'x'; ETAG_BYTES_MAX + 1]] {
             assert_eq!(etag(bad), None);

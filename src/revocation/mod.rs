@@ -1,9 +1,10 @@
-//! Tokens that were taken back before their end: by a call seen on its way (RFC 7009), or by a feed.
+//! Tokens that were taken back before their end: by a call seen on its way (RFC 7009), or by a
+//! feed.
 //!
 //! One token has several spellings (an ECDSA signature has two, for one), so a token is revoked by
 //! what it says: by (`iss`, `jti`), and one without `jti` by its header and payload. What can't be
-//! verified here is revoked by its very bytes ([`names::Names`]), in the one spelling that anyone can write it in
-//! ([`spelling`]).
+//! verified here is revoked by its very bytes ([`names::Names`]), in the one spelling that anyone
+//! can write it in ([`spelling`]).
 
 pub mod feed;
 pub mod names;

@@ -8,11 +8,12 @@ use super::spelling::canonical;
 /// The names of one verified token. It is revoked when either is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Names {
-    /// What it says: (`iss`, `jti`), else header and payload. Whoever verified the token knows that its
-    /// issuer said so; an unverified token must not revoke by this name, or a forged one would
+    /// What it says: (`iss`, `jti`), else header and payload. Whoever verified the token knows that
+    /// its issuer said so; an unverified token must not revoke by this name, or a forged one would
     /// revoke another's.
     pub said: Digest,
-    /// Its very bytes, in their [`canonical`] spelling. Nobody who doesn't have the token can name it so.
+    /// Its very bytes, in their [`canonical`] spelling. Nobody who doesn't have the token can name
+    /// it so.
     pub bytes: Digest,
     /// Whether `said` is an id, under which a feed can list it.
     pub has_id: bool,
@@ -31,7 +32,8 @@ impl Names {
 }
 
 /// The name of one access token, whatever it is: an answer that carries it has this in
-/// [`Stored`](crate::token_endpoint::reuse::Stored), and a revocation call leaves it in shared memory.
+/// [`Stored`](crate::token_endpoint::reuse::Stored), and a revocation call leaves it in shared
+/// memory.
 pub fn token_handle(key: &HostKey, token: &[u8]) -> Digest {
     key.digest("token handle v1", &[&canonical(token)])
 }
@@ -53,7 +55,11 @@ mod tests {
     }
 
     fn names(token: &str) -> Names {
-        Names::of(&HostKey::new(&[3; 32], b""), &jwt::parse(token.as_bytes()).unwrap(), token.as_bytes())
+        Names::of(
+            &HostKey::new(&[3; 32], b""),
+            &jwt::parse(token.as_bytes()).unwrap(),
+            token.as_bytes(),
+        )
     }
 
     #[test]
@@ -73,7 +79,10 @@ mod tests {
             assert_eq!(one.said, other.said);
             assert!(!one.has_id);
         }
-        assert_ne!(names(&token(r#"{"jti":"j"}"#, "s")).said, names(&token(r#"{"jti":"k"}"#, "s")).said);
+        assert_ne!(
+            names(&token(r#"{"jti":"j"}"#, "s")).said,
+            names(&token(r#"{"jti":"k"}"#, "s")).said
+        );
     }
 
     #[test]

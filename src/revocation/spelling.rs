@@ -1,9 +1,10 @@
 //! One spelling of a token for all that can be written without its issuer's key.
 //!
-//! Of an ECDSA signature (r, s) anyone can make (r, n - s), which is as good (SEC 1, section 4.1.4). Every other
-//! algorithm here has one signature for one message and key, or none that others could change, and the strict reader
-//! takes one spelling of each segment ([`crate::jwt::parse`]). So with the smaller s in place, a token that nobody
-//! can verify here is named in a way that holds for every spelling of it.
+//! Of an ECDSA signature (r, s) anyone can make (r, n - s), which is as good (SEC 1, section
+//! 4.1.4). Every other algorithm here has one signature for one message and key, or none that
+//! others could change, and the strict reader takes one spelling of each segment
+//! ([`crate::jwt::parse`]). So with the smaller s in place, a token that nobody can verify here is
+//! named in a way that holds for every spelling of it.
 
 use std::borrow::Cow;
 
@@ -77,7 +78,9 @@ fn difference(a: &[u8], b: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jwt_simple::prelude::{Claims, Duration, ECDSAP256KeyPairLike, ECDSAP384KeyPairLike, ES256KeyPair, ES384KeyPair};
+    use jwt_simple::prelude::{
+        Claims, Duration, ECDSAP256KeyPairLike, ECDSAP384KeyPairLike, ES256KeyPair, ES384KeyPair,
+    };
     use proptest::prelude::*;
 
     /// The token with the other s.
@@ -93,7 +96,9 @@ mod tests {
         let (es256, es384) = (ES256KeyPair::generate(), ES384KeyPair::generate());
         for n in 0..20 {
             let claims = || Claims::create(Duration::from_secs(n));
-            for (token, order) in [(es256.sign(claims()).unwrap(), P256), (es384.sign(claims()).unwrap(), P384)] {
+            for (token, order) in
+                [(es256.sign(claims()).unwrap(), P256), (es384.sign(claims()).unwrap(), P384)]
+            {
                 let other = twin(&token, order);
                 assert_ne!(token, other);
                 assert_eq!(canonical(token.as_bytes()), canonical(other.as_bytes()));

@@ -1,9 +1,9 @@
 //! Revoked names in shared memory. One that hasn't ended is never forgotten.
 //!
 //! A name has a first slot of eight cells, and a second one for when that is full: the first slot's
-//! *spill* then says until when names of it may lie in their second. When the second is full too, its
-//! own spill says so, and every name whose two slots are both full counts as revoked: a few good
-//! tokens are refused rather than one revoked token admitted.
+//! *spill* then says until when names of it may lie in their second. When the second is full too,
+//! its own spill says so, and every name whose two slots are both full counts as revoked: a few
+//! good tokens are refused rather than one revoked token admitted.
 //!
 //! Writers go from the second slot to the first, readers from the first to the second, so whoever
 //! sees a spill sees what was spilled.
@@ -41,9 +41,8 @@ impl Revoked {
 
     /// Remembers a name until `until`.
     ///
-    /// # Errors
-    /// It isn't remembered: `Full` if the host has no room for the slot, `Exhausted` after eight lost
-    /// races, `Foreign` if the slot holds what isn't ours.
+    /// # Errors It isn't remembered: `Full` if the host has no room for the slot, `Exhausted` after
+    /// eight lost races, `Foreign` if the slot holds what isn't ours.
     pub fn insert(&self, at: &Moment<'_>, name: &Digest, until: Time) -> Result<(), Unavailable> {
         let (first, second) = (self.first(name), self.second(name));
         if self.put(at, first, name, until, VERIFIED)? {
@@ -55,13 +54,19 @@ impl Revoked {
         self.mark(at, first, until)
     }
 
-    /// Remembers a name that anyone could have made up: as long as half of its slot is free, so that
-    /// such names leave room for others, and a quarter is `source`'s, so that one client leaves room
-    /// for the next.
+    /// Remembers a name that anyone could have made up: as long as half of its slot is free, so
+    /// that such names leave room for others, and a quarter is `source`'s, so that one client
+    /// leaves room for the next.
     ///
     /// # Errors
     /// As [`Revoked::insert`]; `Full` also where its share of the slot is taken.
-    pub fn insert_unverified(&self, at: &Moment<'_>, name: &Digest, until: Time, source: u64) -> Result<(), Unavailable> {
+    pub fn insert_unverified(
+        &self,
+        at: &Moment<'_>,
+        name: &Digest,
+        until: Time,
+        source: u64,
+    ) -> Result<(), Unavailable> {
         match self.put(at, self.first(name), name, until, source.max(VERIFIED + 1))? {
             true => Ok(()),
             false => Err(Unavailable::Full),
@@ -84,21 +89,39 @@ impl Revoked {
         Ok(is_busy(&second, name, at.now) || second.spill() > at.now)
     }
 
-    /// Puts a name into a slot, or its end off; false if there is no room. `source` is the word of its cell.
-    fn put(&self, at: &Moment<'_>, index: u32, name: &Digest, until: Time, source: u64) -> Result<bool, Unavailable> {
+    /// Puts a name into a slot, or its end off; false if there is no room. `source` is the word of
+    /// its cell.
+    fn put(
+        &self,
+        at: &Moment<'_>,
+        index: u32,
+        name: &Digest,
+        until: Time,
+        source: u64,
+    ) -> Result<bool, Unavailable> {
         for _ in 0..CAS_TRIES {
             let mut bucket = self.cells.read(at, index)?;
             let (until, word) = match bucket.find(name) {
-                Some(cell) if cell.until >= until && (source != VERIFIED || cell.word == VERIFIED) => return Ok(true),
+                Some(cell)
+                    if cell.until >= until && (source != VERIFIED || cell.word == VERIFIED) =>
+                {
+                    return Ok(true);
+                }
                 // Once verified, it stays so.
-                Some(cell) if cell.until > at.now => (until.max(cell.until), if cell.word == VERIFIED { VERIFIED } else { source }),
+                Some(cell) if cell.until > at.now => {
+                    (until.max(cell.until), if cell.word == VERIFIED { VERIFIED } else { source })
+                }
                 _ if source != VERIFIED && !has_share(&bucket, source, at.now) => return Ok(false),
                 _ => (until, source),
             };
             if !bucket.put(name, Cell { until, word }, at.now) {
                 return Ok(false);
             }
-            if self.cells.write(at, &mut bucket)? && self.cells.stands_after_creation(at, &bucket, name, |found| found.until >= until)? {
+            if self.cells.write(at, &mut bucket)?
+                && self
+                    .cells
+                    .stands_after_creation(at, &bucket, name, |found| found.until >= until)?
+            {
                 return Ok(true);
             }
         }
@@ -197,9 +220,15 @@ mod tests {
         let at = Moment { store: &store, host: &host, now: Time::from_s(100) };
         let table = Revoked::new(8);
         let end = Time::from_s(1_000_000);
-        let taken: Vec<_> = (0..100).map(|n| table.insert_unverified(&at, &name(&host, n), end, 1 + u64::from(n % 2))).collect();
+        let taken: Vec<_> = (0..100)
+            .map(|n| table.insert_unverified(&at, &name(&host, n), end, 1 + u64::from(n % 2)))
+            .collect();
         assert_eq!(taken.iter().filter(|result| result.is_ok()).count(), 4);
-        assert_eq!(table.insert_unverified(&at, &name(&host, 0), end, 1), Ok(()), "one that is there stays");
+        assert_eq!(
+            table.insert_unverified(&at, &name(&host, 0), end, 1),
+            Ok(()),
+            "one that is there stays"
+        );
         for n in 200..204 {
             table.insert(&at, &name(&host, n), end).unwrap();
         }
@@ -211,13 +240,20 @@ mod tests {
         let (store, host) = (Host::new(Dialect::Kong), HostKey::new(&[1; 32], b""));
         let at = Moment { store: &store, host: &host, now: Time::from_s(100) };
         let (table, end) = (Revoked::new(4_096), Time::from_s(1_000_000));
-        let kept = (0..10_000).filter(|n| table.insert_unverified(&at, &name(&host, *n), end, 7).is_ok()).count();
+        let kept = (0..10_000)
+            .filter(|n| table.insert_unverified(&at, &name(&host, *n), end, 7).is_ok())
+            .count();
         assert!(kept <= 1_024, "a quarter of the table");
         // Others find theirs free, and so do names that were verified, though none was pushed out.
-        assert!((20_000..20_020).all(|n| table.insert_unverified(&at, &name(&host, n), end, 8).is_ok()));
+        assert!(
+            (20_000..20_020).all(|n| table.insert_unverified(&at, &name(&host, n), end, 8).is_ok())
+        );
         assert!((30_000..32_000).all(|n| table.insert(&at, &name(&host, n), end).is_ok()));
         assert!((20_000..20_020).all(|n| table.contains(&at, &name(&host, n)) == Ok(true)));
-        assert!((0..10_000).filter(|n| table.contains(&at, &name(&host, *n)) == Ok(true)).count() >= kept);
+        assert!(
+            (0..10_000).filter(|n| table.contains(&at, &name(&host, *n)) == Ok(true)).count()
+                >= kept
+        );
     }
 
     #[test]
@@ -269,7 +305,11 @@ mod tests {
                                     let mine = name(at.host, id * 100 + n);
                                     // Eight lost races are reported, and then nothing is promised.
                                     if table.insert(&at, &mine, end).is_ok() {
-                                        assert_eq!(table.contains(&at, &mine), Ok(true), "seed {seed}");
+                                        assert_eq!(
+                                            table.contains(&at, &mine),
+                                            Ok(true),
+                                            "seed {seed}"
+                                        );
                                     }
                                     worker.done();
                                 }

@@ -3,8 +3,8 @@
 //! A slot holds eight cells, and a key has one slot. A cell is the full digest of its key, a moment
 //! until which it is *busy*, and one number. Everything known of a key changes in one
 //! compare-and-set of its slot, so there is no schedule in which two workers keep it in two places:
-//! that is why these tables don't have two choices per key as [`super::table`] has. Eight cells to a
-//! slot use the memory better too: 64 bytes a counter in Kong's zone instead of 256, and at a
+//! that is why these tables don't have two choices per key as [`super::table`] has. Eight cells to
+//! a slot use the memory better too: 64 bytes a counter in Kong's zone instead of 256, and at a
 //! quarter of the cells busy one key in 3,000 finds no cell.
 //!
 //! A busy cell never gives way. When all eight are busy, the caller hears [`Unavailable::Full`].
@@ -98,9 +98,8 @@ impl Cells {
     /// whether what it wrote (first argument) is still in force (second): Envoy's version counter
     /// wraps, so that a creation can, once in 2^32 writes, be overwritten by another's.
     ///
-    /// # Errors
-    /// `Full` if all cells of the slot are busy or the host has no room, `Exhausted` after eight lost
-    /// races, `Foreign` if the slot holds what isn't ours.
+    /// # Errors `Full` if all cells of the slot are busy or the host has no room, `Exhausted` after
+    /// eight lost races, `Foreign` if the slot holds what isn't ours.
     pub fn update<R>(
         &self,
         at: &Moment<'_>,
@@ -117,7 +116,9 @@ impl Cells {
             if !bucket.put(digest, cell, at.now) {
                 return Err(Unavailable::Full);
             }
-            if self.write(at, &mut bucket)? && self.stands_after_creation(at, &bucket, digest, |found| stands(cell, found))? {
+            if self.write(at, &mut bucket)?
+                && self.stands_after_creation(at, &bucket, digest, |found| stands(cell, found))?
+            {
                 return Ok(result);
             }
         }
@@ -141,9 +142,14 @@ impl Cells {
             }
             let again = broken_before.as_ref().is_some_and(|(b, v)| *v == version && *b == bytes);
             if again || broken(Twin::OneLook) {
-                // Growing a value in a full zone kills a Kong worker; empty is what a deletion leaves.
+                // Growing a value in a full zone kills a Kong worker; empty is what a deletion
+                // leaves.
                 let foreign = bytes.len() < SLOT_BYTES && !bytes.is_empty();
-                return if foreign { Err(Unavailable::Foreign) } else { Ok(self.empty(index, Expect::Version(version))) };
+                return if foreign {
+                    Err(Unavailable::Foreign)
+                } else {
+                    Ok(self.empty(index, Expect::Version(version)))
+                };
             }
             broken_before = Some((bytes, version));
         }
@@ -181,12 +187,14 @@ impl Cells {
         Ok(self.read(at, written.index)?.find(digest).is_some_and(stands))
     }
 
-    /// Creates the slots of `indices` that aren't there yet, empty, so that a zone that is too small
-    /// is known at start and not under load. Returns how many the host had no room for.
+    /// Creates the slots of `indices` that aren't there yet, empty, so that a zone that is too
+    /// small is known at start and not under load. Returns how many the host had no room for.
     pub fn warm(&self, at: &Moment<'_>, indices: std::ops::Range<u32>) -> u32 {
         let mut refused = 0;
         for index in indices.start..indices.end.min(self.slots) {
-            if at.store.get(Slot::new(self.table, index)).is_none() && self.write(at, &mut self.empty(index, Expect::Absent)).is_err() {
+            if at.store.get(Slot::new(self.table, index)).is_none()
+                && self.write(at, &mut self.empty(index, Expect::Absent)).is_err()
+            {
                 refused += 1;
             }
         }
@@ -200,7 +208,9 @@ impl Cells {
     }
 
     fn is_whole(&self, host: &HostKey, bytes: &[u8], index: u32) -> bool {
-        bytes.len() == SLOT_BYTES && bytes.get(8..16) == Some(&self.head(index)) && is_stamped(host, bytes)
+        bytes.len() == SLOT_BYTES
+            && bytes.get(8..16) == Some(&self.head(index))
+            && is_stamped(host, bytes)
     }
 
     /// The slot names itself, as each cell names its key.
@@ -241,7 +251,11 @@ impl Bucket {
         let Some(place) = own.or_else(idle).and_then(|at| self.cells_mut().nth(at)) else {
             return false;
         };
-        let bytes = digest.0.into_iter().chain(cell.until.ns().to_le_bytes()).chain(cell.word.to_le_bytes());
+        let bytes = digest
+            .0
+            .into_iter()
+            .chain(cell.until.ns().to_le_bytes())
+            .chain(cell.word.to_le_bytes());
         place.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
         true
     }
@@ -254,7 +268,11 @@ impl Bucket {
     /// Puts that moment off.
     pub fn extend_spill(&mut self, until: Time) {
         let until = until.max(self.spill());
-        self.bytes.iter_mut().skip(16).zip(until.ns().to_le_bytes()).for_each(|(to, from)| *to = from);
+        self.bytes
+            .iter_mut()
+            .skip(16)
+            .zip(until.ns().to_le_bytes())
+            .for_each(|(to, from)| *to = from);
     }
 
     /// Which slot of its table it is.

@@ -103,17 +103,28 @@ impl Documents {
     /// Writes a document in place of what this key had, and frees the chunks of that. Returns the
     /// new version.
     ///
-    /// # Errors
-    /// The old document stays, if there was one and its chunks weren't needed: `TooLong` over
-    /// [`DOCUMENT_BYTES_MAX`] or what the table holds, `Full` if there is no room, `Exhausted` after
-    /// too many lost races.
-    pub fn write(&self, at: &Moment<'_>, digest: &Digest, meta: &[u8; META_BYTES], body: &[u8], expires: Time) -> Result<u64, Unavailable> {
+    /// # Errors The old document stays, if there was one and its chunks weren't needed: `TooLong`
+    /// over [`DOCUMENT_BYTES_MAX`] or what the table holds, `Full` if there is no room, `Exhausted`
+    /// after too many lost races.
+    pub fn write(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        meta: &[u8; META_BYTES],
+        body: &[u8],
+        expires: Time,
+    ) -> Result<u64, Unavailable> {
         let slots = body.len().div_ceil(CHUNK_BYTES) + 2;
         if body.len() > DOCUMENT_BYTES_MAX || slots > self.table.slots() as usize {
             return Err(Unavailable::TooLong);
         }
-        let version =
-            word(&at.host.digest("document version", &[&digest.0, &at.store.random().to_le_bytes(), &at.now.ns().to_le_bytes(), body]), 0);
+        let version = word(
+            &at.host.digest(
+                "document version",
+                &[&digest.0, &at.store.random().to_le_bytes(), &at.now.ns().to_le_bytes(), body],
+            ),
+            0,
+        );
         let before = self.table.get(at, digest);
         let mut head = Vec::with_capacity(CHUNK_BYTES);
         head.extend_from_slice(&version.to_le_bytes());
@@ -134,7 +145,9 @@ impl Documents {
                 return Err(refused);
             }
         }
-        if let Some(old) = before.as_ref().and_then(Parsed::of).filter(|old| old.head.version != version) {
+        if let Some(old) =
+            before.as_ref().and_then(Parsed::of).filter(|old| old.head.version != version)
+        {
             self.free(at, digest, old.head.version, old.places());
         }
         Ok(version)
@@ -156,7 +169,11 @@ impl Documents {
     fn body(&self, at: &Moment<'_>, digest: &Digest, parsed: &Parsed<'_>) -> Option<Vec<u8>> {
         let length = parsed.head.length as usize;
         if length <= INLINE_BYTES_MAX {
-            return parsed.rest.get(..length).filter(|body| at.host.short(body) == parsed.checksum).map(<[u8]>::to_vec);
+            return parsed
+                .rest
+                .get(..length)
+                .filter(|body| at.host.short(body) == parsed.checksum)
+                .map(<[u8]>::to_vec);
         }
         if length > DOCUMENT_BYTES_MAX || parsed.places().count() != length.div_ceil(CHUNK_BYTES) {
             return None;
@@ -166,13 +183,21 @@ impl Documents {
             let name = chunk_name(at.host, digest, parsed.head.version, n);
             body.extend_from_slice(self.table.get_at(at, place, &name)?.payload());
         }
-        let whole = body.len() == length && (at.host.short(&body) == parsed.checksum || broken(Twin::ChunksWithoutVersion));
+        let whole = body.len() == length
+            && (at.host.short(&body) == parsed.checksum || broken(Twin::ChunksWithoutVersion));
         whole.then_some(body)
     }
 
-    /// Writes the chunks of a body into slots that are free, or whose records are nearest their end,
-    /// and returns their places.
-    fn write_chunks(&self, at: &Moment<'_>, digest: &Digest, version: u64, body: &[u8], expires: Time) -> Result<Vec<u32>, Unavailable> {
+    /// Writes the chunks of a body into slots that are free, or whose records are nearest their
+    /// end, and returns their places.
+    fn write_chunks(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        version: u64,
+        body: &[u8],
+        expires: Time,
+    ) -> Result<Vec<u32>, Unavailable> {
         let (first, second) = self.table.choices(digest);
         // The head's own places stay free for it.
         let mut taken = vec![first, second];
@@ -180,7 +205,11 @@ impl Documents {
         let mut walk = Walk { state: at.store.random(), slots: self.table.slots() };
         for (n, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
             let name = chunk_name(at.host, digest, version, n);
-            let record = self.table.shape().seal(at.host, &name, expires, chunk).ok_or(Unavailable::TooLong)?;
+            let record = self
+                .table
+                .shape()
+                .seal(at.host, &name, expires, chunk)
+                .ok_or(Unavailable::TooLong)?;
             match self.place(at, &record, &mut walk, &taken) {
                 Ok(place) => {
                     taken.push(place);
@@ -195,7 +224,13 @@ impl Documents {
         Ok(places)
     }
 
-    fn place(&self, at: &Moment<'_>, record: &[u8], walk: &mut Walk, taken: &[u32]) -> Result<u32, Unavailable> {
+    fn place(
+        &self,
+        at: &Moment<'_>,
+        record: &[u8],
+        walk: &mut Walk,
+        taken: &[u32],
+    ) -> Result<u32, Unavailable> {
         let mut full = false;
         for _ in 0..super::CAS_TRIES {
             let mut best = None;
@@ -225,7 +260,13 @@ impl Documents {
     }
 
     /// Frees chunks that still are of this version. What fails stays until it ends.
-    fn free(&self, at: &Moment<'_>, digest: &Digest, version: u64, places: impl Iterator<Item = u32>) {
+    fn free(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        version: u64,
+        places: impl Iterator<Item = u32>,
+    ) {
         for (n, place) in places.enumerate() {
             let _ = self.table.blank_if_mine(at, place, &chunk_name(at.host, digest, version, n));
         }
@@ -277,7 +318,9 @@ impl<'a> Parsed<'a> {
     fn places(&self) -> impl Iterator<Item = u32> + 'a {
         let chunked = self.head.length as usize > INLINE_BYTES_MAX;
         let places = if chunked { self.rest } else { &[] };
-        places.chunks_exact(PLACE_BYTES).map(|bytes| bytes.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b)))
+        places
+            .chunks_exact(PLACE_BYTES)
+            .map(|bytes| bytes.iter().rev().fold(0, |n, b| n << 8 | u32::from(*b)))
     }
 }
 

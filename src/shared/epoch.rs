@@ -48,7 +48,9 @@ impl Epoch {
         let (before, mut expect) = self.read_for_write(at, &digest);
         for _ in 0..CAS_TRIES {
             let next = before.map_or(0, |n| n.saturating_add(1)).max(at.now.ns());
-            let record = SHAPE.seal(at.host, &digest, Time::from_ns(u64::MAX), &next.to_le_bytes()).ok_or(Unavailable::TooLong)?;
+            let record = SHAPE
+                .seal(at.host, &digest, Time::from_ns(u64::MAX), &next.to_le_bytes())
+                .ok_or(Unavailable::TooLong)?;
             match at.store.set(self.slot(), &record, expect) {
                 Ok(()) => return Ok(next),
                 Err(Refused::Full) => return Err(Unavailable::Full),
@@ -56,7 +58,9 @@ impl Epoch {
                     let (found, version) = self.read_for_write(at, &digest);
                     match found {
                         // Another bumped it after this call began, which serves this call as well.
-                        Some(found) if before.is_none_or(|before| found > before) => return Ok(found),
+                        Some(found) if before.is_none_or(|before| found > before) => {
+                            return Ok(found);
+                        }
                         _ => expect = version,
                     }
                 }
@@ -70,11 +74,13 @@ impl Epoch {
             return (None, Expect::Absent);
         };
         if bytes.len() < SHAPE.record_bytes() && !bytes.is_empty() {
-            // Foreign: growing it could kill a Kong worker. A creation that is refused does no harm.
+            // Foreign: growing it could kill a Kong worker. A creation that is refused does no
+            // harm.
             return (None, Expect::Absent);
         }
         let record = SHAPE.open_any(at.host, &bytes).filter(|record| record.digest == *name);
-        let number = record.and_then(|record| record.payload.try_into().ok()).map(u64::from_le_bytes);
+        let number =
+            record.and_then(|record| record.payload.try_into().ok()).map(u64::from_le_bytes);
         (number, Expect::Version(version))
     }
 

@@ -1,7 +1,7 @@
 //! The host's random bytes: 32 of them, stored once, read by every worker.
 //!
-//! With `shared.secret` they make the [`HostKey`]. All configurations of one host must name the same
-//! secret: to a worker with another one every record in shared memory is no record.
+//! With `shared.secret` they make the [`HostKey`]. All configurations of one host must name the
+//! same secret: to a worker with another one every record in shared memory is no record.
 
 use super::slot::TableId;
 use super::{CAS_TRIES, Expect, Refused, Slot, Store, Unavailable};
@@ -21,10 +21,14 @@ impl HostRandom {
     /// bytes. To be called at start and on ticks: when it returns other bytes than before, others
     /// were faster, and theirs are in force.
     ///
-    /// # Errors
-    /// `Full` if the host has no room, `Foreign` if the slot holds what isn't ours, `Exhausted` if it
-    /// loses what was stored: workers then have nothing in common, and shared memory is of no use.
-    pub fn agree(store: &dyn Store, known: Option<HostRandom>, fresh: [u8; 32]) -> Result<HostRandom, Unavailable> {
+    /// # Errors `Full` if the host has no room, `Foreign` if the slot holds what isn't ours,
+    /// `Exhausted` if it loses what was stored: workers then have nothing in common, and shared
+    /// memory is of no use.
+    pub fn agree(
+        store: &dyn Store,
+        known: Option<HostRandom>,
+        fresh: [u8; 32],
+    ) -> Result<HostRandom, Unavailable> {
         let mine = known.unwrap_or(HostRandom(fresh));
         let record = mine.seal();
         for _ in 0..CAS_TRIES {
@@ -33,7 +37,9 @@ impl HostRandom {
                 None => Expect::Absent,
                 Some((bytes, version)) => match HostRandom::open(&bytes) {
                     Some(found) => return Ok(found),
-                    None if bytes.len() < RECORD_BYTES && !bytes.is_empty() => return Err(Unavailable::Foreign),
+                    None if bytes.len() < RECORD_BYTES && !bytes.is_empty() => {
+                        return Err(Unavailable::Foreign);
+                    }
                     None => Expect::Version(version),
                 },
             };
@@ -54,7 +60,8 @@ impl HostRandom {
     }
 
     fn open(bytes: &[u8]) -> Option<HostRandom> {
-        let random = bytes.strip_prefix(MARK)?.first_chunk::<32>().map(|random| HostRandom(*random))?;
+        let random =
+            bytes.strip_prefix(MARK)?.first_chunk::<32>().map(|random| HostRandom(*random))?;
         (bytes == random.seal()).then_some(random)
     }
 

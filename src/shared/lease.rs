@@ -1,8 +1,9 @@
 //! Leases: of all workers of a host one does the work, until it is done or its time is up.
 //!
-//! A lease is a cell: busy until it ends, its number the owner's random id. Versions can't say whose
-//! it is (Kong's start again at 1 with a new slot, Envoy's wrap), the id can. A leader that died is
-//! one whose lease ends; the next to ask takes over, and one only, since all ask the same slot.
+//! A lease is a cell: busy until it ends, its number the owner's random id. Versions can't say
+//! whose it is (Kong's start again at 1 with a new slot, Envoy's wrap), the id can. A leader that
+//! died is one whose lease ends; the next to ask takes over, and one only, since all ask the same
+//! slot.
 
 use super::cells::{CLOCK_SLACK_NS, Cell, Cells, Step};
 use super::slot::TableId;
@@ -54,20 +55,32 @@ impl Leases {
         &self.cells
     }
 
-    /// Asks for the lease of `digest` for `lease_ms` from now. The owner who has it already keeps it,
-    /// until the later of both ends.
+    /// Asks for the lease of `digest` for `lease_ms` from now. The owner who has it already keeps
+    /// it, until the later of both ends.
     ///
-    /// # Errors
-    /// Nobody's lease changed: `Full` if too many leases are held, `Exhausted` after eight lost races.
-    pub fn acquire(&self, at: &Moment<'_>, digest: &Digest, owner: Owner, lease_ms: u64) -> Result<Acquired, Unavailable> {
+    /// # Errors Nobody's lease changed: `Full` if too many leases are held, `Exhausted` after eight
+    /// lost races.
+    pub fn acquire(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        owner: Owner,
+        lease_ms: u64,
+    ) -> Result<Acquired, Unavailable> {
         let until = at.now.plus_ms(lease_ms);
         self.cells.update(
             at,
             digest,
             |_, found| found.word == owner.0,
             |cell| match cell {
-                Some(cell) if cell.word == owner.0 && cell.until >= until => Step::Keep(Acquired::Held { until: cell.until }),
-                Some(cell) if cell.word != owner.0 && holds(cell, until, at.now) && !broken(Twin::LeaseUnasked) => {
+                Some(cell) if cell.word == owner.0 && cell.until >= until => {
+                    Step::Keep(Acquired::Held { until: cell.until })
+                }
+                Some(cell)
+                    if cell.word != owner.0
+                        && holds(cell, until, at.now)
+                        && !broken(Twin::LeaseUnasked) =>
+                {
                     Step::Keep(Acquired::Taken { until: cell.until })
                 }
                 _ => Step::Put(Cell { until, word: owner.0 }, Acquired::Held { until }),
@@ -75,11 +88,18 @@ impl Leases {
         )
     }
 
-    /// Puts the end off to `lease_ms` from now; false if the lease has gone to another or has ended.
+    /// Puts the end off to `lease_ms` from now; false if the lease has gone to another or has
+    /// ended.
     ///
     /// # Errors
     /// As [`Leases::acquire`]; whether the lease is held is then not known.
-    pub fn extend(&self, at: &Moment<'_>, digest: &Digest, owner: Owner, lease_ms: u64) -> Result<bool, Unavailable> {
+    pub fn extend(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        owner: Owner,
+        lease_ms: u64,
+    ) -> Result<bool, Unavailable> {
         let until = at.now.plus_ms(lease_ms);
         self.cells.update(
             at,
@@ -98,23 +118,36 @@ impl Leases {
     ///
     /// # Errors
     /// As [`Leases::acquire`]; the lease then ends by itself.
-    pub fn release(&self, at: &Moment<'_>, digest: &Digest, owner: Owner) -> Result<bool, Unavailable> {
+    pub fn release(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        owner: Owner,
+    ) -> Result<bool, Unavailable> {
         self.cells.update(
             at,
             digest,
             |_, _| true,
             |cell| match cell {
-                Some(cell) if cell.word == owner.0 => Step::Put(Cell { until: Time::default(), word: 0 }, true),
+                Some(cell) if cell.word == owner.0 => {
+                    Step::Put(Cell { until: Time::default(), word: 0 }, true)
+                }
                 _ => Step::Keep(false),
             },
         )
     }
 
-    /// Whether someone holds the lease, which nobody takes for longer than `lease_ms`. One host call.
+    /// Whether someone holds the lease, which nobody takes for longer than `lease_ms`. One host
+    /// call.
     ///
     /// # Errors
     /// `Foreign` if the slot isn't ours.
-    pub fn is_held(&self, at: &Moment<'_>, digest: &Digest, lease_ms: u64) -> Result<bool, Unavailable> {
+    pub fn is_held(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        lease_ms: u64,
+    ) -> Result<bool, Unavailable> {
         let cell = self.cells.get(at, digest)?;
         Ok(cell.is_some_and(|cell| holds(cell, at.now.plus_ms(lease_ms), at.now)))
     }

@@ -28,7 +28,12 @@ impl Ids {
     ///
     /// # Errors
     /// The id is not remembered: `Full` if nothing gives way, `Exhausted` after eight lost races.
-    pub fn insert(&self, at: &Moment<'_>, digest: &Digest, until: Time) -> Result<bool, Unavailable> {
+    pub fn insert(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        until: Time,
+    ) -> Result<bool, Unavailable> {
         // The number is random, so that after a creation the writer knows its own.
         let mine = at.store.random().max(1);
         self.cells.update(
@@ -38,7 +43,9 @@ impl Ids {
             |cell| match cell {
                 Some(cell) if cell.word == mine && cell.until >= until => Step::Keep(true),
                 Some(cell) if cell.until >= until.max(at.now) => Step::Keep(false),
-                Some(cell) if cell.until > at.now => Step::Put(Cell { until, word: cell.word }, false),
+                Some(cell) if cell.until > at.now => {
+                    Step::Put(Cell { until, word: cell.word }, false)
+                }
                 _ => Step::Put(Cell { until, word: mine }, true),
             },
         )

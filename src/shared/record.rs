@@ -41,7 +41,10 @@ impl Shape {
     /// [`RECORD_BYTES_MAX`] is cut down to that.
     pub const fn new(table: TableId, payload_max: usize) -> Self {
         let fits = RECORD_BYTES_MAX - OVERHEAD;
-        Shape { table, payload_max: if payload_max < fits { payload_max as u16 } else { fits as u16 } }
+        Shape {
+            table,
+            payload_max: if payload_max < fits { payload_max as u16 } else { fits as u16 },
+        }
     }
 
     /// The table.
@@ -60,7 +63,13 @@ impl Shape {
     }
 
     /// A record, or nothing if the payload is longer than the table's records take.
-    pub fn seal(&self, host: &HostKey, digest: &Digest, expires: Time, payload: &[u8]) -> Option<Vec<u8>> {
+    pub fn seal(
+        &self,
+        host: &HostKey,
+        digest: &Digest,
+        expires: Time,
+        payload: &[u8],
+    ) -> Option<Vec<u8>> {
         let length = u16::try_from(payload.len()).ok().filter(|n| *n <= self.payload_max)?;
         let mut bytes = Vec::with_capacity(self.record_bytes());
         bytes.extend_from_slice(&[0; CHECKSUM]);
@@ -93,12 +102,24 @@ impl Shape {
         let length = usize::from(u16::from_le_bytes(*length));
         let payload = rest.get(..length)?;
         let sealed = body.get(..OVERHEAD - CHECKSUM + length)?;
-        let whole = format == FORMAT && table == self.table.letter() && host.short(sealed) == u64::from_le_bytes(*checksum);
-        whole.then(|| Opened { digest: Digest(*digest), expires: Time::from_ns(u64::from_le_bytes(*expires)), payload })
+        let whole = format == FORMAT
+            && table == self.table.letter()
+            && host.short(sealed) == u64::from_le_bytes(*checksum);
+        whole.then(|| Opened {
+            digest: Digest(*digest),
+            expires: Time::from_ns(u64::from_le_bytes(*expires)),
+            payload,
+        })
     }
 
     /// The record of this key, if that is what `bytes` hold, and it hasn't ended.
-    pub fn open<'a>(&self, host: &HostKey, bytes: &'a [u8], digest: &Digest, now: Time) -> Option<Opened<'a>> {
+    pub fn open<'a>(
+        &self,
+        host: &HostKey,
+        bytes: &'a [u8],
+        digest: &Digest,
+        now: Time,
+    ) -> Option<Opened<'a>> {
         // The digest first: a record of another key is the common case of a miss.
         if bytes.get(OVERHEAD - 32..OVERHEAD)? != digest.0 && !broken(Twin::AnyKey) {
             return None;
@@ -122,7 +143,9 @@ pub(super) fn stamp(host: &HostKey, bytes: &mut [u8]) {
 
 /// Whether the first bytes are the checksum of everything after them.
 pub(super) fn is_stamped(host: &HostKey, bytes: &[u8]) -> bool {
-    bytes.split_first_chunk::<CHECKSUM>().is_some_and(|(checksum, body)| host.short(body) == u64::from_le_bytes(*checksum))
+    bytes
+        .split_first_chunk::<CHECKSUM>()
+        .is_some_and(|(checksum, body)| host.short(body) == u64::from_le_bytes(*checksum))
 }
 
 #[cfg(test)]
@@ -144,13 +167,24 @@ mod tests {
     fn a_record_is_of_one_table_one_key_one_host_and_one_time() {
         let bytes = SHAPE.seal(&host(), &digest(1), Time::from_s(10), b"payload").unwrap();
         assert_eq!(bytes.len(), SHAPE.record_bytes());
-        let open = |shape: &Shape, host: &HostKey, d: &Digest, now| shape.open(host, &bytes, d, now).map(|r| r.payload.to_vec());
+        let open = |shape: &Shape, host: &HostKey, d: &Digest, now| {
+            shape.open(host, &bytes, d, now).map(|r| r.payload.to_vec())
+        };
         assert_eq!(open(&SHAPE, &host(), &digest(1), Time::from_s(9)).unwrap(), b"payload");
         assert_eq!(open(&SHAPE, &host(), &digest(1), Time::from_s(10)), None);
         assert_eq!(open(&SHAPE, &host(), &digest(2), Time::from_s(9)), None);
-        assert_eq!(open(&SHAPE, &HostKey::new(&[3; 32], b"other"), &digest(1), Time::from_s(9)), None);
-        assert_eq!(open(&Shape::new(TableId::Facts, 100), &host(), &digest(1), Time::from_s(9)), None);
-        assert_eq!(open(&Shape::new(TableId::Tokens, 101), &host(), &digest(1), Time::from_s(9)), None);
+        assert_eq!(
+            open(&SHAPE, &HostKey::new(&[3; 32], b"other"), &digest(1), Time::from_s(9)),
+            None
+        );
+        assert_eq!(
+            open(&Shape::new(TableId::Facts, 100), &host(), &digest(1), Time::from_s(9)),
+            None
+        );
+        assert_eq!(
+            open(&Shape::new(TableId::Tokens, 101), &host(), &digest(1), Time::from_s(9)),
+            None
+        );
     }
 
     #[test]

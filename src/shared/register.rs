@@ -21,14 +21,18 @@ pub struct Registers {
 impl Registers {
     /// A table of `slots` states of at most `bytes_max` bytes.
     pub const fn new(table: TableId, slots: u32, bytes_max: usize) -> Self {
-        Registers { table, shape: Shape::new(table, bytes_max), slots: if slots == 0 { 1 } else { slots } }
+        Registers {
+            table,
+            shape: Shape::new(table, bytes_max),
+            slots: if slots == 0 { 1 } else { slots },
+        }
     }
 
-    /// Changes a state. `change` sees the bytes that are there, or none, and gives the new ones with
-    /// its result; it may run several times.
+    /// Changes a state. `change` sees the bytes that are there, or none, and gives the new ones
+    /// with its result; it may run several times.
     ///
-    /// # Errors
-    /// `Exhausted` after eight lost races, `Full` if the host has no room, `TooLong` for too many bytes.
+    /// # Errors `Exhausted` after eight lost races, `Full` if the host has no room, `TooLong` for
+    /// too many bytes.
     pub fn update<R>(
         &self,
         at: &Moment<'_>,
@@ -38,11 +42,15 @@ impl Registers {
         let slot = Slot::new(self.table, (word(digest, 0) % u64::from(self.slots)) as u32);
         for _ in 0..CAS_TRIES {
             let found = at.store.get(slot);
-            let expect = found.as_ref().map_or(Expect::Absent, |(_, version)| Expect::Version(*version));
+            let expect =
+                found.as_ref().map_or(Expect::Absent, |(_, version)| Expect::Version(*version));
             let record = found.as_ref().and_then(|(bytes, _)| self.shape.open_any(at.host, bytes));
             let mine = record.filter(|record| record.digest == *digest);
             let (state, result) = change(mine.map(|record| record.payload));
-            let sealed = self.shape.seal(at.host, digest, Time::from_ns(u64::MAX), &state).ok_or(Unavailable::TooLong)?;
+            let sealed = self
+                .shape
+                .seal(at.host, digest, Time::from_ns(u64::MAX), &state)
+                .ok_or(Unavailable::TooLong)?;
             match at.store.set(slot, &sealed, expect) {
                 Ok(()) => return Ok(result),
                 Err(Refused::Lost) => {}

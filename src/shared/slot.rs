@@ -76,7 +76,14 @@ impl Slot {
     /// The name of slot `index` of a table. Indices from [`SLOTS_MAX`] on start again at 0.
     pub const fn new(table: TableId, index: u32) -> Slot {
         let [p, q] = PREFIX;
-        Slot([p, q, table.letter(), character(index / RADIX / RADIX), character(index / RADIX), character(index)])
+        Slot([
+            p,
+            q,
+            table.letter(),
+            character(index / RADIX / RADIX),
+            character(index / RADIX),
+            character(index),
+        ])
     }
 }
 
@@ -109,7 +116,10 @@ mod tests {
                     seen[word] |= 1 << bit;
                     names += 1;
                 }
-                assert_eq!(Slot::new(id, index + RADIX - 1).0, [name[0], name[1], name[2], name[3], name[4], FIRST + RADIX as u8 - 1]);
+                assert_eq!(
+                    Slot::new(id, index + RADIX - 1).0,
+                    [name[0], name[1], name[2], name[3], name[4], FIRST + RADIX as u8 - 1]
+                );
             }
         }
         assert_eq!(names, 14 * 830_584);
@@ -125,7 +135,8 @@ mod tests {
 
     #[test]
     fn letters_differ() {
-        let letters: std::collections::BTreeSet<u8> = TableId::ALL.iter().map(|t| t.letter()).collect();
+        let letters: std::collections::BTreeSet<u8> =
+            TableId::ALL.iter().map(|t| t.letter()).collect();
         assert_eq!(letters.len(), TableId::ALL.len());
     }
 }

@@ -1,8 +1,8 @@
 //! A cache in shared memory: a fixed number of slots, two choices per key.
 //!
 //! Forgetting is always right here: whoever misses does the work again. What must not be forgotten
-//! (counters, leases, ids seen once) lives in [`super::cells`], where one slot holds all there is to
-//! know of a key, and so two workers can't put the same key into two places.
+//! (counters, leases, ids seen once) lives in [`super::cells`], where one slot holds all there is
+//! to know of a key, and so two workers can't put the same key into two places.
 //!
 //! Here they can: one finds the first choice taken and is about to use the second, the occupant of
 //! the first ends, and another uses that. So whoever puts a key into a slot that didn't hold it
@@ -34,7 +34,10 @@ pub struct Found {
 impl Found {
     /// What was put.
     pub fn payload(&self) -> &[u8] {
-        self.bytes.get(super::record::OVERHEAD..).and_then(|rest| rest.get(..self.length)).unwrap_or_default()
+        self.bytes
+            .get(super::record::OVERHEAD..)
+            .and_then(|rest| rest.get(..self.length))
+            .unwrap_or_default()
     }
 
     /// From when on it is absent.
@@ -63,10 +66,14 @@ enum Holds {
 }
 
 impl Table {
-    /// A table of `slots` records (1 to [`SLOTS_MAX`]) with payloads of at most `payload_max` bytes.
+    /// A table of `slots` records (1 to [`SLOTS_MAX`]) with payloads of at most `payload_max`
+    /// bytes.
     pub const fn new(table: TableId, slots: u32, payload_max: usize) -> Self {
         let slots = if slots == 0 { 1 } else { slots };
-        Table { shape: Shape::new(table, payload_max), slots: if slots < SLOTS_MAX { slots } else { SLOTS_MAX } }
+        Table {
+            shape: Shape::new(table, payload_max),
+            slots: if slots < SLOTS_MAX { slots } else { SLOTS_MAX },
+        }
     }
 
     /// The shape of its records.
@@ -90,8 +97,15 @@ impl Table {
     /// # Errors
     /// `TooLong` for a payload over the table's, `Full` if the host has no room, `Exhausted` after
     /// eight lost races. The table is then as if nothing had been put.
-    pub fn put(&self, at: &Moment<'_>, digest: &Digest, payload: &[u8], expires: Time) -> Result<(), Unavailable> {
-        let record = self.shape.seal(at.host, digest, expires, payload).ok_or(Unavailable::TooLong)?;
+    pub fn put(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        payload: &[u8],
+        expires: Time,
+    ) -> Result<(), Unavailable> {
+        let record =
+            self.shape.seal(at.host, digest, expires, payload).ok_or(Unavailable::TooLong)?;
         let (first, second) = self.choices(digest);
         let mut no_room = [false; 2];
         for _ in 0..CAS_TRIES {
@@ -105,7 +119,8 @@ impl Table {
             let slot = Slot::new(self.shape.table(), if into_second { second } else { first });
             match at.store.set(slot, &record, expect) {
                 Ok(()) => {
-                    // Written into the first while the second had it too, or into a slot that didn't hold it.
+                    // Written into the first while the second had it too, or into a slot that
+                    // didn't hold it.
                     if before != Holds::Mine || (!into_second && b == Holds::Mine) {
                         self.drop_second_of_two(at, digest);
                     }
@@ -159,12 +174,21 @@ impl Table {
     }
 
     /// Blanks a slot if it holds this key.
-    pub(super) fn blank_if_mine(&self, at: &Moment<'_>, index: u32, digest: &Digest) -> Result<bool, Unavailable> {
+    pub(super) fn blank_if_mine(
+        &self,
+        at: &Moment<'_>,
+        index: u32,
+        digest: &Digest,
+    ) -> Result<bool, Unavailable> {
         for _ in 0..CAS_TRIES {
             let (Holds::Mine, expect) = self.look(at, index, digest) else {
                 return Ok(false);
             };
-            match at.store.set(Slot::new(self.shape.table(), index), &self.shape.blank(at.host), expect) {
+            match at.store.set(
+                Slot::new(self.shape.table(), index),
+                &self.shape.blank(at.host),
+                expect,
+            ) {
                 Ok(()) => return Ok(true),
                 Err(Refused::Lost) => {}
                 Err(Refused::Full) => return Err(Unavailable::Full),
@@ -219,7 +243,8 @@ impl Table {
         }
         let (Holds::Mine, _) = self.look(at, first, digest) else { return };
         let (Holds::Mine, expect) = self.look(at, second, digest) else { return };
-        let _ = at.store.set(Slot::new(self.shape.table(), second), &self.shape.blank(at.host), expect);
+        let _ =
+            at.store.set(Slot::new(self.shape.table(), second), &self.shape.blank(at.host), expect);
     }
 }
 

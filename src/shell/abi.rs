@@ -11,14 +11,48 @@ mod raw {
     #[link(wasm_import_module = "env")]
     unsafe extern "C" {
         pub fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub fn proxy_get_header_map_value(map: u32, key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub fn proxy_replace_header_map_value(map: u32, key: *const u8, key_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub fn proxy_get_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_replace_header_map_value(
+            map: u32,
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
-        pub fn proxy_get_property(path: *const u8, path_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub fn proxy_set_property(path: *const u8, path_size: usize, value: *const u8, value_size: usize) -> u32;
+        pub fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_set_property(
+            path: *const u8,
+            path_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         pub fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
-        pub fn proxy_get_shared_data(key: *const u8, key_size: usize, data: *mut *mut u8, size: *mut usize, cas: *mut u32) -> u32;
-        pub fn proxy_set_shared_data(key: *const u8, key_size: usize, value: *const u8, value_size: usize, cas: u32) -> u32;
+        pub fn proxy_get_shared_data(
+            key: *const u8,
+            key_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+            cas: *mut u32,
+        ) -> u32;
+        pub fn proxy_set_shared_data(
+            key: *const u8,
+            key_size: usize,
+            value: *const u8,
+            value_size: usize,
+            cas: u32,
+        ) -> u32;
         pub fn proxy_send_local_response(
             status: u32,
             details: *const u8,
@@ -41,8 +75,20 @@ mod raw {
             timeout_ms: u32,
             token: *mut u32,
         ) -> u32;
-        pub fn proxy_get_buffer_bytes(buffer: u32, start: usize, max_size: usize, data: *mut *mut u8, size: *mut usize) -> u32;
-        pub fn proxy_set_buffer_bytes(buffer: u32, start: usize, size: usize, data: *const u8, data_size: usize) -> u32;
+        pub fn proxy_get_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            max_size: usize,
+            data: *mut *mut u8,
+            size: *mut usize,
+        ) -> u32;
+        pub fn proxy_set_buffer_bytes(
+            buffer: u32,
+            start: usize,
+            size: usize,
+            data: *const u8,
+            data_size: usize,
+        ) -> u32;
         pub fn proxy_call_foreign_function(
             name: *const u8,
             name_size: usize,
@@ -51,7 +97,12 @@ mod raw {
             data: *mut *mut u8,
             size: *mut usize,
         ) -> u32;
-        pub fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+        pub fn proxy_define_metric(
+            kind: u32,
+            name: *const u8,
+            name_size: usize,
+            id: *mut u32,
+        ) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
         pub fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
         pub fn proxy_continue_stream(stream: u32) -> u32;
@@ -121,8 +172,8 @@ fn take(status: u32, data: *mut u8, size: usize) -> Option<Vec<u8>> {
     if data.is_null() {
         return Some(Vec::new());
     }
-    // SAFETY: the host wrote `size` bytes into a block that it got from `allocate`, which is a Vec's with that
-    // capacity, and hands it over.
+    // SAFETY: the host wrote `size` bytes into a block that it got from `allocate`, which is a
+    // Vec's with that capacity, and hands it over.
     Some(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 
@@ -136,7 +187,8 @@ fn fetch(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> 
 pub fn headers(map: Map) -> HeaderBlock {
     HeaderBlock::from_host(
         // SAFETY: the host writes through the two pointers for the time of the call.
-        fetch(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) }).unwrap_or_default(),
+        fetch(|data, size| unsafe { raw::proxy_get_header_map_pairs(map as u32, data, size) })
+            .unwrap_or_default(),
     )
 }
 
@@ -150,8 +202,8 @@ thread_local! {
     static OFFERED: Cell<Option<*mut u8>> = const { Cell::new(None) };
 }
 
-/// All headers of the request in one call, in a block that is larger than they are: who is done with them gives
-/// it back, and who keeps them copies them.
+/// All headers of the request in one call, in a block that is larger than they are: who is done
+/// with them gives it back, and who keeps them copies them.
 #[inline(always)]
 pub fn request_headers() -> HeaderBlock {
     let mut block = SPARE.take();
@@ -161,7 +213,8 @@ pub fn request_headers() -> HeaderBlock {
     OFFERED.set(Some(block.as_mut_ptr()));
     let (mut data, mut size) = (std::ptr::null_mut(), 0usize);
     // SAFETY: the host writes through the two pointers for the time of the call.
-    let status = unsafe { raw::proxy_get_header_map_pairs(Map::Request as u32, &mut data, &mut size) };
+    let status =
+        unsafe { raw::proxy_get_header_map_pairs(Map::Request as u32, &mut data, &mut size) };
     OFFERED.set(None);
     if status == OK && data == block.as_mut_ptr() && size <= BLOCK_BYTES {
         // SAFETY: the host wrote `size` bytes into the block, which has room for them.
@@ -176,7 +229,11 @@ pub fn request_headers() -> HeaderBlock {
 fn headers_elsewhere(block: Vec<u8>, status: u32, data: *mut u8, size: usize) -> HeaderBlock {
     let is_ours = data.cast_const() == block.as_ptr();
     give_back(HeaderBlock::from_host(block));
-    HeaderBlock::from_host(if is_ours { Vec::new() } else { take(status, data, size).unwrap_or_default() })
+    HeaderBlock::from_host(if is_ours {
+        Vec::new()
+    } else {
+        take(status, data, size).unwrap_or_default()
+    })
 }
 
 #[cold]
@@ -197,14 +254,24 @@ pub fn give_back(headers: HeaderBlock) {
 /// One header; the hosts differ in what they do with several of one name.
 pub fn header(map: Map, name: &str) -> Option<Vec<u8>> {
     // SAFETY: as above; the name outlives the call.
-    fetch(|data, size| unsafe { raw::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size) })
+    fetch(|data, size| unsafe {
+        raw::proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    })
 }
 
-/// Sets a header, in place of any of that name. The value holds no control bytes: the callers' duty,
-/// since Envoy doesn't check.
+/// Sets a header, in place of any of that name. The value holds no control bytes: the callers'
+/// duty, since Envoy doesn't check.
 pub fn replace_header(map: Map, name: &str, value: &str) -> bool {
     // SAFETY: both slices outlive the call.
-    unsafe { raw::proxy_replace_header_map_value(map as u32, name.as_ptr(), name.len(), value.as_ptr(), value.len()) == OK }
+    unsafe {
+        raw::proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        ) == OK
+    }
 }
 
 /// Removes a header. On Kong it answers yes and does nothing for requests.
@@ -239,7 +306,9 @@ pub fn now() -> Time {
 pub fn shared_get(key: &[u8]) -> Option<(Vec<u8>, u32)> {
     let mut cas = 0u32;
     // SAFETY: as above.
-    let value = fetch(|data, size| unsafe { raw::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas) })?;
+    let value = fetch(|data, size| unsafe {
+        raw::proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &mut cas)
+    })?;
     Some((value, cas))
 }
 
@@ -258,7 +327,9 @@ pub enum SharedSet {
 pub fn shared_set(key: &[u8], value: &[u8], cas: u32) -> SharedSet {
     const CAS_MISMATCH: u32 = 8;
     // SAFETY: both slices outlive the call.
-    match unsafe { raw::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) } {
+    match unsafe {
+        raw::proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas)
+    } {
         OK => SharedSet::Written,
         CAS_MISMATCH => SharedSet::Mismatch,
         _ => SharedSet::Refused,
@@ -272,13 +343,26 @@ pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
     let no_details = std::ptr::null();
     // SAFETY: all slices outlive the call.
     unsafe {
-        raw::proxy_send_local_response(u32::from(status), no_details, 0, body.as_ptr(), body.len(), headers.as_ptr(), headers.len(), -1)
-            == OK
+        raw::proxy_send_local_response(
+            u32::from(status),
+            no_details,
+            0,
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        ) == OK
     }
 }
 
 /// Makes an HTTP call; gives the token that its answer will come with.
-pub fn http_call(upstream: &str, headers: &[(String, String)], body: &[u8], timeout_ms: u64) -> Option<u32> {
+pub fn http_call(
+    upstream: &str,
+    headers: &[(String, String)],
+    body: &[u8],
+    timeout_ms: u64,
+) -> Option<u32> {
     let headers = pairs(headers);
     let trailers = pairs(&[]);
     let body_start = if body.is_empty() { std::ptr::null() } else { body.as_ptr() };
@@ -318,14 +402,23 @@ pub fn buffer(buffer: Buffer, max: usize) -> Option<Vec<u8>> {
 /// Puts `bytes` in place of the first `size` bytes of a buffer.
 pub fn set_buffer(buffer: Buffer, size: usize, bytes: &[u8]) -> bool {
     // SAFETY: the slice outlives the call.
-    unsafe { raw::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) == OK }
+    unsafe {
+        raw::proxy_set_buffer_bytes(buffer as u32, 0, size, bytes.as_ptr(), bytes.len()) == OK
+    }
 }
 
 /// Calls a function that only this host has.
 pub fn foreign(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
     // SAFETY: both slices outlive the call.
     fetch(|data, size| unsafe {
-        raw::proxy_call_foreign_function(name.as_ptr(), name.len(), arguments.as_ptr(), arguments.len(), data, size)
+        raw::proxy_call_foreign_function(
+            name.as_ptr(),
+            name.len(),
+            arguments.as_ptr(),
+            arguments.len(),
+            data,
+            size,
+        )
     })
 }
 

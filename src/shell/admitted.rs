@@ -1,9 +1,10 @@
-//! Which requests the filter has admitted already: one on a service and on its route meets it twice (Kong).
+//! Which requests the filter has admitted already: one on a service and on its route meets it twice
+//! (Kong).
 //!
-//! Kong's own place for such a mark, `kong.ctx.shared`, is of no use here. The host reads and writes
-//! `kong.*` through Lua, after a callout on whichever coroutine ran last; that may be a timer's, which
-//! then fires on a request that is gone, and the worker dies. All chains of a worker share one instance, so
-//! what it remembers itself is enough.
+//! Kong's own place for such a mark, `kong.ctx.shared`, is of no use here. The host reads and
+//! writes `kong.*` through Lua, after a callout on whichever coroutine ran last; that may be a
+//! timer's, which then fires on a request that is gone, and the worker dies. All chains of a worker
+//! share one instance, so what it remembers itself is enough.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -36,8 +37,8 @@ pub struct Meeting {
 }
 
 impl Meeting {
-    /// Under the configuration called `name`; nothing if the request can't be told from others. Then it is
-    /// decided, and charged, each time.
+    /// Under the configuration called `name`; nothing if the request can't be told from others.
+    /// Then it is decided, and charged, each time.
     pub fn of(name: &str) -> Option<Self> {
         let id = abi::property(REQUEST_ID).filter(|id| id.len() >= REQUEST_ID_BYTES_MIN)?;
         let key = [id.as_slice(), name.as_bytes()].concat();
@@ -57,8 +58,8 @@ impl Meeting {
         });
     }
 
-    /// Takes a call to an authorization server; false if an instance before this one has. A second one would
-    /// wait for what the first one is about to ask, and so for ever.
+    /// Takes a call to an authorization server; false if an instance before this one has. A second
+    /// one would wait for what the first one is about to ask, and so for ever.
     pub fn take_call(&mut self) -> bool {
         NOTES.with_borrow_mut(|notes| {
             let note = notes.entry(self.id.clone()).or_default();

@@ -83,7 +83,12 @@ impl Chain {
         let note_name = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let asks_for_routes = config.as_ref().is_some_and(|config| config.asks_for_routes());
         let meter = HostMeter::default();
-        meter.name_limits(config.iter().flat_map(|config| config.rate_limits.iter().map(|limit| limit.name.clone())).collect());
+        meter.name_limits(
+            config
+                .iter()
+                .flat_map(|config| config.rate_limits.iter().map(|limit| limit.name.clone()))
+                .collect(),
+        );
         Chain {
             dialect,
             waiters: RefCell::default(),
@@ -106,7 +111,9 @@ impl Chain {
 
     /// The dialect and realm of refusals.
     pub fn style(&self) -> (ErrorStyle, &str) {
-        self.config.as_ref().map_or((ErrorStyle::Oauth, "herdgate"), |config| (config.errors, config.realm.as_str()))
+        self.config.as_ref().map_or((ErrorStyle::Oauth, "herdgate"), |config| {
+            (config.errors, config.realm.as_str())
+        })
     }
 
     /// Whether nothing of any request or answer may be changed.
@@ -138,8 +145,8 @@ impl Chain {
         Host { store: &self.store, verify: &self.verify, meter: &self.meter }
     }
 
-    /// This worker's memory; nothing without a configuration, or while the workers of this host have no key in
-    /// common.
+    /// This worker's memory; nothing without a configuration, or while the workers of this host
+    /// have no key in common.
     #[inline(always)]
     pub fn runtime(&self) -> Option<Rc<Runtime>> {
         let known = self.runtime.borrow().clone();
@@ -152,8 +159,8 @@ impl Chain {
         self.runtime.borrow().clone()
     }
 
-    /// Takes the host's random bytes, stores them where they were lost, and begins anew under others
-    /// where another worker was faster.
+    /// Takes the host's random bytes, stores them where they were lost, and begins anew under
+    /// others where another worker was faster.
     pub fn agree_on_host_key(&self) {
         let Some(config) = &self.config else { return };
         let known = self.host_random.get();
@@ -168,19 +175,29 @@ impl Chain {
         }
     }
 
-    /// Whether shared memory may be used outside of a request. Where Kong has no zone each use traps: at a
-    /// start it would then serve the route without the filter, and on a tick end the instance. A request is
-    /// held back before its first use, so that it is the one to find out.
+    /// Whether shared memory may be used outside of a request. Where Kong has no zone each use
+    /// traps: at a start it would then serve the route without the filter, and on a tick end the
+    /// instance. A request is held back before its first use, so that it is the one to find out.
     pub fn may_share(&self) -> bool {
         self.dialect != Dialect::Kong || self.runtime.borrow().is_some()
     }
 
-    /// Uses the host's signature function for what it provably does right, of what the issuers use: to try it costs
-    /// seven verifications, milliseconds with P-521.
+    /// Uses the host's signature function for what it provably does right, of what the issuers use:
+    /// to try it costs seven verifications, milliseconds with P-521.
     fn trust_the_host(&self) {
-        let Some(config) = self.config.as_ref().filter(|_| self.dialect == Dialect::Envoy) else { return };
-        let candidates = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512, Algorithm::ES256, Algorithm::ES512];
-        let is_used = |algorithm: &Algorithm| config.issuers.iter().any(|issuer| issuer.algorithms.contains(*algorithm));
+        let Some(config) = self.config.as_ref().filter(|_| self.dialect == Dialect::Envoy) else {
+            return;
+        };
+        let candidates = [
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::ES256,
+            Algorithm::ES512,
+        ];
+        let is_used = |algorithm: &Algorithm| {
+            config.issuers.iter().any(|issuer| issuer.algorithms.contains(*algorithm))
+        };
         for algorithm in candidates.into_iter().filter(is_used) {
             match host_passes(&Untrusted, algorithm) {
                 true => self.verify.trust(algorithm),
@@ -218,7 +235,9 @@ impl Chain {
     /// Wakes the first who waits for what another worker has brought, or has ceased to bring.
     pub fn look_elsewhere(&self) {
         let names = self.waiters.borrow_mut().next_elsewhere(LOOKS_MAX);
-        let given_up = |facts: &Facts<'_>| names.into_iter().filter(|name| !facts.is_led_elsewhere(name)).collect::<Vec<_>>();
+        let given_up = |facts: &Facts<'_>| {
+            names.into_iter().filter(|name| !facts.is_led_elsewhere(name)).collect::<Vec<_>>()
+        };
         for name in self.with_facts(given_up).unwrap_or_default() {
             self.waiters.borrow_mut().call_one(&name);
         }
@@ -227,7 +246,12 @@ impl Chain {
     /// How many exchanges may wait for token calls.
     pub fn waiters_max(&self) -> usize {
         self.config.as_ref().map_or(WAITERS_MAX, |config| {
-            config.token_endpoints.iter().map(|endpoint| endpoint.waiters_max as usize).max().unwrap_or(WAITERS_MAX)
+            config
+                .token_endpoints
+                .iter()
+                .map(|endpoint| endpoint.waiters_max as usize)
+                .max()
+                .unwrap_or(WAITERS_MAX)
         })
     }
 
@@ -246,7 +270,12 @@ impl Chain {
     }
 
     /// Has the context of an exchange that the root let go on see its answer.
-    pub fn watch(&self, context: u32, exchange: Rc<RefCell<Exchange>>, response: Vec<(String, String)>) {
+    pub fn watch(
+        &self,
+        context: u32,
+        exchange: Rc<RefCell<Exchange>>,
+        response: Vec<(String, String)>,
+    ) {
         self.watched.borrow_mut().insert(context, (exchange, response));
     }
 
@@ -262,7 +291,8 @@ impl Chain {
     /// What this host can do to a request.
     #[inline(always)]
     pub fn abilities(&self) -> Abilities {
-        let waits = self.dialect.wakes_others() || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some());
+        let waits = self.dialect.wakes_others()
+            || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some());
         Abilities { removes_headers: self.dialect.removes_headers(), waits }
     }
 
@@ -272,8 +302,8 @@ impl Chain {
         Some(Call::wait(uri, ms))
     }
 
-    /// The name of the request's route, where any configuration asks for it: no later one can, once the first
-    /// has made a callout, and so takes it from the first (Kong).
+    /// The name of the request's route, where any configuration asks for it: no later one can, once
+    /// the first has made a callout, and so takes it from the first (Kong).
     pub fn route(&self, meeting: Option<&Meeting>) -> Option<String> {
         if !ROUTES_ASKED.get() || self.dialect != Dialect::Kong {
             return None;
@@ -300,8 +330,8 @@ impl Chain {
         }
     }
 
-    /// Whether requests have come lately. Kong lets the root context of a configuration that is gone
-    /// tick on for ever, and such a one is to do nothing.
+    /// Whether requests have come lately. Kong lets the root context of a configuration that is
+    /// gone tick on for ever, and such a one is to do nothing.
     pub fn is_in_use(&self, now: Time) -> bool {
         self.dialect != Dialect::Kong || now.ms_since(self.in_use_at.get()) < IN_USE_MS
     }
@@ -342,7 +372,13 @@ impl Chain {
 
     /// Tells other gateways what was charged here, where that is due. `dispatch` makes a call.
     pub fn push_charges(&self, now: Time, dispatch: impl Fn(&Call) -> Option<u32>) {
-        let given_up: Vec<u32> = self.pushes.borrow().iter().filter(|(_, push)| push.is_given_up(now)).map(|(token, _)| *token).collect();
+        let given_up: Vec<u32> = self
+            .pushes
+            .borrow()
+            .iter()
+            .filter(|(_, push)| push.is_given_up(now))
+            .map(|(token, _)| *token)
+            .collect();
         for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
             self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
         }
@@ -378,7 +414,8 @@ impl Drop for Chain {
     }
 }
 
-/// For how long after its last request a configuration's keys are renewed ahead of their end (Kong).
+/// For how long after its last request a configuration's keys are renewed ahead of their end
+/// (Kong).
 const IN_USE_MS: u64 = 600_000;
 
 /// Names of what other workers bring that are looked at on one tick: about 1 % of a core.

@@ -18,26 +18,29 @@ pub enum Dialect {
     Kong,
 }
 
-/// The version that no value has: Envoy's host takes it as "create", and refuses it for what exists.
+/// The version that no value has: Envoy's host takes it as "create", and refuses it for what
+/// exists.
 const NEVER: Version = u32::MAX;
 
 /// A context that doesn't exist on any host.
 const NOBODY: u32 = u32::MAX;
 
-/// Kong's host hands over this many pairs of a map, pseudo headers included, and drops the rest silently.
+/// Kong's host hands over this many pairs of a map, pseudo headers included, and drops the rest
+/// silently.
 const KONG_PAIRS_MAX: usize = 100;
 
 const UPSTREAM_URI: &[&str] = &["ngx", "upstream_uri"];
 
 impl Dialect {
-    /// Asks the host to make a context that doesn't exist the one that calls act on: Envoy refuses, Kong
-    /// says yes to anything. Shared memory would tell too, but where Kong has no zone it traps, and a trap
-    /// in a configuration's callback has Kong serve the route without the filter.
+    /// Asks the host to make a context that doesn't exist the one that calls act on: Envoy refuses,
+    /// Kong says yes to anything. Shared memory would tell too, but where Kong has no zone it
+    /// traps, and a trap in a configuration's callback has Kong serve the route without the filter.
     pub fn probe() -> Dialect {
         if abi::set_effective_context(NOBODY) { Dialect::Kong } else { Dialect::Envoy }
     }
 
-    /// The client's path and query as it sent them. Kong's `:path` is decoded already, and may be stripped.
+    /// The client's path and query as it sent them. Kong's `:path` is decoded already, and may be
+    /// stripped.
     pub fn target(self) -> Option<Vec<u8>> {
         match self {
             Dialect::Envoy => None,
@@ -51,7 +54,8 @@ impl Dialect {
         self == Dialect::Envoy
     }
 
-    /// Whether another exchange can be resumed from the root, so that one call serves all that wait.
+    /// Whether another exchange can be resumed from the root, so that one call serves all that
+    /// wait.
     pub fn wakes_others(self) -> bool {
         self == Dialect::Envoy
     }
@@ -62,16 +66,20 @@ impl Dialect {
         self == Dialect::Envoy
     }
 
-    /// Whether the paused request has no body, on a host that doesn't say so in its headers callback.
+    /// Whether the paused request has no body, on a host that doesn't say so in its headers
+    /// callback.
     pub fn has_no_body(self) -> bool {
         self == Dialect::Kong
             && abi::header(abi::Map::Request, "transfer-encoding").is_none()
             && abi::header(abi::Map::Request, "content-length").is_none_or(|length| length == b"0")
     }
 
-    /// Whether a body of `size` bytes is all of an answer with these headers, where the host doesn't tell.
+    /// Whether a body of `size` bytes is all of an answer with these headers, where the host
+    /// doesn't tell.
     pub fn is_whole(self, headers: &HeaderBlock, size: usize) -> bool {
-        let length = headers.get("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
+        let length = headers
+            .get("content-length")
+            .and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
         self == Dialect::Kong && length == Some(size)
     }
 
@@ -79,7 +87,8 @@ impl Dialect {
     pub fn client_certificate(self) -> bool {
         match self {
             // A boolean is one byte.
-            Dialect::Envoy => abi::property(&["connection", "mtls"]).is_some_and(|value| value.first() == Some(&1)),
+            Dialect::Envoy => abi::property(&["connection", "mtls"])
+                .is_some_and(|value| value.first() == Some(&1)),
             Dialect::Kong => {
                 let shown = abi::property(&["ngx", "ssl_client_verify"]).unwrap_or_default();
                 !shown.is_empty() && shown != b"NONE"
@@ -92,8 +101,8 @@ impl Dialect {
         String::from_utf8(abi::property(&["source", "address"])?).ok()
     }
 
-    /// The route's name. On Kong only to be asked for in the headers callback, as anything in `kong.*`: see
-    /// [`super::admitted`].
+    /// The route's name. On Kong only to be asked for in the headers callback, as anything in
+    /// `kong.*`: see [`super::admitted`].
     pub fn route(self) -> Option<String> {
         let path: &[&str] = match self {
             Dialect::Envoy => &["xds", "route_name"],
@@ -102,7 +111,8 @@ impl Dialect {
         String::from_utf8(abi::property(path)?).ok()
     }
 
-    /// Whether the host may have dropped headers of this block: then nobody knows what is in the rest.
+    /// Whether the host may have dropped headers of this block: then nobody knows what is in the
+    /// rest.
     pub fn may_lack(self, headers: &HeaderBlock) -> bool {
         self == Dialect::Kong && headers.count() >= KONG_PAIRS_MAX
     }
@@ -140,8 +150,8 @@ impl Dialect {
         }
     }
 
-    /// Gives the request to the API the query of `target`. Kong proxies to a variable of its own, whose
-    /// path may be another than the client's; `:path` is for other filters alone.
+    /// Gives the request to the API the query of `target`. Kong proxies to a variable of its own,
+    /// whose path may be another than the client's; `:path` is for other filters alone.
     fn set_query(self, target: &[u8]) {
         let (_, query) = split_query(target);
         let uri = abi::property(UPSTREAM_URI).unwrap_or_default();
@@ -178,7 +188,8 @@ impl HostStore {
         for _ in 0..CAS_TRIES {
             let (last, expect) = match self.get(NUMBERS) {
                 None => (0, Expect::Absent),
-                Some((bytes, version)) => match bytes.as_slice().try_into().map(u64::from_le_bytes) {
+                Some((bytes, version)) => match bytes.as_slice().try_into().map(u64::from_le_bytes)
+                {
                     Ok(last) => (last, Expect::Version(version)),
                     Err(_) => return 0,
                 },
@@ -216,8 +227,8 @@ impl Store for HostStore {
         if self.dialect == Dialect::Envoy {
             return random();
         }
-        // Kong's random numbers may be the same in two workers, and two owners of one name would both
-        // hold one lease. So what no other worker has goes into each.
+        // Kong's random numbers may be the same in two workers, and two owners of one name would
+        // both hold one lease. So what no other worker has goes into each.
         let number = self.number.get_or_init(|| (self.draw_number(), abi::now().ns()));
         let draw = self.draws.get().wrapping_add(1);
         self.draws.set(draw);

@@ -1,9 +1,10 @@
 //! What the host calls: each function finds its context and hands over.
 //!
-//! They stand in for the SDK's, under whose names scripts/build exports them. The SDK boxes every exchange and
-//! looks it up in hash tables on each callback; here an exchange that is decided at once leaves nothing behind,
-//! so that its later callbacks find nothing to do. What a callback costs is mostly memory that the host's own
-//! work has driven out of the processor's caches, so the way of such a request is kept short and in one piece.
+//! They stand in for the SDK's, under whose names scripts/build exports them. The SDK boxes every
+//! exchange and looks it up in hash tables on each callback; here an exchange that is decided at
+//! once leaves nothing behind, so that its later callbacks find nothing to do. What a callback
+//! costs is mostly memory that the host's own work has driven out of the processor's caches, so the
+//! way of such a request is kept short and in one piece.
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
@@ -20,11 +21,12 @@ use super::root::Root;
 /// All contexts of this virtual machine.
 struct Contexts {
     roots: RefCell<BTreeMap<u32, Root>>,
-    /// The first root context that there was, and what it has in force while there has been no other.
+    /// The first root context that there was, and what it has in force while there has been no
+    /// other.
     first: Cell<Option<u32>>,
     sole: RefCell<Option<Rc<Chain>>>,
-    /// Whether there has been another. From then on each exchange's root is written down; an exchange of which
-    /// nothing is written came before, and is the first one's.
+    /// Whether there has been another. From then on each exchange's root is written down; an
+    /// exchange of which nothing is written came before, and is the first one's.
     several: Cell<bool>,
     parents: RefCell<BTreeMap<u32, u32>>,
     /// Exchanges that need more than their request's headers.
@@ -71,7 +73,8 @@ impl Contexts {
     /// To be called when a root context, or its configuration, has come or gone.
     fn note_sole(&self) {
         let first = self.first.get().filter(|_| !self.several.get());
-        let chain = first.and_then(|first| self.roots.borrow().get(&first).map(|root| root.chain().clone()));
+        let chain = first
+            .and_then(|first| self.roots.borrow().get(&first).map(|root| root.chain().clone()));
         *self.sole.borrow_mut() = chain;
     }
 
@@ -90,7 +93,10 @@ impl Contexts {
 
     #[inline(never)]
     fn with_kept(&self, exchange: u32, work: impl FnOnce(&mut Http) -> Action) -> u32 {
-        self.exchanges.borrow_mut().get_mut(&exchange).map_or(Action::Continue, |exchange| work(exchange)) as u32
+        self.exchanges
+            .borrow_mut()
+            .get_mut(&exchange)
+            .map_or(Action::Continue, |exchange| work(exchange)) as u32
     }
 
     #[inline(never)]
@@ -176,7 +182,13 @@ extern "C" fn herdgate_on_queue_ready(root: u32, queue: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn herdgate_on_http_call_response(_: u32, token: u32, headers: usize, body_size: usize, _: usize) {
+extern "C" fn herdgate_on_http_call_response(
+    _: u32,
+    token: u32,
+    headers: usize,
+    body_size: usize,
+    _: usize,
+) {
     CONTEXTS.with(|contexts| contexts.called_back(token, headers, body_size));
 }
 
@@ -192,7 +204,10 @@ extern "C" fn herdgate_on_request_headers(context: u32, _: usize, end_of_stream:
 
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_request_body(context: u32, size: usize, end_of_stream: u32) -> u32 {
-    CONTEXTS.with(|contexts| contexts.with_exchange(context, |exchange| exchange.on_request_body(size, end_of_stream != 0)))
+    CONTEXTS.with(|contexts| {
+        contexts
+            .with_exchange(context, |exchange| exchange.on_request_body(size, end_of_stream != 0))
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -202,12 +217,17 @@ extern "C" fn herdgate_on_request_trailers(context: u32, _: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_response_headers(context: u32, _: usize, end_of_stream: u32) -> u32 {
-    CONTEXTS.with(|contexts| contexts.with_exchange(context, |exchange| exchange.on_response_headers(end_of_stream != 0)))
+    CONTEXTS.with(|contexts| {
+        contexts.with_exchange(context, |exchange| exchange.on_response_headers(end_of_stream != 0))
+    })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_response_body(context: u32, size: usize, end_of_stream: u32) -> u32 {
-    CONTEXTS.with(|contexts| contexts.with_exchange(context, |exchange| exchange.on_response_body(size, end_of_stream != 0)))
+    CONTEXTS.with(|contexts| {
+        contexts
+            .with_exchange(context, |exchange| exchange.on_response_body(size, end_of_stream != 0))
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -221,15 +241,17 @@ extern "C" fn herdgate_on_done(_: u32) -> u32 {
     1
 }
 
-/// Nothing is logged. Kong's host calls this one and the one above after each request without a look whether a
-/// module has them, and a worker dies where it hasn't.
+/// Nothing is logged. Kong's host calls this one and the one above after each request without a
+/// look whether a module has them, and a worker dies where it hasn't.
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_log(_: u32) {}
 
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_delete(context: u32) {
     CONTEXTS.with(|contexts| {
-        let is_hot = contexts.exchanges.borrow().is_empty() && !contexts.several.get() && contexts.first.get() != Some(context);
+        let is_hot = contexts.exchanges.borrow().is_empty()
+            && !contexts.several.get()
+            && contexts.first.get() != Some(context);
         if !is_hot {
             contexts.delete(context);
         }

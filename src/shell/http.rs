@@ -75,20 +75,31 @@ struct Paused {
     seat: Option<Seat>,
 }
 
-/// The headers of a request have come. Gives what its later callbacks will need, if they will need anything.
+/// The headers of a request have come. Gives what its later callbacks will need, if they will need
+/// anything.
 #[inline(always)]
-pub fn request_headers(id: u32, chain: Option<Rc<Chain>>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
+pub fn request_headers(
+    id: u32,
+    chain: Option<Rc<Chain>>,
+    end_of_stream: bool,
+) -> (Action, Option<Box<Http>>) {
     // A context without a root is a mistake of the host's.
     let chain = chain.unwrap_or_else(|| Rc::new(Chain::closed(Dialect::Envoy)));
     match chain.dialect {
-        Dialect::Envoy if !chain.is_closed() => begin(id, chain, abi::request_headers(), None, Arrival::default(), end_of_stream),
+        Dialect::Envoy if !chain.is_closed() => {
+            begin(id, chain, abi::request_headers(), None, Arrival::default(), end_of_stream)
+        }
         _ => request_headers_on_kong(id, chain, end_of_stream),
     }
 }
 
 /// The same where the host is asked for more; and where nothing is admitted.
 #[inline(never)]
-fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
+fn request_headers_on_kong(
+    id: u32,
+    chain: Rc<Chain>,
+    end_of_stream: bool,
+) -> (Action, Option<Box<Http>>) {
     let headers = abi::request_headers();
     let meeting = chain.name_to_note().and_then(Meeting::of);
     if meeting.as_ref().is_some_and(Meeting::was_admitted) {
@@ -105,7 +116,8 @@ fn request_headers_on_kong(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (A
         Latch::Held(scheme) if !chain.is_closed() => scheme,
         Latch::Answered => return (Action::Continue, None),
         Latch::Held(_) | Latch::Impossible => {
-            let reason = if chain.is_closed() { Reason::Misconfigured } else { Reason::KeysUnavailable };
+            let reason =
+                if chain.is_closed() { Reason::Misconfigured } else { Reason::KeysUnavailable };
             let finish = refuse(&chain, &headers, reason);
             return (carry_out_finish(&finish, chain.dialect), None);
         }
@@ -179,13 +191,25 @@ impl Surroundings for Around<'_> {
 
 impl Http {
     fn new(id: u32, chain: Rc<Chain>, arrival: Arrival) -> Self {
-        Http { id, chain, paused: None, reading: None, watching: None, response: Vec::new(), arrival }
+        Http {
+            id,
+            chain,
+            paused: None,
+            reading: None,
+            watching: None,
+            response: Vec::new(),
+            arrival,
+        }
     }
 
     /// Whether a later callback has something to do.
     fn is_needed(&self) -> bool {
         let is_noted = self.arrival.meeting.as_ref().is_some_and(Meeting::is_noted);
-        is_noted || self.paused.is_some() || self.reading.is_some() || self.watching.is_some() || !self.response.is_empty()
+        is_noted
+            || self.paused.is_some()
+            || self.reading.is_some()
+            || self.watching.is_some()
+            || !self.response.is_empty()
     }
 
     fn around(&self) -> Around<'_> {
@@ -195,21 +219,33 @@ impl Http {
     /// Nobody knows what is in the rest of a request's headers.
     fn turn_away(&mut self, headers: HeaderBlock, target: Option<Vec<u8>>) -> Action {
         let exchange = Exchange::new(headers, target, self.chain.abilities());
-        let finish = self.chain.with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &self.around()));
-        let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
+        let finish = self
+            .chain
+            .with_facts(|facts| exchange.turn_away(Reason::TooManyHeaders, facts, &self.around()));
+        let finish =
+            finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::TooManyHeaders));
         self.finish(None, finish)
     }
 
     /// What becomes of a request that isn't simply let through.
     #[inline(never)]
-    fn go_on(&mut self, mut exchange: Exchange, effect: Option<Effect>, end_of_stream: bool) -> Action {
+    fn go_on(
+        &mut self,
+        mut exchange: Exchange,
+        effect: Option<Effect>,
+        end_of_stream: bool,
+    ) -> Action {
         // Many may wait, and the block is large.
         abi::give_back(exchange.copy_headers());
         match effect {
             Some(Effect::Finish(finish)) => self.finish(None, finish),
             Some(Effect::ReadBody(bytes_max)) => {
                 let action = self.read_body(Rc::new(RefCell::new(exchange)), bytes_max);
-                if end_of_stream || self.chain.dialect.has_no_body() { self.body_has_come(Some(&[])) } else { action }
+                if end_of_stream || self.chain.dialect.has_no_body() {
+                    self.body_has_come(Some(&[]))
+                } else {
+                    action
+                }
             }
             Some(effect) => self.carry_out(Rc::new(RefCell::new(exchange)), effect),
             None => {
@@ -221,8 +257,11 @@ impl Http {
 
     fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
         let around = self.around();
-        let effect = self.chain.with_facts(|facts| exchange.borrow_mut().step(input, facts, &around));
-        effect.unwrap_or_else(|| Effect::Finish(self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable)))
+        let effect =
+            self.chain.with_facts(|facts| exchange.borrow_mut().step(input, facts, &around));
+        effect.unwrap_or_else(|| {
+            Effect::Finish(self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable))
+        })
     }
 
     /// Carries effects out until one finishes the exchange or leaves it waiting.
@@ -232,7 +271,8 @@ impl Http {
                 Effect::Finish(finish) => return self.finish(Some(&exchange), finish),
                 Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
                 Effect::Fetch(fact, deadline) if self.chain.dialect.wakes_others() => {
-                    // The root makes the call, so that it outlives this exchange; this one waits like the others.
+                    // The root makes the call, so that it outlives this exchange; this one waits
+                    // like the others.
                     let (name, queue) = (self.chain.digest(&fact), Queue::of(&fact));
                     self.chain.order(fact);
                     return self.wait(exchange, name, deadline, queue);
@@ -278,7 +318,8 @@ impl Http {
         self.abandon(exchange);
         let around = self.around();
         let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
-        let finish = finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
+        let finish =
+            finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
         self.finish(Some(exchange), finish)
     }
 
@@ -290,7 +331,13 @@ impl Http {
     }
 
     /// Waits until the root calls (Envoy).
-    fn wait(&mut self, exchange: Rc<RefCell<Exchange>>, name: Option<Digest>, deadline: Time, queue: Queue) -> Action {
+    fn wait(
+        &mut self,
+        exchange: Rc<RefCell<Exchange>>,
+        name: Option<Digest>,
+        deadline: Time,
+        queue: Queue,
+    ) -> Action {
         let Some(name) = name.filter(|_| self.chain.has_room(queue)) else {
             return self.give_up(&exchange);
         };
@@ -306,7 +353,8 @@ impl Http {
         Action::Pause
     }
 
-    /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before anything goes on.
+    /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before
+    /// anything goes on.
     fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
         self.pause(&exchange);
         self.reading = Some(Reading { exchange, bytes_max, size: 0 });
@@ -321,11 +369,16 @@ impl Http {
 
     /// The body has ended, by its own end or by trailers after it.
     fn body_has_ended(&mut self, size: usize) -> Action {
-        let body = if size == 0 { Some(Vec::new()) } else { abi::buffer(Buffer::Request, size).filter(|body| body.len() == size) };
+        let body = if size == 0 {
+            Some(Vec::new())
+        } else {
+            abi::buffer(Buffer::Request, size).filter(|body| body.len() == size)
+        };
         self.body_has_come(body.as_deref())
     }
 
-    /// Whether what comes after the headers stays behind them: while the exchange waits for its verdict.
+    /// Whether what comes after the headers stays behind them: while the exchange waits for its
+    /// verdict.
     fn hold(&self) -> Action {
         match self.paused.is_some() && self.chain.waiters.borrow().contains(self.id) {
             true => Action::Pause,
@@ -361,7 +414,9 @@ impl Http {
             (None, Finish::Admit(_)) => self.arrival.let_go_at_once(),
             (Some(_), Finish::Admit(_)) if self.arrival.scheme.is_some() => latch::let_go(),
             // After a callout the host goes on to the next instance although it has an answer.
-            (Some(_), Finish::Answer(_)) if self.chain.dialect.lets_requests_go() => latch::note_answered(),
+            (Some(_), Finish::Answer(_)) if self.chain.dialect.lets_requests_go() => {
+                latch::note_answered()
+            }
             (_, Finish::Admit(_) | Finish::Answer(_)) => {}
         }
         action
@@ -410,8 +465,8 @@ impl Http {
         }
     }
 
-    /// Whether an instance before this one has answered the call or taken it on, so that this one has no part in it
-    /// (Kong).
+    /// Whether an instance before this one has answered the call or taken it on, so that this one
+    /// has no part in it (Kong).
     fn is_anothers(&mut self) -> bool {
         if !self.chain.dialect.lets_requests_go() {
             return false;
@@ -431,20 +486,21 @@ impl Http {
 
     /// The request's trailers have come.
     pub fn on_request_trailers(&mut self) -> Action {
-        // They end a request whose headers and body never said that they do (HTTP/2): to let them go on is
-        // to let all of it go on.
+        // They end a request whose headers and body never said that they do (HTTP/2): to let them
+        // go on is to let all of it go on.
         match &self.reading {
             Some(Reading { size, .. }) => self.body_has_ended(*size),
             None => self.hold(),
         }
     }
 
-    /// A call of this exchange's own has been answered: Kong. After this the request goes on by itself, unless
-    /// it is answered here or makes another call.
+    /// A call of this exchange's own has been answered: Kong. After this the request goes on by
+    /// itself, unless it is answered here or makes another call.
     pub fn on_http_call_response(&mut self, headers: usize, body_size: usize) {
         let Some(paused) = &self.paused else { return };
         let (exchange, waited) = (paused.exchange.clone(), paused.seat.is_some());
-        let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
+        let answer_headers =
+            if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
         let status = status(&answer_headers);
         let effect = match waited {
             true if (200..300).contains(&status) => self.step(&exchange, Input::Woken),
@@ -452,7 +508,10 @@ impl Http {
             true => self.not_called(&exchange, true),
             false => {
                 let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
-                self.step(&exchange, Input::Fetched(CallAnswer { status, headers: &answer_headers, body: &body }))
+                self.step(
+                    &exchange,
+                    Input::Fetched(CallAnswer { status, headers: &answer_headers, body: &body }),
+                )
             }
         };
         self.sit(None);

@@ -1,9 +1,10 @@
 //! What keeps a request from the API until it is decided (Kong).
 //!
-//! Kong lets a request go when a filter traps, when a neighbour of it does, and after each callout. So before a
-//! request can trap, its scheme (`ngx.upstream_scheme`) becomes one that nginx doesn't know: what goes on then ends in
-//! Kong's own 500. The state is in the scheme itself, so it is the request's: all instances of the filter that the
-//! request meets share it, and it outlives an instance that trapped.
+//! Kong lets a request go when a filter traps, when a neighbour of it does, and after each callout.
+//! So before a request can trap, its scheme (`ngx.upstream_scheme`) becomes one that nginx doesn't
+//! know: what goes on then ends in Kong's own 500. The state is in the scheme itself, so it is the
+//! request's: all instances of the filter that the request meets share it, and it outlives an
+//! instance that trapped.
 //!
 //! | scheme | who stands there |
 //! |---|---|
@@ -25,7 +26,8 @@ const BOLTED: &[&str] = &["kong", "ctx", "shared", "herdgate_scheme"];
 pub enum Latch<T = Vec<u8>> {
     /// It is held; before that its scheme was this, or is to be this.
     Held(T),
-    /// Another instance of the filter has answered it: whoever answers once more traps, and kills the worker.
+    /// Another instance of the filter has answered it: whoever answers once more traps, and kills
+    /// the worker.
     Answered,
     /// The host wouldn't have it. Then the request must not go on.
     Impossible,
@@ -90,7 +92,9 @@ pub fn stand_aside() -> Latch<Option<Vec<u8>>> {
     match State::of(&scheme) {
         State::Answered => return Latch::Answered,
         State::Bolted => {
-            if let Some(right) = abi::property(BOLTED).filter(|right| matches!(State::of(right), State::Open(_))) {
+            if let Some(right) =
+                abi::property(BOLTED).filter(|right| matches!(State::of(right), State::Open(_)))
+            {
                 abi::set_property(SCHEME, &right);
             }
         }
@@ -99,7 +103,8 @@ pub fn stand_aside() -> Latch<Option<Vec<u8>>> {
     Latch::Held(None)
 }
 
-/// Lets a request go that was decided in the callback in which it was held; `before` is what [`hold`] gave.
+/// Lets a request go that was decided in the callback in which it was held; `before` is what
+/// [`hold`] gave.
 pub fn let_go_at_once(before: &[u8]) {
     abi::set_property(SCHEME, before);
 }

@@ -1,13 +1,14 @@
-//! How exchanges wait on Kong: each makes calls to a server block that answers after a while. A worker
-//! makes a bounded number of them a second, however many wait: the more wait, the longer each call.
+//! How exchanges wait on Kong: each makes calls to a server block that answers after a while. A
+//! worker makes a bounded number of them a second, however many wait: the more wait, the longer
+//! each call.
 
 use std::cell::Cell;
 
 use crate::facts::Queue;
 use crate::time::Time;
 
-/// Exchanges that wait in one worker at most, under all its configurations together: for token calls,
-/// and for what strangers and others wait for.
+/// Exchanges that wait in one worker at most, under all its configurations together: for token
+/// calls, and for what strangers and others wait for.
 const SEATS_MAX: u64 = 500;
 const SEATS_MAX_OTHERS: u64 = 50;
 /// Calls a second in one worker, while no more wait than have seats for token calls.
@@ -30,7 +31,8 @@ impl Seat {
             Queue::Token => SEATS_MAX.min(waiters_max as u64),
             Queue::Keys | Queue::Asked => SEATS_MAX_OTHERS,
         };
-        // Not `then_some`: a seat that was made and not given out would free another one when it is dropped.
+        // Not `then_some`: a seat that was made and not given out would free another one when it is
+        // dropped.
         change(queue, |taken| if taken < seats { taken + 1 } else { taken }).then(|| Seat(queue))
     }
 }

@@ -1,4 +1,5 @@
-//! The API's answer to a request that went on: its callbacks, for an exchange that has to do with it.
+//! The API's answer to a request that went on: its callbacks, for an exchange that has to do with
+//! it.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,7 +54,9 @@ impl Http {
         };
         let headers = abi::headers(Map::Response);
         let status = status(&headers);
-        let started = self.chain.with_facts(|facts| exchange.borrow_mut().answer_started(status, &headers, facts));
+        let started = self
+            .chain
+            .with_facts(|facts| exchange.borrow_mut().answer_started(status, &headers, facts));
         match started {
             None | Some(Started::Pass) => {
                 self.watching = None;
@@ -87,7 +90,8 @@ impl Http {
         watching.size = size;
         let complete = end_of_stream || self.chain.dialect.is_whole(&watching.headers, size);
         if size > ANSWER_BYTES_MAX {
-            // Too large to be a token answer, so it is judged as one that says nothing, and goes on as it comes.
+            // Too large to be a token answer, so it is judged as one that says nothing, and goes on
+            // as it comes.
             return self.answer_has_come(&[], true);
         }
         if !complete {
@@ -106,15 +110,21 @@ impl Http {
 
     /// The answer's body has ended, by its own end or by trailers after it.
     fn answer_has_ended(&mut self, size: usize) -> Action {
-        let body = if size == 0 { Vec::new() } else { abi::buffer(Buffer::Response, size).unwrap_or_default() };
+        let body = if size == 0 {
+            Vec::new()
+        } else {
+            abi::buffer(Buffer::Response, size).unwrap_or_default()
+        };
         let all = body.len() == size;
         self.answer_has_come(&body, all)
     }
 
     fn answer_has_come(&mut self, body: &[u8], complete: bool) -> Action {
         let Some(watching) = self.watching.take() else { return Action::Continue };
-        let answer = ServerAnswer { status: watching.status, headers: &watching.headers, body, complete };
-        let passed = self.chain.with_facts(|facts| watching.exchange.borrow_mut().answered(&answer, facts));
+        let answer =
+            ServerAnswer { status: watching.status, headers: &watching.headers, body, complete };
+        let passed =
+            self.chain.with_facts(|facts| watching.exchange.borrow_mut().answered(&answer, facts));
         self.call_followers(&watching.exchange);
         match passed {
             Some(Passed::Body(rewritten)) => {
@@ -140,16 +150,19 @@ impl Http {
     }
 }
 
-/// Answers the client in place of the server, none of whose answer has gone on yet: it has these headers.
+/// Answers the client in place of the server, none of whose answer has gone on yet: it has these
+/// headers.
 fn answer_instead(answer: &Answer, instead_of: &HeaderBlock, dialect: Dialect) -> Action {
     if !dialect.holds_headers() {
         let may_have_body = instead_of.get("content-length") != Some(b"0");
-        // There a reply takes over status and body alone, and headers can be changed in this callback.
-        for (name, value) in answer.headers.iter().filter(|_| answer.status >= 400 || may_have_body) {
+        // There a reply takes over status and body alone, and headers can be changed in this
+        // callback.
+        for (name, value) in answer.headers.iter().filter(|_| answer.status >= 400 || may_have_body)
+        {
             abi::replace_header(Map::Response, name, value);
         }
-        // A reply in place of an answer without a body never comes. So that one goes on: as what ours is, where a
-        // status says enough, else as it is.
+        // A reply in place of an answer without a body never comes. So that one goes on: as what
+        // ours is, where a status says enough, else as it is.
         if answer.status >= 400 && !has_length(instead_of) {
             abi::replace_header(Map::Response, ":status", &answer.status.to_string());
             return Action::Continue;

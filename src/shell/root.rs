@@ -1,4 +1,5 @@
-//! The root context: configuration, ticks, and the calls that serve all exchanges of a worker (Envoy).
+//! The root context: configuration, ticks, and the calls that serve all exchanges of a worker
+//! (Envoy).
 
 use std::rc::Rc;
 
@@ -30,7 +31,8 @@ const TICK_KONG_MS: u32 = 1_000;
 const TICK_KONG_MS_MIN: u32 = 100;
 /// Between ticks while someone waits for what another worker fetches, in milliseconds.
 const TICK_ELSEWHERE_MS: u32 = 10;
-/// Between ticks while someone waits: for the deadlines, since what this worker fetches calls by itself.
+/// Between ticks while someone waits: for the deadlines, since what this worker fetches calls by
+/// itself.
 const TICK_WAITING_MS: u32 = 100;
 /// Between looks at what is due ahead of its end, in milliseconds.
 const DUE_MS: u64 = 1_000;
@@ -47,7 +49,13 @@ pub struct Root {
 impl Root {
     /// A root context that isn't configured yet: everything is refused.
     pub fn new(id: u32) -> Self {
-        Root { id, chain: Rc::new(Chain::closed(Dialect::Envoy)), queue: None, looked_at: Time::default(), tick_ms: TICK_FIRST_MS }
+        Root {
+            id,
+            chain: Rc::new(Chain::closed(Dialect::Envoy)),
+            queue: None,
+            looked_at: Time::default(),
+            tick_ms: TICK_FIRST_MS,
+        }
     }
 
     /// The configuration in force.
@@ -55,8 +63,8 @@ impl Root {
         &self.chain
     }
 
-    /// Tells the operator what is wrong. Envoy keeps what it had; Kong would serve the route without
-    /// us, so there the filter stays and refuses everything.
+    /// Tells the operator what is wrong. Envoy keeps what it had; Kong would serve the route
+    /// without us, so there the filter stays and refuses everything.
     fn misconfigured(&mut self, dialect: Dialect, mistakes: &str) -> bool {
         for line in mistakes.lines() {
             abi::log(Level::Error, &format!("herdgate: configuration: {line}"));
@@ -68,7 +76,10 @@ impl Root {
     /// Makes calls that exchanges have ordered.
     fn serve_orders(&self) {
         for Ordered { fact, retries } in self.chain.take_orders() {
-            let token = self.chain.call(&fact).and_then(|call| dispatch(&call, self.chain.dialect, self.id));
+            let token = self
+                .chain
+                .call(&fact)
+                .and_then(|call| dispatch(&call, self.chain.dialect, self.id));
             match token {
                 Some(token) => self.chain.note_call(token, Ordered { fact, retries }),
                 None => self.learn(&fact, &CallAnswer::failed(&HeaderBlock::default())),
@@ -102,7 +113,9 @@ impl Root {
             return;
         }
         let around = Around { dialect: self.chain.dialect, route: None };
-        let effect = self.chain.with_facts(|facts| waiter.exchange.borrow_mut().step(Input::Woken, facts, &around));
+        let effect = self
+            .chain
+            .with_facts(|facts| waiter.exchange.borrow_mut().step(Input::Woken, facts, &around));
         match effect {
             Some(Effect::Finish(finish)) => {
                 // What served one serves all.
@@ -115,7 +128,10 @@ impl Root {
             }
             Some(Effect::Fetch(fact, deadline)) => {
                 let name = self.chain.digest(&fact).unwrap_or(waiter.name);
-                self.wait_on(context, Waiter { name, deadline, queue: Queue::of(&fact), is_led_here: true, ..waiter });
+                self.wait_on(
+                    context,
+                    Waiter { name, deadline, queue: Queue::of(&fact), is_led_here: true, ..waiter },
+                );
                 self.chain.order(fact);
             }
             // A body is read before an exchange waits, never after.
@@ -152,7 +168,13 @@ impl Root {
             return;
         }
         self.chain.agree_on_host_key();
-        let due = self.chain.with_facts(|facts| facts.due().into_iter().filter(|fact| facts.join(fact) == Turn::Lead).collect::<Vec<_>>());
+        let due = self.chain.with_facts(|facts| {
+            facts
+                .due()
+                .into_iter()
+                .filter(|fact| facts.join(fact) == Turn::Lead)
+                .collect::<Vec<_>>()
+        });
         for fact in due.unwrap_or_default() {
             self.chain.order(fact);
         }
@@ -196,13 +218,21 @@ impl Root {
         }
         self.queue = match dialect {
             // One name has one owner, so each root context of each virtual machine has its own.
-            Dialect::Envoy => hostcalls::register_shared_queue(&format!("herdgate.{:016x}.{}", dialect::random(), self.id)).ok(),
+            Dialect::Envoy => hostcalls::register_shared_queue(&format!(
+                "herdgate.{:016x}.{}",
+                dialect::random(),
+                self.id
+            ))
+            .ok(),
             Dialect::Kong => None,
         };
         self.chain = Rc::new(Chain::open(dialect, config, self.queue));
         abi::log(Level::Info, "herdgate: configuration in force");
         self.tick_ms = TICK_FIRST_MS;
-        let kong_ms = self.chain.sync_tick_ms().map_or(TICK_KONG_MS, |ms| ms.clamp(TICK_KONG_MS_MIN, TICK_KONG_MS));
+        let kong_ms = self
+            .chain
+            .sync_tick_ms()
+            .map_or(TICK_KONG_MS, |ms| ms.clamp(TICK_KONG_MS_MIN, TICK_KONG_MS));
         abi::set_tick_period(if dialect.wakes_others() { TICK_FIRST_MS } else { kong_ms });
         true
     }
@@ -239,7 +269,8 @@ impl Root {
         if push.is_none() && ordered.is_none() {
             return;
         }
-        let answer_headers = if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
+        let answer_headers =
+            if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
         let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
         let status = status(&answer_headers);
         let answer = CallAnswer { status, headers: &answer_headers, body: &body };

@@ -23,7 +23,13 @@ impl EnvoyVerify {
 }
 
 impl HostVerify for EnvoyVerify {
-    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
         if !self.trusted.borrow().contains(&algorithm) {
             return None;
         }
@@ -35,7 +41,13 @@ impl HostVerify for EnvoyVerify {
 pub struct Untrusted;
 
 impl HostVerify for Untrusted {
-    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool> {
         call(algorithm, spki_der, message, signature)
     }
 }

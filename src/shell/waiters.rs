@@ -105,7 +105,12 @@ impl Waiters {
     pub fn next_elsewhere(&mut self, max: usize) -> Vec<Digest> {
         let names = &self.led_elsewhere;
         let after = self.looked_at.map_or(Unbounded, Excluded);
-        let next = names.range((after, Unbounded)).chain(names.iter()).take(max.min(names.len())).copied().collect::<Vec<_>>();
+        let next = names
+            .range((after, Unbounded))
+            .chain(names.iter())
+            .take(max.min(names.len()))
+            .copied()
+            .collect::<Vec<_>>();
         self.looked_at = next.last().copied();
         next
     }
@@ -120,14 +125,18 @@ impl Waiters {
         self.called.extend(self.by_name.get(name).and_then(BTreeSet::first));
     }
 
-    /// Takes out at most `WAKE_MAX` that were called or whose time has come; tells whether more remain.
+    /// Takes out at most `WAKE_MAX` that were called or whose time has come; tells whether more
+    /// remain.
     pub fn take_called(&mut self, now: Time) -> (Vec<(u32, Waiter)>, bool) {
-        let due = self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| *id);
-        let mut ids: Vec<u32> = self.called.iter().copied().chain(due).take(2 * WAKE_MAX + 2).collect();
+        let due =
+            self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| *id);
+        let mut ids: Vec<u32> =
+            self.called.iter().copied().chain(due).take(2 * WAKE_MAX + 2).collect();
         ids.sort_unstable();
         ids.dedup();
         let more = ids.len() > WAKE_MAX;
-        let taken = ids.into_iter().take(WAKE_MAX).filter_map(|id| Some((id, self.remove(id)?))).collect();
+        let taken =
+            ids.into_iter().take(WAKE_MAX).filter_map(|id| Some((id, self.remove(id)?))).collect();
         (taken, more)
     }
 }

@@ -1,8 +1,10 @@
-//! The signature algorithms that can be named in a configuration: of RFC 7518, 8037, 8812, 9864 and 9964.
+//! The signature algorithms that can be named in a configuration: of RFC 7518, 8037, 8812, 9864 and
+//! 9964.
 
 use std::fmt;
 
-/// A JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1; RFC 8812, section 3.2; RFC 9964). `none` is not one.
+/// A JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1; RFC 8812, section 3.2; RFC 9964).
+/// `none` is not one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -111,12 +113,12 @@ impl Algorithm {
         Algorithm::MlDsa87,
     ];
 
-    /// The algorithm of that name. Names compare byte by byte (RFC 7515, section 4.1.1): `none` in any case, `rs256`
-    /// and everything unknown are `None`.
+    /// The algorithm of that name. Names compare byte by byte (RFC 7515, section 4.1.1): `none` in
+    /// any case, `rs256` and everything unknown are `None`.
     ///
-    /// `Ed25519` (RFC 9864) and `EdDSA` (RFC 8037) are two names of one algorithm: with Ed448 left out, both say that
-    /// Ed25519 verifies with a key on that curve. So each may stand in a configuration, a JWK and a token's header beside
-    /// the other.
+    /// `Ed25519` (RFC 9864) and `EdDSA` (RFC 8037) are two names of one algorithm: with Ed448 left
+    /// out, both say that Ed25519 verifies with a key on that curve. So each may stand in a
+    /// configuration, a JWK and a token's header beside the other.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "Ed25519" => Some(Algorithm::EdDSA),
@@ -153,7 +155,9 @@ impl Algorithm {
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Family::Hmac,
             Algorithm::RS256 | Algorithm::RS384 | Algorithm::RS512 => Family::RsaPkcs1,
             Algorithm::PS256 | Algorithm::PS384 | Algorithm::PS512 => Family::RsaPss,
-            Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::ES256K => Family::Ec,
+            Algorithm::ES256 | Algorithm::ES384 | Algorithm::ES512 | Algorithm::ES256K => {
+                Family::Ec
+            }
             Algorithm::EdDSA => Family::Ed,
             Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => Family::MlDsa,
         }
@@ -164,13 +168,23 @@ impl Algorithm {
         self.family() == Family::Hmac
     }
 
-    /// The SHA-2 function over what is signed; for `EdDSA` the one inside Ed25519 (RFC 8032, section 5.1). ML-DSA has
-    /// none.
+    /// The SHA-2 function over what is signed; for `EdDSA` the one inside Ed25519 (RFC 8032,
+    /// section 5.1). ML-DSA has none.
     pub fn hash(self) -> Option<Hash> {
         match self {
-            Algorithm::HS256 | Algorithm::RS256 | Algorithm::PS256 | Algorithm::ES256 | Algorithm::ES256K => Some(Hash::Sha256),
-            Algorithm::HS384 | Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => Some(Hash::Sha384),
-            Algorithm::HS512 | Algorithm::RS512 | Algorithm::PS512 | Algorithm::ES512 | Algorithm::EdDSA => Some(Hash::Sha512),
+            Algorithm::HS256
+            | Algorithm::RS256
+            | Algorithm::PS256
+            | Algorithm::ES256
+            | Algorithm::ES256K => Some(Hash::Sha256),
+            Algorithm::HS384 | Algorithm::RS384 | Algorithm::PS384 | Algorithm::ES384 => {
+                Some(Hash::Sha384)
+            }
+            Algorithm::HS512
+            | Algorithm::RS512
+            | Algorithm::PS512
+            | Algorithm::ES512
+            | Algorithm::EdDSA => Some(Hash::Sha512),
             Algorithm::MlDsa44 | Algorithm::MlDsa65 | Algorithm::MlDsa87 => None,
         }
     }
@@ -275,12 +289,16 @@ mod tests {
             assert_eq!(Algorithm::parse(&format!("{algorithm} ")), None);
             assert_eq!(Algorithm::parse(&algorithm.name().to_lowercase()), None);
         }
-        for name in
-            ["", "none", "None", "NONE", "nOnE", "ES521", "ES256k", "EDDSA", "ed25519", "Ed448", "ESP256", "ML-DSA-4", "HS256\0", "RS1"]
-        {
+        for name in [
+            "", "none", "None", "NONE", "nOnE", "ES521", "ES256k", "EDDSA", "ed25519", "Ed448",
+            "ESP256", "ML-DSA-4", "HS256\0", "RS1",
+        ] {
             assert_eq!(Algorithm::parse(name), None, "{name}");
         }
-        assert_eq!((Algorithm::parse("Ed25519"), Algorithm::parse("Ed25519 ")), (Some(Algorithm::EdDSA), None));
+        assert_eq!(
+            (Algorithm::parse("Ed25519"), Algorithm::parse("Ed25519 ")),
+            (Some(Algorithm::EdDSA), None)
+        );
     }
 
     #[test]
@@ -289,13 +307,17 @@ mod tests {
         assert_eq!(set.iter().collect::<Vec<_>>(), [Algorithm::HS256, Algorithm::EdDSA]);
         assert_eq!(set.to_string(), "HS256, EdDSA");
         assert!(set.contains(Algorithm::HS256) && !set.contains(Algorithm::HS384));
-        assert_eq!(set.intersect(AlgorithmSet::asymmetric()), AlgorithmSet::from_slice(&[Algorithm::EdDSA]));
+        assert_eq!(
+            set.intersect(AlgorithmSet::asymmetric()),
+            AlgorithmSet::from_slice(&[Algorithm::EdDSA])
+        );
         assert!(AlgorithmSet::EMPTY.is_empty() && AlgorithmSet::default().is_empty());
         assert_eq!(AlgorithmSet::from_slice(&Algorithm::ALL).iter().count(), 17);
-        let union: AlgorithmSet = [Family::Hmac, Family::RsaPkcs1, Family::RsaPss, Family::Ec, Family::Ed, Family::MlDsa]
-            .into_iter()
-            .flat_map(|family| AlgorithmSet::of_family(family).iter().collect::<Vec<_>>())
-            .collect();
+        let union: AlgorithmSet =
+            [Family::Hmac, Family::RsaPkcs1, Family::RsaPss, Family::Ec, Family::Ed, Family::MlDsa]
+                .into_iter()
+                .flat_map(|family| AlgorithmSet::of_family(family).iter().collect::<Vec<_>>())
+                .collect();
         assert_eq!(union, AlgorithmSet::from_slice(&Algorithm::ALL));
     }
 }

@@ -1,4 +1,5 @@
-//! Public keys out of DER: SubjectPublicKeyInfo, PKCS#1 and X.509 certificates, and back into SubjectPublicKeyInfo.
+//! Public keys out of DER: SubjectPublicKeyInfo, PKCS#1 and X.509 certificates, and back into
+//! SubjectPublicKeyInfo.
 
 use super::algorithm::Algorithm;
 use super::ec::{Curve, EcKey};
@@ -50,8 +51,11 @@ pub(super) fn from_spki(der: &[u8]) -> Result<PublicKey, KeyError> {
         }
         ED25519 => EdKey::new(content).map(PublicKey::Ed),
         other => {
-            let algorithm = ML_DSA.iter().find(|(oid, _)| *oid == other).map(|(_, algorithm)| *algorithm);
-            let key = algorithm.filter(|_| info.algorithm.parameters.is_none()).and_then(|algorithm| MlDsaKey::new(algorithm, content));
+            let algorithm =
+                ML_DSA.iter().find(|(oid, _)| *oid == other).map(|(_, algorithm)| *algorithm);
+            let key = algorithm
+                .filter(|_| info.algorithm.parameters.is_none())
+                .and_then(|algorithm| MlDsaKey::new(algorithm, content));
             let key = key.ok_or(KeyError::UnsupportedKey("a key of another kind"))?;
             key.map(PublicKey::MlDsa).map_err(|_| KeyError::NotDer("a SubjectPublicKeyInfo"))
         }
@@ -63,7 +67,10 @@ pub(super) fn from_pkcs1(der: &[u8]) -> Result<PublicKey, KeyError> {
     fn numbers(der: &[u8]) -> spki::der::Result<(&[u8], &[u8])> {
         let mut reader = SliceReader::new(der)?;
         let numbers = reader.sequence(|reader: &mut SliceReader<'_>| {
-            Ok::<_, spki::der::Error>((UintRef::decode(reader)?.as_bytes(), UintRef::decode(reader)?.as_bytes()))
+            Ok::<_, spki::der::Error>((
+                UintRef::decode(reader)?.as_bytes(),
+                UintRef::decode(reader)?.as_bytes(),
+            ))
         })?;
         reader.finish()?;
         Ok(numbers)
@@ -72,8 +79,8 @@ pub(super) fn from_pkcs1(der: &[u8]) -> Result<PublicKey, KeyError> {
     RsaKey::new(modulus, exponent).map(|key| PublicKey::rsa(key, modulus, exponent))
 }
 
-/// The key of an X.509 certificate (RFC 5280, section 4.1). Neither its validity nor its issuer is looked at: the
-/// configuration names the certificate, and that is what makes it trusted.
+/// The key of an X.509 certificate (RFC 5280, section 4.1). Neither its validity nor its issuer is
+/// looked at: the configuration names the certificate, and that is what makes it trusted.
 pub(super) fn from_certificate(der: &[u8]) -> Result<PublicKey, KeyError> {
     fn key(der: &[u8]) -> spki::der::Result<Vec<u8>> {
         let mut reader = SliceReader::new(der)?;
@@ -109,7 +116,8 @@ pub(super) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
 
 /// SubjectPublicKeyInfo of an ML-DSA key (RFC 9881, section 4); its algorithm has no parameters.
 pub(super) fn ml_dsa_spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
-    let oid = ML_DSA.iter().find(|(_, of)| *of == algorithm).map(|(oid, _)| tlv(0x06, oid.as_bytes()));
+    let oid =
+        ML_DSA.iter().find(|(_, of)| *of == algorithm).map(|(oid, _)| tlv(0x06, oid.as_bytes()));
     let algorithm = tlv(0x30, &oid.unwrap_or_default());
     tlv(0x30, &[algorithm, tlv(0x03, &[&[0], key].concat())].concat())
 }

@@ -1,4 +1,5 @@
-//! ECDSA on P-256, P-384 and P-521 (RFC 7518, section 3.4) and on secp256k1 (RFC 8812, section 3.2).
+//! ECDSA on P-256, P-384 and P-521 (RFC 7518, section 3.4) and on secp256k1 (RFC 8812, section
+//! 3.2).
 
 use super::digest::digest;
 use super::error::KeyError;
@@ -7,14 +8,20 @@ use super::{Algorithm, BadSignature};
 use jwt_simple::algorithms::{ECDSAP256kPublicKeyLike, ES256kPublicKey};
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 
-/// `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING` of a point of 65 bytes (RFC 5480).
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING` of a point of 65 bytes (RFC
+/// 5480).
 const SPKI_P256: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
-/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp384r1 }, BIT STRING` of a point of 97 bytes (RFC 5480).
-const SPKI_P384: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
-/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp521r1 }, BIT STRING` of a point of 133 bytes (RFC 5480).
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp384r1 }, BIT STRING` of a point of 97 bytes (RFC
+/// 5480).
+const SPKI_P384: &[u8] =
+    b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp521r1 }, BIT STRING` of a point of 133 bytes (RFC
+/// 5480).
 const SPKI_P521: &[u8] = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
-/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256k1 }, BIT STRING` of a point of 65 bytes (SEC 2, appendix A.2).
-const SPKI_SECP256K1: &[u8] = b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x0a\x03\x42\x00";
+/// `SEQUENCE { SEQUENCE { id-ecPublicKey, secp256k1 }, BIT STRING` of a point of 65 bytes (SEC 2,
+/// appendix A.2).
+const SPKI_SECP256K1: &[u8] =
+    b"\x30\x56\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x0a\x03\x42\x00";
 
 /// A curve that a supported algorithm uses.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,7 +35,9 @@ pub(super) enum Curve {
 impl Curve {
     /// The curve of that name in a JWK.
     pub(super) fn parse(name: &str) -> Option<Curve> {
-        [Curve::P256, Curve::P384, Curve::P521, Curve::Secp256k1].into_iter().find(|curve| curve.name() == name)
+        [Curve::P256, Curve::P384, Curve::P521, Curve::Secp256k1]
+            .into_iter()
+            .find(|curve| curve.name() == name)
     }
 
     /// The name in a JWK (RFC 7518, section 6.2.1.1; RFC 8812, section 3.1).
@@ -86,21 +95,30 @@ impl EcKey {
         match curve {
             Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P256).ok(),
             Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P384).ok(),
-            Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(point).map(|key| EcKey::P521(Box::new(key))).ok(),
-            Curve::Secp256k1 => ES256kPublicKey::from_bytes(point).map(|key| EcKey::Secp256k1(Box::new(key))).ok(),
+            Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(point)
+                .map(|key| EcKey::P521(Box::new(key)))
+                .ok(),
+            Curve::Secp256k1 => {
+                ES256kPublicKey::from_bytes(point).map(|key| EcKey::Secp256k1(Box::new(key))).ok()
+            }
         }
         .ok_or(KeyError::BadPoint(curve.key_name()))
     }
 
-    /// From the coordinates of a JWK. Each should have the curve's full length (RFC 7518, section 6.2.1.2); servers
-    /// that write them as numbers leave zeros in front out, or write one too many.
+    /// From the coordinates of a JWK. Each should have the curve's full length (RFC 7518, section
+    /// 6.2.1.2); servers that write them as numbers leave zeros in front out, or write one too
+    /// many.
     pub(super) fn from_coordinates(curve: Curve, x: &[u8], y: &[u8]) -> Result<EcKey, KeyError> {
         let expected = curve.coordinate_bytes();
         let mut point = vec![4];
         for (member, coordinate) in [("x", x), ("y", y)] {
             let number = without_leading_zeros(coordinate);
             let found = number.len();
-            let zeros = expected.checked_sub(found).ok_or(KeyError::MemberLength { member, expected, found })?;
+            let zeros = expected.checked_sub(found).ok_or(KeyError::MemberLength {
+                member,
+                expected,
+                found,
+            })?;
             point.resize(point.len() + zeros, 0);
             point.extend_from_slice(number);
         }
@@ -122,34 +140,54 @@ impl EcKey {
             EcKey::P256(key) => [SPKI_P256, key.to_sec1_point(false).as_bytes()].concat(),
             EcKey::P384(key) => [SPKI_P384, key.to_sec1_point(false).as_bytes()].concat(),
             EcKey::P521(key) => [SPKI_P521, key.to_sec1_point(false).as_bytes()].concat(),
-            EcKey::Secp256k1(key) => [SPKI_SECP256K1, &key.public_key().to_bytes_uncompressed()].concat(),
+            EcKey::Secp256k1(key) => {
+                [SPKI_SECP256K1, &key.public_key().to_bytes_uncompressed()].concat()
+            }
         }
     }
 
-    /// The signature as DER, which hosts want; `None` if it isn't r and s of the full length, each from 1 to n - 1.
+    /// The signature as DER, which hosts want; `None` if it isn't r and s of the full length, each
+    /// from 1 to n - 1.
     pub(super) fn signature_der(&self, signature: &[u8]) -> Option<Vec<u8>> {
         match self {
-            EcKey::P256(_) => Some(p256::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec()),
-            EcKey::P384(_) => Some(p384::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec()),
-            EcKey::P521(_) => Some(p521::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec()),
+            EcKey::P256(_) => Some(
+                p256::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
+            ),
+            EcKey::P384(_) => Some(
+                p384::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
+            ),
+            EcKey::P521(_) => Some(
+                p521::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
+            ),
             // BoringSSL, which hosts have, doesn't know the curve.
             EcKey::Secp256k1(_) => None,
         }
     }
 
-    /// Verifies r and s of the full length. A high s is good: JOSE doesn't ask for the lower of the two, on secp256k1
-    /// either, where Bitcoin does.
-    pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    /// Verifies r and s of the full length. A high s is good: JOSE doesn't ask for the lower of the
+    /// two, on secp256k1 either, where Bitcoin does.
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
         if algorithm != self.curve().algorithm() {
             return Err(BadSignature);
         }
         let digest = digest(algorithm.hash().ok_or(BadSignature)?, signed);
         let verified = match self {
-            EcKey::P256(key) => p256::ecdsa::Signature::from_slice(signature).and_then(|signature| key.verify_prehash(&digest, &signature)),
-            EcKey::P384(key) => p384::ecdsa::Signature::from_slice(signature).and_then(|signature| key.verify_prehash(&digest, &signature)),
-            EcKey::P521(key) => p521::ecdsa::Signature::from_slice(signature).and_then(|signature| key.verify_prehash(&digest, &signature)),
-            EcKey::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
-                .and_then(|signature| key.public_key().as_ref().verify_prehash(&digest, &signature.normalize_s())),
+            EcKey::P256(key) => p256::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_prehash(&digest, &signature)),
+            EcKey::P384(key) => p384::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_prehash(&digest, &signature)),
+            EcKey::P521(key) => p521::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_prehash(&digest, &signature)),
+            EcKey::Secp256k1(key) => {
+                k256::ecdsa::Signature::from_slice(signature).and_then(|signature| {
+                    key.public_key().as_ref().verify_prehash(&digest, &signature.normalize_s())
+                })
+            }
         };
         verified.map_err(|_| BadSignature)
     }

@@ -1,4 +1,5 @@
-//! Ed25519 (RFC 8032, RFC 8037), strictly: one spelling of a key and of a signature, and no point of small order.
+//! Ed25519 (RFC 8032, RFC 8037), strictly: one spelling of a key and of a signature, and no point
+//! of small order.
 
 use super::BadSignature;
 use super::error::KeyError;
@@ -16,7 +17,11 @@ pub(super) struct EdKey(VerifyingKey);
 impl EdKey {
     /// From the 32 bytes of RFC 8032, section 5.1.5.
     pub(super) fn new(bytes: &[u8]) -> Result<EdKey, KeyError> {
-        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::MemberLength { member: "x", expected: 32, found: bytes.len() })?;
+        let bytes: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::MemberLength {
+            member: "x",
+            expected: 32,
+            found: bytes.len(),
+        })?;
         let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::BadPoint(KEY_NAME))?;
         // Decompression takes y modulo p; compressing again shows whether it was below p.
         if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {

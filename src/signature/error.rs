@@ -1,4 +1,5 @@
-//! Why a key was refused, in words for whoever wrote the configuration. No error holds material of a key.
+//! Why a key was refused, in words for whoever wrote the configuration. No error holds material of
+//! a key.
 
 use super::algorithm::{Algorithm, AlgorithmSet, Hash};
 use std::fmt;

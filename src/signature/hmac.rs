@@ -6,7 +6,8 @@ use hmac::{Hmac, Mac};
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 
-/// A secret as the states that it leaves behind in the hashes it is used with, so that no verification hashes it again.
+/// A secret as the states that it leaves behind in the hashes it is used with, so that no
+/// verification hashes it again.
 pub(super) struct HmacKey(Vec<State>);
 
 enum State {
@@ -33,7 +34,12 @@ impl HmacKey {
     }
 
     /// Compares in constant time over the whole length; a shortened code is refused.
-    pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
         let good = self.0.iter().any(|state| match (state, algorithm) {
             (State::Sha256(keyed), Algorithm::HS256) => matches(keyed, signed, signature),
             (State::Sha384(keyed), Algorithm::HS384) => matches(keyed, signed, signature),
@@ -47,7 +53,14 @@ impl HmacKey {
 /// HMAC-SHA-256 of all parts, one after the other.
 pub(super) fn hmac_sha256(secret: &[u8], parts: &[&[u8]]) -> Option<[u8; 32]> {
     let keyed: Hmac<Sha256> = Hmac::new_from_slice(secret).ok()?;
-    Some(parts.iter().fold(keyed, |keyed, part| keyed.chain_update(part)).finalize().into_bytes().into())
+    Some(
+        parts
+            .iter()
+            .fold(keyed, |keyed, part| keyed.chain_update(part))
+            .finalize()
+            .into_bytes()
+            .into(),
+    )
 }
 
 fn matches<M: Mac + Clone>(keyed: &M, signed: &[u8], signature: &[u8]) -> bool {

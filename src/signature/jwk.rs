@@ -1,4 +1,5 @@
-//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964 section 3).
+//! JWKs (RFC 7517, RFC 7518 section 6, RFC 8037 section 2, RFC 8812 section 3.1, RFC 9964 section
+//! 3).
 
 use super::algorithm::{Algorithm, AlgorithmSet};
 use super::der;
@@ -15,8 +16,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-/// The members that are read; one that is `null` is absent. Others may be there; a member that is named twice is an
-/// error of serde's.
+/// The members that are read; one that is `null` is absent. Others may be there; a member that is
+/// named twice is an error of serde's.
 #[derive(Deserialize)]
 struct Jwk {
     kty: Option<String>,
@@ -46,8 +47,13 @@ struct Jwk {
     private: Option<IgnoredAny>,
 }
 
-/// Reads one JWK into a key that verifies those of `allowed` that its type, curve, `alg`, `use` and `key_ops` admit.
-pub(super) fn verify_key(jwk: &str, allowed: AlgorithmSet, weak: Weak) -> Result<VerifyKey, KeyError> {
+/// Reads one JWK into a key that verifies those of `allowed` that its type, curve, `alg`, `use` and
+/// `key_ops` admit.
+pub(super) fn verify_key(
+    jwk: &str,
+    allowed: AlgorithmSet,
+    weak: Weak,
+) -> Result<VerifyKey, KeyError> {
     let malformed = KeyError::NotJwk("got no JSON object whose members have the types of RFC 7517");
     // serde would read a struct from an array too.
     if !jwk.trim_start().starts_with('{') {
@@ -67,11 +73,17 @@ pub(super) fn verify_key(jwk: &str, allowed: AlgorithmSet, weak: Weak) -> Result
     if written(&jwk.usage).is_some_and(|usage| usage != "sig") {
         return Err(KeyError::NotForSignatures);
     }
-    if jwk.key_ops.as_ref().is_some_and(|operations| !operations.iter().any(|operation| operation == "verify")) {
+    if jwk
+        .key_ops
+        .as_ref()
+        .is_some_and(|operations| !operations.iter().any(|operation| operation == "verify"))
+    {
         return Err(KeyError::NotForVerification);
     }
     let key = match jwk.kty.as_deref() {
-        Some("RSA" | "EC" | "OKP" | "AKP") | None if jwk.is_certificate_alone() => VerifyKey::new_public(jwk.certificate()?, allowed),
+        Some("RSA" | "EC" | "OKP" | "AKP") | None if jwk.is_certificate_alone() => {
+            VerifyKey::new_public(jwk.certificate()?, allowed)
+        }
         Some("oct") => VerifyKey::new_secret(&decode("k", jwk.k.as_deref())?, allowed, weak),
         Some("RSA") => VerifyKey::new_public(jwk.rsa()?, allowed),
         Some("EC") => VerifyKey::new_public(jwk.ec()?, allowed),
@@ -120,20 +132,26 @@ impl Jwk {
 
     /// Whether the key is written nowhere but in its certificate.
     fn is_certificate_alone(&self) -> bool {
-        self.x5c.is_some() && [&self.n, &self.e, &self.x, &self.y, &self.public].iter().all(|member| member.is_none())
+        self.x5c.is_some()
+            && [&self.n, &self.e, &self.x, &self.y, &self.public]
+                .iter()
+                .all(|member| member.is_none())
     }
 
-    /// The key of the first certificate (RFC 7517, section 4.7). The certificate is a form of the key here and nothing
-    /// more: that the set holds it is what makes it trusted.
+    /// The key of the first certificate (RFC 7517, section 4.7). The certificate is a form of the
+    /// key here and nothing more: that the set holds it is what makes it trusted.
     fn certificate(&self) -> Result<PublicKey, KeyError> {
         self.refuse_private()?;
         let malformed = || KeyError::NotJwk("\"x5c\" holds no certificate in base64");
-        let text = self.x5c.as_ref().and_then(|chain| chain.get(0)?.as_str()).ok_or_else(malformed)?;
+        let text =
+            self.x5c.as_ref().and_then(|chain| chain.get(0)?.as_str()).ok_or_else(malformed)?;
         let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let key = der::from_certificate(&BASE64.decode(digits).map_err(|_| malformed())?)?;
         let (kty, crv) = key.jwk_names();
         let agrees = |written: Option<&str>, is: &str| written.is_none_or(|written| written == is);
-        match agrees(self.kty.as_deref(), kty) && agrees(self.crv.as_deref(), crv.unwrap_or_default()) {
+        match agrees(self.kty.as_deref(), kty)
+            && agrees(self.crv.as_deref(), crv.unwrap_or_default())
+        {
             true => Ok(key),
             false => Err(KeyError::OtherCertificate),
         }
@@ -141,7 +159,8 @@ impl Jwk {
 
     /// Whoever can read the key can sign with it, so its signatures prove nothing.
     fn refuse_private(&self) -> Result<(), KeyError> {
-        let private = [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.private];
+        let private =
+            [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.private];
         if private.iter().any(|member| member.is_some()) || self.k.is_some() {
             return Err(KeyError::PrivateKey);
         }
@@ -149,15 +168,19 @@ impl Jwk {
     }
 }
 
-/// Base64url as JWKs have it (RFC 7515, section 2), and with the padding that some servers write all the same.
+/// Base64url as JWKs have it (RFC 7515, section 2), and with the padding that some servers write
+/// all the same.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, PADDED_OR_NOT);
 /// The base64 of certificates.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, PADDED_OR_NOT);
-const PADDED_OR_NOT: GeneralPurposeConfig = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const PADDED_OR_NOT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
 /// Base64url without a byte that doesn't belong there, and without stray bits at its end.
 fn decode(name: &'static str, member: Option<&str>) -> Result<Vec<u8>, KeyError> {
-    BASE64URL.decode(member.ok_or(KeyError::MissingMember(name))?).map_err(|_| KeyError::NotBase64Url(name))
+    BASE64URL
+        .decode(member.ok_or(KeyError::MissingMember(name))?)
+        .map_err(|_| KeyError::NotBase64Url(name))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! JWK Sets (RFC 7517, section 5): a document of an issuer into the keys that may verify its tokens.
+//! JWK Sets (RFC 7517, section 5): a document of an issuer into the keys that may verify its
+//! tokens.
 
 use crate::signature::{AlgorithmSet, KeyError, VerifyKey};
 use serde::Deserialize;
@@ -10,7 +11,8 @@ use std::fmt;
 /// The usable keys of a document, in its order.
 #[derive(Clone, Debug, Default)]
 pub struct JwkSet {
-    /// Keys that verify at least one of the allowed algorithms. Two may have the same `kid`, or none.
+    /// Keys that verify at least one of the allowed algorithms. Two may have the same `kid`, or
+    /// none.
     pub keys: Vec<VerifyKey>,
     /// What was left out: unknown types, other uses, weak or malformed keys, private keys.
     pub left_out: Vec<LeftOut>,
@@ -66,13 +68,19 @@ impl fmt::Display for JwkSetError {
 
 impl std::error::Error for JwkSetError {}
 
-/// Reads a JWK Set, or in its place an object from `kid` to certificate in PEM, as Google and Firebase serve it. Keys
-/// that can't be used for `allowed` are left out, as RFC 7517 asks; a set without usable keys is not an error here. A
-/// set that holds a private key is published by mistake: that key is left out too.
+/// Reads a JWK Set, or in its place an object from `kid` to certificate in PEM, as Google and
+/// Firebase serve it. Keys that can't be used for `allowed` are left out, as RFC 7517 asks; a set
+/// without usable keys is not an error here. A set that holds a private key is published by
+/// mistake: that key is left out too.
 ///
-/// # Errors
-/// If the document as a whole isn't a set, is ambiguous or exceeds a limit; `bytes_max` counts bytes.
-pub fn parse(document: &[u8], allowed: AlgorithmSet, keys_max: usize, bytes_max: usize) -> Result<JwkSet, JwkSetError> {
+/// # Errors If the document as a whole isn't a set, is ambiguous or exceeds a limit; `bytes_max`
+/// counts bytes.
+pub fn parse(
+    document: &[u8],
+    allowed: AlgorithmSet,
+    keys_max: usize,
+    bytes_max: usize,
+) -> Result<JwkSet, JwkSetError> {
     if document.len() > bytes_max {
         return Err(JwkSetError::TooLong { bytes: document.len(), bytes_max });
     }
@@ -81,20 +89,28 @@ pub fn parse(document: &[u8], allowed: AlgorithmSet, keys_max: usize, bytes_max:
         // The visitor takes every kind of value: its own complaint is the only one about data.
         if error.is_data() { JwkSetError::DuplicateMember } else { JwkSetError::NotJson }
     })?;
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(document).map_err(|_| JwkSetError::NotASet)?;
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(document).map_err(|_| JwkSetError::NotASet)?;
     let read: Vec<Result<VerifyKey, LeftOut>> = match members.get("keys") {
         Some(keys) => {
-            let keys: Vec<&RawValue> = serde_json::from_str(keys.get()).map_err(|_| JwkSetError::NotASet)?;
+            let keys: Vec<&RawValue> =
+                serde_json::from_str(keys.get()).map_err(|_| JwkSetError::NotASet)?;
             bounded(keys.len(), keys_max)?;
             keys.into_iter().map(|jwk| from_jwk(jwk.get(), allowed)).collect()
         }
         None => {
             // An object of another kind, such as an error's, is no set without usable keys.
-            if !members.values().any(|member| text(member).is_some_and(|text| text.contains("-----BEGIN "))) {
+            if !members
+                .values()
+                .any(|member| text(member).is_some_and(|text| text.contains("-----BEGIN ")))
+            {
                 return Err(JwkSetError::NotASet);
             }
             bounded(members.len(), keys_max)?;
-            members.into_iter().map(|(kid, member)| from_certificate(kid, member, allowed)).collect()
+            members
+                .into_iter()
+                .map(|(kid, member)| from_certificate(kid, member, allowed))
+                .collect()
         }
     };
     let mut set = JwkSet::default();
@@ -120,8 +136,14 @@ fn from_jwk(jwk: &str, allowed: AlgorithmSet) -> Result<VerifyKey, LeftOut> {
     VerifyKey::from_jwk(jwk, allowed).map_err(|why| LeftOut { kid: kid(), why })
 }
 
-fn from_certificate(kid: String, member: &RawValue, allowed: AlgorithmSet) -> Result<VerifyKey, LeftOut> {
-    let key = text(member).ok_or(KeyError::NotPem("got no text")).and_then(|pem| VerifyKey::from_pem(&pem, allowed));
+fn from_certificate(
+    kid: String,
+    member: &RawValue,
+    allowed: AlgorithmSet,
+) -> Result<VerifyKey, LeftOut> {
+    let key = text(member)
+        .ok_or(KeyError::NotPem("got no text"))
+        .and_then(|pem| VerifyKey::from_pem(&pem, allowed));
     let kid = Some(kid).filter(|kid| !kid.is_empty());
     match key {
         Ok(key) => Ok(key.with_kid(kid)),
@@ -133,7 +155,8 @@ fn text(member: &RawValue) -> Option<String> {
     serde_json::from_str(member.get()).ok()
 }
 
-/// A JSON value in which no object names a member twice. Names count as decoded: `"k"` and `"\u006b"` are the same.
+/// A JSON value in which no object names a member twice. Names count as decoded: `"k"` and
+/// `"\u006b"` are the same.
 struct Unambiguous;
 
 impl<'de> Deserialize<'de> for Unambiguous {

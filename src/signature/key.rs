@@ -58,9 +58,10 @@ impl PublicKey {
     /// What such a key can verify.
     fn algorithms(&self) -> AlgorithmSet {
         match self {
-            PublicKey::Rsa(..) => {
-                AlgorithmSet::of_family(Family::RsaPkcs1).iter().chain(AlgorithmSet::of_family(Family::RsaPss).iter()).collect()
-            }
+            PublicKey::Rsa(..) => AlgorithmSet::of_family(Family::RsaPkcs1)
+                .iter()
+                .chain(AlgorithmSet::of_family(Family::RsaPss).iter())
+                .collect(),
             PublicKey::Ec(key) => AlgorithmSet::from_slice(&[key.curve().algorithm()]),
             PublicKey::Ed(_) => AlgorithmSet::from_slice(&[Algorithm::EdDSA]),
             PublicKey::MlDsa(key) => AlgorithmSet::from_slice(&[key.algorithm()]),
@@ -76,8 +77,9 @@ enum Material {
     MlDsa(MlDsaKey),
 }
 
-/// A key that verifies signatures of the algorithms that it is pinned to: those that the configuration allows, that fit
-/// its type and curve, and that its own `alg`, `use` and `key_ops` admit. There is at least one. A clone is cheap.
+/// A key that verifies signatures of the algorithms that it is pinned to: those that the
+/// configuration allows, that fit its type and curve, and that its own `alg`, `use` and `key_ops`
+/// admit. There is at least one. A clone is cheap.
 #[derive(Clone)]
 pub struct VerifyKey {
     kid: Option<String>,
@@ -90,14 +92,16 @@ pub struct VerifyKey {
 }
 
 impl VerifyKey {
-    /// The key of a PEM text: `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`. A public key never verifies an HMAC, even
-    /// if `allowed` names one, and it is an error if nothing else is allowed.
+    /// The key of a PEM text: `PUBLIC KEY`, `RSA PUBLIC KEY` or `CERTIFICATE`. A public key never
+    /// verifies an HMAC, even if `allowed` names one, and it is an error if nothing else is
+    /// allowed.
     pub fn from_pem(pem: &str, allowed: AlgorithmSet) -> Result<VerifyKey, KeyError> {
         VerifyKey::new_public(pem::public_key(pem)?, allowed)
     }
 
-    /// The key of a JWK: RSA, EC on P-256, P-384, P-521 or secp256k1, OKP Ed25519, AKP ML-DSA, and `oct` if `allowed` names an HMAC algorithm. A JWK
-    /// that also holds a private key is refused, and so is a secret shorter than its hash.
+    /// The key of a JWK: RSA, EC on P-256, P-384, P-521 or secp256k1, OKP Ed25519, AKP ML-DSA, and
+    /// `oct` if `allowed` names an HMAC algorithm. A JWK that also holds a private key is refused,
+    /// and so is a secret shorter than its hash.
     pub fn from_jwk(jwk: &str, allowed: AlgorithmSet) -> Result<VerifyKey, KeyError> {
         jwk::verify_key(jwk, allowed, Weak::Refused)
     }
@@ -107,10 +111,18 @@ impl VerifyKey {
         jwk::verify_key(jwk, allowed, Weak::Accepted)
     }
 
-    /// A shared secret for the HMAC algorithms in `allowed`, of which there must be one. With `allow_weak` the secret
-    /// may be shorter than the hash, not empty.
-    pub fn from_secret(secret: &[u8], allowed: AlgorithmSet, allow_weak: bool) -> Result<VerifyKey, KeyError> {
-        VerifyKey::new_secret(secret, allowed, if allow_weak { Weak::Accepted } else { Weak::Refused })
+    /// A shared secret for the HMAC algorithms in `allowed`, of which there must be one. With
+    /// `allow_weak` the secret may be shorter than the hash, not empty.
+    pub fn from_secret(
+        secret: &[u8],
+        allowed: AlgorithmSet,
+        allow_weak: bool,
+    ) -> Result<VerifyKey, KeyError> {
+        VerifyKey::new_secret(
+            secret,
+            allowed,
+            if allow_weak { Weak::Accepted } else { Weak::Refused },
+        )
     }
 
     pub(super) fn new_public(key: PublicKey, allowed: AlgorithmSet) -> Result<VerifyKey, KeyError> {
@@ -124,7 +136,8 @@ impl VerifyKey {
             PublicKey::Ed(key) => (key.spki_der(), Material::Ed(key)),
             PublicKey::MlDsa(key) => (key.spki_der(), Material::MlDsa(key)),
         };
-        // The two labels differ in length and text, so no public key has the fingerprint of a secret.
+        // The two labels differ in length and text, so no public key has the fingerprint of a
+        // secret.
         let fingerprint = Sha256::new()
             .chain_update(b"herdgate public key\0")
             .chain_update(algorithms.bits().to_be_bytes())
@@ -132,10 +145,21 @@ impl VerifyKey {
             .finalize()
             .into();
         let material = Arc::new(material);
-        Ok(VerifyKey { kid: None, algorithms, fingerprint, weak: false, spki_der: spki_der.into(), material })
+        Ok(VerifyKey {
+            kid: None,
+            algorithms,
+            fingerprint,
+            weak: false,
+            spki_der: spki_der.into(),
+            material,
+        })
     }
 
-    pub(super) fn new_secret(secret: &[u8], allowed: AlgorithmSet, weak: Weak) -> Result<VerifyKey, KeyError> {
+    pub(super) fn new_secret(
+        secret: &[u8],
+        allowed: AlgorithmSet,
+        weak: Weak,
+    ) -> Result<VerifyKey, KeyError> {
         let algorithms = AlgorithmSet::of_family(Family::Hmac).intersect(allowed);
         let bytes_of = |algorithm: Algorithm| algorithm.hash().map_or(0, Hash::bytes);
         let strongest = algorithms.iter().max_by_key(|algorithm| bytes_of(*algorithm));
@@ -151,11 +175,24 @@ impl VerifyKey {
             return Err(KeyError::WeakSecret { bytes: secret.len(), algorithm });
         }
         // HMAC fills a secret up with zeros: its length tells two such secrets apart.
-        let fingerprint =
-            hmac_sha256(secret, &[b"herdgate secret\0", &algorithms.bits().to_be_bytes(), &(secret.len() as u64).to_be_bytes()])
-                .ok_or(KeyError::EmptySecret)?;
+        let fingerprint = hmac_sha256(
+            secret,
+            &[
+                b"herdgate secret\0",
+                &algorithms.bits().to_be_bytes(),
+                &(secret.len() as u64).to_be_bytes(),
+            ],
+        )
+        .ok_or(KeyError::EmptySecret)?;
         let material = Arc::new(Material::Hmac(HmacKey::new(secret, algorithms)));
-        Ok(VerifyKey { kid: None, algorithms, fingerprint, weak: is_weak, spki_der: Arc::new([]), material })
+        Ok(VerifyKey {
+            kid: None,
+            algorithms,
+            fingerprint,
+            weak: is_weak,
+            spki_der: Arc::new([]),
+            material,
+        })
     }
 
     /// The same key under another `kid`, or without one.
@@ -174,24 +211,31 @@ impl VerifyKey {
         self.algorithms
     }
 
-    /// Equal for keys of equal kind, material and algorithms, whatever text they were read from; `kid` doesn't count. Of
-    /// a secret it is an HMAC under that secret: a short secret can be guessed from it, so it stays inside.
+    /// Equal for keys of equal kind, material and algorithms, whatever text they were read from;
+    /// `kid` doesn't count. Of a secret it is an HMAC under that secret: a short secret can be
+    /// guessed from it, so it stays inside.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
 
-    /// Whether it is a secret shorter than the longest hash among its algorithms (RFC 7518, section 3.2).
+    /// Whether it is a secret shorter than the longest hash among its algorithms (RFC 7518, section
+    /// 3.2).
     pub fn is_weak(&self) -> bool {
         self.weak
     }
 
-    /// Verifies `signature`, as decoded from the token, over the bytes `signed`. The host's function is asked first for
-    /// `RS*` and `ES*`, and its answer holds.
+    /// Verifies `signature`, as decoded from the token, over the bytes `signed`. The host's
+    /// function is asked first for `RS*` and `ES*`, and its answer holds.
     ///
-    /// # Errors
-    /// [`BadSignature`] if the signature isn't one of this key over these bytes, or if `algorithm` isn't in
-    /// [`VerifyKey::algorithms`].
-    pub fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8], host: &dyn HostVerify) -> Result<(), BadSignature> {
+    /// # Errors [`BadSignature`] if the signature isn't one of this key over these bytes, or if
+    /// `algorithm` isn't in [`VerifyKey::algorithms`].
+    pub fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+        host: &dyn HostVerify,
+    ) -> Result<(), BadSignature> {
         if !self.algorithms.contains(algorithm) {
             return Err(BadSignature);
         }
@@ -210,11 +254,17 @@ impl VerifyKey {
         }
     }
 
-    /// The signature in the form that a host takes, if hosts are asked for `algorithm` and the signature has the length
-    /// and range that it must have.
-    pub(super) fn signature_for_host<'a>(&self, algorithm: Algorithm, signature: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    /// The signature in the form that a host takes, if hosts are asked for `algorithm` and the
+    /// signature has the length and range that it must have.
+    pub(super) fn signature_for_host<'a>(
+        &self,
+        algorithm: Algorithm,
+        signature: &'a [u8],
+    ) -> Option<Cow<'a, [u8]>> {
         match (&*self.material, algorithm.family()) {
-            (Material::Rsa(key), Family::RsaPkcs1) => (signature.len() == key.signature_bytes()).then_some(Cow::Borrowed(signature)),
+            (Material::Rsa(key), Family::RsaPkcs1) => {
+                (signature.len() == key.signature_bytes()).then_some(Cow::Borrowed(signature))
+            }
             (Material::Ec(key), Family::Ec) => key.signature_der(signature).map(Cow::Owned),
             _ => None,
         }

@@ -1,4 +1,5 @@
-//! Known answers: signatures whose verdict is certain, to try a host's signature function before it is trusted.
+//! Known answers: signatures whose verdict is certain, to try a host's signature function before it
+//! is trusted.
 
 use super::key::VerifyKey;
 use super::{Algorithm, AlgorithmSet, HostVerify};
@@ -13,11 +14,14 @@ struct KnownAnswer {
     signature: &'static str,
 }
 
-/// Whether the host's function knows good from bad for `algorithm`: it accepts a right signature, and refuses it with one
-/// bit changed at its end or its middle, over another message, over none, under another key, and cut short. `false` for
-/// algorithms that hosts aren't asked for.
+/// Whether the host's function knows good from bad for `algorithm`: it accepts a right signature,
+/// and refuses it with one bit changed at its end or its middle, over another message, over none,
+/// under another key, and cut short. `false` for algorithms that hosts aren't asked for.
 pub fn host_passes(host: &dyn HostVerify, algorithm: Algorithm) -> bool {
-    KNOWN_ANSWERS.iter().find(|known| known.algorithm == algorithm).is_some_and(|known| passes(host, known).unwrap_or(false))
+    KNOWN_ANSWERS
+        .iter()
+        .find(|known| known.algorithm == algorithm)
+        .is_some_and(|known| passes(host, known).unwrap_or(false))
 }
 
 /// `None` if the vector itself can't be read, which the tests rule out.
@@ -63,15 +67,13 @@ fn read(jwk: &str, algorithm: Algorithm) -> Option<VerifyKey> {
 /// RFC 7515, appendix A.2.
 const RFC7515_RSA_KEY: &str = r#"{"kty":"RSA","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ","e":"AQAB"}"#;
 /// RFC 7515, appendix A.3.
-const RFC7515_P256_KEY: &str =
-    r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
+const RFC7515_P256_KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
 /// Made for these answers; nobody has its private half.
 const RSA_KEY: &str = r#"{"kty":"RSA","n":"pVpt6m0Qs4JpRdCJb6Mt4-MbsSANuOsWw2GnqVwoi7o2COy1eqquGw5sZolbRLSAyLMrUfIeBjZYZEPFNoZrpx3ILC9QfXUP68eEuiSUbsxQK199-paIG255LzD1rzcrgmYkAhgEndFL78Q5m_QlwqRlK19RMS9Nq-D4KAKXiyTUPpALLyuwlxCCG0qj9uB1DcNeKvdkdpp2QG7hFb3b8EPoIYadg0D8yqvrdgheIhQgUD7B2nTwHZ4FcYDLiz7Q6sb-R78RgT3UhUP8mQvoFjZTw8kcprdT3Us7wUDHfjEndJZbKmYuuTcWVd7RsEtat46Yg0WxeLjGYgeEX3WFSw","e":"AQAB"}"#;
 /// Made for these answers; nobody has its private half.
 const P384_KEY: &str = r#"{"kty":"EC","crv":"P-384","x":"pom1yK7d_CMzk8Yg_i9ARnS_JQmSrAuTXgH8Mo-YMifApBfpFST-t2ef-KLf-zJw","y":"3F4Z442Iqf4GlKh3sdzovQ_NMVjZAM7YAu3V1bZlBCkcgxdUBOMof_aDhbN2hzAP"}"#;
 /// A key that signed nothing.
-const OTHER_P256_KEY: &str =
-    r#"{"kty":"EC","crv":"P-256","x":"9ZIy3bjHcD52gS12srG1rUbAygjOWzLM2pDZy0Uk8GY","y":"4tJ4M7YFurrDEFDl7rEt2_PwMpbkmL_Z0iDhNtDJW14"}"#;
+const OTHER_P256_KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"9ZIy3bjHcD52gS12srG1rUbAygjOWzLM2pDZy0Uk8GY","y":"4tJ4M7YFurrDEFDl7rEt2_PwMpbkmL_Z0iDhNtDJW14"}"#;
 /// A key that signed nothing.
 const OTHER_P384_KEY: &str = r#"{"kty":"EC","crv":"P-384","x":"p3rPVS9JKdRd_sh-K17A2XkFvaUbTmheWvInzmy58qk2jwhW_8i6FV08239yhA7s","y":"22I5KoSblvJx34BhC8WZWRrMHg533trtB12e0U0XnQihdhnPUUGx-D85XQhi39JQ"}"#;
 
@@ -132,19 +134,32 @@ mod tests {
     struct Host(fn(Option<bool>, &[u8]) -> Option<bool>);
 
     impl HostVerify for Host {
-        fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool> {
+        fn verify(
+            &self,
+            algorithm: Algorithm,
+            spki_der: &[u8],
+            message: &[u8],
+            signature: &[u8],
+        ) -> Option<bool> {
             let pem = format!(
                 "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
                 base64::engine::general_purpose::STANDARD.encode(spki_der)
             );
             let key = VerifyKey::from_pem(&pem, AlgorithmSet::from_slice(&[algorithm])).unwrap();
             let raw = match algorithm {
-                Algorithm::ES256 => p256::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
-                Algorithm::ES384 => p384::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
-                Algorithm::ES512 => p521::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok(),
+                Algorithm::ES256 => {
+                    p256::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok()
+                }
+                Algorithm::ES384 => {
+                    p384::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok()
+                }
+                Algorithm::ES512 => {
+                    p521::ecdsa::Signature::from_der(signature).map(|s| s.to_bytes().to_vec()).ok()
+                }
                 _ => Some(signature.to_vec()),
             };
-            let verdict = raw.is_some_and(|raw| key.verify(algorithm, message, &raw, &NoHost).is_ok());
+            let verdict =
+                raw.is_some_and(|raw| key.verify(algorithm, message, &raw, &NoHost).is_ok());
             (self.0)(Some(verdict), message)
         }
     }
@@ -157,7 +172,10 @@ mod tests {
             assert!(!host_passes(&Host(|_, _| Some(true)), algorithm), "accepts all");
             assert!(!host_passes(&Host(|_, _| Some(false)), algorithm), "refuses all");
             assert!(!host_passes(&Host(|_, _| None), algorithm), "can't say");
-            assert!(!host_passes(&Host(|verdict, _| verdict.map(|verdict| !verdict)), algorithm), "inverted");
+            assert!(
+                !host_passes(&Host(|verdict, _| verdict.map(|verdict| !verdict)), algorithm),
+                "inverted"
+            );
             let only_good = |verdict: Option<bool>, _: &[u8]| verdict.filter(|verdict| *verdict);
             assert!(!host_passes(&Host(only_good), algorithm), "can't say no");
             let empty = |verdict, message: &[u8]| {
@@ -166,7 +184,13 @@ mod tests {
             assert!(!host_passes(&Host(empty), algorithm), "accepts the empty message");
             assert!(!host_passes(&NoHost, algorithm));
         }
-        for algorithm in [Algorithm::HS256, Algorithm::PS256, Algorithm::ES256K, Algorithm::EdDSA, Algorithm::MlDsa65] {
+        for algorithm in [
+            Algorithm::HS256,
+            Algorithm::PS256,
+            Algorithm::ES256K,
+            Algorithm::EdDSA,
+            Algorithm::MlDsa65,
+        ] {
             assert!(!host_passes(&Host(|_, _| Some(true)), algorithm));
         }
     }
@@ -195,7 +219,10 @@ mod tests {
             let signed = signed.as_bytes();
             let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
             let says = |verdict| Recorder(verdict, RefCell::new(0));
-            assert_eq!(key.verify(*algorithm, signed, &signature, &says(Some(false))), Err(BadSignature));
+            assert_eq!(
+                key.verify(*algorithm, signed, &signature, &says(Some(false))),
+                Err(BadSignature)
+            );
             assert_eq!(key.verify(*algorithm, b"other", &signature, &says(Some(true))), Ok(()));
             assert_eq!(key.verify(*algorithm, signed, &signature, &says(None)), Ok(()));
             let host = says(Some(true));

@@ -3,9 +3,12 @@
 use super::algorithm::Algorithm;
 use super::error::KeyError;
 use super::{BadSignature, der};
-use jwt_simple::algorithms::{MLDSA44PublicKey, MLDSA65PublicKey, MLDSA87PublicKey, MLDSAPublicKeyLike};
+use jwt_simple::algorithms::{
+    MLDSA44PublicKey, MLDSA65PublicKey, MLDSA87PublicKey, MLDSAPublicKeyLike,
+};
 
-/// A public key. It holds the expanded matrix, tens of KiB of it, so that no verification computes that again.
+/// A public key. It holds the expanded matrix, tens of KiB of it, so that no verification computes
+/// that again.
 #[derive(Clone)]
 pub(super) struct MlDsaKey(Parameters);
 
@@ -20,9 +23,18 @@ impl MlDsaKey {
     /// From the bytes of FIPS 204 (`pkEncode`); nothing if `algorithm` is another.
     pub(super) fn new(algorithm: Algorithm, bytes: &[u8]) -> Option<Result<MlDsaKey, KeyError>> {
         let (expected, key) = match algorithm {
-            Algorithm::MlDsa44 => (1312, MLDSA44PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa44(Box::new(key)))),
-            Algorithm::MlDsa65 => (1952, MLDSA65PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa65(Box::new(key)))),
-            Algorithm::MlDsa87 => (2592, MLDSA87PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa87(Box::new(key)))),
+            Algorithm::MlDsa44 => (
+                1312,
+                MLDSA44PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa44(Box::new(key))),
+            ),
+            Algorithm::MlDsa65 => (
+                1952,
+                MLDSA65PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa65(Box::new(key))),
+            ),
+            Algorithm::MlDsa87 => (
+                2592,
+                MLDSA87PublicKey::from_bytes(bytes).map(|key| Parameters::MlDsa87(Box::new(key))),
+            ),
             _ => return None,
         };
         // Every string of the right length is a key.

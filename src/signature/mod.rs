@@ -1,9 +1,10 @@
 //! Signatures: keys that verify them, and nothing of the tokens around them.
 //!
-//! A [`VerifyKey`] is made once, from configuration or a JWK Set, and knows which algorithms it may verify: what a token
-//! names can only choose among these. RSA is computed here, several times faster in WebAssembly than by a general
-//! big-integer crate; everything else by crates that need no randomness. A host that has a signature function of its
-//! own offers it through [`HostVerify`], and [`host_passes`] shows whether it can be trusted.
+//! A [`VerifyKey`] is made once, from configuration or a JWK Set, and knows which algorithms it may
+//! verify: what a token names can only choose among these. RSA is computed here, several times
+//! faster in WebAssembly than by a general big-integer crate; everything else by crates that need
+//! no randomness. A host that has a signature function of its own offers it through [`HostVerify`],
+//! and [`host_passes`] shows whether it can be trusted.
 
 mod algorithm;
 mod der;
@@ -31,7 +32,8 @@ pub use known_answers::host_passes;
 
 use std::fmt;
 
-/// The signature doesn't verify. There is one reason for all callers: which of its parts was wrong helps only forgers.
+/// The signature doesn't verify. There is one reason for all callers: which of its parts was wrong
+/// helps only forgers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadSignature;
 
@@ -43,12 +45,20 @@ impl fmt::Display for BadSignature {
 
 impl std::error::Error for BadSignature {}
 
-/// A host's own signature function, such as Envoy's `verify_signature`. Asked for `RS*` and `ES*` alone.
+/// A host's own signature function, such as Envoy's `verify_signature`. Asked for `RS*` and `ES*`
+/// alone.
 pub trait HostVerify {
-    /// Whether `signature` over `message` is good: of a key given as SubjectPublicKeyInfo in DER, the signature as raw
-    /// bytes for RSA and as DER for ECDSA. `None` if the host can't say, which leaves it to the code here; a host whose
-    /// function doesn't exist, fails, or didn't pass [`host_passes`] for `algorithm` says `None`.
-    fn verify(&self, algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Option<bool>;
+    /// Whether `signature` over `message` is good: of a key given as SubjectPublicKeyInfo in DER,
+    /// the signature as raw bytes for RSA and as DER for ECDSA. `None` if the host can't say, which
+    /// leaves it to the code here; a host whose function doesn't exist, fails, or didn't pass
+    /// [`host_passes`] for `algorithm` says `None`.
+    fn verify(
+        &self,
+        algorithm: Algorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Option<bool>;
 }
 
 /// A host without a signature function.

@@ -1,17 +1,19 @@
 //! Powers modulo an odd number with a small public exponent: what RSA verification costs.
 //!
-//! Numbers are little-endian limbs of `B` bits in a `u32`, `B` being 28 up to 3,582 bits and 27 above, so that a whole
-//! column of products fits one `u64` and no carry is taken while it is summed. Columns are summed four at a time, which
-//! loads each limb once for four products. `R = 2^(B * limbs)` is larger than four times the modulus: products of
-//! numbers below `2n` come out below `2n` (Walter, "Montgomery exponentiation needs no final subtractions"), and only
-//! the last result is reduced. Nothing here is secret, so nothing runs in constant time.
+//! Numbers are little-endian limbs of `B` bits in a `u32`, `B` being 28 up to 3,582 bits and 27
+//! above, so that a whole column of products fits one `u64` and no carry is taken while it is
+//! summed. Columns are summed four at a time, which loads each limb once for four products. `R =
+//! 2^(B * limbs)` is larger than four times the modulus: products of numbers below `2n` come out
+//! below `2n` (Walter, "Montgomery exponentiation needs no final subtractions"), and only the last
+//! result is reduced. Nothing here is secret, so nothing runs in constant time.
 #![allow(
     clippy::indexing_slicing,
     reason = "every array has a length that `Modulus::new` fixes from the modulus, never from a message; \
               the loops run over these lengths, and checked access costs a third of the speed"
 )]
 
-/// Zero limbs on both sides of a reversed operand, so that a group of four columns needs no special cases at its ends.
+/// Zero limbs on both sides of a reversed operand, so that a group of four columns needs no special
+/// cases at its ends.
 const PAD: usize = 4;
 
 /// An odd modulus with what is computed once per key.
@@ -41,18 +43,20 @@ struct Scratch {
 }
 
 impl Modulus {
-    /// The largest modulus in bits that keeps a column of 27-bit limbs within 64 bits, with room to spare.
+    /// The largest modulus in bits that keeps a column of 27-bit limbs within 64 bits, with room to
+    /// spare.
     pub(super) const BITS_MAX: usize = 8192;
 
-    /// Prepares a modulus given as big-endian bytes without a leading zero. `None` if it is even, below 2^64 or above
-    /// [`Modulus::BITS_MAX`] bits.
+    /// Prepares a modulus given as big-endian bytes without a leading zero. `None` if it is even,
+    /// below 2^64 or above [`Modulus::BITS_MAX`] bits.
     pub(super) fn new(big_endian: &[u8]) -> Option<Modulus> {
         let first = *big_endian.first()?;
         let bits = (big_endian.len() * 8).checked_sub(first.leading_zeros() as usize)?;
         if first == 0 || !(65..=Self::BITS_MAX).contains(&bits) || big_endian.last()? & 1 == 0 {
             return None;
         }
-        // A column sums 2 * len products below 2^(2B), and a carry: 2 * 128 * 2^56 is the most that 64 bits hold.
+        // A column sums 2 * len products below 2^(2B), and a carry: 2 * 128 * 2^56 is the most that
+        // 64 bits hold.
         let (limb_bits, len) = match limbs_for(bits, 28) {
             len if len <= 128 => (28, len),
             _ => (27, limbs_for(bits, 27)),
@@ -62,7 +66,16 @@ impl Modulus {
         reverse_into(&n, &mut n_reversed);
         let n_inverse = negative_inverse(n[0], limb_bits);
         let big_endian = big_endian.to_vec();
-        let mut modulus = Modulus { limb_bits, bits, len, n_inverse, n, big_endian, n_reversed, r_squared: Vec::new() };
+        let mut modulus = Modulus {
+            limb_bits,
+            bits,
+            len,
+            n_inverse,
+            n,
+            big_endian,
+            n_reversed,
+            r_squared: Vec::new(),
+        };
         modulus.r_squared = modulus.compute_r_squared();
         Some(modulus)
     }
@@ -77,8 +90,9 @@ impl Modulus {
         self.bits.div_ceil(8)
     }
 
-    /// `base^exponent mod n` as exactly [`Modulus::bytes`] big-endian bytes. `None` unless `base` has exactly that
-    /// length and is below the modulus (RFC 8017, sections 5.2.2 and 8.2.2), or if the exponent is even.
+    /// `base^exponent mod n` as exactly [`Modulus::bytes`] big-endian bytes. `None` unless `base`
+    /// has exactly that length and is below the modulus (RFC 8017, sections 5.2.2 and 8.2.2), or if
+    /// the exponent is even.
     pub(super) fn power(&self, base: &[u8], exponent: u64) -> Option<Vec<u8>> {
         // Compared as bytes of equal length: limbs would cut off what is above them.
         if base.len() != self.bytes() || base >= self.big_endian.as_slice() || exponent & 1 == 0 {
@@ -103,7 +117,8 @@ impl Modulus {
                 }
             }
             self.square(&accumulator, &mut product, &mut scratch);
-            // The exponent is odd. Multiplying by the base itself, not by base * R, takes R out in the same step.
+            // The exponent is odd. Multiplying by the base itself, not by base * R, takes R out in
+            // the same step.
             self.multiply(&product, &base, &mut accumulator, &mut scratch);
             accumulator
         };
@@ -114,7 +129,11 @@ impl Modulus {
     }
 
     fn scratch(&self) -> Scratch {
-        Scratch { columns: vec![0; 2 * self.len], reversed: vec![0; self.len + 2 * PAD], quotient: vec![0; self.len] }
+        Scratch {
+            columns: vec![0; 2 * self.len],
+            reversed: vec![0; self.len + 2 * PAD],
+            quotient: vec![0; self.len],
+        }
     }
 
     /// `a * b / R`, below `2n` if both are.
@@ -140,21 +159,33 @@ impl Modulus {
             let from = column.saturating_sub(len - 1);
             // Limbs below `half` pair with one above the middle in all four columns.
             let half = 2 * group;
-            let [s0, s1, s2, s3] = four_columns(&a[from..half.max(from)], &scratch.reversed[len + from - column..]);
+            let [s0, s1, s2, s3] =
+                four_columns(&a[from..half.max(from)], &scratch.reversed[len + from - column..]);
             let (m0, m1, m2, m3) = (limb(half), limb(half + 1), limb(half + 2), limb(half + 3));
-            *columns = [2 * s0 + m0 * m0, 2 * (s1 + m0 * m1), 2 * (s2 + m0 * m2) + m1 * m1, 2 * (s3 + m0 * m3 + m1 * m2)];
+            *columns = [
+                2 * s0 + m0 * m0,
+                2 * (s1 + m0 * m1),
+                2 * (s2 + m0 * m2) + m1 * m1,
+                2 * (s3 + m0 * m3 + m1 * m2),
+            ];
         }
         self.reduce(out, scratch);
     }
 
-    /// Montgomery's reduction of the columns: adds the multiple of `n` that clears the lower half, and returns the upper.
+    /// Montgomery's reduction of the columns: adds the multiple of `n` that clears the lower half,
+    /// and returns the upper.
     fn reduce(&self, out: &mut [u32], scratch: &mut Scratch) {
         let len = self.len;
         let mask = (1u64 << self.limb_bits) - 1;
         let quotient_digit = |sum: u64| (sum as u32).wrapping_mul(self.n_inverse) & (mask as u32);
         let (low, high) = scratch.columns.split_at_mut(len);
         let quotient = &mut scratch.quotient[..len];
-        let (n0, n1, n2, n3) = (u64::from(self.n[0]), u64::from(self.n[1]), u64::from(self.n[2]), u64::from(self.n[3]));
+        let (n0, n1, n2, n3) = (
+            u64::from(self.n[0]),
+            u64::from(self.n[1]),
+            u64::from(self.n[2]),
+            u64::from(self.n[3]),
+        );
         let mut carry = 0u64;
         for (group, columns) in low.as_chunks::<4>().0.iter().enumerate() {
             let column = 4 * group;
@@ -174,7 +205,9 @@ impl Modulus {
             carry = (s3 + u64::from(q3) * n0) >> self.limb_bits;
             digits[..4].copy_from_slice(&[q0, q1, q2, q3]);
         }
-        for (group, (columns, out)) in high.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<4>().0.iter_mut()).enumerate() {
+        for (group, (columns, out)) in
+            high.as_chunks::<4>().0.iter().zip(out.as_chunks_mut::<4>().0.iter_mut()).enumerate()
+        {
             // Column len + 4 * group: the first limb that still has a partner is 4 * group + 1.
             let from = 4 * group + 1;
             let sums = four_columns(&quotient[from..], &self.n_reversed[1..]);
@@ -186,7 +219,8 @@ impl Modulus {
         }
     }
 
-    /// `R^2 mod n`: from `R * 2^s` by doubling, then by squaring, each of which doubles the power of two.
+    /// `R^2 mod n`: from `R * 2^s` by doubling, then by squaring, each of which doubles the power
+    /// of two.
     fn compute_r_squared(&self) -> Vec<u32> {
         let r_bits = self.limb_bits as usize * self.len;
         let squarings = r_bits.trailing_zeros();
@@ -215,8 +249,8 @@ fn limbs_for(bits: usize, limb_bits: usize) -> usize {
     (bits + 2).div_ceil(limb_bits).next_multiple_of(4)
 }
 
-/// Four neighbouring columns of `left * right`, the lowest first. `right` is reversed: the window at place `i` holds, from
-/// its last limb to its first, the partners of `left[i]`.
+/// Four neighbouring columns of `left * right`, the lowest first. `right` is reversed: the window
+/// at place `i` holds, from its last limb to its first, the partners of `left[i]`.
 #[inline(always)]
 fn four_columns(left: &[u32], right: &[u32]) -> [u64; 4] {
     let (mut s0, mut s1, mut s2, mut s3) = (0u64, 0u64, 0u64, 0u64);
@@ -230,7 +264,8 @@ fn four_columns(left: &[u32], right: &[u32]) -> [u64; 4] {
     [s0, s1, s2, s3]
 }
 
-/// `-1/n0` modulo `2^limb_bits` for an odd `n0`, by Newton's iteration: each step doubles the right bits, from three.
+/// `-1/n0` modulo `2^limb_bits` for an odd `n0`, by Newton's iteration: each step doubles the right
+/// bits, from three.
 fn negative_inverse(n0: u32, limb_bits: u32) -> u32 {
     let mut inverse = n0;
     for _ in 0..4 {

@@ -1,4 +1,5 @@
-//! The one PEM block of a text (RFC 7468). Line lengths and white space are free, since configurations fold and indent.
+//! The one PEM block of a text (RFC 7468). Line lengths and white space are free, since
+//! configurations fold and indent.
 
 use super::der;
 use super::error::KeyError;
@@ -26,12 +27,15 @@ pub(super) fn looks_like_pem(bytes: &[u8]) -> bool {
 /// Label and content of the one block; text before and after it is allowed.
 fn only_block(text: &str) -> Result<(&str, Vec<u8>), KeyError> {
     let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem("got no BEGIN line"))?;
-    let (label, rest) = rest.split_once("-----").ok_or(KeyError::NotPem("the BEGIN line has no end"))?;
+    let (label, rest) =
+        rest.split_once("-----").ok_or(KeyError::NotPem("the BEGIN line has no end"))?;
     if label.ends_with("PRIVATE KEY") {
         return Err(KeyError::PrivateKey);
     }
-    let (content, rest) = rest.split_once("-----END ").ok_or(KeyError::NotPem("got no END line"))?;
-    let (end, rest) = rest.split_once("-----").ok_or(KeyError::NotPem("the END line has no end"))?;
+    let (content, rest) =
+        rest.split_once("-----END ").ok_or(KeyError::NotPem("got no END line"))?;
+    let (end, rest) =
+        rest.split_once("-----").ok_or(KeyError::NotPem("the END line has no end"))?;
     if label != end {
         return Err(KeyError::NotPem("BEGIN and END name different things"));
     }
@@ -39,6 +43,8 @@ fn only_block(text: &str) -> Result<(&str, Vec<u8>), KeyError> {
         return Err(KeyError::NotPem("got more than one block"));
     }
     let digits: Vec<u8> = content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let der = STANDARD.decode(digits).map_err(|_| KeyError::NotPem("the text between the lines isn't base64"))?;
+    let der = STANDARD
+        .decode(digits)
+        .map_err(|_| KeyError::NotPem("the text between the lines isn't base64"))?;
     Ok((label, der))
 }

@@ -1,4 +1,5 @@
-//! RSA signatures (RFC 8017): RSASSA-PKCS1-v1_5 by comparing whole encoded messages, and RSASSA-PSS.
+//! RSA signatures (RFC 8017): RSASSA-PKCS1-v1_5 by comparing whole encoded messages, and
+//! RSASSA-PSS.
 
 use super::algorithm::{Family, Hash};
 use super::digest::{digest, digest_of};
@@ -8,7 +9,8 @@ use super::{Algorithm, BadSignature};
 
 /// Bits of the smallest modulus accepted (RFC 7518, section 3.3).
 const BITS_MIN: usize = 2048;
-/// Bits of the largest exponent accepted: what BoringSSL takes, so that the host judges the same keys.
+/// Bits of the largest exponent accepted: what BoringSSL takes, so that the host judges the same
+/// keys.
 const EXPONENT_BITS_MAX: u32 = 33;
 
 /// A public key, prepared for verification.
@@ -22,7 +24,8 @@ impl RsaKey {
     /// From big-endian numbers; leading zeros don't count.
     pub(super) fn new(modulus: &[u8], exponent: &[u8]) -> Result<RsaKey, KeyError> {
         let modulus = without_leading_zeros(modulus);
-        let bits = modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
+        let bits =
+            modulus.first().map_or(0, |first| modulus.len() * 8 - first.leading_zeros() as usize);
         if bits < BITS_MIN {
             return Err(KeyError::RsaTooSmall { bits });
         }
@@ -43,7 +46,12 @@ impl RsaKey {
     }
 
     /// Verifies a signature of either padding.
-    pub(super) fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+    pub(super) fn verify(
+        &self,
+        algorithm: Algorithm,
+        signed: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
         let encoded = self.modulus.power(signature, self.exponent).ok_or(BadSignature)?;
         let hash = algorithm.hash().ok_or(BadSignature)?;
         let digest = digest(hash, signed);
@@ -56,28 +64,37 @@ impl RsaKey {
     }
 }
 
-/// The one encoded message that a signature of this digest has (RFC 8017, section 9.2), with the `NULL` parameters that
-/// it requires of SHA-2. Comparing the whole leaves no padding to be parsed.
+/// The one encoded message that a signature of this digest has (RFC 8017, section 9.2), with the
+/// `NULL` parameters that it requires of SHA-2. Comparing the whole leaves no padding to be parsed.
 fn pkcs1_encoding(hash: Hash, digest: &[u8], len: usize) -> Vec<u8> {
     let digest_info: &[u8] = match hash {
-        Hash::Sha256 => b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20",
-        Hash::Sha384 => b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30",
-        Hash::Sha512 => b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40",
+        Hash::Sha256 => {
+            b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"
+        }
+        Hash::Sha384 => {
+            b"\x30\x41\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\x04\x30"
+        }
+        Hash::Sha512 => {
+            b"\x30\x51\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\x04\x40"
+        }
     };
     // A modulus of 2048 bits leaves room for 170 bytes of padding at the least.
     let padding = len.saturating_sub(3 + digest_info.len() + digest.len());
     [b"\x00\x01", vec![0xff; padding].as_slice(), b"\x00", digest_info, digest].concat()
 }
 
-/// EMSA-PSS-VERIFY (RFC 8017, section 9.1.2) with a salt as long as the hash (RFC 7518, section 3.5).
+/// EMSA-PSS-VERIFY (RFC 8017, section 9.1.2) with a salt as long as the hash (RFC 7518, section
+/// 3.5).
 fn pss_matches(encoded: &[u8], encoded_bits: usize, hash: Hash, digest: &[u8]) -> bool {
-    pss_salt_and_hash(encoded, encoded_bits, hash).is_some_and(|(salt, expected)| digest_of(hash, &[&[0; 8], digest, &salt]) == expected)
+    pss_salt_and_hash(encoded, encoded_bits, hash)
+        .is_some_and(|(salt, expected)| digest_of(hash, &[&[0; 8], digest, &salt]) == expected)
 }
 
 /// The salt and the hash inside an encoded message, if every other bit of it is as it must be.
 fn pss_salt_and_hash(encoded: &[u8], encoded_bits: usize, hash: Hash) -> Option<(Vec<u8>, &[u8])> {
     // With a modulus of 8k + 1 bits the encoded message is a byte shorter than the modulus.
-    let (above, encoded) = encoded.split_at_checked(encoded.len().checked_sub(encoded_bits.div_ceil(8))?)?;
+    let (above, encoded) =
+        encoded.split_at_checked(encoded.len().checked_sub(encoded_bits.div_ceil(8))?)?;
     if above.iter().any(|byte| *byte != 0) {
         return None;
     }
@@ -90,7 +107,8 @@ fn pss_salt_and_hash(encoded: &[u8], encoded_bits: usize, hash: Hash) -> Option<
     if masked.first()? & !first_mask != 0 {
         return None;
     }
-    let mut block: Vec<u8> = masked.iter().zip(mgf1(hash, expected, masked.len())).map(|(a, b)| a ^ b).collect();
+    let mut block: Vec<u8> =
+        masked.iter().zip(mgf1(hash, expected, masked.len())).map(|(a, b)| a ^ b).collect();
     *block.first_mut()? &= first_mask;
     let (padding, salt) = block.split_at_checked(block.len().checked_sub(hash.bytes())?)?;
     let (one, zeros) = padding.split_last()?;

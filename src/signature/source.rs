@@ -27,7 +27,8 @@ pub enum KeySource {
 pub enum JwksAt {
     /// It is in the document.
     Uri(Uri),
-    /// It is in a metadata document (OpenID Connect Discovery, RFC 8414) whose `issuer` must equal the configured one.
+    /// It is in a metadata document (OpenID Connect Discovery, RFC 8414) whose `issuer` must equal
+    /// the configured one.
     Discovery(Uri),
 }
 

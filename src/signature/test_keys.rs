@@ -60,8 +60,7 @@ eWA=
 -----END CERTIFICATE-----
 "#;
 /// The same as JWK.
-pub(crate) const P256_JWK: &str =
-    r#"{"kty":"EC","crv":"P-256","x":"SfXZOTHuvePupR96oqhN-I2SDj6KduNDzddLSEFjFXI","y":"i_Aqk7SN6dubSw7h3c-rSqatpPvQfo2lkgGkTVjAxJ8"}"#;
+pub(crate) const P256_JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"SfXZOTHuvePupR96oqhN-I2SDj6KduNDzddLSEFjFXI","y":"i_Aqk7SN6dubSw7h3c-rSqatpPvQfo2lkgGkTVjAxJ8"}"#;
 /// EC on P-384.
 pub(crate) const P384_SPKI: &str = r#"-----BEGIN PUBLIC KEY-----
 MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEyblTAZ4GMcY5srPPfZHvXR5uCZikbI32
@@ -77,7 +76,8 @@ MCowBQYDK2VwAyEA7zJZspI3waeu15yY77qqkqoYVaGFHqMviRooyzMX4fE=
 -----END PUBLIC KEY-----
 "#;
 /// The same as JWK.
-pub(crate) const ED25519_JWK: &str = r#"{"kty":"OKP","crv":"Ed25519","x":"7zJZspI3waeu15yY77qqkqoYVaGFHqMviRooyzMX4fE"}"#;
+pub(crate) const ED25519_JWK: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","x":"7zJZspI3waeu15yY77qqkqoYVaGFHqMviRooyzMX4fE"}"#;
 /// RSA of 1024 bits.
 pub(crate) const RSA_1024: &str = r#"-----BEGIN PUBLIC KEY-----
 MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCkqai0D+Bb0bKOgFgW7tTZGgT4
@@ -103,8 +103,7 @@ MjQ0YkpDBII6NDhQPusn8FHe/z8RKW341LFF80E2xi9JxhIlChMu7A==
 -----END PUBLIC KEY-----
 "#;
 /// The same as JWK.
-pub(crate) const SECP256K1_JWK: &str =
-    r#"{"kty":"EC","crv":"secp256k1","x":"QJRJHtCnIiW234RTPHmZ1SKFtjlu9maUMjQ0YkpDBII","y":"OjQ4UD7rJ_BR3v8_ESlt-NSxRfNBNsYvScYSJQoTLuw"}"#;
+pub(crate) const SECP256K1_JWK: &str = r#"{"kty":"EC","crv":"secp256k1","x":"QJRJHtCnIiW234RTPHmZ1SKFtjlu9maUMjQ0YkpDBII","y":"OjQ4UD7rJ_BR3v8_ESlt-NSxRfNBNsYvScYSJQoTLuw"}"#;
 /// EC on brainpoolP256r1, which nothing here uses.
 pub(crate) const BRAINPOOL_P256: &str = r#"-----BEGIN PUBLIC KEY-----
 MFowFAYHKoZIzj0CAQYJKyQDAwIIAQEHA0IABHd0O0MD8nhuc7KC1Ixz2giCd4ds
@@ -120,9 +119,13 @@ U+oyIZWYOaDApfhS6pSNQHB+mDaA
 
 /// RFC 9964, appendix A.1: ML-DSA keys, each a private JWK, and a JWS that it has signed.
 pub(crate) fn rfc_9964() -> Vec<(serde_json::Map<String, serde_json::Value>, String)> {
-    let examples: Vec<serde_json::Map<String, serde_json::Value>> = serde_json::from_str(include_str!("rfc9964.json")).unwrap();
+    let examples: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_str(include_str!("rfc9964.json")).unwrap();
     let example = |mut example: serde_json::Map<String, serde_json::Value>| {
-        (example.remove("jwk").unwrap().as_object().unwrap().clone(), example["jws"].as_str().unwrap().to_owned())
+        (
+            example.remove("jwk").unwrap().as_object().unwrap().clone(),
+            example["jws"].as_str().unwrap().to_owned(),
+        )
     };
     examples.into_iter().map(example).collect()
 }

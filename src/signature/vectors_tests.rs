@@ -16,10 +16,16 @@ fn good_then_damaged(key: &VerifyKey, algorithm: Algorithm, compact: &str) {
     let (signed, signature) = (signed.as_bytes(), URL_SAFE_NO_PAD.decode(signature).unwrap());
     assert_eq!(key.verify(algorithm, signed, &signature, &NoHost), Ok(()), "{algorithm}");
     let refused = |signed: &[u8], signature: &[u8]| {
-        assert_eq!(key.verify(algorithm, signed, signature, &NoHost), Err(BadSignature), "{algorithm}");
+        assert_eq!(
+            key.verify(algorithm, signed, signature, &NoHost),
+            Err(BadSignature),
+            "{algorithm}"
+        );
     };
     // Long signatures take long to verify: forty places of each are enough.
-    for index in (0..signature.len()).step_by(7.max(signature.len() / 40)).chain([signature.len() - 1]) {
+    for index in
+        (0..signature.len()).step_by(7.max(signature.len() / 40)).chain([signature.len() - 1])
+    {
         for bit in [0, 7] {
             let mut damaged = signature.clone();
             damaged[index] ^= 1 << bit;
@@ -37,7 +43,11 @@ fn good_then_damaged(key: &VerifyKey, algorithm: Algorithm, compact: &str) {
     refused(signed, &vec![0; signature.len()]);
     refused(signed, &vec![0xff; signature.len()]);
     for other in Algorithm::ALL.into_iter().filter(|other| *other != algorithm) {
-        assert_eq!(key.verify(other, signed, &signature, &NoHost), Err(BadSignature), "{algorithm} as {other}");
+        assert_eq!(
+            key.verify(other, signed, &signature, &NoHost),
+            Err(BadSignature),
+            "{algorithm} as {other}"
+        );
     }
 }
 
@@ -88,7 +98,8 @@ fn rfc_8037_a4_ed25519() {
     );
 }
 
-/// RFC 8032, section 5.1.7: S is below the group's order L, so that S + L is no other spelling of it.
+/// RFC 8032, section 5.1.7: S is below the group's order L, so that S + L is no other spelling of
+/// it.
 #[test]
 fn an_ed25519_signature_has_one_spelling() {
     const L: [u8; 32] = *b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10";
@@ -97,7 +108,8 @@ fn an_ed25519_signature_has_one_spelling() {
     let token = pair.sign(Claims::create(Duration::from_secs(60))).unwrap();
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let mut signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    let verify = |signature: &[u8]| key.verify(Algorithm::EdDSA, signed.as_bytes(), signature, &NoHost);
+    let verify =
+        |signature: &[u8]| key.verify(Algorithm::EdDSA, signed.as_bytes(), signature, &NoHost);
     assert_eq!(verify(&signature), Ok(()));
     // As often as it fits: S + 15 L has 256 bits still.
     for times in 1..=15 {
@@ -113,14 +125,16 @@ fn an_ed25519_signature_has_one_spelling() {
     }
 }
 
-/// FIPS 186-5, section 6.4.2, step 1: r and s are from 1 to n - 1. Of s and n - s JOSE prefers neither.
+/// FIPS 186-5, section 6.4.2, step 1: r and s are from 1 to n - 1. Of s and n - s JOSE prefers
+/// neither.
 #[test]
 fn the_numbers_of_an_ecdsa_signature_are_below_the_order() {
     const N: &[u8] =
         b"\xff\xff\xff\xff\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xbc\xe6\xfa\xad\xa7\x17\x9e\x84\xf3\xb9\xca\xc2\xfc\x63\x25\x51";
     let pair = ES256KeyPair::generate();
     let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
-    let form = |r: &[u8], s: &[u8]| key.signature_for_host(Algorithm::ES256, &[r, s].concat()).is_some();
+    let form =
+        |r: &[u8], s: &[u8]| key.signature_for_host(Algorithm::ES256, &[r, s].concat()).is_some();
     let n_minus_1 = [&N[..31], &[0x50]].concat();
     let n_plus_1 = [&N[..31], &[0x52]].concat();
     assert!(form(&n_minus_1, &n_minus_1));
@@ -148,7 +162,11 @@ fn rfc_7515_a4_and_rfc_7520_4_3_es512() {
     let payload = "SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4";
     let signature = "AE_R_YZCChjn4791jSQCrdPZCNYqHXCTZH0-JZGYNlaAjP2kqaluUIIUnC9qvbu9Plon7KRTzoNEuT4Va2cmL1eJAQy3mtPBu_u_sDDyYjnAMDxXPn7XrT0lw-kvAD890jl8e2puQens_IEKBpHABlsbEPX6sFY8OcGDqoRuBomu9xQ2";
     let header = "eyJhbGciOiJFUzUxMiIsImtpZCI6ImJpbGJvLmJhZ2dpbnNAaG9iYml0b24uZXhhbXBsZSJ9";
-    good_then_damaged(&VerifyKey::from_jwk(bilbo, all()).unwrap(), Algorithm::ES512, &format!("{header}.{payload}.{signature}"));
+    good_then_damaged(
+        &VerifyKey::from_jwk(bilbo, all()).unwrap(),
+        Algorithm::ES512,
+        &format!("{header}.{payload}.{signature}"),
+    );
 }
 
 /// RFC 7517, appendix A.1: the set that the others of our documents are measured by.
@@ -165,7 +183,12 @@ fn rfc_7517_a1() {
 #[test]
 fn rfc_9964_a1_ml_dsa() {
     let algorithms = [Algorithm::MlDsa44, Algorithm::MlDsa65, Algorithm::MlDsa87];
-    for ((jws, jwk), algorithm) in test_keys::rfc_9964().into_iter().map(|(_, jws)| jws).zip(test_keys::ml_dsa_jwks()).zip(algorithms) {
+    for ((jws, jwk), algorithm) in test_keys::rfc_9964()
+        .into_iter()
+        .map(|(_, jws)| jws)
+        .zip(test_keys::ml_dsa_jwks())
+        .zip(algorithms)
+    {
         good_then_damaged(&VerifyKey::from_jwk(&jwk, all()).unwrap(), algorithm, &jws);
     }
 }
@@ -175,9 +198,21 @@ fn what_jwt_simple_signs() {
     let claims = || Claims::create(Duration::from_hours(1)).with_subject("a subject");
     let secret = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     let hmac = VerifyKey::from_secret(secret, all(), false).unwrap();
-    good_then_damaged(&hmac, Algorithm::HS256, &HS256Key::from_bytes(secret).authenticate(claims()).unwrap());
-    good_then_damaged(&hmac, Algorithm::HS384, &HS384Key::from_bytes(secret).authenticate(claims()).unwrap());
-    good_then_damaged(&hmac, Algorithm::HS512, &HS512Key::from_bytes(secret).authenticate(claims()).unwrap());
+    good_then_damaged(
+        &hmac,
+        Algorithm::HS256,
+        &HS256Key::from_bytes(secret).authenticate(claims()).unwrap(),
+    );
+    good_then_damaged(
+        &hmac,
+        Algorithm::HS384,
+        &HS384Key::from_bytes(secret).authenticate(claims()).unwrap(),
+    );
+    good_then_damaged(
+        &hmac,
+        Algorithm::HS512,
+        &HS512Key::from_bytes(secret).authenticate(claims()).unwrap(),
+    );
 
     let pair = ES256KeyPair::generate();
     let key = VerifyKey::from_pem(&pair.public_key().to_pem().unwrap(), all()).unwrap();
@@ -221,14 +256,20 @@ fn what_jwt_simple_signs() {
 }
 
 /// Our verdict on a token beside jwt-simple's, which reads the same bytes by itself.
-fn agrees<K>(key: &VerifyKey, algorithm: Algorithm, oracle: impl Fn(&str) -> Result<JWTClaims<NoCustomClaims>, K>, token: &str) {
+fn agrees<K>(
+    key: &VerifyKey,
+    algorithm: Algorithm,
+    oracle: impl Fn(&str) -> Result<JWTClaims<NoCustomClaims>, K>,
+    token: &str,
+) {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
     let ours = key.verify(algorithm, signed.as_bytes(), &signature, &NoHost).is_ok();
     assert_eq!(ours, oracle(token).is_ok(), "{algorithm}: {token}");
 }
 
-/// A public key of the oracle's, ours of the same, and a token that its private half has signed once for all cases.
+/// A public key of the oracle's, ours of the same, and a token that its private half has signed
+/// once for all cases.
 struct Signed<K>(K, VerifyKey, String);
 
 static ES256K_SIGNED: LazyLock<Signed<ES256kPublicKey>> = LazyLock::new(|| {
@@ -245,7 +286,8 @@ static ML_DSA_SIGNED: LazyLock<Signed<MLDSA44PublicKey>> = LazyLock::new(|| {
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
 
-    /// A signature that is changed, cut or lengthened anywhere has the oracle's verdict; so has one that is left alone.
+    /// A signature that is changed, cut or lengthened anywhere has the oracle's verdict; so has one
+    /// that is left alone.
     #[test]
     fn our_verdict_is_jwt_simples(at in 0usize..5000, flip in 0u8..=255, cut in 0usize..3, longer in 0usize..3) {
         let damaged = |token: &str| {

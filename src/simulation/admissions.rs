@@ -1,4 +1,5 @@
-//! A token endpoint's state under several workers: the cap holds, and so does each client's share of it.
+//! A token endpoint's state under several workers: the cap holds, and so does each client's share
+//! of it.
 
 use std::sync::Mutex;
 
@@ -8,7 +9,9 @@ use super::{holds, is_caught};
 use crate::digest::{Digest, HostKey};
 use crate::shared::twin::Twin;
 use crate::shared::{Registers, TableId};
-use crate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Party, Permit, STATE_BYTES};
+use crate::token_endpoint::admission::{
+    Admission, Decision, Limits, Outcome, Party, Permit, STATE_BYTES,
+};
 
 const REGISTERS: Registers = Registers::new(TableId::Admissions, 4, STATE_BYTES);
 
@@ -26,7 +29,8 @@ fn party(key: &HostKey, n: u64) -> Party {
 fn ask(worker: &Worker<'_>, endpoint: &Digest, limits: &Limits, party: Party) -> Option<Decision> {
     let at = worker.begin();
     let decision = REGISTERS.update(&at, endpoint, |bytes| {
-        let (next, decision) = Admission::decode(bytes.unwrap_or_default()).admit(at.now, limits, party);
+        let (next, decision) =
+            Admission::decode(bytes.unwrap_or_default()).admit(at.now, limits, party);
         (next.encode(), decision)
     });
     worker.done();
@@ -35,8 +39,14 @@ fn ask(worker: &Worker<'_>, endpoint: &Digest, limits: &Limits, party: Party) ->
 
 fn end(worker: &Worker<'_>, endpoint: &Digest, limits: &Limits, permit: Permit, outcome: Outcome) {
     let at = worker.begin();
-    let _ = REGISTERS
-        .update(&at, endpoint, |bytes| (Admission::decode(bytes.unwrap_or_default()).done(permit, outcome, at.now, limits).encode(), ()));
+    let _ = REGISTERS.update(&at, endpoint, |bytes| {
+        (
+            Admission::decode(bytes.unwrap_or_default())
+                .done(permit, outcome, at.now, limits)
+                .encode(),
+            (),
+        )
+    });
     worker.done();
 }
 
@@ -60,7 +70,8 @@ fn shared_out(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Str
                         }
                         // Each at an address of its own, and one call at a time.
                         let other = party(key, 1_000 * (n + 1) + round);
-                        if let Some(Decision::Admit(permit)) = ask(worker, endpoint, limits, other) {
+                        if let Some(Decision::Admit(permit)) = ask(worker, endpoint, limits, other)
+                        {
                             *others_ref.lock().unwrap() += 1;
                             end(worker, endpoint, limits, permit, Outcome::Answered);
                         }
@@ -71,7 +82,14 @@ fn shared_out(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Str
     );
     let (held, others) = (held.into_inner().unwrap(), others.into_inner().unwrap());
     let room = world.alone(|worker| {
-        (0..20).filter(|n| matches!(ask(worker, endpoint, limits, party(key, 100 + n)), Some(Decision::Admit(_)))).count() as u16
+        (0..20)
+            .filter(|n| {
+                matches!(
+                    ask(worker, endpoint, limits, party(key, 100 + n)),
+                    Some(Decision::Admit(_))
+                )
+            })
+            .count() as u16
     });
     let max = limits.calls_max;
     if held + room > max {
@@ -102,7 +120,8 @@ fn fails(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> 
                 move |worker: &Worker<'_>| {
                     for round in 0..5 {
                         let party = if n == 2 && round == 0 { Party::new(2, 2) } else { noisy };
-                        if let Some(Decision::Admit(permit)) = ask(worker, endpoint, limits, party) {
+                        if let Some(Decision::Admit(permit)) = ask(worker, endpoint, limits, party)
+                        {
                             end(worker, endpoint, limits, permit, Outcome::Overloaded);
                         }
                     }
@@ -111,7 +130,14 @@ fn fails(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> 
             .collect(),
     );
     let admitted = world.alone(|worker| {
-        (0..9).filter(|n| matches!(ask(worker, endpoint, limits, Party::new(90 + n, 1)), Some(Decision::Admit(_)))).count()
+        (0..9)
+            .filter(|n| {
+                matches!(
+                    ask(worker, endpoint, limits, Party::new(90 + n, 1)),
+                    Some(Decision::Admit(_))
+                )
+            })
+            .count()
     });
     if admitted == 9 { Ok(()) } else { Err(format!("{admitted} of 9 after one client's failures")) }
 }

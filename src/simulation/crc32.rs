@@ -2,7 +2,9 @@
 
 /// The table for one byte.
 pub(crate) fn table() -> [u32; 256] {
-    std::array::from_fn(|n| (0..8).fold(n as u32, |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 }))
+    std::array::from_fn(|n| {
+        (0..8).fold(n as u32, |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 })
+    })
 }
 
 /// The CRC-32 of `bytes`.

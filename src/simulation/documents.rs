@@ -18,12 +18,19 @@ fn body(seed: u64, length: usize) -> Vec<u8> {
 
 fn meta(seed: u64, key: u64) -> [u8; META_BYTES] {
     let mut meta = [0; META_BYTES];
-    meta.iter_mut().zip(seed.to_le_bytes().into_iter().chain(key.to_le_bytes())).for_each(|(to, from)| *to = from);
+    meta.iter_mut()
+        .zip(seed.to_le_bytes().into_iter().chain(key.to_le_bytes()))
+        .for_each(|(to, from)| *to = from);
     meta
 }
 
 /// Writers and readers of two documents in a table that is too small for all versions.
-fn never_mixed(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Result<(), String> {
+fn never_mixed(
+    seed: u64,
+    dialect: Dialect,
+    faults: Faults,
+    twin: Option<Twin>,
+) -> Result<(), String> {
     let documents = Documents::new(8 + (seed % 7) as u32);
     let keys = 1 + seed % 2;
     let world = World::new(dialect, seed, 4, twin).faults(faults).drift_ms(5);
@@ -40,11 +47,19 @@ fn never_mixed(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) 
                     let seed = worker.below(u64::MAX);
                     // One length for the chunks' places to be alike; at times a short one.
                     let length = if worker.below(4) == 0 { 100 } else { 5000 };
-                    let _ = documents.write(&at, &names[n as usize], &meta(seed, n), &body(seed, length), at.now.plus_s(60));
+                    let _ = documents.write(
+                        &at,
+                        &names[n as usize],
+                        &meta(seed, n),
+                        &body(seed, length),
+                        at.now.plus_s(60),
+                    );
                 } else if let Some(document) = documents.read(&at, &names[n as usize]) {
                     let seed = u64::from_le_bytes(*document.head.meta.first_chunk().unwrap());
                     *reads_ref.lock().unwrap() += 1;
-                    if document.body != body(seed, document.body.len()) || document.head.meta != meta(seed, n) {
+                    if document.body != body(seed, document.body.len())
+                        || document.head.meta != meta(seed, n)
+                    {
                         *wrong_ref.lock().unwrap() = Some("a mixed document".into());
                     }
                 }
@@ -61,7 +76,9 @@ fn no_document_is_read_mixed() {
     holds(60, |seed, dialect| never_mixed(seed, dialect, Faults::default(), None));
     let faults = Faults { torn: 40, other_key: 40, evicted: 20, crash: 3, full: 50 };
     holds(60, |seed, dialect| never_mixed(seed, dialect, faults, None));
-    is_caught(Twin::ChunksWithoutVersion, 200, |seed, dialect, twin| never_mixed(seed, dialect, Faults::default(), twin));
+    is_caught(Twin::ChunksWithoutVersion, 200, |seed, dialect, twin| {
+        never_mixed(seed, dialect, Faults::default(), twin)
+    });
 }
 
 #[test]
@@ -74,19 +91,33 @@ fn what_was_written_is_read() {
             let at = worker.begin();
             for length in [0, 1, INLINE_BYTES_MAX, INLINE_BYTES_MAX + 1, 5000, 262_144, 100] {
                 let before = documents.head(&at, &name);
-                let version = documents.write(&at, &name, &meta(7, 0), &body(7, length), at.now.plus_s(60)).unwrap();
+                let version = documents
+                    .write(&at, &name, &meta(7, 0), &body(7, length), at.now.plus_s(60))
+                    .unwrap();
                 let document = documents.read(&at, &name).unwrap();
                 assert_eq!(document.body, body(7, length));
-                assert_eq!((document.head.version, document.head.length as usize), (version, length));
+                assert_eq!(
+                    (document.head.version, document.head.length as usize),
+                    (version, length)
+                );
                 assert_eq!(documents.head(&at, &name), Some(document.head));
                 assert!(before.is_none_or(|head| head.version != version));
             }
             assert_eq!(
-                documents.write(&at, &name, &meta(7, 0), &vec![0; DOCUMENT_BYTES_MAX + 1], at.now.plus_s(60)),
+                documents.write(
+                    &at,
+                    &name,
+                    &meta(7, 0),
+                    &vec![0; DOCUMENT_BYTES_MAX + 1],
+                    at.now.plus_s(60)
+                ),
                 Err(Unavailable::TooLong)
             );
             let small = Documents::new(4);
-            assert_eq!(small.write(&at, &name, &meta(7, 0), &[0; 6000], at.now.plus_s(60)), Err(Unavailable::TooLong));
+            assert_eq!(
+                small.write(&at, &name, &meta(7, 0), &[0; 6000], at.now.plus_s(60)),
+                Err(Unavailable::TooLong)
+            );
             assert_eq!(documents.remove(&at, &name), Ok(true));
             assert_eq!(documents.read(&at, &name), None);
             assert_eq!(documents.remove(&at, &name), Ok(false));
@@ -102,13 +133,22 @@ fn chunks_of_what_was_replaced_are_free_again() {
     world.alone(|worker| {
         let at = worker.begin();
         for seed in 0..100 {
-            documents.write(&at, &name, &meta(seed, 0), &body(seed, 25_000), at.now.plus_s(60)).unwrap();
+            documents
+                .write(&at, &name, &meta(seed, 0), &body(seed, 25_000), at.now.plus_s(60))
+                .unwrap();
             assert_eq!(documents.read(&at, &name).unwrap().body, body(seed, 25_000));
         }
     });
     let live = world.memory(|memory| {
         let shape = documents.table().shape();
-        memory.values().filter(|value| shape.open_any(&world.key, value).is_some_and(|record| record.expires > Time::default())).count()
+        memory
+            .values()
+            .filter(|value| {
+                shape
+                    .open_any(&world.key, value)
+                    .is_some_and(|record| record.expires > Time::default())
+            })
+            .count()
     });
     assert_eq!(live, 1 + 25_000usize.div_ceil(shape_bytes(&documents)));
 }

@@ -11,7 +11,12 @@ use crate::shared::{Acquired, Epoch, Ids, Leases, Owner, TableId};
 use crate::time::Time;
 
 /// Workers ask for a lease, hold it, extend it, give it up, die: one leads at a time.
-fn one_leader(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Result<(), String> {
+fn one_leader(
+    seed: u64,
+    dialect: Dialect,
+    faults: Faults,
+    twin: Option<Twin>,
+) -> Result<(), String> {
     let mut rng = Rng::new(seed ^ 0x1e);
     let workers = 2 + rng.below(4) as usize;
     let lease_ms = 100 + rng.below(1500);
@@ -33,8 +38,8 @@ fn one_leader(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -
                         worker.done();
                         if let Ok(Acquired::Held { until }) = acquired {
                             let mut held = held_ref.lock().unwrap();
-                            // By the clock, not by the moment of the one who asked, which may be older
-                            // than the end of one who died.
+                            // By the clock, not by the moment of the one who asked, which may be
+                            // older than the end of one who died.
                             let now = worker.now();
                             if held.iter().any(|(_, until)| *until > now) {
                                 *wrong_ref.lock().unwrap() = Some("two leaders".into());
@@ -86,8 +91,12 @@ fn one_leader(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -
 #[test]
 fn one_leads_at_a_time() {
     holds(150, |seed, dialect| one_leader(seed, dialect, Faults::default(), None));
-    is_caught(Twin::LeaseUnasked, 30, |seed, dialect, twin| one_leader(seed, dialect, Faults::default(), twin));
-    is_caught(Twin::BlindWrites, 60, |seed, dialect, twin| one_leader(seed, dialect, Faults::default(), twin));
+    is_caught(Twin::LeaseUnasked, 30, |seed, dialect, twin| {
+        one_leader(seed, dialect, Faults::default(), twin)
+    });
+    is_caught(Twin::BlindWrites, 60, |seed, dialect, twin| {
+        one_leader(seed, dialect, Faults::default(), twin)
+    });
 }
 
 #[test]
@@ -126,7 +135,11 @@ fn a_lease_is_its_owners_alone() {
         // Too many at a time: all eight cells are held.
         for n in 0..9u8 {
             let other = at.host.digest("other", &[&[n]]);
-            let expected = if n < 8 { Ok(Acquired::Held { until: earlier }) } else { Err(crate::shared::Unavailable::Full) };
+            let expected = if n < 8 {
+                Ok(Acquired::Held { until: earlier })
+            } else {
+                Err(crate::shared::Unavailable::Full)
+            };
             assert_eq!(leases.acquire(&at, &other, mine, 1000), expected);
         }
     });
@@ -148,7 +161,9 @@ fn a_creation_overwritten_at_the_wrap_of_envoys_counter_is_seen() {
                 .map(|_| {
                     move |worker: &Worker<'_>| {
                         let owner = Owner::new(worker);
-                        if let Ok(Acquired::Held { .. }) = leases.acquire(&worker.begin(), &work, owner, 1000) {
+                        if let Ok(Acquired::Held { .. }) =
+                            leases.acquire(&worker.begin(), &work, owner, 1000)
+                        {
                             held_ref.lock().unwrap().push(owner);
                         }
                     }
@@ -184,7 +199,11 @@ fn first_only(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Str
     );
     let known = world.alone(|worker| ids.contains(&worker.begin(), &id));
     let first = first.into_inner().unwrap();
-    if first == 1 && known == Ok(true) { Ok(()) } else { Err(format!("{first} were first, then {known:?}")) }
+    if first == 1 && known == Ok(true) {
+        Ok(())
+    } else {
+        Err(format!("{first} were first, then {known:?}"))
+    }
 }
 
 #[test]
@@ -224,7 +243,8 @@ fn same_random(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                 move |worker: &Worker<'_>| {
                     let random = HostRandom::agree(worker, None, [n + 1; 32]).expect("it agrees");
                     worker.pause();
-                    let again = HostRandom::agree(worker, Some(random), [0; 32]).expect("it agrees");
+                    let again =
+                        HostRandom::agree(worker, Some(random), [0; 32]).expect("it agrees");
                     agreed_ref.lock().unwrap().push(again);
                 }
             })
@@ -236,7 +256,11 @@ fn same_random(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
     }
     world.memory(|memory| memory.wipe());
     let after = world.alone(|worker| HostRandom::agree(worker, agreed.first().copied(), [0; 32]));
-    if after.ok() == agreed.first().copied() { Ok(()) } else { Err("lost bytes came back as others".into()) }
+    if after.ok() == agreed.first().copied() {
+        Ok(())
+    } else {
+        Err("lost bytes came back as others".into())
+    }
 }
 
 #[test]
@@ -259,7 +283,8 @@ fn bumps_are_seen(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(),
                         let before = Epoch::REVOCATION.read(&at);
                         let bumped = Epoch::REVOCATION.bump(&at);
                         let after = Epoch::REVOCATION.read(&at);
-                        *wrong_ref.lock().unwrap() += usize::from(bumped.is_err() || after <= before || after < bumped.ok());
+                        *wrong_ref.lock().unwrap() +=
+                            usize::from(bumped.is_err() || after <= before || after < bumped.ok());
                         worker.done();
                     }
                 }

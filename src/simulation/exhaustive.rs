@@ -10,8 +10,12 @@ use crate::rate_limit::{Amount, RateLimit};
 use crate::rate_limit::{Claim, Counters};
 use crate::shared::twin::Twin;
 
-/// Runs `round` with every schedule, or the first `most` of them in order; returns how many there were, or what was wrong with one.
-fn every_schedule(most: usize, round: impl Fn(Vec<usize>) -> (Vec<(usize, usize)>, Result<(), String>)) -> Result<usize, String> {
+/// Runs `round` with every schedule, or the first `most` of them in order; returns how many there
+/// were, or what was wrong with one.
+fn every_schedule(
+    most: usize,
+    round: impl Fn(Vec<usize>) -> (Vec<(usize, usize)>, Result<(), String>),
+) -> Result<usize, String> {
     let (mut told, mut count) = (Vec::new(), 0);
     loop {
         let (mut taken, result) = round(told);
@@ -70,18 +74,28 @@ fn two_and_three_workers_on_one_counter() {
         // Three are many schedules; the dialects differ in creations alone, and the slot is there.
         let three = [(3, &two, 2)].into_iter().filter(|_| dialect == Dialect::Kong);
         for (workers, limit, may) in [(2, &one, 1), (2, &two, 2)].into_iter().chain(three) {
-            let count = every_schedule(usize::MAX, |told| once_each(dialect, told, None, workers, limit, may)).unwrap();
+            let count = every_schedule(usize::MAX, |told| {
+                once_each(dialect, told, None, workers, limit, may)
+            })
+            .unwrap();
             println!("{dialect:?}, {workers} workers: {count} schedules");
             assert!(count >= 6, "{count}");
         }
-        let caught = every_schedule(usize::MAX, |told| once_each(dialect, told, Some(Twin::BlindWrites), 2, &one, 1));
+        let caught = every_schedule(usize::MAX, |told| {
+            once_each(dialect, told, Some(Twin::BlindWrites), 2, &one, 1)
+        });
         assert!(caught.is_err());
     }
 }
 
 /// Eight keys fill the slot of a ninth, which is counted in the sketch by one worker while another,
 /// whose clock is `later_ms` on, may find an idle cell for it. One request may pass.
-fn ninth_key(dialect: Dialect, told: Vec<usize>, twin: Option<Twin>, later_ms: u64) -> (Vec<(usize, usize)>, Result<(), String>) {
+fn ninth_key(
+    dialect: Dialect,
+    told: Vec<usize>,
+    twin: Option<Twin>,
+    later_ms: u64,
+) -> (Vec<(usize, usize)>, Result<(), String>) {
     let quick = limit(Amount::Rate { limit: 10, per_s: 1, burst: 1 });
     let one = limit(Amount::Rate { limit: 1, per_s: 3600, burst: 1 });
     let world = World::new(dialect, 1, 2, twin);
@@ -126,7 +140,11 @@ fn a_key_moves_from_the_sketch_to_a_cell_in_every_schedule() {
         let count = every_schedule(usize::MAX, |told| ninth_key(dialect, told, None, 100)).unwrap();
         assert!(count > 200, "{count}");
         for twin in [Twin::SketchUntouched, Twin::SketchForgotten] {
-            assert!(every_schedule(usize::MAX, |told| ninth_key(dialect, told, Some(twin), 100)).is_err(), "{twin:?}");
+            assert!(
+                every_schedule(usize::MAX, |told| ninth_key(dialect, told, Some(twin), 100))
+                    .is_err(),
+                "{twin:?}"
+            );
         }
     }
 }
@@ -136,5 +154,8 @@ fn two_workers_on_the_sketch_in_thousands_of_schedules() {
     // All of them are too many; `limits` draws from all at random.
     let count = every_schedule(4_000, |told| ninth_key(Dialect::Kong, told, None, 0)).unwrap();
     assert_eq!(count, 4_000);
-    assert!(every_schedule(4_000, |told| ninth_key(Dialect::Kong, told, Some(Twin::SketchEarly), 0)).is_err());
+    assert!(
+        every_schedule(4_000, |told| ninth_key(Dialect::Kong, told, Some(Twin::SketchEarly), 0))
+            .is_err()
+    );
 }

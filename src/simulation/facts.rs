@@ -1,5 +1,5 @@
-//! The read-through: leaders and followers of facts and of token calls, and the number that tells of revocations, with
-//! workers that switch inside every host call.
+//! The read-through: leaders and followers of facts and of token calls, and the number that tells
+//! of revocations, with workers that switch inside every host call.
 
 use std::sync::Mutex;
 
@@ -12,7 +12,9 @@ use crate::digest::HostKey;
 use crate::exchange::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
-use crate::facts::tests::fixture::{ENVOY, SECRET, claims, document, hmac, request, runtime, with_secret};
+use crate::facts::tests::fixture::{
+    ENVOY, SECRET, claims, document, hmac, request, runtime, with_secret,
+};
 use crate::facts::{Facts, Host, Runtime};
 use crate::metrics::{Meter, Metric};
 use crate::request::{HeaderBlock, Surroundings};
@@ -92,20 +94,24 @@ impl Outside {
 fn one_fetch(seed: u64, dialect: Dialect, is_up: bool, twin: Option<Twin>) -> Result<(), String> {
     let introspection = json!({ "uri": "https://idp.example/introspect", "cluster": "idp" });
     let rules = json!([{ "match": { "path_prefix": "/orders" }, "introspect": true }]);
-    let document = document(with_secret(), json!({ "introspection": introspection, "rules": rules }));
+    let document =
+        document(with_secret(), json!({ "introspection": introspection, "rules": rules }));
     let bearer = format!("Bearer {}", hmac(SECRET, &claims("1")));
     let world = World::new(dialect, seed, 3, twin).drift_ms(3);
     let outside = Mutex::<Outside>::default();
     let (document, bearer, outside_ref) = (&document, &bearer, &outside);
     let work = |worker: &Worker<'_>| {
         let gateway = Gateway::new(worker, document);
-        let mut exchange = Exchange::new(request("GET", "/orders", &[("authorization", bearer)]), None, ENVOY);
+        let mut exchange =
+            Exchange::new(request("GET", "/orders", &[("authorization", bearer)]), None, ENVOY);
         let mut effect = gateway.step(&mut exchange, Input::Begin);
         loop {
             effect = match effect {
                 Effect::Finish(Finish::Admit(_)) if is_up => return,
                 Effect::Finish(Finish::Answer(answer)) if !is_up && answer.status == 503 => return,
-                Effect::Finish(_) | Effect::ReadBody(_) => return Outside::blame(outside_ref, "a wrong verdict".into()),
+                Effect::Finish(_) | Effect::ReadBody(_) => {
+                    return Outside::blame(outside_ref, "a wrong verdict".into());
+                }
                 Effect::SleepUntil(..) => {
                     worker.sleep(20);
                     gateway.step(&mut exchange, Input::Woken)
@@ -115,7 +121,14 @@ fn one_fetch(seed: u64, dialect: Dialect, is_up: bool, twin: Option<Twin>) -> Re
                     worker.sleep(30);
                     Outside::end(outside_ref);
                     let (status, headers) = (if is_up { 200 } else { 500 }, HeaderBlock::default());
-                    gateway.step(&mut exchange, Input::Fetched(CallAnswer { status, headers: &headers, body: br#"{"active":true}"# }))
+                    gateway.step(
+                        &mut exchange,
+                        Input::Fetched(CallAnswer {
+                            status,
+                            headers: &headers,
+                            body: br#"{"active":true}"#,
+                        }),
+                    )
                 }
             };
         }
@@ -145,16 +158,21 @@ fn one_worker_meets_a_failure_and_all_know_of_it() {
 
 /// Workers make one token call; the server is asked once, and all have its answer.
 fn one_call(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
-    let document = document(with_secret(), json!({ "token_endpoints": [{ "path": "/token", "jitter": 0 }] }));
+    let document =
+        document(with_secret(), json!({ "token_endpoints": [{ "path": "/token", "jitter": 0 }] }));
     let world = World::new(dialect, seed, 3, twin).drift_ms(3);
     let outside = Mutex::<Outside>::default();
     let (document, outside_ref) = (&document, &outside);
     let work = |worker: &Worker<'_>| {
         let gateway = Gateway::new(worker, document);
-        let form = [("content-type", "application/x-www-form-urlencoded"), ("authorization", "Basic YTpi")];
+        let form = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", "Basic YTpi"),
+        ];
         let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
         gateway.step(&mut exchange, Input::Begin);
-        let mut effect = gateway.step(&mut exchange, Input::Body(Some(b"grant_type=client_credentials")));
+        let mut effect =
+            gateway.step(&mut exchange, Input::Body(Some(b"grant_type=client_credentials")));
         while let Effect::SleepUntil(..) = effect {
             worker.sleep(20);
             effect = gateway.step(&mut exchange, Input::Woken);
@@ -165,13 +183,22 @@ fn one_call(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Strin
                 worker.sleep(30);
                 Outside::end(outside_ref);
                 let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
-                let body = format!(r#"{{"access_token":"of call {call}","token_type":"Bearer","expires_in":3600}}"#);
+                let body = format!(
+                    r#"{{"access_token":"of call {call}","token_type":"Bearer","expires_in":3600}}"#
+                );
                 gateway.with(|facts| exchange.answer_started(200, &headers, facts));
-                let answer = ServerAnswer { status: 200, headers: &headers, body: body.as_bytes(), complete: true };
+                let answer = ServerAnswer {
+                    status: 200,
+                    headers: &headers,
+                    body: body.as_bytes(),
+                    complete: true,
+                };
                 gateway.with(|facts| exchange.answered(&answer, facts));
             }
             Effect::Finish(Finish::Answer(answer)) => {
-                if answer.status != 200 || !String::from_utf8_lossy(&answer.body).contains("of call 1\"") {
+                if answer.status != 200
+                    || !String::from_utf8_lossy(&answer.body).contains("of call 1\"")
+                {
                     Outside::blame(outside_ref, format!("a follower got {}", answer.status));
                 }
             }
@@ -194,17 +221,25 @@ fn one_worker_calls_the_token_server_and_all_have_its_answer() {
     is_caught(Twin::NoSecondLook, 300, one_call);
 }
 
-/// One worker revokes a token that others see all the time: once it has said so, nobody accepts it any more.
-fn revoked_for_all(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Result<(), String> {
+/// One worker revokes a token that others see all the time: once it has said so, nobody accepts it
+/// any more.
+fn revoked_for_all(
+    seed: u64,
+    dialect: Dialect,
+    faults: Faults,
+    twin: Option<Twin>,
+) -> Result<(), String> {
     let endpoints = json!([{ "path": "/token", "revocation_path": "/revoke" }]);
     let document = document(with_secret(), json!({ "token_endpoints": endpoints }));
     let token = hmac(SECRET, &claims("1"));
     let bearer = format!("Bearer {token}");
     let world = World::new(dialect, seed, 3, twin).faults(faults).drift_ms(3);
     let (revoked, wrong) = (Mutex::new(false), Mutex::<Option<String>>::default());
-    let (document, token, bearer, revoked_ref, wrong_ref) = (&document, &token, &bearer, &revoked, &wrong);
+    let (document, token, bearer, revoked_ref, wrong_ref) =
+        (&document, &token, &bearer, &revoked, &wrong);
     let is_admitted = |gateway: &Gateway<'_>| {
-        let mut exchange = Exchange::new(request("GET", "/orders", &[("authorization", bearer)]), None, ENVOY);
+        let mut exchange =
+            Exchange::new(request("GET", "/orders", &[("authorization", bearer)]), None, ENVOY);
         matches!(gateway.step(&mut exchange, Input::Begin), Effect::Finish(Finish::Admit(_)))
     };
     let work = |revokes: bool| {
@@ -240,6 +275,10 @@ fn once_a_revocation_is_answered_no_worker_accepts_the_token() {
     holds(60, |seed, dialect| revoked_for_all(seed, dialect, Faults::default(), None));
     let faults = Faults { torn: 30, crash: 10, ..Faults::default() };
     holds(60, |seed, dialect| revoked_for_all(seed, dialect, faults, None));
-    is_caught(Twin::NumberBeforeNames, 200, |seed, dialect, twin| revoked_for_all(seed, dialect, Faults::default(), twin));
-    is_caught(Twin::NamesBeforeNumber, 400, |seed, dialect, twin| revoked_for_all(seed, dialect, Faults::default(), twin));
+    is_caught(Twin::NumberBeforeNames, 200, |seed, dialect, twin| {
+        revoked_for_all(seed, dialect, Faults::default(), twin)
+    });
+    is_caught(Twin::NamesBeforeNumber, 400, |seed, dialect, twin| {
+        revoked_for_all(seed, dialect, Faults::default(), twin)
+    });
 }

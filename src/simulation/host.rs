@@ -139,10 +139,19 @@ impl Memory {
     }
 
     /// As the shell writes: `Expect` in the host's own terms.
-    pub(crate) fn set(&mut self, slot: Slot, value: &[u8], expect: Expect, rng: &mut Rng) -> Result<(), Refused> {
+    pub(crate) fn set(
+        &mut self,
+        slot: Slot,
+        value: &[u8],
+        expect: Expect,
+        rng: &mut Rng,
+    ) -> Result<(), Refused> {
         self.calls += 1;
         self.maybe_evict(rng);
-        if self.dialect == Dialect::Kong && rng.per_mille(self.faults.full) && expect == Expect::Absent {
+        if self.dialect == Dialect::Kong
+            && rng.per_mille(self.faults.full)
+            && expect == Expect::Absent
+        {
             return Err(Refused::Full);
         }
         let cas = match (expect, self.dialect) {
@@ -154,30 +163,45 @@ impl Memory {
     }
 
     /// The host function.
-    pub(crate) fn set_shared_data(&mut self, name: &[u8], value: &[u8], cas: u32) -> Result<(), Refused> {
+    pub(crate) fn set_shared_data(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        cas: u32,
+    ) -> Result<(), Refused> {
         self.uses += 1;
         let key = self.key(name);
         let found = self.entries.get(&key).map(|entry| (entry.version, entry.value.len()));
         let version = match (self.dialect, found) {
-            (Dialect::Envoy, Some((version, _))) if cas != 0 && cas != version && !self.blind => return Err(Refused::Lost),
+            (Dialect::Envoy, Some((version, _))) if cas != 0 && cas != version && !self.blind => {
+                return Err(Refused::Lost);
+            }
             (Dialect::Envoy, _) => {
                 let version = self.next_version;
                 // 0 is no version.
                 self.next_version = self.next_version.checked_add(1).unwrap_or(1);
                 version
             }
-            (Dialect::Kong, Some((version, _))) if cas != version && !self.blind => return Err(Refused::Lost),
+            (Dialect::Kong, Some((version, _))) if cas != version && !self.blind => {
+                return Err(Refused::Lost);
+            }
             (Dialect::Kong, None) if cas != 0 && !self.blind => return Err(Refused::Lost),
             (Dialect::Kong, found) => found.map_or(1, |(version, _)| version.wrapping_add(1)),
         };
-        let (old_room, room) = (found.map_or(0, |(_, length)| self.room(name, length)), self.room(name, value.len()));
+        let (old_room, room) =
+            (found.map_or(0, |(_, length)| self.room(name, length)), self.room(name, value.len()));
         while self.used_bytes - old_room + room > self.zone_bytes {
-            let oldest =
-                self.entries.iter().filter(|(other, _)| **other != key).min_by_key(|(_, entry)| entry.used).map(|(key, _)| key.clone());
+            let oldest = self
+                .entries
+                .iter()
+                .filter(|(other, _)| **other != key)
+                .min_by_key(|(_, entry)| entry.used)
+                .map(|(key, _)| key.clone());
             match oldest {
                 Some(oldest) if self.evicts => self.evict(&oldest),
                 _ if found.is_some() => {
-                    self.killed = Some(format!("a value grew in a full zone: {old_room} to {room}"));
+                    self.killed =
+                        Some(format!("a value grew in a full zone: {old_room} to {room}"));
                     return Err(Refused::Full);
                 }
                 _ => return Err(Refused::Full),
@@ -185,7 +209,10 @@ impl Memory {
         }
         self.used_bytes = self.used_bytes - old_room + room;
         let before = self.entries.remove(&key).map(|entry| entry.value).unwrap_or_default();
-        self.entries.insert(key, Entry { value: value.to_vec(), before, version, used: self.uses, torn: false });
+        self.entries.insert(
+            key,
+            Entry { value: value.to_vec(), before, version, used: self.uses, torn: false },
+        );
         Ok(())
     }
 
@@ -213,7 +240,10 @@ impl Memory {
     }
 
     fn maybe_evict(&mut self, rng: &mut Rng) {
-        if self.dialect == Dialect::Kong && rng.per_mille(self.faults.evicted) && !self.entries.is_empty() {
+        if self.dialect == Dialect::Kong
+            && rng.per_mille(self.faults.evicted)
+            && !self.entries.is_empty()
+        {
             let at = rng.below(self.entries.len() as u64) as usize;
             if let Some(key) = self.entries.keys().nth(at).cloned() {
                 self.evict(&key);

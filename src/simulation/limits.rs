@@ -64,21 +64,29 @@ fn exact(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Res
             .collect(),
     );
     // A request that lost all its races was refused; what it left is there for others.
-    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64);
+    let rest = world.alone(|worker| {
+        (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64
+    });
     let passed = *passed.lock().unwrap() + rest;
     // A worker that died may have charged a request that nobody saw pass.
     let least = if faults.crash > 0 { burst.saturating_sub(workers as u64) } else { burst };
-    if (least..=burst).contains(&passed) { Ok(()) } else { Err(format!("{passed} passed of {burst}")) }
+    if (least..=burst).contains(&passed) {
+        Ok(())
+    } else {
+        Err(format!("{passed} passed of {burst}"))
+    }
 }
 
 #[test]
 fn a_limit_is_exact_in_every_schedule() {
     holds(150, |seed, dialect| exact(seed, dialect, Faults::default(), None));
-    is_caught(Twin::BlindWrites, 50, |seed, dialect, twin| exact(seed, dialect, Faults::default(), twin));
+    is_caught(Twin::BlindWrites, 50, |seed, dialect, twin| {
+        exact(seed, dialect, Faults::default(), twin)
+    });
 }
 
-/// What other gateways have charged comes in while workers charge: no more passes than the whole burst,
-/// and what came in is never lost.
+/// What other gateways have charged comes in while workers charge: no more passes than the whole
+/// burst, and what came in is never lost.
 fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
     let mut rng = Rng::new(seed ^ 0x11);
     let burst = 3 + rng.below(4);
@@ -86,7 +94,8 @@ fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String>
     let counters = Counters::new(64);
     let world = World::new(dialect, seed, 3, twin);
     let counter = key(&world.key, seed);
-    let (one, start) = (limit(Amount::Rate { limit: 1, per_s: 3600, burst }), world.alone(|worker| worker.now()));
+    let (one, start) =
+        (limit(Amount::Rate { limit: 1, per_s: 3600, burst }), world.alone(|worker| worker.now()));
     let passed = Mutex::new(0u64);
     let (one, counters, passed_ref) = (&one, &counters, &passed);
     world.run(
@@ -96,7 +105,11 @@ fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String>
                     for _ in 0..3 {
                         if n == 0 {
                             let known = Known::Until(start.plus_s(3600 * others));
-                            let charge = Charge { limit: one, policy: Policy::of(one, 1).unwrap(), digest: counter };
+                            let charge = Charge {
+                                limit: one,
+                                policy: Policy::of(one, 1).unwrap(),
+                                digest: counter,
+                            };
                             let _ = counters.raise(&worker.begin(), &charge, known);
                             worker.done();
                         } else if ask(counters, worker, &[Claim::alone(one, counter)]) {
@@ -107,9 +120,15 @@ fn raised(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String>
             })
             .collect(),
     );
-    let rest = world.alone(|worker| (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64);
+    let rest = world.alone(|worker| {
+        (0..=burst).filter(|_| ask(counters, worker, &[Claim::alone(one, counter)])).count() as u64
+    });
     let passed = passed.into_inner().unwrap() + rest;
-    if (burst - others..=burst).contains(&passed) { Ok(()) } else { Err(format!("{passed} passed of {burst}, others had {others}")) }
+    if (burst - others..=burst).contains(&passed) {
+        Ok(())
+    } else {
+        Err(format!("{passed} passed of {burst}, others had {others}"))
+    }
 }
 
 #[test]
@@ -136,7 +155,12 @@ fn a_limit_is_kept_by_workers_that_die() {
 type Passed = Mutex<Vec<(usize, Time)>>;
 
 /// More keys than cells, clocks that go on, several limits: never more than burst and rate.
-fn never_more(seed: u64, dialect: Dialect, faults: Faults, twin: Option<Twin>) -> Result<(), String> {
+fn never_more(
+    seed: u64,
+    dialect: Dialect,
+    faults: Faults,
+    twin: Option<Twin>,
+) -> Result<(), String> {
     let mut rng = Rng::new(seed ^ 0xf);
     let workers = 2 + rng.below(3) as usize;
     // Ten keys for one slot of eight cells, most of them busy and some idle again at any time.
@@ -175,11 +199,16 @@ fn keeps_the_rate(passed: Passed, burst: u64, emission_ns: u64) -> Result<(), St
     let mut passed = passed.into_inner().unwrap();
     passed.sort_unstable();
     for (from, (n, start)) in passed.iter().enumerate() {
-        for (to, (_, end)) in passed.iter().enumerate().skip(from).take_while(|(_, (other, _))| other == n) {
+        for (to, (_, end)) in
+            passed.iter().enumerate().skip(from).take_while(|(_, (other, _))| other == n)
+        {
             let most = burst + (end.ns() - start.ns()) / emission_ns;
             let count = (to - from + 1) as u64;
             if count > most {
-                return Err(format!("{count} of key {n} passed within {} ms, at most {most}", (end.ns() - start.ns()) / NS_PER_MS));
+                return Err(format!(
+                    "{count} of key {n} passed within {} ms, at most {most}",
+                    (end.ns() - start.ns()) / NS_PER_MS
+                ));
             }
         }
     }
@@ -189,8 +218,12 @@ fn keeps_the_rate(passed: Passed, burst: u64, emission_ns: u64) -> Result<(), St
 #[test]
 fn under_pressure_no_limit_counts_too_little() {
     holds(250, |seed, dialect| never_more(seed, dialect, Faults::default(), None));
-    is_caught(Twin::BusyGivesWay, 100, |seed, dialect, twin| never_more(seed, dialect, Faults::default(), twin));
-    is_caught(Twin::SketchForgotten, 300, |seed, dialect, twin| never_more(seed, dialect, Faults::default(), twin));
+    is_caught(Twin::BusyGivesWay, 100, |seed, dialect, twin| {
+        never_more(seed, dialect, Faults::default(), twin)
+    });
+    is_caught(Twin::SketchForgotten, 300, |seed, dialect, twin| {
+        never_more(seed, dialect, Faults::default(), twin)
+    });
 }
 
 #[test]
@@ -217,7 +250,11 @@ fn all_or_none(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                     for _ in 0..12 {
                         let n = worker.below(2) as usize;
                         let now = worker.now();
-                        if ask(counters, worker, &[Claim::alone(wide, shared), Claim::alone(narrow, apart[n])]) {
+                        if ask(
+                            counters,
+                            worker,
+                            &[Claim::alone(wide, shared), Claim::alone(narrow, apart[n])],
+                        ) {
                             passed_ref[0].lock().unwrap().push((0, now));
                             passed_ref[1].lock().unwrap().push((n, now));
                         }
@@ -245,9 +282,12 @@ fn a_refused_request_costs_the_other_limits_nothing() {
     let counters = Counters::new(64);
     let (a, b, c) = (key(&world.key, 1), key(&world.key, 2), key(&world.key, 3));
     world.alone(|worker| {
-        let both = (0..9).filter(|_| ask(&counters, worker, &[Claim::alone(&wide, a), Claim::alone(&narrow, b)])).count();
+        let both = (0..9)
+            .filter(|_| ask(&counters, worker, &[Claim::alone(&wide, a), Claim::alone(&narrow, b)]))
+            .count();
         assert_eq!(both, 3);
-        let outcome = charge(&counters, &worker.begin(), &[Claim::alone(&wide, a), Claim::alone(&narrow, b)]);
+        let outcome =
+            charge(&counters, &worker.begin(), &[Claim::alone(&wide, a), Claim::alone(&narrow, b)]);
         assert_eq!(outcome.verdict, Verdict::Refused { limit: 1, retry_after_s: 3600 });
         assert_eq!((outcome.limits[0].what, outcome.limits[0].remaining), (What::NotCharged, 7));
         assert_eq!((outcome.limits[1].what, outcome.limits[1].remaining), (What::Over, 0));
@@ -255,7 +295,9 @@ fn a_refused_request_costs_the_other_limits_nothing() {
         assert_eq!(alone, 7);
         // A limit in shadow refuses nothing, and is counted.
         let shadow = RateLimit { shadow: true, ..narrow.clone() };
-        let outcomes: Vec<_> = (0..4).map(|_| charge(&counters, &worker.begin(), &[Claim::alone(&shadow, c)])).collect();
+        let outcomes: Vec<_> = (0..4)
+            .map(|_| charge(&counters, &worker.begin(), &[Claim::alone(&shadow, c)]))
+            .collect();
         assert!(outcomes.iter().all(|outcome| outcome.verdict == Verdict::Allowed));
         assert_eq!(outcomes[2].limits[0].what, What::Charged);
         assert_eq!(outcomes[3].limits[0].what, What::Over);
@@ -294,9 +336,9 @@ fn a_host_that_has_lost_its_memory_or_has_no_room_is_for_failure_mode_to_judge()
     });
 }
 
-/// The clock goes on by a day and back while workers ask; for a quota, which knows its window, again
-/// and again. (A rate that is cut off so that nobody is locked out for a day can't know that the
-/// clock has been there before.)
+/// The clock goes on by a day and back while workers ask; for a quota, which knows its window,
+/// again and again. (A rate that is cut off so that nobody is locked out for a day can't know that
+/// the clock has been there before.)
 fn clock_jumps(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
     let world = World::new(dialect, seed, 3, twin);
     let burst = 1 + seed % 4;
@@ -318,7 +360,8 @@ fn clock_jumps(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                             let mut at = worker.begin();
                             at.now = at.now.plus_s(days * 86_400);
                             let outcome = charge(counters, &at, &[Claim::alone(one, counter)]);
-                            *passed_ref.lock().unwrap() += u64::from(outcome.verdict == Verdict::Allowed);
+                            *passed_ref.lock().unwrap() +=
+                                u64::from(outcome.verdict == Verdict::Allowed);
                         }
                     }
                 })

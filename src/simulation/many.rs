@@ -28,12 +28,20 @@ fn millions_of_devices_leave_memory_flat_and_limits_exact() {
             for n in 0..keys {
                 let mut at = worker.begin();
                 at.now = start.plus_ms(n);
-                let outcome = crate::rate_limit::charge(&counters, &at, &[Claim::alone(&one, random_digest(&mut rng))]);
+                let outcome = crate::rate_limit::charge(
+                    &counters,
+                    &at,
+                    &[Claim::alone(&one, random_digest(&mut rng))],
+                );
                 sketched += u64::from(outcome.limits.iter().any(|status| status.sketch));
                 // Two requests a second each: twice what the limit gives.
                 if n % 500 == 0 {
                     for digest in &in_use {
-                        let outcome = crate::rate_limit::charge(&counters, &at, &[Claim::alone(&one, *digest)]);
+                        let outcome = crate::rate_limit::charge(
+                            &counters,
+                            &at,
+                            &[Claim::alone(&one, *digest)],
+                        );
                         passed += u64::from(outcome.verdict == crate::rate_limit::Verdict::Allowed);
                     }
                 }
@@ -60,6 +68,8 @@ fn millions_of_devices_leave_memory_flat_and_limits_exact() {
 
 fn random_digest(rng: &mut Rng) -> Digest {
     let mut bytes = [0; 32];
-    bytes.chunks_mut(8).for_each(|chunk| chunk.iter_mut().zip(rng.next().to_le_bytes()).for_each(|(to, from)| *to = from));
+    bytes.chunks_mut(8).for_each(|chunk| {
+        chunk.iter_mut().zip(rng.next().to_le_bytes()).for_each(|(to, from)| *to = from)
+    });
     Digest(bytes)
 }

@@ -43,7 +43,11 @@ fn holds(quick: u64, round: impl Fn(u64, Dialect) -> Result<(), String>) {
 }
 
 /// Sees to it that the twin fails: some seed up to `most` finds something wrong with it.
-fn is_caught(twin: Twin, most: u64, round: impl Fn(u64, Dialect, Option<Twin>) -> Result<(), String>) {
+fn is_caught(
+    twin: Twin,
+    most: u64,
+    round: impl Fn(u64, Dialect, Option<Twin>) -> Result<(), String>,
+) {
     for dialect in Dialect::ALL {
         let caught = (0..most).find(|seed| round(*seed, dialect, Some(twin)).is_err());
         assert!(caught.is_some(), "{twin:?} lives through {most} seeds on {dialect:?}");

@@ -143,7 +143,8 @@ impl World {
                 scope.spawn(move || {
                     drop(self.wait_for_turn(self.lock(), id));
                     let worker = Worker { world: self, id };
-                    let ended = catch_unwind(AssertUnwindSafe(|| twin::with(self.twin, || work(&worker))));
+                    let ended =
+                        catch_unwind(AssertUnwindSafe(|| twin::with(self.twin, || work(&worker))));
                     self.end(id);
                     if let Err(why) = ended
                         && !why.is::<Crash>()
@@ -196,7 +197,11 @@ impl World {
         inner
     }
 
-    fn wait_for_turn<'g>(&self, mut inner: MutexGuard<'g, Inner>, id: usize) -> MutexGuard<'g, Inner> {
+    fn wait_for_turn<'g>(
+        &self,
+        mut inner: MutexGuard<'g, Inner>,
+        id: usize,
+    ) -> MutexGuard<'g, Inner> {
         while inner.turn != id {
             inner = self.wake[id].wait(inner).unwrap();
         }
@@ -218,13 +223,20 @@ impl Inner {
             Chooser::Random { late, steps } => {
                 *steps = steps.saturating_sub(1);
                 if *steps == 0 {
-                    *late = if self.rng.below(2) == 0 { NOBODY } else { self.rng.below(self.alive.len() as u64) as usize };
+                    *late = if self.rng.below(2) == 0 {
+                        NOBODY
+                    } else {
+                        self.rng.below(self.alive.len() as u64) as usize
+                    };
                     *steps = 1 + self.rng.below(50);
                 }
                 let others = alive.iter().filter(|id| *id != late).count();
                 match self.rng.below(others as u64) as usize {
                     _ if others == 0 => 0,
-                    n => alive.iter().position(|id| alive.iter().filter(|o| *o != late).nth(n) == Some(id)).unwrap_or(0),
+                    n => alive
+                        .iter()
+                        .position(|id| alive.iter().filter(|o| *o != late).nth(n) == Some(id))
+                        .unwrap_or(0),
                 }
             }
             Chooser::Script { told, taken } => {
@@ -238,7 +250,12 @@ impl Inner {
 
     /// Puts the clock on, but no further than that the moment of anyone at work gets stale.
     fn go_on(&mut self, ms: u64) {
-        let bound = self.began.iter().flatten().min().map_or(Time::from_ns(u64::MAX), |began| began.plus_ms(STALE_MS));
+        let bound = self
+            .began
+            .iter()
+            .flatten()
+            .min()
+            .map_or(Time::from_ns(u64::MAX), |began| began.plus_ms(STALE_MS));
         self.now = self.now.plus_ms(ms).min(bound).max(self.now);
     }
 }

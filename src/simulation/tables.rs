@@ -16,7 +16,11 @@ fn own_records(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
     let faults = Faults { torn: 50, other_key: 100, evicted: 20, crash: 2, full: 50 };
     // Room for five of the seven records; a zone that evicts, or one that doesn't.
     let world = World::new(dialect, seed, 3, twin).faults(faults).drift_ms(20);
-    let world = if dialect == Dialect::Kong { world.with_memory(|memory| memory.zone(5 * 256, seed.is_multiple_of(2))) } else { world };
+    let world = if dialect == Dialect::Kong {
+        world.with_memory(|memory| memory.zone(5 * 256, seed.is_multiple_of(2)))
+    } else {
+        world
+    };
     let keys: Vec<Digest> = (0..12u8).map(|n| world.key.digest("key", &[&[n]])).collect();
     let wrong: Mutex<Option<String>> = Mutex::default();
     let (keys, wrong_ref) = (&keys, &wrong);
@@ -28,13 +32,20 @@ fn own_records(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), St
                         let n = worker.below(12) as usize;
                         let at = worker.begin();
                         match worker.below(5) {
-                            0 | 1 => drop(TABLE.put(&at, &keys[n], &[n as u8; 20], at.now.plus_ms(1 + worker.below(300)))),
+                            0 | 1 => drop(TABLE.put(
+                                &at,
+                                &keys[n],
+                                &[n as u8; 20],
+                                at.now.plus_ms(1 + worker.below(300)),
+                            )),
                             2 => drop(TABLE.remove(&at, &keys[n])),
                             _ => {
                                 if let Some(found) = TABLE.get(&at, &keys[n])
-                                    && (found.payload() != [n as u8; 20] || found.expires() <= at.now)
+                                    && (found.payload() != [n as u8; 20]
+                                        || found.expires() <= at.now)
                                 {
-                                    *wrong_ref.lock().unwrap() = Some(format!("key {n} got {:?}", found.payload()));
+                                    *wrong_ref.lock().unwrap() =
+                                        Some(format!("key {n} got {:?}", found.payload()));
                                 }
                             }
                         }
@@ -69,7 +80,12 @@ fn one_place(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Stri
                     for _ in 0..4 {
                         let at = worker.begin();
                         let n = worker.below(4) as usize;
-                        let _ = table.put(&at, &keys[n], b"payload", at.now.plus_ms(1 + worker.below(100)));
+                        let _ = table.put(
+                            &at,
+                            &keys[n],
+                            b"payload",
+                            at.now.plus_ms(1 + worker.below(100)),
+                        );
                         worker.done();
                     }
                 }
@@ -78,7 +94,15 @@ fn one_place(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Stri
     );
     for key in keys {
         let places = world.memory(|memory| {
-            memory.values().filter(|value| table.shape().open_any(&world.key, value).is_some_and(|record| record.digest == *key)).count()
+            memory
+                .values()
+                .filter(|value| {
+                    table
+                        .shape()
+                        .open_any(&world.key, value)
+                        .is_some_and(|record| record.digest == *key)
+                })
+                .count()
         });
         if places > 1 {
             return Err(format!("a key in {places} places"));
@@ -137,7 +161,8 @@ fn a_hit_in_the_first_choice_costs_one_host_call() {
 #[test]
 fn what_is_not_ours_is_not_grown() {
     // Another filter's short value where a slot of ours is, in a zone without room.
-    let world = World::new(Dialect::Kong, 1, 1, None).with_memory(|memory| memory.zone(2 * 128, false));
+    let world =
+        World::new(Dialect::Kong, 1, 1, None).with_memory(|memory| memory.zone(2 * 128, false));
     let key = world.key.digest("key", &[]);
     for index in 0..2 {
         for id in [TableId::Tokens, TableId::Replay] {
@@ -147,7 +172,10 @@ fn what_is_not_ours_is_not_grown() {
     }
     world.alone(|worker| {
         let at = worker.begin();
-        assert_eq!(Table::new(TableId::Tokens, 2, 300).put(&at, &key, b"x", at.now.plus_s(9)), Err(Unavailable::Full));
+        assert_eq!(
+            Table::new(TableId::Tokens, 2, 300).put(&at, &key, b"x", at.now.plus_s(9)),
+            Err(Unavailable::Full)
+        );
         let _ = Ids::new(TableId::Replay, 16).insert(&at, &key, at.now.plus_s(9));
     });
     assert_eq!(world.memory(|memory| memory.killed.take()), None);

@@ -4,16 +4,19 @@
 //! A state machine for one shared record: each step takes the state and gives the next one, for a
 //! compare-and-set.
 //!
-//! - At most `calls_max` calls are under way. Each is counted in the slice of time in which it began;
-//!   a slice is forgotten after a lease, so that a call whose worker died gives its place back.
-//! - A client has at most as many of them as there are places free beside it: one alone half of all,
-//!   two a third each. So whoever hangs its calls leaves room for others. Where several addresses
-//!   call, one has at most three times what is free, since ids are made up easily and addresses aren't.
-//! - Failures of several clients without an answer in between begin an outage ([`super::evidence`]):
-//!   one call at a time, with growing pauses. Then each success admits one more, and no second admits
-//!   more than twice what the last one did. What one client is told (429) says nothing of the others.
-//! - Who is refused is booked into a line that moves at the pace of the server's answers, and told to
-//!   come back when it is there. So a million clients come back one after the other.
+//! - At most `calls_max` calls are under way. Each is counted in the slice of time in which it
+//!   began; a slice is forgotten after a lease, so that a call whose worker died gives its place
+//!   back.
+//! - A client has at most as many of them as there are places free beside it: one alone half of
+//!   all, two a third each. So whoever hangs its calls leaves room for others. Where several
+//!   addresses call, one has at most three times what is free, since ids are made up easily and
+//!   addresses aren't.
+//! - Failures of several clients without an answer in between begin an outage
+//!   ([`super::evidence`]): one call at a time, with growing pauses. Then each success admits one
+//!   more, and no second admits more than twice what the last one did. What one client is told
+//!   (429) says nothing of the others.
+//! - Who is refused is booked into a line that moves at the pace of the server's answers, and told
+//!   to come back when it is there. So a million clients come back one after the other.
 
 use super::evidence::{Evidence, Reach};
 use super::share::Shares;
@@ -57,7 +60,10 @@ pub struct Limits {
 impl Limits {
     /// Those of an endpoint.
     pub fn of(endpoint: &TokenEndpoint) -> Limits {
-        Limits { calls_max: u16::try_from(endpoint.upstream_calls_max).unwrap_or(u16::MAX).max(1), lease_ms: endpoint.lease_ms.max(1) }
+        Limits {
+            calls_max: u16::try_from(endpoint.upstream_calls_max).unwrap_or(u16::MAX).max(1),
+            lease_ms: endpoint.lease_ms.max(1),
+        }
     }
 
     /// A call is forgotten one lease after its slice ended, at the earliest.
@@ -192,8 +198,8 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// Whether one more call of this party may be made. A refusal changes the state too; if its write
-    /// is lost, let it be.
+    /// Whether one more call of this party may be made. A refusal changes the state too; if its
+    /// write is lost, let it be.
     pub fn admit(&self, now: Time, limits: &Limits, party: Party) -> (Admission, Decision) {
         let mut next = self.at(now, limits);
         next.note_address(party.address, now);
@@ -210,12 +216,19 @@ impl Admission {
         let drawn = mix(u64::from(party.client) ^ now.ms());
         let over_share = !is_paused && room == Room::ForOthers;
         // Others needn't wait longer for what one client asks beyond its share.
-        let retry_after_s = if over_share { 1 + scale(drawn, 3) } else { next.book(now, limits, drawn) };
+        let retry_after_s =
+            if over_share { 1 + scale(drawn, 3) } else { next.book(now, limits, drawn) };
         (next, Decision::Refuse { retry_after_s, over_share })
     }
 
     /// A call has ended. To be told once for each permit; one that is never told ends by itself.
-    pub fn done(&self, permit: Permit, ended: impl Into<Ended>, now: Time, limits: &Limits) -> Admission {
+    pub fn done(
+        &self,
+        permit: Permit,
+        ended: impl Into<Ended>,
+        now: Time,
+        limits: &Limits,
+    ) -> Admission {
         let mut next = self.at(now, limits);
         if let Some(back) = next.slice.checked_sub(permit.slice) {
             let place = usize::try_from(back).ok().and_then(|back| next.under_way.get_mut(back));
@@ -229,7 +242,9 @@ impl Admission {
         let Ended { outcome, asked_ms } = ended.into();
         match outcome {
             Outcome::Answered => next.succeeded(&permit.party, now, limits),
-            Outcome::Overloaded | Outcome::Error => next.failed(&permit.party, outcome, asked_ms, now),
+            Outcome::Overloaded | Outcome::Error => {
+                next.failed(&permit.party, outcome, asked_ms, now)
+            }
             Outcome::Throttled | Outcome::Unknown => {}
         }
         next
@@ -259,11 +274,16 @@ impl Admission {
         let total = self.total();
         let mut free = u32::from(limits.calls_max).saturating_sub(total);
         if self.reaches(party) {
-            let here = if self.reach == 0 { total } else { self.addresses.count(party.address).min(total) };
+            let here = if self.reach == 0 {
+                total
+            } else {
+                self.addresses.count(party.address).min(total)
+            };
             free = free.min(u32::from(self.ramp).saturating_sub(here));
         }
         let own = self.clients.count(party.client);
-        let of_address = if self.several_at_ms == 0 { 0 } else { self.addresses.count(party.address) };
+        let of_address =
+            if self.several_at_ms == 0 { 0 } else { self.addresses.count(party.address) };
         let allowed = total.saturating_add(free);
         // What the sketch may count too much is no reason to refuse anyone.
         let few = if allowed < 4 { 0 } else { (allowed / 16).max(1) };
@@ -272,11 +292,17 @@ impl Admission {
             // One that has more than a few under way takes no place in the line from the others.
             return if client_over { Room::ForOthers } else { Room::Full };
         }
-        let address_over = of_address >= free.saturating_mul(ADDRESS_SHARES) && of_address > allowed / 4;
-        if (client_over || address_over) && !broken(Twin::SharesUnasked) { Room::ForOthers } else { Room::Free }
+        let address_over =
+            of_address >= free.saturating_mul(ADDRESS_SHARES) && of_address > allowed / 4;
+        if (client_over || address_over) && !broken(Twin::SharesUnasked) {
+            Room::ForOthers
+        } else {
+            Room::Free
+        }
     }
 
-    /// When the pause of an outage ends for this party: for the one that failed last after the others.
+    /// When the pause of an outage ends for this party: for the one that failed last after the
+    /// others.
     fn pause_end_ms(&self, party: &Party) -> u64 {
         let stand_back_ms = if self.last_failed == party.client { STAND_BACK_MS } else { 0 };
         self.paused_until_ms.saturating_add(stand_back_ms)
@@ -295,7 +321,8 @@ impl Admission {
         let now_ms = now.ms();
         let slice = now_ms / limits.slice_ms();
         let forward = slice.saturating_sub(next.slice);
-        // Ahead of us by more than another worker's clock can be: its calls can't be placed in time.
+        // Ahead of us by more than another worker's clock can be: its calls can't be placed in
+        // time.
         if forward >= SLICES as u64 || next.slice.saturating_sub(slice) > 1 {
             next.under_way = [0; SLICES];
             next.slice = slice;
@@ -309,7 +336,8 @@ impl Admission {
         if next.total() == 0 {
             (next.clients, next.addresses) = (Shares::default(), Shares::default());
         }
-        next.paused_until_ms = next.paused_until_ms.min(now_ms.saturating_add(u64::from(next.paused_ms)));
+        next.paused_until_ms =
+            next.paused_until_ms.min(now_ms.saturating_add(u64::from(next.paused_ms)));
         let line_max_ms = now_ms.saturating_add(RETRY_AFTER_S_MAX * 1_000);
         next.line_end_us = next.line_end_us.min(line_max_ms.saturating_mul(1_000));
         next.ramp_since_ms = next.ramp_since_ms.min(now_ms);
@@ -364,8 +392,16 @@ impl Admission {
         if reached && outcome == Outcome::Error {
             return;
         }
-        let failing = if broken(Twin::OneClientsOutage) { Party { client: now.ns() as u32, ..*party } } else { *party };
-        let reach = if self.ramp != 0 && self.reach == 0 { Reach::All } else { self.evidence.add(&failing, outcome.points(), now.ms()) };
+        let failing = if broken(Twin::OneClientsOutage) {
+            Party { client: now.ns() as u32, ..*party }
+        } else {
+            *party
+        };
+        let reach = if self.ramp != 0 && self.reach == 0 {
+            Reach::All
+        } else {
+            self.evidence.add(&failing, outcome.points(), now.ms())
+        };
         match (reached, reach) {
             (true, reach) => {
                 if reach == Reach::All {
@@ -404,8 +440,12 @@ impl Admission {
     /// No call for a while: what the server asked two clients for, else longer each time.
     fn pause(&mut self, party: &Party, asked_ms: Option<u64>, now: Time) {
         let asked_ms = asked_ms.map_or(0, |ms| ms.min(ASKED_MS_MAX) as u32);
-        let both_ms = if self.last_failed == party.client { 0 } else { asked_ms.min(self.asked_ms) };
-        let pause_ms = PAUSE_MS.saturating_mul(1 << self.pauses.min(4)).min(PAUSE_MS_MAX).max(u64::from(both_ms));
+        let both_ms =
+            if self.last_failed == party.client { 0 } else { asked_ms.min(self.asked_ms) };
+        let pause_ms = PAUSE_MS
+            .saturating_mul(1 << self.pauses.min(4))
+            .min(PAUSE_MS_MAX)
+            .max(u64::from(both_ms));
         self.paused_ms = u32::try_from(pause_ms).unwrap_or(u32::MAX);
         self.paused_until_ms = now.ms().saturating_add(pause_ms);
         self.pauses = self.pauses.saturating_add(1).min(4);
@@ -481,8 +521,8 @@ impl Admission {
         bytes
     }
 
-    /// From bytes of [`Admission::encode`]. Any others give the state of a server in health: the cap
-    /// still holds for what begins from now on.
+    /// From bytes of [`Admission::encode`]. Any others give the state of a server in health: the
+    /// cap still holds for what begins from now on.
     pub fn decode(bytes: &[u8]) -> Admission {
         Self::read(bytes).unwrap_or_default()
     }

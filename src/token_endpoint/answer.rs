@@ -31,10 +31,12 @@ impl Answer {
         status == 401 || matches!(self, Answer::Negative)
     }
 
-    /// Whether the server refuses the client itself, so that all that is stored for its secret must go.
+    /// Whether the server refuses the client itself, so that all that is stored for its secret must
+    /// go.
     pub fn refuses_client(&self, status: u16, body: &[u8]) -> bool {
         let error = || Object::read(body)?.string("error").ok()?;
-        status == 401 || (matches!(self, Answer::Negative) && error().as_deref() == Some("invalid_client"))
+        status == 401
+            || (matches!(self, Answer::Negative) && error().as_deref() == Some("invalid_client"))
     }
 }
 
@@ -65,7 +67,8 @@ pub enum NotStored {
     TooLarge,
     /// Not `application/json` in UTF-8, or two types.
     ContentType,
-    /// Content-Encoding, a Vary by what isn't in the key, no-transform, or another header that belongs to one client.
+    /// Content-Encoding, a Vary by what isn't in the key, no-transform, or another header that
+    /// belongs to one client.
     Header,
     /// Not one JSON object to the last byte, or a member twice.
     Json,
@@ -111,8 +114,12 @@ pub fn analyse<'a>(
 ) -> Answer {
     let judged = match (complete, status) {
         (false, _) => Err(NotStored::Incomplete),
-        (true, 200) => check_outside(headers, body, endpoint).and_then(|object| token(&object, endpoint)).map(Answer::Storable),
-        (true, 400 | 401) => check_outside(headers, body, endpoint).and_then(|object| refusal(&object, endpoint)),
+        (true, 200) => check_outside(headers, body, endpoint)
+            .and_then(|object| token(&object, endpoint))
+            .map(Answer::Storable),
+        (true, 400 | 401) => {
+            check_outside(headers, body, endpoint).and_then(|object| refusal(&object, endpoint))
+        }
         (true, _) => Err(NotStored::Status),
     };
     judged.unwrap_or_else(Answer::NotStored)
@@ -138,7 +145,8 @@ fn check_outside<'a, 'b>(
             }
             b"content-encoding" => value.eq_ignore_ascii_case(b"identity"),
             b"vary" => vary::is_told_apart(value, endpoint),
-            // Only body and type are kept; a cookie is for the one client that gets the answer itself.
+            // Only body and type are kept; a cookie is for the one client that gets the answer
+            // itself.
             b"set-cookie" | b"set-cookie2" => endpoint.keep_with_cookies,
             b"content-range" | b"dpop-nonce" | b"retry-after" | b"authentication-info" => false,
             _ => !integrity::forbids_keeping(&name, value),
@@ -161,12 +169,18 @@ fn token(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Storable, NotS
     if object.present("refresh_token").is_some() || object.present("id_token").is_some() {
         return Err(NotStored::Personal);
     }
-    let access_token = object.string("access_token").ok().flatten().filter(|token| !token.is_empty());
+    let access_token =
+        object.string("access_token").ok().flatten().filter(|token| !token.is_empty());
     let token_type = object.string("token_type").ok().flatten();
-    let (Some(access_token), Some(true)) = (access_token, token_type.map(|t| t.eq_ignore_ascii_case("bearer"))) else {
+    let (Some(access_token), Some(true)) =
+        (access_token, token_type.map(|t| t.eq_ignore_ascii_case("bearer")))
+    else {
         return Err(NotStored::NotBearer);
     };
-    let said = object.present("expires_in").map(|text| lifetime_s(text).ok_or(NotStored::Lifetime)).transpose()?;
+    let said = object
+        .present("expires_in")
+        .map(|text| lifetime_s(text).ok_or(NotStored::Lifetime))
+        .transpose()?;
     let jwt = Jwt::read(&access_token).map_err(|NotClear| NotStored::Jwt)?;
     if jwt.is_bound {
         return Err(NotStored::Jwt);
@@ -183,8 +197,14 @@ fn token(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Storable, NotS
 /// A refusal (RFC 6749, section 5.2) that the same request would meet again. Not among them:
 /// `invalid_grant` (a grant may become good), whatever asks to come back, and every 5xx.
 fn refusal(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Answer, NotStored> {
-    const LASTING: &[&str] =
-        &["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"];
+    const LASTING: &[&str] = &[
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_target",
+    ];
     let error = object.string("error").ok().flatten().ok_or(NotStored::Error)?;
     let lasting = LASTING.contains(&error.as_str());
     if lasting && object.present("access_token").is_none() && endpoint.negative_ttl_s > 0 {
@@ -196,7 +216,9 @@ fn refusal(object: &Object<'_>, endpoint: &TokenEndpoint) -> Result<Answer, NotS
 
 /// The JSON text of `expires_in` in whole seconds, from 1 to [`EXPIRES_IN_S_MAX`].
 pub(super) fn lifetime_s(text: &str) -> Option<u64> {
-    Span::read(text).map(|span| span.seconds).filter(|seconds| (1..=EXPIRES_IN_S_MAX).contains(seconds))
+    Span::read(text)
+        .map(|span| span.seconds)
+        .filter(|seconds| (1..=EXPIRES_IN_S_MAX).contains(seconds))
 }
 
 /// What an access token says of itself, if it is a JWT. It isn't verified: it can only shorten.
@@ -204,7 +226,8 @@ pub(super) fn lifetime_s(text: &str) -> Option<u64> {
 pub(super) struct Jwt {
     /// `exp` in seconds since the epoch, rounded down.
     pub exp_s: Option<u64>,
-    /// Whether it has `cnf`: it is good for the holder of a key alone (RFC 7800, RFC 8705, RFC 9449).
+    /// Whether it has `cnf`: it is good for the holder of a key alone (RFC 7800, RFC 8705, RFC
+    /// 9449).
     pub is_bound: bool,
 }
 
@@ -216,7 +239,9 @@ impl Jwt {
     /// Reads a token; one that isn't a JWT says nothing.
     pub fn read(access_token: &str) -> Result<Jwt, NotClear> {
         let mut segments = access_token.split('.');
-        let (Some(header), Some(payload), Some(_), None) = (segments.next(), segments.next(), segments.next(), segments.next()) else {
+        let (Some(header), Some(payload), Some(_), None) =
+            (segments.next(), segments.next(), segments.next(), segments.next())
+        else {
             return Ok(Jwt::default());
         };
         let decode = |segment: &str| URL_SAFE_NO_PAD.decode(segment).ok();

@@ -1,20 +1,23 @@
-//! The challenge of a remembered 401 (RFC 9110, sections 11.6.1 and 15.5.2): the server's own, where it is clear.
+//! The challenge of a remembered 401 (RFC 9110, sections 11.6.1 and 15.5.2): the server's own,
+//! where it is clear.
 
 /// The longest that is remembered.
 pub(super) const CHALLENGE_BYTES_MAX: usize = 512;
 
-/// The challenges in an answer's `WWW-Authenticate`, as one line. Nothing if there are none, they aren't written by the
-/// grammar, or they belong to one exchange (credentials of one step, as `Negotiate` has them): whoever answers then
-/// makes a challenge of its own.
+/// The challenges in an answer's `WWW-Authenticate`, as one line. Nothing if there are none, they
+/// aren't written by the grammar, or they belong to one exchange (credentials of one step, as
+/// `Negotiate` has them): whoever answers then makes a challenge of its own.
 pub fn kept<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Option<Vec<u8>> {
-    let of_name = headers.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"));
+    let of_name =
+        headers.into_iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"));
     let lines: Vec<&[u8]> = of_name.map(|(_, value)| value).collect();
     // Several lines are one list (RFC 9110, section 5.3).
     let joined = lines.join(&b", "[..]);
     (joined.len() <= CHALLENGE_BYTES_MAX && is_challenges(&joined)).then_some(joined)
 }
 
-/// Whether a text is a list of challenges whose parameters all have names. No byte of it could end a header's line.
+/// Whether a text is a list of challenges whose parameters all have names. No byte of it could end
+/// a header's line.
 pub(super) fn is_challenges(text: &[u8]) -> bool {
     let is_plain = text.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~'));
     let Some(text) = std::str::from_utf8(text).ok().filter(|_| is_plain) else { return false };
@@ -37,15 +40,17 @@ pub(super) fn is_challenges(text: &[u8]) -> bool {
     }
 }
 
-/// Reads a scheme, a scheme with its first parameter, or a further parameter. Gives what follows, and whether a scheme
-/// was there.
+/// Reads a scheme, a scheme with its first parameter, or a further parameter. Gives what follows,
+/// and whether a scheme was there.
 fn element(text: &str) -> Option<(&str, bool)> {
     let after = token(text)?;
     if let Some(after) = parameter(text) {
         return Some((after, false));
     }
     match after.strip_prefix(' ') {
-        Some(spaced) if !spaced.trim_start().is_empty() && !spaced.trim_start().starts_with(',') => {
+        Some(spaced)
+            if !spaced.trim_start().is_empty() && !spaced.trim_start().starts_with(',') =>
+        {
             parameter(spaced.trim_start_matches(' ')).map(|after| (after, true))
         }
         _ => Some((after, true)),
@@ -71,7 +76,9 @@ fn parameter(text: &str) -> Option<&str> {
 
 /// Takes a token off (RFC 9110, section 5.6.2).
 fn token(text: &str) -> Option<&str> {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~".contains(c)).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~".contains(c))
+        .unwrap_or(text.len());
     text.get(end..).filter(|_| end > 0)
 }
 
@@ -81,7 +88,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn one(value: &str) -> Option<String> {
-        kept([(&b"WWW-Authenticate"[..], value.as_bytes())]).map(|kept| String::from_utf8(kept).unwrap())
+        kept([(&b"WWW-Authenticate"[..], value.as_bytes())])
+            .map(|kept| String::from_utf8(kept).unwrap())
     }
 
     /// The example of RFC 9110, section 11.6.1, among them.
@@ -97,7 +105,11 @@ mod tests {
         ] {
             assert_eq!(one(value).as_deref(), Some(value), "{value}");
         }
-        let two = kept([(&b"www-authenticate"[..], &b"Basic realm=\"a\""[..]), (b"x", b"y"), (b"www-authenticate", b"Bearer")]);
+        let two = kept([
+            (&b"www-authenticate"[..], &b"Basic realm=\"a\""[..]),
+            (b"x", b"y"),
+            (b"www-authenticate", b"Bearer"),
+        ]);
         assert_eq!(two.as_deref(), Some(&b"Basic realm=\"a\", Bearer"[..]));
     }
 

@@ -38,11 +38,13 @@ pub(super) fn basic(value: &[u8]) -> Option<Basic> {
 /// `client_assertion_type` of a JWT (RFC 7523, section 2.2).
 pub(super) const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// The client that an assertion names as its issuer and its subject (RFC 7521, section 4.2; RFC 7523, section 3). Its
-/// signature isn't looked at: it claims no more than a `client_id` does.
+/// The client that an assertion names as its issuer and its subject (RFC 7521, section 4.2; RFC
+/// 7523, section 3). Its signature isn't looked at: it claims no more than a `client_id` does.
 pub(super) fn asserted(assertion: &str) -> Option<String> {
     let mut segments = assertion.split('.');
-    let (Some(_), Some(payload), Some(_), None) = (segments.next(), segments.next(), segments.next(), segments.next()) else {
+    let (Some(_), Some(payload), Some(_), None) =
+        (segments.next(), segments.next(), segments.next(), segments.next())
+    else {
         return None;
     };
     let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
@@ -73,7 +75,9 @@ mod tests {
         ] {
             assert_eq!(asserted(&written(payload)), None, "{payload}");
         }
-        for text in ["", "a.b", "e30.e30.e30.e30", "e30.!.e30", "e30.eyJpc3MiOiJjIiwic3ViIjoiYyJ9==.e30"] {
+        for text in
+            ["", "a.b", "e30.e30.e30.e30", "e30.!.e30", "e30.eyJpc3MiOiJjIiwic3ViIjoiYyJ9==.e30"]
+        {
             assert_eq!(asserted(text), None, "{text}");
         }
     }

@@ -1,8 +1,10 @@
-//! Request headers that tell of the connection, the trace or the sending program. No answer is taken to depend on
-//! them; on every other header it may (a tenant, a language, `X-Forwarded-Host`), so those are part of its key.
+//! Request headers that tell of the connection, the trace or the sending program. No answer is
+//! taken to depend on them; on every other header it may (a tenant, a language,
+//! `X-Forwarded-Host`), so those are part of its key.
 //!
-//! What isn't listed shapes the answer: a name that is missing here costs one more call, one too many could give a
-//! client what belongs to another. docs/token-endpoints.md has the list for readers.
+//! What isn't listed shapes the answer: a name that is missing here costs one more call, one too
+//! many could give a client what belongs to another. docs/token-endpoints.md has the list for
+//! readers.
 
 /// Names by who sets them. Lower case.
 const GROUPS: &[(&str, &[&str])] = &[
@@ -153,16 +155,18 @@ const GROUPS: &[(&str, &[&str])] = &[
 ];
 
 /// Beginnings of such names.
-const PREFIXES: &[&str] = &[":", "x-b3-", "x-datadog-", "sec-fetch-", "sec-ch-", "ot-tracer-", "uberctx-"];
+const PREFIXES: &[&str] =
+    &[":", "x-b3-", "x-datadog-", "sec-fetch-", "sec-ch-", "ot-tracer-", "uberctx-"];
 
-/// Whether a header, by its name in lower case, shapes no answer. Pseudo-headers are the caller's, who gives host and
-/// path apart.
+/// Whether a header, by its name in lower case, shapes no answer. Pseudo-headers are the caller's,
+/// who gives host and path apart.
 pub(super) fn tells_of(name: &[u8]) -> bool {
     GROUPS.iter().any(|(_, names)| names.iter().any(|one| one.as_bytes() == name))
         || PREFIXES.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
 }
 
-/// Whether a header, by its name in lower case, says who asks or for what, so that no configuration may pass it over.
+/// Whether a header, by its name in lower case, says who asks or for what, so that no configuration
+/// may pass it over.
 pub(crate) fn always_matters(name: &[u8]) -> bool {
     const NAMES: &[&str] = &[
         "authorization",
@@ -183,7 +187,9 @@ pub(crate) fn always_matters(name: &[u8]) -> bool {
         "expect",
         "upgrade",
     ];
-    NAMES.iter().any(|one| one.as_bytes() == name) || name.starts_with(b"if-") || super::headers::is_certificate(name)
+    NAMES.iter().any(|one| one.as_bytes() == name)
+        || name.starts_with(b"if-")
+        || super::headers::is_certificate(name)
 }
 
 #[cfg(test)]
@@ -196,7 +202,8 @@ mod tests {
         let document = include_str!("../../docs/token-endpoints.md");
         for (group, names) in GROUPS {
             let row = document.lines().find(|line| line.starts_with(&format!("| {group} |")));
-            let shown: Vec<&str> = row.unwrap_or_else(|| panic!("{group}")).split('`').skip(1).step_by(2).collect();
+            let shown: Vec<&str> =
+                row.unwrap_or_else(|| panic!("{group}")).split('`').skip(1).step_by(2).collect();
             assert_eq!(&shown, names, "{group}");
         }
         for prefix in PREFIXES.iter().filter(|prefix| **prefix != ":") {
@@ -206,13 +213,15 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_and_none_comes_twice() {
-        let mut all: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut all: Vec<&str> =
+            GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
         all.sort_unstable();
         assert!(all.iter().all(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase())));
         assert!(all.windows(2).all(|pair| pair[0] != pair[1]));
     }
 
-    /// Nothing that says who asks is passed over by the list either, but for the host, which is in the key apart.
+    /// Nothing that says who asks is passed over by the list either, but for the host, which is in
+    /// the key apart.
     #[test]
     fn what_always_matters_is_not_in_the_list() {
         let listed = GROUPS.iter().flat_map(|(_, names)| names.iter());

@@ -1,8 +1,8 @@
 //! Which clients the server fails, and whether that makes an outage.
 //!
-//! One client's failures say nothing of the others: its requests may be what the server can't take. So
-//! what one client adds is capped, and an outage takes several. A client id is a claim that anyone can
-//! vary, so failures seen from one address make an outage for that address alone.
+//! One client's failures say nothing of the others: its requests may be what the server can't take.
+//! So what one client adds is capped, and an outage takes several. A client id is a claim that
+//! anyone can vary, so failures seen from one address make an outage for that address alone.
 
 use super::admission::Party;
 
@@ -57,21 +57,34 @@ impl Evidence {
 
     fn note(&mut self, party: &Party, points: u8) {
         let each_max = EACH_POINTS_MAX as u8;
-        let is_own = |one: &&mut Failing| one.points > 0 && (one.client, one.address) == (party.client, party.address);
+        let is_own = |one: &&mut Failing| {
+            one.points > 0 && (one.client, one.address) == (party.client, party.address)
+        };
         if let Some(own) = self.failing.iter_mut().find(is_own) {
             own.points = own.points.saturating_add(points).min(each_max.max(own.points));
             return;
         }
         let full = self.failing.iter().all(|one| one.points > 0);
         // It is none of those that are remembered, so it may add to one of them.
-        if full && let Some(neighbour) = self.failing.iter_mut().find(|one| one.address == party.address) {
+        if full
+            && let Some(neighbour) =
+                self.failing.iter_mut().find(|one| one.address == party.address)
+        {
             neighbour.points = neighbour.points.saturating_add(points).min(OUTAGE_POINTS as u8);
             return;
         }
         let Some(least) = self.failing.iter_mut().min_by_key(|one| one.points) else { return };
         match full {
-            true => least.points = least.points.saturating_add(points).min(each_max.max(least.points)),
-            false => *least = Failing { client: party.client, address: party.address, points: points.min(each_max) },
+            true => {
+                least.points = least.points.saturating_add(points).min(each_max.max(least.points))
+            }
+            false => {
+                *least = Failing {
+                    client: party.client,
+                    address: party.address,
+                    points: points.min(each_max),
+                }
+            }
         }
     }
 
@@ -80,8 +93,13 @@ impl Evidence {
             let own = self.failing.iter().filter(|one| one.points > 0 && one.address == address);
             own.map(|one| u32::from(one.points)).sum()
         };
-        let is_first =
-            |at: usize, one: &Failing| !self.failing.iter().take(at).any(|other| other.points > 0 && other.address == one.address);
+        let is_first = |at: usize, one: &Failing| {
+            !self
+                .failing
+                .iter()
+                .take(at)
+                .any(|other| other.points > 0 && other.address == one.address)
+        };
         let each: Vec<u32> = (self.failing.iter().enumerate())
             .filter(|(at, one)| one.points > 0 && is_first(*at, one))
             .map(|(_, one)| of(one.address))
@@ -113,9 +131,14 @@ impl Evidence {
         let (failing, since_ms) = bytes.split_at_checked(FAILING_MAX * 9).unwrap_or_default();
         for (to, from) in evidence.failing.iter_mut().zip(failing.as_chunks::<9>().0) {
             let [a, b, c, d, e, f, g, h, points] = *from;
-            *to = Failing { client: u32::from_le_bytes([a, b, c, d]), address: u32::from_le_bytes([e, f, g, h]), points };
+            *to = Failing {
+                client: u32::from_le_bytes([a, b, c, d]),
+                address: u32::from_le_bytes([e, f, g, h]),
+                points,
+            };
         }
-        evidence.since_ms = since_ms.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        evidence.since_ms =
+            since_ms.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         evidence
     }
 }
@@ -154,7 +177,8 @@ mod tests {
         assert_eq!(reach(&ids[..4]), Reach::Nobody);
         assert_eq!(reach(&ids), Reach::Address(7));
         // However many ids one address makes up, and whoever else failed once.
-        let many: Vec<_> = (0..1_000).map(|n| (n, 7, 4)).chain([(1, 8, 4), (5_000, 7, 4)]).collect();
+        let many: Vec<_> =
+            (0..1_000).map(|n| (n, 7, 4)).chain([(1, 8, 4), (5_000, 7, 4)]).collect();
         assert_eq!(reach(&many), Reach::Address(7));
         // Another address whose clients all fail too.
         let both: Vec<_> = (0..10).map(|n| (n, n % 2, 4)).collect();

@@ -39,7 +39,8 @@ pub fn key() -> HostKey {
     HostKey::new(&[7; 32], b"a secret of the host")
 }
 
-pub const POST: Head<'static> = Head { method: b"POST", has_query: false, client_certificate: false };
+pub const POST: Head<'static> =
+    Head { method: b"POST", has_query: false, client_certificate: false };
 pub const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
 pub fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a [u8], &'a [u8])> {

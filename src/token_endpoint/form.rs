@@ -6,7 +6,8 @@ pub(super) const PARAMETERS_MAX: usize = 64;
 /// Why a form isn't read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FormError {
-    /// A piece without `=`, a bad escape, a byte that has no place in a form, or text that isn't UTF-8.
+    /// A piece without `=`, a bad escape, a byte that has no place in a form, or text that isn't
+    /// UTF-8.
     Unreadable,
     /// More than [`PARAMETERS_MAX`].
     TooMany,
@@ -22,7 +23,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
         if parameters.len() == PARAMETERS_MAX {
             return Err(FormError::TooMany);
         }
-        // Readers differ on a piece without `=` (skipped, or a name without a value) and on an empty one.
+        // Readers differ on a piece without `=` (skipped, or a name without a value) and on an
+        // empty one.
         let at = piece.iter().position(|byte| *byte == b'=').ok_or(FormError::Unreadable)?;
         let (name, rest) = piece.split_at_checked(at).ok_or(FormError::Unreadable)?;
         let value = rest.strip_prefix(b"=").ok_or(FormError::Unreadable)?;
@@ -33,8 +35,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
     Ok(parameters)
 }
 
-/// One name or value (also RFC 6749, appendix B). Nothing on a bad escape, on a raw byte that a form
-/// can't hold, on a control character, or on text that isn't UTF-8.
+/// One name or value (also RFC 6749, appendix B). Nothing on a bad escape, on a raw byte that a
+/// form can't hold, on a control character, or on text that isn't UTF-8.
 pub(super) fn decode(raw: &[u8]) -> Option<String> {
     let mut bytes = raw.iter().copied();
     let mut decoded = Vec::with_capacity(raw.len());
@@ -76,7 +78,10 @@ mod tests {
     #[test]
     fn escapes_are_decoded() {
         let read = parse(b"grant_type=client_credentials&scope=a%62+c%20d&e=").unwrap();
-        assert_eq!(read, [pair("grant_type", "client_credentials"), pair("scope", "ab c d"), pair("e", "")]);
+        assert_eq!(
+            read,
+            [pair("grant_type", "client_credentials"), pair("scope", "ab c d"), pair("e", "")]
+        );
         assert_eq!(parse(b"%c3%a9=%C3%A9"), Ok(vec![pair("é", "é")]));
         assert_eq!(parse(b""), Ok(vec![]));
     }
@@ -110,13 +115,19 @@ mod tests {
             b"a=%ff",
             b"a=%ed%a0%80",
         ] {
-            assert_eq!(parse(body), Err(FormError::Unreadable), "{:?}", body.escape_ascii().to_string());
+            assert_eq!(
+                parse(body),
+                Err(FormError::Unreadable),
+                "{:?}",
+                body.escape_ascii().to_string()
+            );
         }
     }
 
     #[test]
     fn parameters_are_bounded() {
-        let body = |count: usize| (0..count).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
+        let body =
+            |count: usize| (0..count).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
         assert_eq!(parse(body(PARAMETERS_MAX).as_bytes()).unwrap().len(), PARAMETERS_MAX);
         assert_eq!(parse(body(PARAMETERS_MAX + 1).as_bytes()), Err(FormError::TooMany));
     }

@@ -1,8 +1,8 @@
-//! `Forwarded` (RFC 7239) by its parts: `for` and `by` are addresses, as `X-Forwarded-For` has them; `host` and
-//! `proto` may shape an answer (its `iss`), and so may what isn't known.
+//! `Forwarded` (RFC 7239) by its parts: `for` and `by` are addresses, as `X-Forwarded-For` has
+//! them; `host` and `proto` may shape an answer (its `iss`), and so may what isn't known.
 
-/// What of these lines may shape an answer; nothing if they tell of addresses alone. Lines that aren't written by the
-/// grammar shape it as they stand.
+/// What of these lines may shape an answer; nothing if they tell of addresses alone. Lines that
+/// aren't written by the grammar shape it as they stand.
 pub(super) fn shaping(lines: &[&[u8]]) -> Option<Vec<u8>> {
     // Several lines are one list (RFC 9110, section 5.3).
     let joined = lines.join(&b", "[..]);
@@ -11,9 +11,12 @@ pub(super) fn shaping(lines: &[&[u8]]) -> Option<Vec<u8>> {
     elements.iter().any(|element| !element.is_empty()).then(|| elements.join(",").into_bytes())
 }
 
-/// The parts of each element that may shape an answer. Nothing for what another reader could read differently.
+/// The parts of each element that may shape an answer. Nothing for what another reader could read
+/// differently.
 fn parts(text: &[u8]) -> Option<Vec<String>> {
-    let text = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))?;
+    let text = std::str::from_utf8(text)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~')))?;
     if text.contains('\\') {
         return None;
     }
@@ -49,7 +52,8 @@ fn split(text: &str, at: char) -> Option<Vec<&str>> {
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 #[cfg(test)]
@@ -64,9 +68,12 @@ mod tests {
     /// The examples of RFC 7239, section 4.
     #[test]
     fn addresses_shape_nothing() {
-        for line in
-            ["for=\"_gazonk\"", "For=\"[2001:db8:cafe::17]:4711\"", "for=192.0.2.43, for=198.51.100.17", "for=192.0.2.60;by=203.0.113.43"]
-        {
+        for line in [
+            "for=\"_gazonk\"",
+            "For=\"[2001:db8:cafe::17]:4711\"",
+            "for=192.0.2.43, for=198.51.100.17",
+            "for=192.0.2.60;by=203.0.113.43",
+        ] {
             assert_eq!(one(line), None, "{line}");
         }
         assert_eq!(one("for=192.0.2.60;proto=http;by=203.0.113.43"), Some("proto=http".into()));
@@ -78,15 +85,27 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_shapes_as_it_stands() {
-        for line in
-            ["", "for", "for=a;;by=b", "for = a", "for=\"a", "for=\"a\\\"\"", "for=a b", "=a", "for=", "host=é", "for=a,", "for=\"a\"b"]
-        {
+        for line in [
+            "",
+            "for",
+            "for=a;;by=b",
+            "for = a",
+            "for=\"a",
+            "for=\"a\\\"\"",
+            "for=a b",
+            "=a",
+            "for=",
+            "host=é",
+            "for=a,",
+            "for=\"a\"b",
+        ] {
             assert_eq!(one(line).as_deref(), Some(line), "{line}");
         }
     }
 
     proptest! {
-        /// Two lines are taken for one another only where all that isn't an address is the same, in the same place.
+        /// Two lines are taken for one another only where all that isn't an address is the same, in
+        /// the same place.
         #[test]
         fn only_addresses_are_passed_over(
             one in prop::collection::vec(("(for|by|host|proto)", "[a-c]"), 1..4),

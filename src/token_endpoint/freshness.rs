@@ -1,4 +1,5 @@
-//! How fresh a client wants its answer: `Cache-Control` and `Pragma` of a token call (RFC 9111, sections 5.2.1, 5.4).
+//! How fresh a client wants its answer: `Cache-Control` and `Pragma` of a token call (RFC 9111,
+//! sections 5.2.1, 5.4).
 
 use super::media;
 use super::request::Why;
@@ -18,18 +19,22 @@ impl Demand {
         self.max_age_s.is_none_or(|max| age_s <= max) && good_for_s >= self.min_fresh_s
     }
 
-    /// Takes a line of `Cache-Control` in. What isn't understood is read as the wish for a fresh answer, since it costs
-    /// one call and nobody gets less than was asked for (section 4.2.1 has it so).
+    /// Takes a line of `Cache-Control` in. What isn't understood is read as the wish for a fresh
+    /// answer, since it costs one call and nobody gets less than was asked for (section 4.2.1 has
+    /// it so).
     ///
     /// # Errors
     /// Why no kept answer will do.
     pub(super) fn read(&mut self, line: &[u8]) -> Result<(), Why> {
-        // A quoted string may hold commas; a comma in one of these belongs to no directive that matters here.
+        // A quoted string may hold commas; a comma in one of these belongs to no directive that
+        // matters here.
         let text = std::str::from_utf8(line).map_err(|_| Why::Bypass)?;
         let mut refused = None;
         for directive in text.split(',') {
             let (name, argument) = match directive.split_once('=') {
-                Some((name, argument)) => (name.trim_matches(SPACE), Some(argument.trim_matches(SPACE))),
+                Some((name, argument)) => {
+                    (name.trim_matches(SPACE), Some(argument.trim_matches(SPACE)))
+                }
                 None => (directive.trim_matches(SPACE), None),
             };
             let is = |known: &str| name.eq_ignore_ascii_case(known);
@@ -40,7 +45,10 @@ impl Demand {
             } else if is("max-age") {
                 match argument.and_then(seconds) {
                     // Several: the strictest.
-                    Some(age_s @ 1..) => self.max_age_s = Some(self.max_age_s.map_or(age_s, |known| known.min(age_s))),
+                    Some(age_s @ 1..) => {
+                        self.max_age_s =
+                            Some(self.max_age_s.map_or(age_s, |known| known.min(age_s)))
+                    }
                     Some(0) | None => refused = Some(Why::Bypass),
                 }
             } else if is("min-fresh") {
@@ -64,10 +72,11 @@ pub(super) fn is_no_cache(pragma: &[u8]) -> bool {
 
 const SPACE: [char; 2] = [' ', '\t'];
 
-/// `delta-seconds` (section 1.2.2), as a token or quoted (section 5.2). One that is too large for any number counts as
-/// the largest.
+/// `delta-seconds` (section 1.2.2), as a token or quoted (section 5.2). One that is too large for
+/// any number counts as the largest.
 fn seconds(argument: &str) -> Option<u64> {
-    let digits = argument.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(argument);
+    let digits =
+        argument.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(argument);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
@@ -111,16 +120,27 @@ mod tests {
         }
         assert_eq!(Demand::default().read(b"max-age=\xff"), Err(Why::Bypass));
         assert_eq!(demand(&["max-age=5", "no-cache"]), Err(Why::Bypass));
-        for line in ["no-store", "NO-STORE", "no-cache, no-store", "max-age=5,no-store", "no-store=x"] {
+        for line in
+            ["no-store", "NO-STORE", "no-cache, no-store", "max-age=5,no-store", "no-store=x"]
+        {
             assert_eq!(demand(&[line]), Err(Why::NoStore), "{line}");
         }
     }
 
     #[test]
     fn ages_and_what_must_be_left() {
-        for line in
-            ["", ",", "no-transform", "only-if-cached", "max-stale", "max-stale=0", "x-no-cache", "nocache", "max-age-x=0", "s-maxage=0"]
-        {
+        for line in [
+            "",
+            ",",
+            "no-transform",
+            "only-if-cached",
+            "max-stale",
+            "max-stale=0",
+            "x-no-cache",
+            "nocache",
+            "max-age-x=0",
+            "s-maxage=0",
+        ] {
             assert_eq!(demand(&[line]), Ok(Demand::default()), "{line}");
         }
         let one = demand(&["max-age=10"]).unwrap();
@@ -130,7 +150,9 @@ mod tests {
         assert_eq!(demand(&["max-age=20", "Max-Age=10"]), Ok(one), "of several lines too");
         let left = demand(&["min-fresh=60, min-fresh=30"]).unwrap();
         assert!(left.is_met(1_000, 60) && !left.is_met(0, 59));
-        let endless = demand(&["max-age=99999999999999999999999, min-fresh=99999999999999999999999"]).unwrap();
+        let endless =
+            demand(&["max-age=99999999999999999999999, min-fresh=99999999999999999999999"])
+                .unwrap();
         assert!(endless.is_met(u64::MAX, u64::MAX) && !endless.is_met(0, u64::MAX - 1));
     }
 

@@ -19,13 +19,16 @@ pub(super) struct Survey<'a> {
     pub forbids: Option<Why>,
     /// How fresh a kept answer must be.
     pub demand: Demand,
-    /// Lower-case names and values of the headers that may shape the answer, sorted by name; several
-    /// of one name keep their order.
+    /// Lower-case names and values of the headers that may shape the answer, sorted by name;
+    /// several of one name keep their order.
     pub shaping: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 /// Looks at each header once.
-pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>, endpoint: &TokenEndpoint) -> Survey<'a> {
+pub(super) fn survey<'a>(
+    headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    endpoint: &TokenEndpoint,
+) -> Survey<'a> {
     let mut seen = Survey::default();
     let (mut accept, mut forwarded) = (Vec::new(), Vec::new());
     for (name, value) in headers {
@@ -49,8 +52,11 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
                 }
             }
             b"pragma" if freshness::is_no_cache(value) => forbid(&mut seen, Why::Bypass),
-            // A proof covers one request (RFC 9449, section 4; RFC 9421), an idempotency key one call.
-            b"dpop" | b"signature" | b"signature-input" | b"idempotency-key" => forbid(&mut seen, Why::Proof),
+            // A proof covers one request (RFC 9449, section 4; RFC 9421), an idempotency key one
+            // call.
+            b"dpop" | b"signature" | b"signature-input" | b"idempotency-key" => {
+                forbid(&mut seen, Why::Proof)
+            }
             // The answer would need CORS headers of its own, which aren't stored.
             b"origin" => forbid(&mut seen, Why::Origin),
             b"range" | b"expect" | b"upgrade" => forbid(&mut seen, Why::Conditional),
@@ -70,7 +76,8 @@ pub(super) fn survey<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>
     seen
 }
 
-/// The first reason counts, but the wish for a fresh answer only where nothing else stands in the way.
+/// The first reason counts, but the wish for a fresh answer only where nothing else stands in the
+/// way.
 fn forbid(seen: &mut Survey<'_>, why: Why) {
     match seen.forbids {
         None | Some(Why::Bypass) => seen.forbids = Some(why),
@@ -81,16 +88,18 @@ fn forbid(seen: &mut Survey<'_>, why: Why) {
 /// Headers in which a proxy tells of the client's certificate (RFC 9440 and its many forerunners),
 /// in either spelling of the dash.
 pub(super) fn is_certificate(name: &[u8]) -> bool {
-    let dashed: Vec<u8> = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
+    let dashed: Vec<u8> =
+        name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte }).collect();
     ["client-cert", "clientcert", "ssl-client", "ssl-cert", "tls-client", "tls-cert", "mtls"]
         .iter()
         .any(|part| dashed.windows(part.len()).any(|window| window == part.as_bytes()))
 }
 
-/// Whether the key tells requests apart by this header, its name in lower case, or all requests that share a key are
-/// alike in it.
+/// Whether the key tells requests apart by this header, its name in lower case, or all requests
+/// that share a key are alike in it.
 pub(super) fn is_told_apart(name: &[u8], endpoint: &TokenEndpoint) -> bool {
-    let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(byte));
+    let is_name = !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(byte));
     match name {
         // Goes up as `identity` or not at all.
         b"accept-encoding" => true,

@@ -1,5 +1,5 @@
-//! Answers that nobody on their way may change: `no-transform` (RFC 9111, section 5.2.2.6), and what their headers
-//! prove of their bytes.
+//! Answers that nobody on their way may change: `no-transform` (RFC 9111, section 5.2.2.6), and
+//! what their headers prove of their bytes.
 
 use super::media;
 
@@ -14,11 +14,14 @@ pub fn is_sealed<'a>(headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) ->
     })
 }
 
-/// Whether a header, its name in lower case, says that nothing may be served but the very answer: a kept one has
-/// another `expires_in`, and fewer headers than a signature (RFC 9421) covers. (A digest goes away with its body.)
+/// Whether a header, its name in lower case, says that nothing may be served but the very answer: a
+/// kept one has another `expires_in`, and fewer headers than a signature (RFC 9421) covers. (A
+/// digest goes away with its body.)
 pub(super) fn forbids_keeping(name: &[u8], value: &[u8]) -> bool {
     match name {
-        b"cache-control" => !media::all_elements(value, |directive| !directive.eq_ignore_ascii_case("no-transform")),
+        b"cache-control" => {
+            !media::all_elements(value, |directive| !directive.eq_ignore_ascii_case("no-transform"))
+        }
         b"signature" | b"signature-input" => true,
         _ => false,
     }
@@ -40,8 +43,15 @@ mod tests {
             ("Signature", "sig1=:AA==:"),
             ("signature-input", "sig1=()"),
         ] {
-            assert!(is_sealed(bytes(&[("content-type", "application/json"), (name, value)])), "{name}");
+            assert!(
+                is_sealed(bytes(&[("content-type", "application/json"), (name, value)])),
+                "{name}"
+            );
         }
-        assert!(!is_sealed(bytes(&[("cache-control", "no-store"), ("want-content-digest", "sha-256=1"), ("etag", "\"a\"")])));
+        assert!(!is_sealed(bytes(&[
+            ("cache-control", "no-store"),
+            ("want-content-digest", "sha-256=1"),
+            ("etag", "\"a\"")
+        ])));
     }
 }

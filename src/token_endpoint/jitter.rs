@@ -24,12 +24,15 @@ impl Draw {
     /// Shortens nothing: for grants and endpoints without jitter.
     pub const NONE: Draw = Draw(0);
 
-    /// The draw of a subject ([`TokenRequest::jitter_subject`](super::request::TokenRequest)) in the
-    /// period that begins at `period` (the moment the answer was asked for), in steps of 1 ms.
+    /// The draw of a subject ([`TokenRequest::jitter_subject`](super::request::TokenRequest)) in
+    /// the period that begins at `period` (the moment the answer was asked for), in steps of 1 ms.
     pub fn of(key: &HostKey, subject: &Digest, period: Time) -> Draw {
         let mut bytes = [0u8; 48];
         let fields = b"jitter\0\0".iter().chain(&subject.0);
-        bytes.iter_mut().zip(fields.copied().chain(period.ms().to_le_bytes())).for_each(|(to, from)| *to = from);
+        bytes
+            .iter_mut()
+            .zip(fields.copied().chain(period.ms().to_le_bytes()))
+            .for_each(|(to, from)| *to = from);
         Draw(key.short(&bytes))
     }
 
@@ -71,7 +74,8 @@ fn share_ppm(jitter: f64) -> u64 {
     if jitter.is_nan() { 0 } else { (jitter.clamp(0.0, SHARE_MAX) * PPM as f64).round() as u64 }
 }
 
-/// Whether 200 answers to this grant are shortened. A grant that couldn't be read counts as one of all.
+/// Whether 200 answers to this grant are shortened. A grant that couldn't be read counts as one of
+/// all.
 pub fn applies(endpoint: &TokenEndpoint, grant_type: Option<&str>) -> bool {
     share_ppm(endpoint.jitter) > 0
         && match (&endpoint.jitter_grants, grant_type) {
@@ -110,7 +114,9 @@ pub enum Shortened {
 /// grant, also one that may not be stored. `now` bounds it by the `exp` of a JWT.
 pub fn shorten(body: &[u8], draw: Draw, jitter: f64, now: Time, fit: Fit) -> Shortened {
     let Some(object) = Object::read(body) else { return Shortened::Odd };
-    let Some(lifetime_s) = object.present("expires_in").and_then(answer::lifetime_s) else { return Shortened::Odd };
+    let Some(lifetime_s) = object.present("expires_in").and_then(answer::lifetime_s) else {
+        return Shortened::Odd;
+    };
     if object.present("error").is_some() {
         return Shortened::Odd;
     }
@@ -119,7 +125,8 @@ pub fn shorten(body: &[u8], draw: Draw, jitter: f64, now: Time, fit: Fit) -> Sho
         Ok(Some(exp_s)) => Time::from_s(exp_s).ms_since(now) / 1000,
         Ok(None) | Err(answer::NotClear) => u64::MAX,
     };
-    let expires_in_s = if until_exp_s == 0 { 0 } else { draw.advertised_s(lifetime_s.min(until_exp_s), jitter) };
+    let expires_in_s =
+        if until_exp_s == 0 { 0 } else { draw.advertised_s(lifetime_s.min(until_exp_s), jitter) };
     if expires_in_s == lifetime_s {
         return Shortened::Same;
     }
@@ -129,8 +136,9 @@ pub fn shorten(body: &[u8], draw: Draw, jitter: f64, now: Time, fit: Fit) -> Sho
     rewritten.map_or(Shortened::Odd, |body| Shortened::Rewritten { body, expires_in_s })
 }
 
-/// A kept body, asked for `age_s` ago, with this `expires_in` and what else has aged; every other byte as it was.
-/// Nothing when it isn't one strict JSON object, or its `expires_in` isn't one or is less.
+/// A kept body, asked for `age_s` ago, with this `expires_in` and what else has aged; every other
+/// byte as it was. Nothing when it isn't one strict JSON object, or its `expires_in` isn't one or
+/// is less.
 pub fn aged(body: &[u8], expires_in_s: u64, age_s: u64, now: Time) -> Option<Vec<u8>> {
     let object = Object::read(body)?;
     if let Some(text) = object.present("expires_in") {

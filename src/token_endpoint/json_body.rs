@@ -1,9 +1,10 @@
-//! A token request as one JSON object (Auth0 documents it, Okta's and others' servers take it), read as the form would
-//! be: strings alone, each name once.
+//! A token request as one JSON object (Auth0 documents it, Okta's and others' servers take it),
+//! read as the form would be: strings alone, each name once.
 //!
-//! RFC 6749 knows the form alone, so how a server reads JSON isn't written anywhere. What two readers could read
-//! differently isn't read: a name twice, also within its escapes, or in another case (some readers don't mind the case
-//! of names, and then take the last); `null`, numbers and lists.
+//! RFC 6749 knows the form alone, so how a server reads JSON isn't written anywhere. What two
+//! readers could read differently isn't read: a name twice, also within its escapes, or in another
+//! case (some readers don't mind the case of names, and then take the last); `null`, numbers and
+//! lists.
 
 use serde_json::Value;
 
@@ -29,7 +30,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
 
 /// Whether no reader could take it for another name.
 fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+    !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
 }
 
 #[cfg(test)]
@@ -40,8 +42,13 @@ mod tests {
     #[test]
     fn strings_are_parameters() {
         let read = parse(br#" {"client_id":"c","grant_type":"client_credentials","audience":"https:\/\/api\u002fx \u00e9"} "#).unwrap();
-        let pairs: Vec<(&str, &str)> = read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        for pair in [("client_id", "c"), ("grant_type", "client_credentials"), ("audience", "https://api/x é")] {
+        let pairs: Vec<(&str, &str)> =
+            read.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        for pair in [
+            ("client_id", "c"),
+            ("grant_type", "client_credentials"),
+            ("audience", "https://api/x é"),
+        ] {
             assert!(pairs.contains(&pair), "{pair:?}");
         }
         assert_eq!(parse(b"{}"), Ok(vec![]));

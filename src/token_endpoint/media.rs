@@ -2,17 +2,23 @@
 
 /// Whether a `Content-Type` is `wanted` with no parameter but `charset=utf-8`.
 pub(super) fn is(content_type: &[u8], wanted: &str) -> bool {
-    split(content_type).is_some_and(|(media_type, charset)| media_type.eq_ignore_ascii_case(wanted) && charset.is_none_or(is_utf8))
+    split(content_type).is_some_and(|(media_type, charset)| {
+        media_type.eq_ignore_ascii_case(wanted) && charset.is_none_or(is_utf8)
+    })
 }
 
 /// A type and its charset; nothing if it has another parameter.
 fn split(content_type: &[u8]) -> Option<(&str, Option<&str>)> {
-    let mut pieces = std::str::from_utf8(content_type).ok()?.split(';').map(|piece| piece.trim_matches([' ', '\t']));
+    let mut pieces = std::str::from_utf8(content_type)
+        .ok()?
+        .split(';')
+        .map(|piece| piece.trim_matches([' ', '\t']));
     let media_type = pieces.next()?;
     let Some(parameter) = pieces.next() else { return Some((media_type, None)) };
     let (name, value) = parameter.split_once('=')?;
     let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-    (name.eq_ignore_ascii_case("charset") && pieces.next().is_none()).then_some((media_type, Some(value)))
+    (name.eq_ignore_ascii_case("charset") && pieces.next().is_none())
+        .then_some((media_type, Some(value)))
 }
 
 fn is_utf8(charset: &str) -> bool {
@@ -42,7 +48,8 @@ impl Written {
                 Some(name) => extends_ascii(&name).then_some(Written::FormIn(name)),
             }
         } else {
-            (media_type.eq_ignore_ascii_case("application/json") && charset.is_none()).then_some(Written::Json)
+            (media_type.eq_ignore_ascii_case("application/json") && charset.is_none())
+                .then_some(Written::Json)
         }
     }
 
@@ -56,13 +63,18 @@ impl Written {
     }
 }
 
-/// Whether ASCII in this charset is ASCII. Not so in UTF-16, UTF-7, EBCDIC and those that shift by escapes.
+/// Whether ASCII in this charset is ASCII. Not so in UTF-16, UTF-7, EBCDIC and those that shift by
+/// escapes.
 fn extends_ascii(charset: &str) -> bool {
-    const NAMES: &[&str] =
-        &["us-ascii", "ascii", "latin1", "koi8-r", "koi8-u", "gbk", "gb2312", "gb18030", "big5", "euc-jp", "euc-kr", "utf8"];
+    const NAMES: &[&str] = &[
+        "us-ascii", "ascii", "latin1", "koi8-r", "koi8-u", "gbk", "gb2312", "gb18030", "big5",
+        "euc-jp", "euc-kr", "utf8",
+    ];
     NAMES.contains(&charset)
         || ["iso-8859-", "iso_8859-", "iso8859-", "windows-125", "cp125"].iter().any(|family| {
-            charset.strip_prefix(family).is_some_and(|number| (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit()))
+            charset.strip_prefix(family).is_some_and(|number| {
+                (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+            })
         })
 }
 
@@ -89,9 +101,10 @@ pub(super) fn accepts_json<'a>(lines: impl IntoIterator<Item = &'a [u8]>) -> boo
                 _ => continue,
             };
             let refused = pieces.any(|parameter| {
-                parameter
-                    .split_once('=')
-                    .is_some_and(|(name, weight)| name.eq_ignore_ascii_case("q") && weight.bytes().all(|b| matches!(b, b'0' | b'.')))
+                parameter.split_once('=').is_some_and(|(name, weight)| {
+                    name.eq_ignore_ascii_case("q")
+                        && weight.bytes().all(|b| matches!(b, b'0' | b'.'))
+                })
             });
             if depth > best.0 {
                 best = (depth, !refused);
@@ -109,14 +122,20 @@ pub(super) fn asks_for_plain_json(line: &[u8]) -> bool {
     all_elements(line, |range| {
         let mut pieces = range.split(';').map(|piece| piece.trim_matches([' ', '\t']));
         let media_range = pieces.next().unwrap_or_default();
-        ["*/*", "application/*", "application/json"].iter().any(|one| media_range.eq_ignore_ascii_case(one))
-            && pieces.all(|parameter| parameter.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("q")))
+        ["*/*", "application/*", "application/json"]
+            .iter()
+            .any(|one| media_range.eq_ignore_ascii_case(one))
+            && pieces.all(|parameter| {
+                parameter.split_once('=').is_some_and(|(name, _)| name.eq_ignore_ascii_case("q"))
+            })
     })
 }
 
 /// Whether a list header (`Cache-Control`, `Vary`) has only elements that `allowed` admits.
 pub(super) fn all_elements(line: &[u8], allowed: impl Fn(&str) -> bool) -> bool {
-    std::str::from_utf8(line).is_ok_and(|text| text.split(',').map(|e| e.trim_matches([' ', '\t'])).all(|e| e.is_empty() || allowed(e)))
+    std::str::from_utf8(line).is_ok_and(|text| {
+        text.split(',').map(|e| e.trim_matches([' ', '\t'])).all(|e| e.is_empty() || allowed(e))
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +144,12 @@ mod tests {
 
     #[test]
     fn content_types() {
-        for yes in ["application/json", "Application/JSON", "application/json;charset=UTF-8", "application/json ; charset=\"utf-8\""] {
+        for yes in [
+            "application/json",
+            "Application/JSON",
+            "application/json;charset=UTF-8",
+            "application/json ; charset=\"utf-8\"",
+        ] {
             assert!(is(yes.as_bytes(), "application/json"), "{yes}");
         }
         for no in [
@@ -144,13 +168,29 @@ mod tests {
 
     #[test]
     fn requests_are_written_in_three_ways() {
-        let form = |rest: &str| Written::of(format!("application/x-www-form-urlencoded{rest}").as_bytes());
+        let form =
+            |rest: &str| Written::of(format!("application/x-www-form-urlencoded{rest}").as_bytes());
         assert_eq!(form(""), Some(Written::Form));
         assert_eq!(form("; charset=UTF-8"), Some(Written::Form));
         for name in ["ISO-8859-1", "iso-8859-15", "us-ascii", "Windows-1252", "\"latin1\""] {
-            assert_eq!(form(&format!(";charset={name}")), Some(Written::FormIn(name.trim_matches('"').to_ascii_lowercase())), "{name}");
+            assert_eq!(
+                form(&format!(";charset={name}")),
+                Some(Written::FormIn(name.trim_matches('"').to_ascii_lowercase())),
+                "{name}"
+            );
         }
-        for name in ["utf-16", "utf-7", "ibm037", "iso-2022-jp", "iso-8859-", "iso-8859-1x", "", "form", "json", "hz-gb-2312"] {
+        for name in [
+            "utf-16",
+            "utf-7",
+            "ibm037",
+            "iso-2022-jp",
+            "iso-8859-",
+            "iso-8859-1x",
+            "",
+            "form",
+            "json",
+            "hz-gb-2312",
+        ] {
             assert_eq!(form(&format!(";charset={name}")), None, "{name}");
         }
         assert_eq!(form("; boundary=x"), None);

@@ -34,7 +34,9 @@ impl<'a> Object<'a> {
 
     /// A member that is a string; `Err` if it is something else.
     pub fn string(&self, name: &str) -> Result<Option<String>, NotOfThisType> {
-        self.get(name).map(|value| serde_json::from_str(value).map_err(|_| NotOfThisType)).transpose()
+        self.get(name)
+            .map(|value| serde_json::from_str(value).map_err(|_| NotOfThisType))
+            .transpose()
     }
 
     /// The text with other values for these members; every other byte stays.
@@ -42,7 +44,8 @@ impl<'a> Object<'a> {
         let mut places = Vec::with_capacity(values.len());
         for (name, value) in values {
             let old = self.get(name)?;
-            // serde_json hands out slices of its input, so the distance between the two is the offset.
+            // serde_json hands out slices of its input, so the distance between the two is the
+            // offset.
             let start = (old.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
             places.push((start, old.len(), value));
         }
@@ -60,7 +63,8 @@ impl<'a> Object<'a> {
 
     /// The text with one more member before all others; nothing where there are none.
     pub fn with_first(&self, name: &str, value: &str) -> Option<Vec<u8>> {
-        let open = self.text.iter().position(|byte| *byte == b'{').filter(|_| !self.members.is_empty())?;
+        let open =
+            self.text.iter().position(|byte| *byte == b'{').filter(|_| !self.members.is_empty())?;
         let (before, rest) = self.text.split_at_checked(open.checked_add(1)?)?;
         Some([before, format!("\"{name}\":{value},").as_bytes(), rest].concat())
     }
@@ -109,7 +113,10 @@ mod tests {
         assert_eq!(object.string("s"), Ok(Some("\"n\":7".into())));
         assert_eq!(object.string("n"), Err(NotOfThisType));
         assert_eq!(object.string("none"), Ok(None));
-        assert_eq!(object.with(&[("n", "9".into())]).unwrap(), br#" { "a" : {"n":1, "a":2}, "s":"\"n\":7", "n" : 9 , "e":[]} "#);
+        assert_eq!(
+            object.with(&[("n", "9".into())]).unwrap(),
+            br#" { "a" : {"n":1, "a":2}, "s":"\"n\":7", "n" : 9 , "e":[]} "#
+        );
     }
 
     #[test]
@@ -120,8 +127,20 @@ mod tests {
 
     #[test]
     fn not_an_object() {
-        for text in ["", "[]", "null", "{", "{}x", "{}{}", "{\"a\":01}", "{\"a\":1,}", "\u{feff}{}", "{\"a\":1}\0", "{a:1}", "{\"a\":nan}"]
-        {
+        for text in [
+            "",
+            "[]",
+            "null",
+            "{",
+            "{}x",
+            "{}{}",
+            "{\"a\":01}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+            "{\"a\":1}\0",
+            "{a:1}",
+            "{\"a\":nan}",
+        ] {
             assert!(Object::read(text.as_bytes()).is_none(), "{text}");
         }
         assert!(Object::read(b"{\"a\":\"\xff\"}").is_none());

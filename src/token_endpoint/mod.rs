@@ -1,16 +1,16 @@
-//! RFC 6749 at the token endpoint: may this answer be reused, under which key, for how long, and how
-//! many calls may the authorization server take.
+//! RFC 6749 at the token endpoint: may this answer be reused, under which key, for how long, and
+//! how many calls may the authorization server take.
 //!
 //! Nothing here waits, calls or reads a clock. A token POST goes through these in order:
 //!
-//! 1. [`request::parse`] reads it and says whether an answer may be shared for it. What could be read
-//!    in two ways may not.
+//! 1. [`request::parse`] reads it and says whether an answer may be shared for it. What could be
+//!    read in two ways may not.
 //! 2. [`request::TokenRequest::cache_key`] names the answer by everything that shapes it.
-//! 3. [`reuse::Stored::serve`] says whether a stored answer still stands, and with which `expires_in`;
-//!    [`freshness::Demand`] whether it is as fresh as this client asks.
+//! 3. [`reuse::Stored::serve`] says whether a stored answer still stands, and with which
+//!    `expires_in`; [`freshness::Demand`] whether it is as fresh as this client asks.
 //! 4. [`admission::Admission`] says whether the authorization server can take one more call.
-//! 5. [`answer::analyse`] says whether what came back may be kept, and [`jitter::shorten`] rewrites its
-//!    lifetime so that clients which started together don't end together.
+//! 5. [`answer::analyse`] says whether what came back may be kept, and [`jitter::shorten`] rewrites
+//!    its lifetime so that clients which started together don't end together.
 
 pub mod admission;
 pub mod answer;

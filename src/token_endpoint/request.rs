@@ -1,4 +1,5 @@
-//! A token request (RFC 6749, sections 4 to 6): what it asks for, and whether its answer may be shared.
+//! A token request (RFC 6749, sections 4 to 6): what it asks for, and whether its answer may be
+//! shared.
 
 use crate::digest::{Digest, HostKey};
 use crate::token_endpoint::TokenEndpoint;
@@ -49,7 +50,8 @@ pub enum Why {
     Form,
     /// More parameters than are looked at.
     TooManyParameters,
-    /// A parameter came twice (RFC 6749, section 3.2, forbids it; RFC 8707 allows it for `resource`).
+    /// A parameter came twice (RFC 6749, section 3.2, forbids it; RFC 8707 allows it for
+    /// `resource`).
     Duplicate,
     /// Another scheme than Basic, two such headers, or no clear pair.
     Authorization,
@@ -140,7 +142,10 @@ pub struct TokenRequest {
 
 impl std::fmt::Debug for TokenRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenRequest").field("class", &self.class).field("auth_method", &self.auth_method).finish_non_exhaustive()
+        f.debug_struct("TokenRequest")
+            .field("class", &self.class)
+            .field("auth_method", &self.auth_method)
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,20 +206,25 @@ pub fn parse<'a>(
         demand: survey.demand,
     };
     request.client_id = request.claimed_client(basic.as_ref(), survey.authorization.is_some());
-    let refused = survey_head(head).or(form_error).or_else(|| request.ambiguous(&survey, basic.as_ref())).or(survey.forbids);
+    let refused = survey_head(head)
+        .or(form_error)
+        .or_else(|| request.ambiguous(&survey, basic.as_ref()))
+        .or(survey.forbids);
     if let Some(basic) = basic {
         if basic.has_secret {
             request.auth_method = AuthMethod::Basic;
         }
         request.basic_pair = basic.pair;
-    } else if single(&request.parameters, "client_secret").is_some_and(|secret| !secret.is_empty()) {
+    } else if single(&request.parameters, "client_secret").is_some_and(|secret| !secret.is_empty())
+    {
         request.auth_method = AuthMethod::Post;
     }
     request.class = match refused {
         Some(why) => Class::PassThrough(why),
         None => request.classify(endpoint),
     };
-    request.asks_for_fresh = refused == Some(Why::Bypass) && request.classify(endpoint) == Class::Reusable;
+    request.asks_for_fresh =
+        refused == Some(Why::Bypass) && request.classify(endpoint) == Class::Reusable;
     request.shaping = survey.shaping;
     request
 }
@@ -234,18 +244,25 @@ fn survey_head(head: Head<'_>) -> Option<Why> {
 /// A parameter's name and value.
 type Parameter = (String, String);
 
-fn read_parameters(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -> Result<(Written, Vec<Parameter>), Why> {
+fn read_parameters(
+    survey: &Survey<'_>,
+    body: &[u8],
+    endpoint: &TokenEndpoint,
+) -> Result<(Written, Vec<Parameter>), Why> {
     if body.len() > endpoint.body_bytes_max {
         return Err(Why::TooLarge);
     }
     let written = survey.content_type.and_then(Written::of).ok_or(Why::ContentType)?;
-    let parameters = if written == Written::Json { json_body::parse(body) } else { form::parse(body) };
+    let parameters =
+        if written == Written::Json { json_body::parse(body) } else { form::parse(body) };
     let mut parameters = parameters.map_err(|error| match error {
         FormError::Unreadable => Why::Form,
         FormError::TooMany => Why::TooManyParameters,
     })?;
     // What isn't ASCII means something else there than in UTF-8.
-    if matches!(written, Written::FormIn(_)) && !parameters.iter().all(|(name, value)| name.is_ascii() && value.is_ascii()) {
+    if matches!(written, Written::FormIn(_))
+        && !parameters.iter().all(|(name, value)| name.is_ascii() && value.is_ascii())
+    {
         return Err(Why::ContentType);
     }
     for (name, value) in &mut parameters {
@@ -257,11 +274,13 @@ fn read_parameters(survey: &Survey<'_>, body: &[u8], endpoint: &TokenEndpoint) -
     Ok((written, parameters))
 }
 
-/// A scope is a set (RFC 6749, section 3.3). What isn't written as the grammar has it stays as it is,
-/// since servers differ on it; it can't be mistaken for a set.
+/// A scope is a set (RFC 6749, section 3.3). What isn't written as the grammar has it stays as it
+/// is, since servers differ on it; it can't be mistaken for a set.
 fn canonical_scope(scope: &mut String) {
     let mut names: Vec<&str> = scope.split(' ').collect();
-    let is_name = |name: &&str| !name.is_empty() && name.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e));
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
+    };
     if names.iter().all(is_name) {
         names.sort_unstable();
         names.dedup();
@@ -300,18 +319,26 @@ impl TokenRequest {
         self.grant_type.as_deref()
     }
 
-    /// How fresh the client wants its answer. No part of the key: it says which kept answer will do.
+    /// How fresh the client wants its answer. No part of the key: it says which kept answer will
+    /// do.
     pub fn demand(&self) -> Demand {
         self.demand
     }
 
-    /// The key of the answer, of refusals too, over everything that shapes it: the secret goes in like
-    /// any other field, so that a right and a wrong one take the same path. Nothing for a request
-    /// that passes through.
+    /// The key of the answer, of refusals too, over everything that shapes it: the secret goes in
+    /// like any other field, so that a right and a wrong one take the same path. Nothing for a
+    /// request that passes through.
     ///
-    /// `endpoint` is [`TokenEndpoint::digest`]: a configuration that differs elsewhere forgets nothing. `host` is the authority as the request has it (its case may reach the answer's `iss`), with
-    /// the scheme before it where the host tells it; `path` is the client's.
-    pub fn cache_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
+    /// `endpoint` is [`TokenEndpoint::digest`]: a configuration that differs elsewhere forgets
+    /// nothing. `host` is the authority as the request has it (its case may reach the answer's
+    /// `iss`), with the scheme before it where the host tells it; `path` is the client's.
+    pub fn cache_key(
+        &self,
+        key: &HostKey,
+        endpoint: &[u8; 32],
+        host: &[u8],
+        path: &[u8],
+    ) -> Option<Digest> {
         let domain = match self.class {
             Class::Reusable => ANSWER,
             Class::CoalesceRefresh => "token refresh v2",
@@ -320,13 +347,20 @@ impl TokenRequest {
         Some(self.key_in(domain, key, endpoint, host, path))
     }
 
-    /// The key of the answer that a call which asks for a fresh one replaces (RFC 9111, section 5.2.1.4): that of the
-    /// same call without such a wish. Nothing for any other call.
-    pub fn replaced_key(&self, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Option<Digest> {
+    /// The key of the answer that a call which asks for a fresh one replaces (RFC 9111, section
+    /// 5.2.1.4): that of the same call without such a wish. Nothing for any other call.
+    pub fn replaced_key(
+        &self,
+        key: &HostKey,
+        endpoint: &[u8; 32],
+        host: &[u8],
+        path: &[u8],
+    ) -> Option<Digest> {
         self.asks_for_fresh.then(|| self.key_in(ANSWER, key, endpoint, host, path))
     }
 
-    /// The name of the secret that the client shows, at this endpoint; nothing where that can't be read for certain.
+    /// The name of the secret that the client shows, at this endpoint; nothing where that can't be
+    /// read for certain.
     pub fn credential(&self, key: &HostKey, host: &[u8], path: &[u8]) -> Option<Digest> {
         let client_id = self.client_id()?;
         // One secret has one name, wherever it stands.
@@ -342,14 +376,29 @@ impl TokenRequest {
         Some(key.digest("token credential v1", &[host, path, client_id.as_bytes(), &secret]))
     }
 
-    fn key_in(&self, domain: &str, key: &HostKey, endpoint: &[u8; 32], host: &[u8], path: &[u8]) -> Digest {
+    fn key_in(
+        &self,
+        domain: &str,
+        key: &HostKey,
+        endpoint: &[u8; 32],
+        host: &[u8],
+        path: &[u8],
+    ) -> Digest {
         let method: &[u8] = match self.auth_method {
             AuthMethod::Basic => b"basic",
             AuthMethod::Post => b"post",
             AuthMethod::None => b"none",
         };
         let parameters_count = (self.parameters.len() as u64).to_le_bytes();
-        let mut fields: Vec<&[u8]> = vec![endpoint, host, path, method, self.written.name(), &self.basic_pair, &parameters_count];
+        let mut fields: Vec<&[u8]> = vec![
+            endpoint,
+            host,
+            path,
+            method,
+            self.written.name(),
+            &self.basic_pair,
+            &parameters_count,
+        ];
         for (name, value) in &self.parameters {
             fields.extend([name.as_bytes(), value.as_bytes()]);
         }
@@ -359,31 +408,42 @@ impl TokenRequest {
         key.digest(domain, &fields)
     }
 
-    /// The client as this request claims to be it, with its secret and at its address: another secret,
-    /// or another address, is another client.
+    /// The client as this request claims to be it, with its secret and at its address: another
+    /// secret, or another address, is another client.
     pub fn client_name(&self, key: &HostKey, endpoint: &Digest, address: &[u8]) -> Digest {
         let secret = single(&self.parameters, "client_secret").unwrap_or_default();
         let id = self.client_id().unwrap_or_default();
-        key.digest("token client v1", &[&endpoint.0, address, id.as_bytes(), &self.basic_pair, secret.as_bytes()])
+        key.digest(
+            "token client v1",
+            &[&endpoint.0, address, id.as_bytes(), &self.basic_pair, secret.as_bytes()],
+        )
     }
 
-    /// Whose draw of the jitter an answer to this request gets: the client's own where a client asks
-    /// for itself, so that all its answers agree; otherwise the request's, since one client then
-    /// speaks for many users who must not all end together.
+    /// Whose draw of the jitter an answer to this request gets: the client's own where a client
+    /// asks for itself, so that all its answers agree; otherwise the request's, since one client
+    /// then speaks for many users who must not all end together.
     pub fn jitter_subject(&self, key: &HostKey, body: &[u8]) -> Digest {
         match (self.client_id(), self.grant_type()) {
-            (Some(client_id), Some("client_credentials")) => key.digest("jitter client v1", &[client_id.as_bytes()]),
-            (client_id, _) => key.digest("jitter request v1", &[client_id.unwrap_or_default().as_bytes(), &self.basic_pair, body]),
+            (Some(client_id), Some("client_credentials")) => {
+                key.digest("jitter client v1", &[client_id.as_bytes()])
+            }
+            (client_id, _) => key.digest(
+                "jitter request v1",
+                &[client_id.unwrap_or_default().as_bytes(), &self.basic_pair, body],
+            ),
         }
     }
 
-    /// The client that its parts name, if they all name the same. An assertion that can't be read names nobody.
+    /// The client that its parts name, if they all name the same. An assertion that can't be read
+    /// names nobody.
     fn claimed_client(&self, basic: Option<&Basic>, has_authorization: bool) -> Option<String> {
         let named = self.named_client(basic, has_authorization);
-        let of_jwt = single(&self.parameters, "client_assertion_type") == Some(client_auth::JWT_BEARER);
+        let of_jwt =
+            single(&self.parameters, "client_assertion_type") == Some(client_auth::JWT_BEARER);
         let assertion = single(&self.parameters, "client_assertion").filter(|_| of_jwt);
         let Some(asserted) = assertion.and_then(client_auth::asserted) else { return named };
-        let alone = !has_authorization && !self.parameters.iter().any(|(name, _)| name == "client_id");
+        let alone =
+            !has_authorization && !self.parameters.iter().any(|(name, _)| name == "client_id");
         if alone { Some(asserted) } else { named.filter(|id| *id == asserted) }
     }
 
@@ -406,7 +466,9 @@ impl TokenRequest {
             Some(Why::Authorization)
         } else if pairs.any(|(one, next)| one.0 == next.0) {
             Some(Why::Duplicate)
-        } else if basic.is_some() && (has("client_secret") || (has("client_id") && self.client_id.is_none())) {
+        } else if basic.is_some()
+            && (has("client_secret") || (has("client_id") && self.client_id.is_none()))
+        {
             Some(Why::TwoCredentials)
         } else {
             None
@@ -417,7 +479,11 @@ impl TokenRequest {
     fn classify(&self, endpoint: &TokenEndpoint) -> Class {
         let has = |name: &str| self.parameters.iter().any(|(other, _)| other == name);
         let (Some(grant_type), Some(client_id)) = (self.grant_type(), self.client_id()) else {
-            return Class::PassThrough(if self.grant_type.is_none() { Why::Grant } else { Why::NoSecret });
+            return Class::PassThrough(if self.grant_type.is_none() {
+                Why::Grant
+            } else {
+                Why::NoSecret
+            });
         };
         if endpoint.except_clients.iter().any(|one| one == client_id) {
             return Class::PassThrough(Why::ExceptedClient);

@@ -28,8 +28,23 @@ struct Meaning {
     header: Option<(String, String)>,
 }
 
-const WORDS: &[&str] =
-    &["ab", "Ab", "aB", "a%62", "a+b", "a b", "a", "b", "orders:read", "https://api.example/x?y=z", "é", "&=", "a%2562", "~", "x;y"];
+const WORDS: &[&str] = &[
+    "ab",
+    "Ab",
+    "aB",
+    "a%62",
+    "a+b",
+    "a b",
+    "a",
+    "b",
+    "orders:read",
+    "https://api.example/x?y=z",
+    "é",
+    "&=",
+    "a%2562",
+    "~",
+    "x;y",
+];
 const SCOPES: &[&str] = &["a", "b", "ab", "AB", "orders:read", "a%62", "a+b"];
 
 impl Meaning {
@@ -43,13 +58,18 @@ impl Meaning {
             basic: random.one_in(2),
             client_id: word(random).replace(':', "."),
             secret: word(random),
-            scope: random.one_in(2).then(|| (0..random.below(4) + 1).map(|_| random.pick(SCOPES).to_string()).collect()),
+            scope: random.one_in(2).then(|| {
+                (0..random.below(4) + 1).map(|_| random.pick(SCOPES).to_string()).collect()
+            }),
             audience: maybe(random),
             resource: maybe(random),
             unknown: random.one_in(2).then(|| (format!("p{}", random.below(2)), word(random))),
-            header: random
-                .one_in(4)
-                .then(|| (random.pick(&["x-tenant", "x-realm"]).to_string(), random.pick(&["a", "b", "A"]).to_string())),
+            header: random.one_in(4).then(|| {
+                (
+                    random.pick(&["x-tenant", "x-realm"]).to_string(),
+                    random.pick(&["a", "b", "A"]).to_string(),
+                )
+            }),
         }
     }
 
@@ -88,7 +108,8 @@ impl Meaning {
                 let (a, b) = (other.client_id.clone(), other.secret.clone());
                 let both = a + &b;
                 let middle = both.char_indices().map(|(at, _)| at).nth(1).unwrap_or(both.len());
-                (other.client_id, other.secret) = (both[..middle].to_owned(), both[middle..].to_owned());
+                (other.client_id, other.secret) =
+                    (both[..middle].to_owned(), both[middle..].to_owned());
             }
         }
         other.client_id = other.client_id.replace(':', ".");
@@ -96,7 +117,11 @@ impl Meaning {
     }
 
     /// The key, with the request written in a random way.
-    fn key(&self, (host_key, endpoint): &(HostKey, TokenEndpoint), random: &mut Random) -> Option<Digest> {
+    fn key(
+        &self,
+        (host_key, endpoint): &(HostKey, TokenEndpoint),
+        random: &mut Random,
+    ) -> Option<Digest> {
         let mut parameters = vec![("grant_type".to_owned(), "client_credentials".to_owned())];
         let mut headers = vec![(FORM.0.to_owned(), FORM.1.to_owned())];
         if self.basic {
@@ -127,10 +152,14 @@ impl Meaning {
         }
         random.shuffle(&mut parameters);
         random.shuffle(&mut headers);
-        let headers: Vec<(String, String)> =
-            headers.into_iter().map(|(name, value)| (if random.one_in(2) { name.to_uppercase() } else { name }, value)).collect();
-        let body: Vec<String> =
-            parameters.iter().map(|(name, value)| format!("{}={}", written(name, random), written(value, random))).collect();
+        let headers: Vec<(String, String)> = headers
+            .into_iter()
+            .map(|(name, value)| (if random.one_in(2) { name.to_uppercase() } else { name }, value))
+            .collect();
+        let body: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{}={}", written(name, random), written(value, random)))
+            .collect();
         let headers = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = request::parse(POST, headers, body.join("&").as_bytes(), endpoint);
         request.cache_key(host_key, &[self.config; 32], self.host.as_bytes(), self.path.as_bytes())
@@ -143,7 +172,11 @@ fn written(value: &str, random: &mut Random) -> String {
     for byte in value.bytes() {
         match byte {
             b' ' if random.one_in(2) => text.push('+'),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b':' | b'/' | b'.' if !random.one_in(6) => text.push(byte as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b':' | b'/' | b'.'
+                if !random.one_in(6) =>
+            {
+                text.push(byte as char)
+            }
             _ if random.one_in(2) => text += &format!("%{byte:02x}"),
             _ => text += &format!("%{byte:02X}"),
         }
@@ -158,7 +191,8 @@ fn pairs_share_a_key_exactly_when_they_mean_the_same() {
     let (mut same, mut different, mut passed) = (0, 0, 0);
     for _ in 0..100_000 {
         let one = Meaning::random(&mut random);
-        let other = if random.one_in(4) { one.confused(&mut random) } else { one.changed(&mut random) };
+        let other =
+            if random.one_in(4) { one.confused(&mut random) } else { one.changed(&mut random) };
         let keys = (one.key(&host, &mut random), other.key(&host, &mut random));
         match keys {
             (Some(a), Some(b)) => {

@@ -76,10 +76,13 @@ impl Life {
         self.asked_at.plus_ms(self.reuse_ms(&endpoint.reuse, endpoint.jitter))
     }
 
-    /// Milliseconds for which it is reused: a share of the shortened lifetime, the shortened lifetime
-    /// but for `min_remaining_s`, or `max_s` shortened too, whichever is least.
+    /// Milliseconds for which it is reused: a share of the shortened lifetime, the shortened
+    /// lifetime but for `min_remaining_s`, or `max_s` shortened too, whichever is least.
     fn reuse_ms(&self, reuse: &Reuse, jitter: f64) -> u64 {
-        let advertised_ms = self.draw.shorten_ms(self.lifetime_ms(), jitter).min(self.advertised_s(jitter).saturating_mul(MS_PER_S));
+        let advertised_ms = self
+            .draw
+            .shorten_ms(self.lifetime_ms(), jitter)
+            .min(self.advertised_s(jitter).saturating_mul(MS_PER_S));
         part(advertised_ms, reuse.fraction)
             .min(advertised_ms.saturating_sub(reuse.min_remaining_s.saturating_mul(MS_PER_S)))
             .min(self.draw.shorten_ms(reuse.max_s.saturating_mul(MS_PER_S), jitter))
@@ -87,7 +90,8 @@ impl Life {
 
     /// What the server granted, or less where a JWT ends before that.
     fn lifetime_ms(&self) -> u64 {
-        let to_exp_ms = self.jwt_exp_s.map_or(u64::MAX, |exp_s| Time::from_s(exp_s).ms_since(self.asked_at));
+        let to_exp_ms =
+            self.jwt_exp_s.map_or(u64::MAX, |exp_s| Time::from_s(exp_s).ms_since(self.asked_at));
         self.expires_in_s.saturating_mul(MS_PER_S).min(to_exp_ms)
     }
 
@@ -108,7 +112,8 @@ impl Life {
 
 /// A share of a span; nothing for what isn't a share.
 fn part(span_ms: u64, fraction: f64) -> u64 {
-    let ppm = if fraction.is_nan() { 0 } else { (fraction.clamp(0.0, 1.0) * PPM as f64).round() as u64 };
+    let ppm =
+        if fraction.is_nan() { 0 } else { (fraction.clamp(0.0, 1.0) * PPM as f64).round() as u64 };
     (u128::from(span_ms) * u128::from(ppm) / u128::from(PPM)) as u64
 }
 
@@ -159,7 +164,10 @@ pub struct Refused<'a> {
 
 impl std::fmt::Debug for Stored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stored").field("status", &self.status).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("Stored")
+            .field("status", &self.status)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 
@@ -178,16 +186,22 @@ impl Stored {
         (asked_at, draw): (Time, Draw),
         endpoint: &TokenEndpoint,
     ) -> Option<Stored> {
-        let life =
-            Life { asked_at, expires_in_s: storable.expires_in_s, jwt_exp_s: storable.jwt_exp_s.filter(|exp_s| *exp_s != NO_EXP), draw };
+        let life = Life {
+            asked_at,
+            expires_in_s: storable.expires_in_s,
+            jwt_exp_s: storable.jwt_exp_s.filter(|exp_s| *exp_s != NO_EXP),
+            draw,
+        };
         let handle = revocation::token_handle(key, storable.access_token.as_bytes());
-        (life.ends_at(endpoint) > asked_at && content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(|| Stored {
-            status: 200,
-            content_type: content_type.to_vec(),
-            body: body.to_vec(),
-            challenge: None,
-            kind: Kind::Token { life, handle },
-        })
+        (life.ends_at(endpoint) > asked_at && content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(
+            || Stored {
+                status: 200,
+                content_type: content_type.to_vec(),
+                body: body.to_vec(),
+                challenge: None,
+                kind: Kind::Token { life, handle },
+            },
+        )
     }
 
     /// Keeps a refusal; nothing if its content type is too long.
@@ -207,15 +221,22 @@ impl Stored {
             Kind::Token { life, .. } => life.serve(now, endpoint),
             Kind::Refusal { asked_at } => {
                 let ahead = asked_at.ms_since(now) > AHEAD_MS_MAX;
-                let over = now.ms_since(asked_at) >= endpoint.negative_ttl_s.saturating_mul(MS_PER_S);
+                let over =
+                    now.ms_since(asked_at) >= endpoint.negative_ttl_s.saturating_mul(MS_PER_S);
                 if ahead || over { Serve::Stale } else { Serve::Refusal }
             }
         }
     }
 
-    /// Whether it is as fresh as a client asks that came at `came_at`. One that was asked for after that is as fresh as
-    /// the server's own.
-    pub fn meets(&self, demand: &Demand, came_at: Time, now: Time, endpoint: &TokenEndpoint) -> bool {
+    /// Whether it is as fresh as a client asks that came at `came_at`. One that was asked for after
+    /// that is as fresh as the server's own.
+    pub fn meets(
+        &self,
+        demand: &Demand,
+        came_at: Time,
+        now: Time,
+        endpoint: &TokenEndpoint,
+    ) -> bool {
         let asked_at = match self.kind {
             Kind::Token { life, .. } => life.asked_at,
             Kind::Refusal { asked_at } => asked_at,
@@ -241,8 +262,8 @@ impl Stored {
         Object::read(&self.body)?.string("access_token").ok()?
     }
 
-    /// The body to send at `now` with this `expires_in` (from [`Serve`]). Nothing if it can't have it, which
-    /// what [`super::answer::analyse`] admitted always can.
+    /// The body to send at `now` with this `expires_in` (from [`Serve`]). Nothing if it can't have
+    /// it, which what [`super::answer::analyse`] admitted always can.
     pub fn body_with(&self, expires_in_s: u64, now: Time) -> Option<Vec<u8>> {
         let Kind::Token { life, .. } = self.kind else { return None };
         let age_s = now.ms_since(life.asked_at).div_ceil(MS_PER_S);
@@ -257,7 +278,12 @@ impl Stored {
         match self.kind {
             Kind::Token { life, handle } => {
                 bytes.push(1);
-                for number in [life.asked_at.ns(), life.expires_in_s, life.jwt_exp_s.unwrap_or(NO_EXP), life.draw.bits()] {
+                for number in [
+                    life.asked_at.ns(),
+                    life.expires_in_s,
+                    life.jwt_exp_s.unwrap_or(NO_EXP),
+                    life.draw.bits(),
+                ] {
                     bytes.extend(number.to_le_bytes());
                 }
                 bytes.extend(handle.0);

@@ -1,13 +1,15 @@
-//! What a revocation call (RFC 7009) names, read so that nothing is missed that another reader could find in it.
+//! What a revocation call (RFC 7009) names, read so that nothing is missed that another reader
+//! could find in it.
 //!
-//! To read too much is safe here: whoever can write a token into a body has it, and may as well take it back. To read
-//! too little is not: the server understands the call, answers 200, and the token is admitted on. So each token that
-//! the body or the query could mean is one, in each way of decoding it.
+//! To read too much is safe here: whoever can write a token into a body has it, and may as well
+//! take it back. To read too little is not: the server understands the call, answers 200, and the
+//! token is admitted on. So each token that the body or the query could mean is one, in each way of
+//! decoding it.
 
 pub use crate::revocation::names::token_handle;
 
-/// Tokens of one call that are looked at. A call has one (RFC 7009, section 2.1), and few of them can be read in more
-/// than one way.
+/// Tokens of one call that are looked at. A call has one (RFC 7009, section 2.1), and few of them
+/// can be read in more than one way.
 pub const TOKENS_MAX: usize = 8;
 
 /// What a call names.
@@ -40,12 +42,15 @@ impl Named {
 
     /// A value of a form: decoded as a form is, with the plus sign for itself, and as it stands.
     fn add_value(&mut self, value: &[u8]) {
-        let spaced: Vec<u8> = value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+        let spaced: Vec<u8> =
+            value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
         for decoded in [&percent_decoded(&spaced), &percent_decoded(value), value] {
             self.add(decoded);
             if std::str::from_utf8(decoded).is_err() {
                 // ISO 8859-1, whose characters are the first 256 of Unicode.
-                self.add(decoded.iter().map(|byte| char::from(*byte)).collect::<String>().as_bytes());
+                self.add(
+                    decoded.iter().map(|byte| char::from(*byte)).collect::<String>().as_bytes(),
+                );
             }
         }
     }
@@ -71,7 +76,11 @@ impl Named {
                 continue;
             };
             rest = after;
-            let Some(value) = after.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start) else { continue };
+            let Some(value) =
+                after.trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start)
+            else {
+                continue;
+            };
             if let Some((value, after)) = string(value) {
                 // A value may be taken for a name by mistake, but never the other way round.
                 rest = after;
@@ -89,8 +98,12 @@ impl Named {
             for _ in 0..=TOKENS_MAX {
                 let Some(after) = after(rest, mark) else { break };
                 rest = after;
-                let part = [&b"\r\n\r\n"[..], b"\n\n"].iter().find_map(|gap| self::after(after, gap)).unwrap_or_default();
-                let end = part.windows(3).position(|window| window == b"\n--").unwrap_or(part.len());
+                let part = [&b"\r\n\r\n"[..], b"\n\n"]
+                    .iter()
+                    .find_map(|gap| self::after(after, gap))
+                    .unwrap_or_default();
+                let end =
+                    part.windows(3).position(|window| window == b"\n--").unwrap_or(part.len());
                 self.add(part.get(..end).unwrap_or_default());
             }
         }
@@ -101,7 +114,8 @@ impl Named {
 pub fn named(query: &[u8], body: &[u8]) -> Named {
     let mut named = Named::default();
     // ASCII in UTF-16 or UTF-32 is ASCII between zeros, behind a mark.
-    let narrow: Vec<u8> = body.iter().copied().filter(|byte| !matches!(byte, 0 | 0xfe | 0xff)).collect();
+    let narrow: Vec<u8> =
+        body.iter().copied().filter(|byte| !matches!(byte, 0 | 0xfe | 0xff)).collect();
     let narrow = Some(narrow.as_slice()).filter(|narrow| narrow.len() < body.len());
     for text in [Some(body), narrow, Some(query)].into_iter().flatten() {
         named.add_pairs(text, |byte| matches!(byte, b'&' | b'\r' | b'\n'));
@@ -137,7 +151,9 @@ fn string(text: &[u8]) -> Option<(String, &[u8])> {
 
 /// Escapes decoded, and what isn't one left as it stands.
 fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: Option<&u8>| {
+        char::from(*byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+    };
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {
@@ -159,7 +175,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn tokens(body: &[u8]) -> Vec<String> {
-        named(b"", body).tokens.into_iter().map(|token| String::from_utf8_lossy(&token).into_owned()).collect()
+        named(b"", body)
+            .tokens
+            .into_iter()
+            .map(|token| String::from_utf8_lossy(&token).into_owned())
+            .collect()
     }
 
     /// The example of RFC 7009, section 2.1.
@@ -167,12 +187,17 @@ mod tests {
     fn rfc_7009() {
         let body = b"token=45ghiukldjahdnhzdauz&token_type_hint=refresh_token";
         assert_eq!(tokens(body), ["45ghiukldjahdnhzdauz"]);
-        assert!(tokens(b"token=45%67hiukldjahdnhzdauz").contains(&"45ghiukldjahdnhzdauz".to_owned()));
+        assert!(
+            tokens(b"token=45%67hiukldjahdnhzdauz").contains(&"45ghiukldjahdnhzdauz".to_owned())
+        );
     }
 
     #[test]
     fn whatever_another_reader_could_find_is_found() {
-        let utf_16: Vec<u8> = [0xff, 0xfe].into_iter().chain(b"token=TOK".iter().flat_map(|byte| [*byte, 0])).collect();
+        let utf_16: Vec<u8> = [0xff, 0xfe]
+            .into_iter()
+            .chain(b"token=TOK".iter().flat_map(|byte| [*byte, 0]))
+            .collect();
         for body in [
             &b"token=TOK&"[..],
             b"&&token=TOK",
@@ -196,7 +221,12 @@ mod tests {
             b"--b\nContent-Disposition: form-data; name=token\n\nTOK\n--b--\n",
             &utf_16,
         ] {
-            assert!(tokens(body).contains(&"TOK".to_owned()), "{:?}: {:?}", body.escape_ascii().to_string(), tokens(body));
+            assert!(
+                tokens(body).contains(&"TOK".to_owned()),
+                "{:?}: {:?}",
+                body.escape_ascii().to_string(),
+                tokens(body)
+            );
             assert!(named(b"", body).is_clear());
         }
         assert_eq!(named(b"token=TOK", b"").tokens, [b"TOK"]);
@@ -213,12 +243,21 @@ mod tests {
 
     #[test]
     fn what_names_nothing_or_too_much_is_not_clear() {
-        for body in [&b""[..], b"token=", b"token", b"x=1", b"token_type_hint=TOK", b"{\"token\":1}", b"{\"x\":\"token\"}", b"\x1f\x8b\x08"]
-        {
+        for body in [
+            &b""[..],
+            b"token=",
+            b"token",
+            b"x=1",
+            b"token_type_hint=TOK",
+            b"{\"token\":1}",
+            b"{\"x\":\"token\"}",
+            b"\x1f\x8b\x08",
+        ] {
             assert!(!named(b"", body).is_clear(), "{:?}", body.escape_ascii().to_string());
             assert!(named(b"", body).tokens.is_empty());
         }
-        let many = |count: usize| (0..count).map(|n| format!("token=t{n}")).collect::<Vec<_>>().join("&");
+        let many =
+            |count: usize| (0..count).map(|n| format!("token=t{n}")).collect::<Vec<_>>().join("&");
         assert!(named(b"", many(TOKENS_MAX).as_bytes()).is_clear());
         let more = named(b"", many(TOKENS_MAX + 1).as_bytes());
         assert!(!more.is_clear() && more.tokens.len() == TOKENS_MAX);

@@ -1,14 +1,16 @@
-//! Who has how many calls under way: a sketch that may say too much and never too little, in bounded
-//! room whoever comes.
+//! Who has how many calls under way: a sketch that may say too much and never too little, in
+//! bounded room whoever comes.
 
-/// Cells in a row: with two rows one of 4,096 others is taken for a client that has many calls under way.
+/// Cells in a row: with two rows one of 4,096 others is taken for a client that has many calls
+/// under way.
 const CELLS: usize = 64;
 const ROWS: usize = 2;
 const COUNTERS: usize = ROWS * CELLS;
 /// Bits of a hash that choose a cell.
 const CELL_BITS: u32 = CELLS.trailing_zeros();
 
-/// Counts by a hash of who is counted, in two generations: what began in the one before last is forgotten.
+/// Counts by a hash of who is counted, in two generations: what began in the one before last is
+/// forgotten.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Shares {
     young: [u16; COUNTERS],
@@ -75,7 +77,12 @@ impl Shares {
     pub(super) fn decode(bytes: &[u8]) -> Shares {
         let mut shares = Shares::default();
         let counts = bytes.as_chunks::<2>().0.iter().map(|count| u16::from_le_bytes(*count));
-        shares.young.iter_mut().chain(&mut shares.old).zip(counts).for_each(|(to, count)| *to = count);
+        shares
+            .young
+            .iter_mut()
+            .chain(&mut shares.old)
+            .zip(counts)
+            .for_each(|(to, count)| *to = count);
         shares
     }
 }

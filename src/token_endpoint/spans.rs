@@ -1,8 +1,10 @@
-//! The spans and moments in a token answer that say how long its token lives, read and written in their own types.
+//! The spans and moments in a token answer that say how long its token lives, read and written in
+//! their own types.
 //!
-//! Servers write `expires_in` as a number, as a number with a fraction, or as a string; beside it some say the same
-//! again (`ext_expires_in` and `expires_on` of Entra ID, `refresh_in` for clients that renew early). A kept answer has
-//! aged and a shortened one promises less, so none of them may say more than what is left.
+//! Servers write `expires_in` as a number, as a number with a fraction, or as a string; beside it
+//! some say the same again (`ext_expires_in` and `expires_on` of Entra ID, `refresh_in` for clients
+//! that renew early). A kept answer has aged and a shortened one promises less, so none of them may
+//! say more than what is left.
 
 use crate::time::Time;
 
@@ -12,7 +14,12 @@ use super::members::Object;
 /// What else counts from the moment of the answer and belongs to the access token.
 const BESIDE: &[&str] = &["ext_expires_in", "refresh_in"];
 /// What counts from that moment too, but for other tokens: it ages, and a first answer keeps it.
-const OF_OTHERS: &[&str] = &["refresh_expires_in", "refresh_token_expires_in", "x_refresh_token_expires_in", "id_token_expires_in"];
+const OF_OTHERS: &[&str] = &[
+    "refresh_expires_in",
+    "refresh_token_expires_in",
+    "x_refresh_token_expires_in",
+    "id_token_expires_in",
+];
 /// The end as a moment, in seconds since the epoch.
 const ENDS: &[&str] = &["expires_on", "expires_at"];
 /// The least that is taken for such a moment: in 2001. What is below is a span under that name.
@@ -30,19 +37,26 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// Reads the JSON text of a member: a number that isn't negative, or a string that holds one and nothing else.
+    /// Reads the JSON text of a member: a number that isn't negative, or a string that holds one
+    /// and nothing else.
     pub fn read(text: &str) -> Option<Span> {
         let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
         let written = quoted.unwrap_or(text);
-        // `serde_json` passes white space over, which a string of another reader's may not have around its number.
-        if !written.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-')) {
+        // `serde_json` passes white space over, which a string of another reader's may not have
+        // around its number.
+        if !written
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'))
+        {
             return None;
         }
         let number: serde_json::Number = serde_json::from_str(written).ok()?;
         let seconds = match (number.as_u64(), number.as_f64()) {
             (Some(seconds), _) if seconds <= SECONDS_MAX => seconds,
             // The range is far below 2^53, so the cast loses nothing; NaN is in no range.
-            (None, Some(seconds)) if (0.0..=SECONDS_MAX as f64).contains(&seconds) => seconds.floor() as u64,
+            (None, Some(seconds)) if (0.0..=SECONDS_MAX as f64).contains(&seconds) => {
+                seconds.floor() as u64
+            }
             _ => return None,
         };
         Some(Span { seconds, is_text: quoted.is_some(), has_point: written.contains('.') })
@@ -61,7 +75,8 @@ impl Span {
 pub(super) struct Left {
     /// The new `expires_in`.
     pub expires_in_s: u64,
-    /// Seconds since the answer was asked for, rounded up; nothing while it is on its way to the client that asked.
+    /// Seconds since the answer was asked for, rounded up; nothing while it is on its way to the
+    /// client that asked.
     pub age_s: Option<u64>,
     /// The moment at which all this is said.
     pub now: Time,
@@ -71,17 +86,26 @@ impl Left {
     /// What becomes of a span.
     fn of_span(&self, seconds: u64) -> u64 {
         // 0 stands for "none".
-        if seconds == 0 { 0 } else { seconds.saturating_sub(self.age_s.unwrap_or(0)).min(self.expires_in_s).max(1) }
+        if seconds == 0 {
+            0
+        } else {
+            seconds.saturating_sub(self.age_s.unwrap_or(0)).min(self.expires_in_s).max(1)
+        }
     }
 
     /// What becomes of a moment.
     fn of_end(&self, seconds: u64) -> u64 {
-        if seconds < EPOCH_S_MIN { seconds } else { seconds.min(self.now.s().saturating_add(self.expires_in_s)) }
+        if seconds < EPOCH_S_MIN {
+            seconds
+        } else {
+            seconds.min(self.now.s().saturating_add(self.expires_in_s))
+        }
     }
 }
 
-/// The body with what is left; every other byte as it was. A kept answer without `expires_in` gets one, since whoever
-/// asks again knows the server's default, but not the age. Nothing if something doesn't fit, or would say more.
+/// The body with what is left; every other byte as it was. A kept answer without `expires_in` gets
+/// one, since whoever asks again knows the server's default, but not the age. Nothing if something
+/// doesn't fit, or would say more.
 pub(super) fn rewritten(object: &Object<'_>, left: &Left, fit: Fit) -> Option<Vec<u8>> {
     let mut changed: Vec<(&str, String)> = Vec::new();
     let mut replace = |name: &'static str, became: &dyn Fn(u64) -> u64| -> Option<()> {
@@ -135,7 +159,8 @@ mod tests {
 
     fn kept(body: &str, expires_in_s: u64, age_s: u64) -> Option<String> {
         let left = Left { expires_in_s, age_s: Some(age_s), now: NOW };
-        rewritten(&Object::read(body.as_bytes()).unwrap(), &left, Fit::Shorter).map(|body| String::from_utf8(body).unwrap())
+        rewritten(&Object::read(body.as_bytes()).unwrap(), &left, Fit::Shorter)
+            .map(|body| String::from_utf8(body).unwrap())
     }
 
     #[test]
@@ -185,7 +210,12 @@ mod tests {
     #[test]
     fn none_says_more_than_what_is_left() {
         assert_eq!(
-            kept(r#"{"access_token":"t","expires_in":60,"ext_expires_in":60,"refresh_in":30}"#, 56, 3).as_deref(),
+            kept(
+                r#"{"access_token":"t","expires_in":60,"ext_expires_in":60,"refresh_in":30}"#,
+                56,
+                3
+            )
+            .as_deref(),
             Some(r#"{"access_token":"t","expires_in":56,"ext_expires_in":56,"refresh_in":27}"#)
         );
         assert_eq!(
@@ -195,11 +225,22 @@ mod tests {
         );
         // Keycloak: no refresh token, and a date that isn't about this token.
         assert_eq!(
-            kept(r#"{"expires_in":300,"refresh_expires_in":0,"not-before-policy":1700000000}"#, 200, 100).as_deref(),
+            kept(
+                r#"{"expires_in":300,"refresh_expires_in":0,"not-before-policy":1700000000}"#,
+                200,
+                100
+            )
+            .as_deref(),
             Some(r#"{"expires_in":200,"refresh_expires_in":0,"not-before-policy":1700000000}"#)
         );
-        assert_eq!(kept(r#"{"expires_in":60,"refresh_in":2}"#, 30, 30).as_deref(), Some(r#"{"expires_in":30,"refresh_in":1}"#));
-        assert_eq!(kept(r#"{"expires_in":60,"expires_at":60}"#, 30, 30).as_deref(), Some(r#"{"expires_in":30,"expires_at":60}"#));
+        assert_eq!(
+            kept(r#"{"expires_in":60,"refresh_in":2}"#, 30, 30).as_deref(),
+            Some(r#"{"expires_in":30,"refresh_in":1}"#)
+        );
+        assert_eq!(
+            kept(r#"{"expires_in":60,"expires_at":60}"#, 30, 30).as_deref(),
+            Some(r#"{"expires_in":30,"expires_at":60}"#)
+        );
         assert_eq!(
             kept(r#"{"expires_in":60,"ext_expires_in":"soon"}"#, 30, 30).as_deref(),
             Some(r#"{"expires_in":30,"ext_expires_in":"soon"}"#)
@@ -212,16 +253,26 @@ mod tests {
     fn the_spans_of_other_tokens_stay_in_a_first_answer() {
         let body = r#"{"expires_in":300,"refresh_expires_in":1800,"refresh_token_expires_in":"86400","ext_expires_in":300}"#;
         let left = Left { expires_in_s: 270, age_s: None, now: NOW };
-        let said = rewritten(&Object::read(body.as_bytes()).unwrap(), &left, Fit::SameLength).unwrap();
+        let said =
+            rewritten(&Object::read(body.as_bytes()).unwrap(), &left, Fit::SameLength).unwrap();
         let wanted = r#"{"expires_in":270,"refresh_expires_in":1800,"refresh_token_expires_in":"86400","ext_expires_in":270}"#;
         assert_eq!(String::from_utf8(said).unwrap(), wanted);
     }
 
     #[test]
     fn a_kept_answer_without_a_lifetime_gets_one() {
-        assert_eq!(kept(r#" {"access_token":"t"}"#, 56, 3).as_deref(), Some(r#" {"expires_in":56,"access_token":"t"}"#));
-        assert_eq!(kept(r#"{"a":1,"expires_in": null }"#, 56, 3).as_deref(), Some(r#"{"a":1,"expires_in": 56 }"#));
-        assert_eq!(kept(r#"{"expires_on":1700009999}"#, 56, 3).as_deref(), Some(r#"{"expires_in":56,"expires_on":1700000156}"#));
+        assert_eq!(
+            kept(r#" {"access_token":"t"}"#, 56, 3).as_deref(),
+            Some(r#" {"expires_in":56,"access_token":"t"}"#)
+        );
+        assert_eq!(
+            kept(r#"{"a":1,"expires_in": null }"#, 56, 3).as_deref(),
+            Some(r#"{"a":1,"expires_in": 56 }"#)
+        );
+        assert_eq!(
+            kept(r#"{"expires_on":1700009999}"#, 56, 3).as_deref(),
+            Some(r#"{"expires_in":56,"expires_on":1700000156}"#)
+        );
     }
 
     proptest! {

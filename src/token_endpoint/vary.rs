@@ -1,5 +1,5 @@
-//! `Vary` of a token answer (RFC 9110, section 12.5.5): it may be kept if each header that it names is told apart by
-//! the key, or is the same in all requests that share one.
+//! `Vary` of a token answer (RFC 9110, section 12.5.5): it may be kept if each header that it names
+//! is told apart by the key, or is the same in all requests that share one.
 
 use crate::token_endpoint::TokenEndpoint;
 
@@ -7,7 +7,9 @@ use super::{headers, media};
 
 /// Whether a `Vary` line names nothing but what the key tells apart.
 pub(super) fn is_told_apart(line: &[u8], endpoint: &TokenEndpoint) -> bool {
-    media::all_elements(line, |field| headers::is_told_apart(field.to_ascii_lowercase().as_bytes(), endpoint))
+    media::all_elements(line, |field| {
+        headers::is_told_apart(field.to_ascii_lowercase().as_bytes(), endpoint)
+    })
 }
 
 #[cfg(test)]
@@ -34,7 +36,18 @@ mod tests {
         ] {
             assert!(is_told_apart(yes.as_bytes(), &ours), "{yes}");
         }
-        for no in ["*", "accept, *", "User-Agent", "x-forwarded-for", "Forwarded", "X-Own-Trace", "cf-ray", "a b", "\u{e9}", "\"accept\""] {
+        for no in [
+            "*",
+            "accept, *",
+            "User-Agent",
+            "x-forwarded-for",
+            "Forwarded",
+            "X-Own-Trace",
+            "cf-ray",
+            "a b",
+            "\u{e9}",
+            "\"accept\"",
+        ] {
             assert!(!is_told_apart(no.as_bytes(), &ours), "{no}");
         }
     }

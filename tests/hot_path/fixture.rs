@@ -1,4 +1,5 @@
-//! A worker with one issuer, and requests with its tokens, over a host that counts what it is asked.
+//! A worker with one issuer, and requests with its tokens, over a host that counts what it is
+//! asked.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -72,7 +73,9 @@ impl Store for CountingHost {
         let version = shared.get(&slot).map(|(_, version)| *version);
         match (expect, version) {
             (Expect::Absent, None) => shared.insert(slot, (value.to_vec(), 1)),
-            (Expect::Version(expected), Some(version)) if expected == version => shared.insert(slot, (value.to_vec(), version + 1)),
+            (Expect::Version(expected), Some(version)) if expected == version => {
+                shared.insert(slot, (value.to_vec(), version + 1))
+            }
             _ => return Err(Refused::Lost),
         };
         Ok(())
@@ -122,7 +125,10 @@ impl Worker {
             Ok(config) => config,
             Err(errors) => panic!("{errors}"),
         };
-        Worker { host: CountingHost::default(), runtime: Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"shared secret")) }
+        Worker {
+            host: CountingHost::default(),
+            runtime: Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"shared secret")),
+        }
     }
 
     /// What becomes of one request, from its headers on, as the shell runs it.
@@ -138,7 +144,8 @@ impl Worker {
         match exchange.step(Input::Begin, &facts, &self.host) {
             // All that these configurations ever fetch.
             Effect::Fetch(..) => {
-                let answer = CallAnswer { status: 200, headers: &HeaderBlock::default(), body: FEED };
+                let answer =
+                    CallAnswer { status: 200, headers: &HeaderBlock::default(), body: FEED };
                 exchange.step(Input::Fetched(answer), &facts, &self.host)
             }
             decided => decided,
@@ -179,14 +186,16 @@ pub fn ruled() -> Value {
 /// Rules, a forwarded claim and a revocation feed.
 pub fn ruled_and_revoked() -> Value {
     let mut config = ruled();
-    config["revocation"] = json!({ "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp" }] });
+    config["revocation"] =
+        json!({ "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp" }] });
     config
 }
 
 /// Rules, a forwarded claim and a limit that this gateway counts for itself.
 pub fn ruled_and_limited() -> Value {
     let mut config = ruled();
-    config["rate_limits"] = json!([{ "name": "per-user", "key": ["issuer", "subject"], "limit": 1000, "per_s": 1 }]);
+    config["rate_limits"] =
+        json!([{ "name": "per-user", "key": ["issuer", "subject"], "limit": 1000, "per_s": 1 }]);
     config["rules"][3]["limits"] = json!(["per-user"]);
     config
 }
@@ -194,7 +203,8 @@ pub fn ruled_and_limited() -> Value {
 /// The same limit where it meets those of other gateways.
 pub fn ruled_and_limited_together() -> Value {
     let mut config = ruled_and_limited();
-    config["rate_limits"][0]["sync"] = json!({ "uri": "https://webdis.example/", "cluster": "webdis" });
+    config["rate_limits"][0]["sync"] =
+        json!({ "uri": "https://webdis.example/", "cluster": "webdis" });
     config
 }
 
@@ -205,7 +215,8 @@ pub fn token(subject: &str) -> String {
         "iat": NOW.s() - 60, "exp": NOW.s() + 3600, "jti": "f3b0c1e2", "pad": "p".repeat(300),
     });
     let segment = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", segment(&json!({ "alg": "HS256", "typ": "at+jwt" })), segment(&claims));
+    let signed =
+        format!("{}.{}", segment(&json!({ "alg": "HS256", "typ": "at+jwt" })), segment(&claims));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(signed.as_bytes());
     let signature = URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes());

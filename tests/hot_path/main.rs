@@ -1,4 +1,5 @@
-//! What a request costs whose token this worker has seen before: host calls and allocations, pinned.
+//! What a request costs whose token this worker has seen before: host calls and allocations,
+//! pinned.
 //!
 //! Beside these calls the shell makes two: one for all headers, one for the time; and one for each
 //! header that changes.
@@ -9,7 +10,10 @@ mod fixture;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use fixture::{Calls, NOW, Worker, plain, request, ruled, ruled_and_limited, ruled_and_limited_together, ruled_and_revoked, token};
+use fixture::{
+    Calls, NOW, Worker, plain, request, ruled, ruled_and_limited, ruled_and_limited_together,
+    ruled_and_revoked, token,
+};
 use herdgate::exchange::{Effect, Finish};
 use herdgate::metrics::Metric;
 use herdgate::reply::Reason;
@@ -95,7 +99,8 @@ fn a_limit_costs_a_read_and_a_write() {
     assert_eq!(allocations, LIMIT_ALLOCATIONS);
 }
 
-/// Telling other gateways is for the ticks: a request only notes its charge, in memory that is there.
+/// Telling other gateways is for the ticks: a request only notes its charge, in memory that is
+/// there.
 #[test]
 fn a_limit_of_several_gateways_costs_no_host_call_more() {
     let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled_and_limited_together()));
@@ -105,7 +110,8 @@ fn a_limit_of_several_gateways_costs_no_host_call_more() {
     assert_eq!(allocations, LIMIT_ALLOCATIONS);
 }
 
-/// The value that the host gives and its copy to be written, the parts of the counter's key, and lists of one limit.
+/// The value that the host gives and its copy to be written, the parts of the counter's key, and
+/// lists of one limit.
 const LIMIT_ALLOCATIONS: u64 = 11;
 
 /// The yardstick is no other than the filter that refuses: a hit makes its checks again.

@@ -58,8 +58,8 @@ def fields(name: str) -> list[str]:
 def reasons() -> list[tuple[str, str, str, str]]:
     """(name, status, error code, description) of each reason."""
     text = (ROOT / "src/reply/reason.rs").read_text()
-    rows = re.findall(r'\("([a-z_]+)",\s*(\d{3}),\s*(TOKEN|REQUEST|"[a-z_]*"),\s*"([^"]+)"\s*,?\)', text)
-    codes = {"TOKEN": "invalid_token", "REQUEST": "invalid_request"}
+    rows = re.findall(r'\(\s*"([a-z_]+)",\s*(\d{3}),\s*(TOKEN|REQUEST|LATER|"[a-z_]*"),\s*"([^"]+)"\s*,?\s*\)', text)
+    codes = {"TOKEN": "invalid_token", "REQUEST": "invalid_request", "LATER": "temporarily_unavailable"}
     return [(name, status, codes.get(error, error.strip('"')), description) for name, status, error, description in rows]
 
 
@@ -71,8 +71,10 @@ def metrics() -> list[tuple[str, str]]:
     for comment, variant in re.findall(r"((?:[ \t]*///[^\n]*\n)+)[ \t]*(\w+)(?:\(\w+\))?,", body):
         meanings[variant] = " ".join(line.strip().removeprefix("///").strip() for line in comment.splitlines())
     names = {}
-    for variant, arm in re.findall(r"Metric::(\w+)(?:\(\w+\))? => (.*)", text):
-        if found := re.search(r'of_limit\(index, "(\w+)"\)', arm):
+    # An arm goes on to the next one: it may be broken over lines.
+    arms = r"Metric::(\w+)(?:\(\w+\))? =>(.*?)(?=Metric::\w+(?:\(\w+\))? =>|\Z)"
+    for variant, arm in re.findall(arms, text[text.index("impl Metric {") :], re.DOTALL):
+        if found := re.search(r'of_limit\(\s*index,\s*"(\w+)"', arm):
             names[variant] = f"herdgate.limit.NAME.{found[1]}"
         elif found := re.search(r'"(herdgate\.[a-z0-9_.]+?)(\.\{\})?"', arm):
             names[variant] = found[1] + (".REASON" if found[2] else "")

@@ -37,7 +37,9 @@ pub fn read(files: &Files) -> Imports {
             let place = [format!("{stem}.rs"), format!("{stem}/mod.rs")];
             match place.into_iter().find(|place| files.contains_key(place)) {
                 Some(place) => open.push((place, child)),
-                None => found.unclear.push(format!("{file}: no file of module {}", child.join("::"))),
+                None => {
+                    found.unclear.push(format!("{file}: no file of module {}", child.join("::")))
+                }
             }
         }
         for target in scan.named {
@@ -95,7 +97,9 @@ impl<'a> Scan<'a> {
                     self.skip_item();
                     continue;
                 }
-                ("mod", name, ";") => self.children.push([self.path.as_slice(), &[name.to_owned()]].concat()),
+                ("mod", name, ";") => {
+                    self.children.push([self.path.as_slice(), &[name.to_owned()]].concat())
+                }
                 ("mod", name, "{") => {
                     self.path.push(name.to_owned());
                     self.inline.push(self.depth);
@@ -113,7 +117,9 @@ impl<'a> Scan<'a> {
                     self.names_below(&[]);
                     continue;
                 }
-                ("crate", "as", name) => self.unclear.push(format!("the root is called {name} here")),
+                ("crate", "as", name) => {
+                    self.unclear.push(format!("the root is called {name} here"))
+                }
                 ("super", "::", _) => {
                     let mut base = self.path.clone();
                     while (self.peek(0), self.peek(1)) == ("super", "::") {
@@ -170,7 +176,10 @@ impl<'a> Scan<'a> {
 
     /// Whether the attribute here is `cfg(test)` or `cfg(all(test, ...))`.
     fn is_for_tests(&self) -> bool {
-        matches!((self.peek(3), self.peek(4), self.peek(5), self.peek(6)), ("(", "test", ")", _) | ("(", "all", "(", "test"))
+        matches!(
+            (self.peek(3), self.peek(4), self.peek(5), self.peek(6)),
+            ("(", "test", ")", _) | ("(", "all", "(", "test")
+        )
     }
 
     fn skip_attribute(&mut self) {
@@ -287,7 +296,9 @@ fn literal(text: &str) -> Option<usize> {
         let quoted = hashed.trim_start_matches('#');
         let end = format!("\"{}", "#".repeat(hashed.len() - quoted.len()));
         let inner = quoted.strip_prefix('"')?;
-        return Some(text.len() - inner.len() + inner.find(&end).map_or(inner.len(), |at| at + end.len()));
+        return Some(
+            text.len() - inner.len() + inner.find(&end).map_or(inner.len(), |at| at + end.len()),
+        );
     }
     if let Some(inner) = bare.strip_prefix('"') {
         return Some(prefix + 1 + closing(inner, '"'));

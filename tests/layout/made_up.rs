@@ -9,7 +9,8 @@ fn tree(files: &[(&str, &str)]) -> Imports {
 
 /// The faults of a tree of two modules, `top` above `floor`.
 fn of_two(top: &str, floor: &str) -> Vec<String> {
-    let found = tree(&[("lib.rs", "pub mod floor;\nmod top;\n"), ("top/mod.rs", top), ("floor.rs", floor)]);
+    let found =
+        tree(&[("lib.rs", "pub mod floor;\nmod top;\n"), ("top/mod.rs", top), ("floor.rs", floor)]);
     faults(&found, &["top", "floor"], &[])
 }
 
@@ -70,7 +71,10 @@ fn files_of_tests_may_look_anywhere() {
     let files = [
         ("lib.rs", "mod top; mod floor; #[cfg(test)] mod simulation;"),
         ("top.rs", ""),
-        ("floor/mod.rs", "mod part; #[cfg(test)] mod tests; #[cfg(test)] #[path = \"other_tests.rs\"] mod more;"),
+        (
+            "floor/mod.rs",
+            "mod part; #[cfg(test)] mod tests; #[cfg(test)] #[path = \"other_tests.rs\"] mod more;",
+        ),
         ("floor/part.rs", ""),
         ("floor/tests.rs", "use crate::top;"),
         ("floor/other_tests.rs", "use crate::top;"),
@@ -80,12 +84,20 @@ fn files_of_tests_may_look_anywhere() {
     // Down to the last file: a part of a part is read too.
     let mut files = files;
     files[3].1 = "use super::super::top;";
-    assert_eq!(faults(&tree(&files), &["top", "floor"], &[]), ["floor/part.rs imports top, which is above floor"]);
+    assert_eq!(
+        faults(&tree(&files), &["top", "floor"], &[]),
+        ["floor/part.rs imports top, which is above floor"]
+    );
 }
 
 #[test]
 fn a_circle_is_a_fault() {
-    let files = [("lib.rs", "mod a; mod b; mod c;"), ("a.rs", "use crate::b;"), ("b.rs", "use crate::c;"), ("c.rs", "use crate::a;")];
+    let files = [
+        ("lib.rs", "mod a; mod b; mod c;"),
+        ("a.rs", "use crate::b;"),
+        ("b.rs", "use crate::c;"),
+        ("c.rs", "use crate::a;"),
+    ];
     let found = faults(&tree(&files), &["a", "b", "c"], &[]);
     assert_eq!(found, ["c.rs imports a, which is above c", "a circle: a -> b -> c -> a"]);
 }
@@ -93,7 +105,13 @@ fn a_circle_is_a_fault() {
 #[test]
 fn a_known_arrow_is_passed_over_while_it_is_there_and_a_fault_when_it_is_gone() {
     let known = [("floor.rs", "top")];
-    let with = |floor| tree(&[("lib.rs", "mod top; mod floor;"), ("top.rs", "use crate::floor;"), ("floor.rs", floor)]);
+    let with = |floor| {
+        tree(&[
+            ("lib.rs", "mod top; mod floor;"),
+            ("top.rs", "use crate::floor;"),
+            ("floor.rs", floor),
+        ])
+    };
     assert_eq!(faults(&with("use crate::top;"), &["top", "floor"], &known), [""; 0]);
     let gone = ["floor.rs doesn't import top any more: take it from the known ones"];
     assert_eq!(faults(&with(""), &["top", "floor"], &known), gone);
@@ -105,7 +123,10 @@ fn a_known_arrow_is_passed_over_while_it_is_there_and_a_fault_when_it_is_gone() 
 fn every_module_has_its_place() {
     let files = [("lib.rs", "mod top; mod floor;"), ("top.rs", ""), ("floor.rs", "")];
     assert_eq!(faults(&tree(&files), &["top"], &[]), ["floor has no place in the order"]);
-    assert_eq!(faults(&tree(&files), &["top", "roof", "floor"], &[]), ["the order names roof, which isn't there"]);
+    assert_eq!(
+        faults(&tree(&files), &["top", "roof", "floor"], &[]),
+        ["the order names roof, which isn't there"]
+    );
 }
 
 #[test]

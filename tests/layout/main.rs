@@ -32,15 +32,27 @@ const ORDER: &[&str] = &[
     "time",
 ];
 
-/// Arrows that go up today: (file, the module that it names). Each that is gone must go from here too.
+/// Arrows that go up today: (file, the module that it names). Each that is gone must go from here
+/// too.
 const KNOWN: &[(&str, &str)] = &[];
 
 /// What is wrong with these imports, as sentences; nothing if all is well.
 fn faults(found: &Imports, order: &[&str], known: &[(&str, &str)]) -> Vec<String> {
     let mut out = found.unclear.clone();
     let level = |module: &str| order.iter().position(|&one| one == module);
-    out.extend(found.modules.iter().filter(|one| level(one).is_none()).map(|one| format!("{one} has no place in the order")));
-    out.extend(order.iter().filter(|&&one| !found.modules.contains(one)).map(|one| format!("the order names {one}, which isn't there")));
+    out.extend(
+        found
+            .modules
+            .iter()
+            .filter(|one| level(one).is_none())
+            .map(|one| format!("{one} has no place in the order")),
+    );
+    out.extend(
+        order
+            .iter()
+            .filter(|&&one| !found.modules.contains(one))
+            .map(|one| format!("the order names {one}, which isn't there")),
+    );
     let mut down: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut unused: BTreeSet<_> = known.iter().copied().collect();
     for (file, from, to) in &found.arrows {
@@ -50,19 +62,30 @@ fn faults(found: &Imports, order: &[&str], known: &[(&str, &str)]) -> Vec<String
         }
         down.entry(from).or_default().insert(to);
         match (level(from), level(to)) {
-            (_, None) => out.push(format!("{file} names crate::{to}, which is no module of the order")),
-            (Some(from_level), Some(to_level)) if from_level > to_level => out.push(format!("{file} imports {to}, which is above {from}")),
+            (_, None) => {
+                out.push(format!("{file} names crate::{to}, which is no module of the order"))
+            }
+            (Some(from_level), Some(to_level)) if from_level > to_level => {
+                out.push(format!("{file} imports {to}, which is above {from}"))
+            }
             _ => {}
         }
     }
-    out.extend(unused.iter().map(|(file, to)| format!("{file} doesn't import {to} any more: take it from the known ones")));
+    out.extend(unused.iter().map(|(file, to)| {
+        format!("{file} doesn't import {to} any more: take it from the known ones")
+    }));
     out.extend(circle(&down).map(|modules| format!("a circle: {}", modules.join(" -> "))));
     out
 }
 
 /// The first circle that is found, with its first module once more at the end.
 fn circle<'a>(arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
-    fn walk<'a>(at: &'a str, arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>, way: &mut Vec<&'a str>, done: &mut BTreeSet<&'a str>) -> bool {
+    fn walk<'a>(
+        at: &'a str,
+        arrows: &BTreeMap<&'a str, BTreeSet<&'a str>>,
+        way: &mut Vec<&'a str>,
+        done: &mut BTreeSet<&'a str>,
+    ) -> bool {
         if let Some(start) = way.iter().position(|&one| one == at) {
             way.drain(..start);
             way.push(at);

@@ -18,7 +18,10 @@ fn said(host: HostKind, documents: &[&str]) -> String {
         let document = document.replace("$RSA", RSA);
         out.push_str(&format!("{document}\n"));
         match Config::load(document.as_bytes(), &env, host) {
-            Ok(config) => config.warnings.iter().for_each(|warning| out.push_str(&format!("  loads, but {warning}\n"))),
+            Ok(config) => config
+                .warnings
+                .iter()
+                .for_each(|warning| out.push_str(&format!("  loads, but {warning}\n"))),
             Err(errors) => errors.iter().for_each(|error| out.push_str(&format!("  {error}\n"))),
         }
     }
@@ -156,6 +159,7 @@ fn of_hosts() {
         r#"{ "issuers": [ { "name": "a", "issuer": "a", "audiences": ["x"], "algorithms": ["RS256"], "jwks_uri": "https://a/" } ] }"#,
         r#"{ "token_endpoints": [ { "path": "/t" } ] }"#,
     ];
-    let all: Vec<String> = HOSTS.iter().map(|host| format!("== {host:?}\n{}", said(*host, &documents))).collect();
+    let all: Vec<String> =
+        HOSTS.iter().map(|host| format!("== {host:?}\n{}", said(*host, &documents))).collect();
     snapshot!(all.concat());
 }

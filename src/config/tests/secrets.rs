@@ -32,8 +32,13 @@ fn document_of_canaries() -> Value {
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
-        Value::Object(members) => members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all))
+        }
         _ => {}
     }
 }
@@ -42,15 +47,27 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
 fn output(document: &Value, host: HostKind, env: &dyn Fn(&str) -> Option<String>) -> String {
     match Config::load(document.to_string().as_bytes(), env, host) {
         Ok(config) => {
-            let mut out = format!("{:?} {:?} {:?} {:?}", config.warnings, config.rules.len(), config.kong, config.shared.secret);
+            let mut out = format!(
+                "{:?} {:?} {:?} {:?}",
+                config.warnings,
+                config.rules.len(),
+                config.kong,
+                config.shared.secret
+            );
             for issuer in &config.issuers {
                 out.push_str(&format!("{:?} {:?}", issuer.matcher, issuer.forward));
                 match &issuer.keys {
                     KeySource::Inline(keys) => out.push_str(&format!("{keys:?}")),
                     KeySource::Jwks { call, .. } => out.push_str(&format!("{call:?}")),
                     KeySource::Credentials(credentials) => {
-                        credentials.inline.iter().for_each(|one| out.push_str(&format!("{:?}", one.verify)));
-                        credentials.lookup.iter().for_each(|lookup| out.push_str(&format!("{:?}", lookup.call)));
+                        credentials
+                            .inline
+                            .iter()
+                            .for_each(|one| out.push_str(&format!("{:?}", one.verify)));
+                        credentials
+                            .lookup
+                            .iter()
+                            .for_each(|lookup| out.push_str(&format!("{:?}", lookup.call)));
                     }
                 }
             }
@@ -63,7 +80,16 @@ fn output(document: &Value, host: HostKind, env: &dyn Fn(&str) -> Option<String>
 /// What takes the place of a part of the document. A canary goes only where one was: a secret that
 /// someone writes into, say, a realm is no longer one.
 fn replacements(old: &Value) -> Vec<Value> {
-    let mut all = vec![Value::Null, json!(true), json!(17), json!(""), json!([]), json!({}), json!([old]), json!({ "secret": old })];
+    let mut all = vec![
+        Value::Null,
+        json!(true),
+        json!(17),
+        json!(""),
+        json!([]),
+        json!({}),
+        json!([old]),
+        json!({ "secret": old }),
+    ];
     all.extend([json!({ "env": "UNSET" }), json!({ "env": "SET" }), json!({ "env": [old] })]);
     if old.to_string().contains(CANARY) {
         all.extend([json!({ "env": old }), json!([CANARY])]);
@@ -101,7 +127,8 @@ fn no_secret_comes_out_of_a_damaged_document() {
 #[test]
 fn no_secret_comes_out_of_a_document_that_loads() {
     for host in HOSTS {
-        let config = Config::load(EVERYTHING.as_bytes(), &env, host).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::load(EVERYTHING.as_bytes(), &env, host)
+            .unwrap_or_else(|errors| panic!("{errors}"));
         let document: Value = serde_json::from_str(EVERYTHING).unwrap();
         let said = output(&document, host, &env);
         assert!(!said.contains("canary") && !said.contains("an-example-secret"), "{said}");
@@ -113,7 +140,8 @@ fn no_secret_comes_out_of_a_document_that_loads() {
 fn any_json() -> impl Strategy<Value = Value> {
     let mut all = Vec::new();
     shapes(&DOCUMENT, &mut all);
-    let names: Vec<&'static str> = all.into_iter().flat_map(Shape::fields).map(|field| field.name).collect();
+    let names: Vec<&'static str> =
+        all.into_iter().flat_map(Shape::fields).map(|field| field.name).collect();
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -121,8 +149,21 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<u64>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
-        prop::sample::select(vec!["*", "a-{b}", "RS256", "HS256", "https://a/{key}", "/a/{b}", "address", "{", "[", "unix:", "x.y", "env"])
-            .prop_map(Value::from),
+        prop::sample::select(vec![
+            "*",
+            "a-{b}",
+            "RS256",
+            "HS256",
+            "https://a/{key}",
+            "/a/{b}",
+            "address",
+            "{",
+            "[",
+            "unix:",
+            "x.y",
+            "env"
+        ])
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(6, 64, 6, move |inner| {
         let name = prop_oneof![4 => prop::sample::select(names.clone()).prop_map(str::to_owned), 1 => ".{0,6}"];

@@ -82,8 +82,8 @@ struct World {
 impl World {
     fn new(dialect: Dialect, documents: [&Value; 2]) -> World {
         let worker = |document: &Value| {
-            let config =
-                Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+            let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy)
+                .unwrap_or_else(|errors| panic!("{errors}"));
             Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
         };
         let world = World {
@@ -114,26 +114,39 @@ impl World {
 
     /// Runs an exchange to its verdict; what it asks for comes at once.
     fn run(&self, worker: usize, now: Time, exchange: &mut Exchange, body: &[u8]) -> Finish {
-        let mut effect = self.with(worker, now, |facts| exchange.step(Input::Begin, facts, &self.shared));
+        let mut effect =
+            self.with(worker, now, |facts| exchange.step(Input::Begin, facts, &self.shared));
         for _ in 0..10 {
             effect = match effect {
                 Effect::Finish(finish) => return finish,
-                Effect::ReadBody(_) => self.with(worker, now, |facts| exchange.step(Input::Body(Some(body)), facts, &self.shared)),
+                Effect::ReadBody(_) => self.with(worker, now, |facts| {
+                    exchange.step(Input::Body(Some(body)), facts, &self.shared)
+                }),
                 Effect::Fetch(fact, _) => {
                     let what = fact.kind();
                     self.fetched.borrow_mut().push(what);
-                    let (status, body) = self.servers.borrow().get(what).cloned().unwrap_or_default();
+                    let (status, body) =
+                        self.servers.borrow().get(what).cloned().unwrap_or_default();
                     let headers = HeaderBlock::default();
                     let answer = CallAnswer { status, headers: &headers, body: body.as_bytes() };
-                    self.with(worker, now, |facts| exchange.step(Input::Fetched(answer), facts, &self.shared))
+                    self.with(worker, now, |facts| {
+                        exchange.step(Input::Fetched(answer), facts, &self.shared)
+                    })
                 }
-                Effect::SleepUntil(until, ..) => self.with(worker, until, |facts| exchange.step(Input::Woken, facts, &self.shared)),
+                Effect::SleepUntil(until, ..) => self
+                    .with(worker, until, |facts| exchange.step(Input::Woken, facts, &self.shared)),
             };
         }
         panic!("no verdict");
     }
 
-    fn exchange(&self, path: &str, method: &str, authorization: &str, more: &[(&str, &str)]) -> Exchange {
+    fn exchange(
+        &self,
+        path: &str,
+        method: &str,
+        authorization: &str,
+        more: &[(&str, &str)],
+    ) -> Exchange {
         let fixed = [
             (":method", method),
             (":path", path),
@@ -141,7 +154,9 @@ impl World {
             ("content-type", "application/x-www-form-urlencoded"),
             ("authorization", authorization),
         ];
-        let headers = HeaderBlock::from_pairs(fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())));
+        let headers = HeaderBlock::from_pairs(
+            fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())),
+        );
         Exchange::new(headers, None, ENVOY)
     }
 
@@ -157,7 +172,9 @@ impl World {
             Finish::Answer(answer) => answer.status,
             Finish::Admit(changes) => {
                 assert!(changes.edits().watch);
-                match self.with(worker, now, |facts| exchange.answer_started(said, &HeaderBlock::default(), facts)) {
+                match self.with(worker, now, |facts| {
+                    exchange.answer_started(said, &HeaderBlock::default(), facts)
+                }) {
                     Started::Kept(answer) => answer.status,
                     _ => said,
                 }
@@ -174,10 +191,28 @@ impl World {
     }
 
     /// What a token call gets whose server would grant `fresh`, or refuse the client.
-    fn call(&self, worker: usize, now: Time, secret: &str, scope: &str, more: &[(&str, &str)], fresh: Option<&str>) -> Result<String, u16> {
-        let mut exchange = self.exchange("/token", "POST", &format!("Basic {}", STANDARD.encode(format!("client:{secret}"))), more);
+    fn call(
+        &self,
+        worker: usize,
+        now: Time,
+        secret: &str,
+        scope: &str,
+        more: &[(&str, &str)],
+        fresh: Option<&str>,
+    ) -> Result<String, u16> {
+        let mut exchange = self.exchange(
+            "/token",
+            "POST",
+            &format!("Basic {}", STANDARD.encode(format!("client:{secret}"))),
+            more,
+        );
         let body = format!("grant_type=client_credentials&scope={scope}");
-        let token = |body: &[u8]| serde_json::from_slice::<Value>(body).unwrap()["access_token"].as_str().unwrap().to_owned();
+        let token = |body: &[u8]| {
+            serde_json::from_slice::<Value>(body).unwrap()["access_token"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
         match self.run(worker, now, &mut exchange, body.as_bytes()) {
             Finish::Answer(answer) if answer.status == 200 => Ok(token(&answer.body)),
             Finish::Answer(answer) => Err(answer.status),
@@ -187,7 +222,12 @@ impl World {
                     None => (401, r#"{"error":"invalid_client"}"#.to_owned()),
                 };
                 let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
-                let answer = ServerAnswer { status, headers: &headers, body: text.as_bytes(), complete: true };
+                let answer = ServerAnswer {
+                    status,
+                    headers: &headers,
+                    body: text.as_bytes(),
+                    complete: true,
+                };
                 self.with(worker, now, |facts| {
                     exchange.answer_started(status, &headers, facts);
                     exchange.answered(&answer, facts);
@@ -237,12 +277,14 @@ impl Key {
     fn set(&self) -> String {
         let point = self.0.verifying_key().to_sec1_point(false);
         let (x, y) = (segment(point.x().unwrap()), segment(point.y().unwrap()));
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.1, "x": x, "y": y }] }).to_string()
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.1, "x": x, "y": y }] })
+            .to_string()
     }
 
     fn token(&self, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "kid": self.1 }).to_string();
-        let signed = format!("{}.{}", segment(header.as_bytes()), segment(claims.to_string().as_bytes()));
+        let signed =
+            format!("{}.{}", segment(header.as_bytes()), segment(claims.to_string().as_bytes()));
         let signature: Signature = self.0.sign(signed.as_bytes());
         format!("{signed}.{}", segment(&signature.to_bytes()))
     }
@@ -252,7 +294,8 @@ impl Key {
 fn twin(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
-    let turned = Signature::from_scalars(signature.r().to_bytes(), (-signature.s()).to_bytes()).unwrap();
+    let turned =
+        Signature::from_scalars(signature.r().to_bytes(), (-signature.s()).to_bytes()).unwrap();
     format!("{signed}.{}", segment(&turned.to_bytes()))
 }
 
@@ -309,18 +352,28 @@ fn a_looked_up_credential_is_fetched_first() {
         "credentials": { "lookup": { "uri": "https://admin.example/jwts/{key}", "cluster": "admin" } } }] });
     let secret = "a-secret-of-thirty-two-bytes-or-more";
     for world in worlds(&document(legacy)) {
-        world.serves("credential", 200, json!({ "key": "device", "secret": secret, "algorithm": "HS256" }));
+        world.serves(
+            "credential",
+            200,
+            json!({ "key": "device", "secret": secret, "algorithm": "HS256" }),
+        );
         let token = |n: u32| {
             use hmac::Mac as _;
-            let claims = json!({ "iss": "device", "jti": "j", "exp": START.s() + 30 * 86_400, "n": n }).to_string();
-            let signed = format!("{}.{}", segment(br#"{"alg":"HS256"}"#), segment(claims.as_bytes()));
+            let claims =
+                json!({ "iss": "device", "jti": "j", "exp": START.s() + 30 * 86_400, "n": n })
+                    .to_string();
+            let signed =
+                format!("{}.{}", segment(br#"{"alg":"HS256"}"#), segment(claims.as_bytes()));
             let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
             mac.update(signed.as_bytes());
             format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
         };
         assert_eq!(world.revoke(0, START, &format!("token={}", token(1))), 200);
         for now in [START, START.plus_s(25 * 3_600)] {
-            assert_eq!((world.bearer(1, now, &token(1)), world.bearer(1, now, &token(2))), (401, 401));
+            assert_eq!(
+                (world.bearer(1, now, &token(1)), world.bearer(1, now, &token(2))),
+                (401, 401)
+            );
         }
     }
 }
@@ -334,9 +387,16 @@ fn what_can_not_be_verified_in_time_is_remembered_in_each_spelling_until_its_end
         assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
         world.serves("keys", 200, key.set());
         for now in [START.plus_s(60), START.plus_s(25 * 3_600), START.plus_s(30 * 86_400 - 1)] {
-            assert_eq!((world.bearer(1, now, &token), world.bearer(1, now, &twin(&token))), (401, 401));
+            assert_eq!(
+                (world.bearer(1, now, &token), world.bearer(1, now, &twin(&token))),
+                (401, 401)
+            );
         }
-        assert_eq!(world.bearer(1, START.plus_s(60), &key.token(&own("a", 30))), 401, "signed the same way");
+        assert_eq!(
+            world.bearer(1, START.plus_s(60), &key.token(&own("a", 30))),
+            401,
+            "signed the same way"
+        );
         assert_eq!(world.bearer(1, START.plus_s(60), &key.token(&own("b", 30))), 200);
     }
 }
@@ -368,10 +428,18 @@ fn what_is_not_understood_is_not_answered_as_done() {
 
 #[test]
 fn no_other_method_goes_to_a_revocation_path() {
-    let open = document(json!({ "rules": [{ "match": { "path_prefix": "/" }, "access": "public" }] }));
+    let open =
+        document(json!({ "rules": [{ "match": { "path_prefix": "/" }, "access": "public" }] }));
     let world = World::new(Dialect::Envoy, [&open, &open]);
-    for (method, status) in [("GET", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 200), ("HEAD", 200)] {
-        let found = |path: &str| match world.run(0, START, &mut world.exchange(path, method, "Basic Yzpz", &[]), b"") {
+    for (method, status) in
+        [("GET", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 200), ("HEAD", 200)]
+    {
+        let found = |path: &str| match world.run(
+            0,
+            START,
+            &mut world.exchange(path, method, "Basic Yzpz", &[]),
+            b"",
+        ) {
             Finish::Answer(answer) => answer.status,
             Finish::Admit(_) => 200,
         };
@@ -384,7 +452,9 @@ fn whatever_says_yes_revokes_and_nothing_else() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
         world.serves("keys", 200, key.set());
-        for (said, is_revoked) in [(200, true), (201, true), (204, true), (302, false), (400, false), (503, false)] {
+        for (said, is_revoked) in
+            [(200, true), (201, true), (204, true), (302, false), (400, false), (503, false)]
+        {
             let token = key.token(&own(&said.to_string(), 1));
             assert_eq!(world.revoke_as(0, START, &format!("token={token}"), said), said);
             assert_eq!(world.bearer(1, START, &token) == 401, is_revoked, "{said}");
@@ -427,13 +497,21 @@ fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
         let scope = |n: u32| format!("s{n}");
         let first = |n: u32| if n.is_multiple_of(2) { opaque(n) } else { jwt(n) };
         for n in 0..20 {
-            assert_eq!(world.call(0, START, "secret", &scope(n), &[], Some(&first(n))), Ok(first(n)));
+            assert_eq!(
+                world.call(0, START, "secret", &scope(n), &[], Some(&first(n))),
+                Ok(first(n))
+            );
             if n < 10 {
                 assert_eq!(world.revoke(0, START, &format!("token={}", first(n))), 200);
             }
         }
-        let forged = format!("{}.{}", segment(br#"{"alg":"ES256","kid":"none"}"#), segment(own("x", 9_000).to_string().as_bytes()));
-        // Enough to fill each slot's share, and as many as were seen to do harm on one of the hosts.
+        let forged = format!(
+            "{}.{}",
+            segment(br#"{"alg":"ES256","kid":"none"}"#),
+            segment(own("x", 9_000).to_string().as_bytes())
+        );
+        // Enough to fill each slot's share, and as many as were seen to do harm on one of the
+        // hosts.
         for n in 0..if dialect == Dialect::Kong { 10_000 } else { 1_000u32 } {
             let made_up = match n % 2 {
                 0 => format!("made-up-{n}"),
@@ -442,12 +520,16 @@ fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
             let status = world.revoke((n % 2) as usize, START, &format!("token={made_up}"));
             assert!(status == 200 || n % 2 == 1, "opaque ones take no room");
         }
-        // Neither those from before nor those from after are lost, whoever asks; and a stranger's share isn't the next one's.
+        // Neither those from before nor those from after are lost, whoever asks; and a stranger's
+        // share isn't the next one's.
         for n in 10..20 {
             assert_eq!(world.revoke(1, START, &format!("token={}", first(n))), 200);
         }
         for n in 0..20 {
-            assert_eq!(world.call(1, START, "secret", &scope(n), &[], Some("fresh")), Ok("fresh".to_owned()));
+            assert_eq!(
+                world.call(1, START, "secret", &scope(n), &[], Some("fresh")),
+                Ok("fresh".to_owned())
+            );
             if n % 2 == 1 {
                 assert_eq!(world.bearer(0, START, &first(n)), 401);
             }
@@ -455,7 +537,14 @@ fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
         *world.shared.address.borrow_mut() = "198.51.100.7:4711".to_owned();
         let elsewhere = Key::new(9, "unknown");
         for n in 0..20 {
-            assert_eq!(world.revoke(0, START, &format!("token={}", elsewhere.token(&own(&format!("e{n}"), 1)))), 200);
+            assert_eq!(
+                world.revoke(
+                    0,
+                    START,
+                    &format!("token={}", elsewhere.token(&own(&format!("e{n}"), 1)))
+                ),
+                200
+            );
         }
         assert_eq!(world.bearer(0, START, &key.token(&own("good", 1))), 200);
     }
@@ -464,8 +553,9 @@ fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
 #[test]
 fn a_listed_revoked_or_ended_token_is_not_handed_out() {
     let key = Key::new(5, "k");
-    let feeds =
-        document(json!({ "revocation": { "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 1 }] } }));
+    let feeds = document(
+        json!({ "revocation": { "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 1 }] } }),
+    );
     for world in worlds(&feeds) {
         world.serves("keys", 200, key.set());
         let list = |sequence: u32, jti: &str| json!({ "sequence": sequence, "revoked": [{ "iss": OWN, "jti": jti }] });
@@ -485,7 +575,10 @@ fn a_listed_revoked_or_ended_token_is_not_handed_out() {
         let body = list(2, "a").to_string();
         world.with(1, now, |facts| {
             facts.join(&Fact::Feed(0, None));
-            facts.learn(&Fact::Feed(0, None), &CallAnswer { status: 200, headers: &headers, body: body.as_bytes() });
+            facts.learn(
+                &Fact::Feed(0, None),
+                &CallAnswer { status: 200, headers: &headers, body: body.as_bytes() },
+            );
         });
         assert_eq!(world.handed_out(now, "fresh"), ["fresh", "fresh"]);
     }
@@ -498,22 +591,37 @@ fn a_token_whose_key_is_gone_is_not_handed_out() {
         world.serves("keys", 200, old.set());
         let token = old.token(&own("a", 1));
         assert_eq!(world.bearer(0, START, &token), 200);
-        assert_eq!(world.call(0, START.plus_s(1), "secret", "a", &[], Some(&token)), Ok(token.clone()));
+        assert_eq!(
+            world.call(0, START.plus_s(1), "secret", "a", &[], Some(&token)),
+            Ok(token.clone())
+        );
         let learn = |now: Time, set: &str| {
             let headers = HeaderBlock::default();
             world.with(0, now, |facts| {
                 facts.join(&Fact::Keys(0, None));
-                facts.learn(&Fact::Keys(0, None), &CallAnswer { status: 200, headers: &headers, body: set.as_bytes() });
+                facts.learn(
+                    &Fact::Keys(0, None),
+                    &CallAnswer { status: 200, headers: &headers, body: set.as_bytes() },
+                );
             });
         };
         // A token that is newer than the set may be of a key that isn't in it yet.
         let early = new.token(&own("b", 1));
-        assert_eq!(world.call(0, START.plus_s(2), "secret", "b", &[], Some(&early)), Ok(early.clone()));
-        assert_eq!(world.call(1, START.plus_s(2), "secret", "b", &[], Some("fresh")), Ok(early.clone()));
+        assert_eq!(
+            world.call(0, START.plus_s(2), "secret", "b", &[], Some(&early)),
+            Ok(early.clone())
+        );
+        assert_eq!(
+            world.call(1, START.plus_s(2), "secret", "b", &[], Some("fresh")),
+            Ok(early.clone())
+        );
         learn(START.plus_s(10), &new.set());
         let now = START.plus_s(10);
         for worker in [1, 0] {
-            assert_eq!(world.call(worker, now, "secret", "b", &[], Some("fresh")), Ok(early.clone()));
+            assert_eq!(
+                world.call(worker, now, "secret", "b", &[], Some("fresh")),
+                Ok(early.clone())
+            );
         }
         let fresh = new.token(&own("c", 1));
         assert_eq!(world.handed_out(now, &fresh), [&fresh, &fresh].map(String::clone));
@@ -531,11 +639,21 @@ fn a_token_of_another_kind_is_handed_out_as_before() {
         elsewhere["aud"] = json!("b");
         let mut foreign = own("f", 1);
         foreign["iss"] = json!("https://foreign.example");
-        for (n, token) in [key.token(&elsewhere), key.token(&foreign), "opaque".to_owned(), "a.b.c".to_owned()].into_iter().enumerate() {
+        for (n, token) in
+            [key.token(&elsewhere), key.token(&foreign), "opaque".to_owned(), "a.b.c".to_owned()]
+                .into_iter()
+                .enumerate()
+        {
             let scope = format!("s{n}");
-            assert_eq!(world.call(0, START, "secret", &scope, &[], Some(&token)), Ok(token.clone()));
+            assert_eq!(
+                world.call(0, START, "secret", &scope, &[], Some(&token)),
+                Ok(token.clone())
+            );
             for worker in [0, 1] {
-                assert_eq!(world.call(worker, START.plus_s(9), "secret", &scope, &[], Some("fresh")), Ok(token.clone()));
+                assert_eq!(
+                    world.call(worker, START.plus_s(9), "secret", &scope, &[], Some("fresh")),
+                    Ok(token.clone())
+                );
             }
         }
     }
@@ -567,19 +685,33 @@ fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
         assert_eq!(world.call(0, START, "secret", "a", &[], Some("first")), Ok("first".to_owned()));
         assert_eq!(world.handed_out(START, "-"), ["first", "first"]);
         for (n, (name, value)) in
-            [("cache-control", "no-cache"), ("pragma", "no-cache"), ("cache-control", "max-age=0")].into_iter().enumerate()
+            [("cache-control", "no-cache"), ("pragma", "no-cache"), ("cache-control", "max-age=0")]
+                .into_iter()
+                .enumerate()
         {
             let fresh = format!("fresh-{n}");
-            assert_eq!(world.call(1, START, "secret", "a", &[(name, value)], Some(&fresh)), Ok(fresh.clone()));
+            assert_eq!(
+                world.call(1, START, "secret", "a", &[(name, value)], Some(&fresh)),
+                Ok(fresh.clone())
+            );
             assert_eq!(world.handed_out(START, "-"), [&fresh, &fresh].map(String::clone));
         }
         // What is to be kept nowhere isn't, nor what other headers forbid to keep.
-        for more in [&[("cache-control", "no-cache, no-store")][..], &[("cache-control", "no-cache"), ("dpop", "x")]] {
-            assert_eq!(world.call(1, START, "secret", "a", more, Some("other")), Ok("other".to_owned()));
+        for more in [
+            &[("cache-control", "no-cache, no-store")][..],
+            &[("cache-control", "no-cache"), ("dpop", "x")],
+        ] {
+            assert_eq!(
+                world.call(1, START, "secret", "a", more, Some("other")),
+                Ok("other".to_owned())
+            );
             assert_eq!(world.handed_out(START, "-"), ["fresh-2", "fresh-2"]);
         }
         // A refusal of the secret takes it away.
-        assert_eq!(world.call(1, START, "secret", "a", &[("cache-control", "no-cache")], None), Err(401));
+        assert_eq!(
+            world.call(1, START, "secret", "a", &[("cache-control", "no-cache")], None),
+            Err(401)
+        );
         assert_eq!(world.handed_out(START, "after"), ["after", "after"]);
     }
 }
@@ -592,14 +724,27 @@ fn a_refused_secret_takes_all_its_answers_along_and_no_others() {
         }
         let now = START.plus_s(10);
         assert_eq!(world.call(0, now, "wrong", "a", &[], None), Err(401));
-        assert_eq!(world.call(1, now, "secret", "b", &[], Some("new")), Ok("old".to_owned()), "a wrong secret takes nothing");
+        assert_eq!(
+            world.call(1, now, "secret", "b", &[], Some("new")),
+            Ok("old".to_owned()),
+            "a wrong secret takes nothing"
+        );
         assert_eq!(world.call(1, now, "secret", "d", &[], None), Err(401));
         for (worker, scope) in [(0, "a"), (1, "b")] {
-            assert_eq!(world.call(worker, now, "secret", scope, &[], Some("new")), Ok("new".to_owned()));
+            assert_eq!(
+                world.call(worker, now, "secret", scope, &[], Some("new")),
+                Ok("new".to_owned())
+            );
         }
         // That the secret is good again brings nothing back.
-        assert_eq!(world.call(1, now.plus_s(1), "secret", "c", &[], Some("newer")), Ok("newer".to_owned()));
-        assert_eq!(world.call(0, now.plus_s(1), "secret", "a", &[], Some("-")), Ok("new".to_owned()));
+        assert_eq!(
+            world.call(1, now.plus_s(1), "secret", "c", &[], Some("newer")),
+            Ok("newer".to_owned())
+        );
+        assert_eq!(
+            world.call(0, now.plus_s(1), "secret", "a", &[], Some("-")),
+            Ok("new".to_owned())
+        );
     }
 }
 
@@ -614,17 +759,25 @@ fn a_hit_costs_two_host_calls() {
             world.call(0, START, "secret", &token, &[], None).unwrap();
             let before = *world.shared.calls.borrow();
             assert_eq!(world.call(0, START, "secret", &token, &[], None), Ok(token.clone()));
-            assert_eq!(*world.shared.calls.borrow() - before, 2, "the answer, and whether anything was revoked");
+            assert_eq!(
+                *world.shared.calls.borrow() - before,
+                2,
+                "the answer, and whether anything was revoked"
+            );
         }
     }
 }
 
-/// A clock that went back makes no answer that was withdrawn good again, and none that is kept then bad.
+/// A clock that went back makes no answer that was withdrawn good again, and none that is kept then
+/// bad.
 #[test]
 fn a_clock_that_goes_back_keeps_no_answer_from_being_served() {
     for world in worlds(&document(json!({}))) {
         world.call(0, START.plus_s(3_600), "secret", "a", &[], Some("ahead")).unwrap();
         world.call(0, START, "secret", "b", &[], Some("now")).unwrap();
-        assert_eq!(world.call(1, START.plus_s(1), "secret", "b", &[], Some("-")), Ok("now".to_owned()));
+        assert_eq!(
+            world.call(1, START.plus_s(1), "secret", "b", &[], Some("-")),
+            Ok("now".to_owned())
+        );
     }
 }

@@ -27,7 +27,8 @@ fn bearer(token: &str) -> String {
 
 fn begin(world: &World, runtime: &Runtime, now: Time, token: &str, at: &At) -> Effect {
     let value = bearer(token);
-    let pairs: Vec<(&str, &str)> = if token.is_empty() { vec![] } else { vec![("authorization", value.as_str())] };
+    let pairs: Vec<(&str, &str)> =
+        if token.is_empty() { vec![] } else { vec![("authorization", value.as_str())] };
     let mut exchange = Exchange::new(request(&pairs), None, ENVOY);
     world.with(runtime, now, |facts| exchange.step(Input::Begin, facts, at))
 }
@@ -42,12 +43,28 @@ fn status(effect: &Effect) -> u16 {
 
 fn retry_after_s(effect: &Effect) -> u64 {
     let Effect::Finish(Finish::Answer(answer)) = effect else { return 0 };
-    answer.headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    answer
+        .headers
+        .iter()
+        .find(|(name, _)| name == "retry-after")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0)
 }
 
-fn answered(world: &World, runtime: &Runtime, now: Time, fact: &Fact, status: u16, headers: &[(&str, &str)], body: &str) {
-    let headers = HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
-    world.with(runtime, now, |facts| facts.learn(fact, &CallAnswer { status, headers: &headers, body: body.as_bytes() }));
+fn answered(
+    world: &World,
+    runtime: &Runtime,
+    now: Time,
+    fact: &Fact,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
+) {
+    let headers =
+        HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+    world.with(runtime, now, |facts| {
+        facts.learn(fact, &CallAnswer { status, headers: &headers, body: body.as_bytes() })
+    });
 }
 
 fn count(world: &World, metric: Metric) -> usize {
@@ -62,13 +79,17 @@ fn introspecting() -> Value {
 }
 
 fn of_subject(n: u64) -> String {
-    signed("HS256", &json!({ "iss": "https://idp.example", "sub": format!("user-{n}"), "exp": NOW.s() + 600 }))
+    signed(
+        "HS256",
+        &json!({ "iss": "https://idp.example", "sub": format!("user-{n}"), "exp": NOW.s() + 600 }),
+    )
 }
 
 /// The introspection endpoint throttles: that is said to the gateway, not to one token.
 #[test]
 fn what_introspection_asks_for_holds_for_all_tokens() {
-    let (world, workers) = (World::default(), [runtime(&introspecting()), runtime(&introspecting())]);
+    let (world, workers) =
+        (World::default(), [runtime(&introspecting()), runtime(&introspecting())]);
     let mut calls = 0;
     for n in 0..800u64 {
         let (runtime, now) = (&workers[n as usize % 2], NOW.plus_ms(n * 5));
@@ -77,19 +98,31 @@ fn what_introspection_asks_for_holds_for_all_tokens() {
                 calls += 1;
                 answered(&world, runtime, now, &fact, 429, &[("retry-after", "30")], "");
             }
-            refused => assert_eq!((status(&refused), (26..=38).contains(&retry_after_s(&refused))), (503, true), "{n}"),
+            refused => assert_eq!(
+                (status(&refused), (26..=38).contains(&retry_after_s(&refused))),
+                (503, true),
+                "{n}"
+            ),
         }
     }
     assert!(calls <= 3, "{calls} calls in four seconds");
     assert!(count(&world, Metric::IntrospectionPaused) > 0);
     // Then it is asked again, and an hour back on the clock it isn't waited for.
-    assert!(matches!(begin(&world, &workers[0], NOW.plus_s(40), &of_subject(99), &HERE), Effect::Fetch(..)));
+    assert!(matches!(
+        begin(&world, &workers[0], NOW.plus_s(40), &of_subject(99), &HERE),
+        Effect::Fetch(..)
+    ));
     let back = Time::from_s(NOW.s() - 3_600);
     begin(&world, &workers[0], back, &of_subject(99), &HERE);
-    assert!(matches!(begin(&world, &workers[0], back.plus_s(5), &of_subject(99), &HERE), Effect::Fetch(..)));
+    assert!(matches!(
+        begin(&world, &workers[0], back.plus_s(5), &of_subject(99), &HERE),
+        Effect::Fetch(..)
+    ));
     // One token's failure is that token's.
     let (world, runtime) = (World::default(), runtime(&introspecting()));
-    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &of_subject(1), &HERE) else { panic!() };
+    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &of_subject(1), &HERE) else {
+        panic!()
+    };
     answered(&world, &runtime, NOW, &fact, 500, &[], "");
     assert_eq!(status(&begin(&world, &runtime, NOW, &of_subject(1), &HERE)), 503);
     assert!(matches!(begin(&world, &runtime, NOW, &of_subject(2), &HERE), Effect::Fetch(..)));
@@ -109,11 +142,12 @@ fn made_up(n: u64) -> String {
     signed("HS256", &json!({ "iss": format!("nobody-{n}"), "exp": NOW.s() + 600 }))
 }
 
-/// A thousand made-up ids a second: the server is asked at its pace, and an address that has asked for
-/// nothing yet still has room.
+/// A thousand made-up ids a second: the server is asked at its pace, and an address that has asked
+/// for nothing yet still has room.
 #[test]
 fn made_up_ids_are_looked_up_at_a_bounded_pace() {
-    let (world, workers) = (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
+    let (world, workers) =
+        (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
     let mut looked_up = Vec::new();
     for n in 0..5_000u64 {
         let (runtime, now) = (&workers[n as usize % 2], NOW.plus_ms(n));
@@ -131,7 +165,14 @@ fn made_up_ids_are_looked_up_at_a_bounded_pace() {
     assert!((500..=800).contains(&looked_up.len()), "{} in five seconds", looked_up.len());
     assert_eq!(count(&world, Metric::LookupCapped), 5_000 - looked_up.len());
     let now = NOW.plus_ms(5_000);
-    let others = (0..40).filter(|n| matches!(begin(&world, &workers[0], now, &made_up(10_000 + n), &THERE), Effect::Fetch(..))).count();
+    let others = (0..40)
+        .filter(|n| {
+            matches!(
+                begin(&world, &workers[0], now, &made_up(10_000 + n), &THERE),
+                Effect::Fetch(..)
+            )
+        })
+        .count();
     assert_eq!(others, 40, "another address");
 }
 
@@ -141,9 +182,14 @@ const FORM: &str = "grant_type=client_credentials";
 fn token_call(world: &World, runtime: &Runtime, now: Time, n: u64) -> bool {
     let id = format!("client-{n}");
     let body = format!("{FORM}&client_id={id}&client_secret=secret");
+    let headers = [
+        (":method", "POST"),
+        (":path", "/token"),
+        (":authority", "idp.example"),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
     let headers =
-        [(":method", "POST"), (":path", "/token"), (":authority", "idp.example"), ("content-type", "application/x-www-form-urlencoded")];
-    let headers = HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+        HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     let mut exchange = Exchange::new(headers, None, ENVOY);
     world.with(runtime, now, |facts| {
         assert!(matches!(exchange.step(Input::Begin, facts, &HERE), Effect::ReadBody(_)));
@@ -153,8 +199,12 @@ fn token_call(world: &World, runtime: &Runtime, now: Time, n: u64) -> bool {
             return true;
         }
         let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
-        let answer = format!(r#"{{"access_token":"{id}","token_type":"Bearer","expires_in":3600}}"#);
-        exchange.answered(&ServerAnswer { status: 200, headers: &json, body: answer.as_bytes(), complete: true }, facts);
+        let answer =
+            format!(r#"{{"access_token":"{id}","token_type":"Bearer","expires_in":3600}}"#);
+        exchange.answered(
+            &ServerAnswer { status: 200, headers: &json, body: answer.as_bytes(), complete: true },
+            facts,
+        );
         false
     })
 }
@@ -168,8 +218,11 @@ fn kept_beside(made_up_ids: u64) -> usize {
     for n in 0..made_up_ids {
         let now = NOW.plus_ms(n * 20);
         if let Effect::Fetch(fact, _) = begin(&world, &runtime, now, &made_up(n), &HERE) {
-            let (code, body) =
-                [(404, String::new()), (200, format!(r#"{{"key":"other","secret":"{}"}}"#, "x".repeat(600)))][n as usize % 2].clone();
+            let (code, body) = [
+                (404, String::new()),
+                (200, format!(r#"{{"key":"other","secret":"{}"}}"#, "x".repeat(600))),
+            ][n as usize % 2]
+                .clone();
             answered(&world, &runtime, now, &fact, code, &[], &body);
         }
     }
@@ -185,23 +238,35 @@ fn made_up_ids_push_out_nothing_that_was_earned() {
 
 #[test]
 fn what_is_not_there_is_remembered_for_all_workers() {
-    let (world, workers) = (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
-    let Effect::Fetch(fact, _) = begin(&world, &workers[0], NOW, &made_up(1), &HERE) else { panic!() };
+    let (world, workers) =
+        (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
+    let Effect::Fetch(fact, _) = begin(&world, &workers[0], NOW, &made_up(1), &HERE) else {
+        panic!()
+    };
     answered(&world, &workers[0], NOW, &fact, 404, &[], "");
     for worker in &workers {
         assert_eq!(status(&begin(&world, worker, NOW.plus_s(4), &made_up(1), &HERE)), 401);
     }
-    assert!(matches!(begin(&world, &workers[1], NOW.plus_s(6), &made_up(1), &HERE), Effect::Fetch(..)));
+    assert!(matches!(
+        begin(&world, &workers[1], NOW.plus_s(6), &made_up(1), &HERE),
+        Effect::Fetch(..)
+    ));
 }
 
 /// Whatever the clock does, a failure is waited for no longer than it was to be.
 #[test]
 fn a_failed_fetch_is_not_waited_for_for_an_hour() {
     let (world, runtime) = (World::default(), runtime(&document(true, json!({}))));
-    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &token("RS256"), &HERE) else { panic!() };
+    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &token("RS256"), &HERE) else {
+        panic!()
+    };
     answered(&world, &runtime, NOW, &fact, 503, &[("retry-after", "20")], "");
     let told = begin(&world, &runtime, NOW.plus_s(1), &token("RS256"), &HERE);
-    assert_eq!((status(&told), (19..=25).contains(&retry_after_s(&told))), (503, true), "what the server asked for");
+    assert_eq!(
+        (status(&told), (19..=25).contains(&retry_after_s(&told))),
+        (503, true),
+        "what the server asked for"
+    );
     let back = Time::from_s(NOW.s() - 300);
     assert!(matches!(begin(&world, &runtime, back, &token("RS256"), &HERE), Effect::Fetch(..)));
 }
@@ -225,16 +290,31 @@ fn forged() -> String {
 #[test]
 fn a_limit_of_all_slows_refused_requests() {
     for bad in [String::new(), forged(), "no.jwt.".to_owned()] {
-        let (world, runtime) = (World::default(), runtime(&limited("all", json!(["address"]), false)));
-        let statuses: Vec<u16> = (0..8).map(|_| status(&begin(&world, &runtime, NOW, &bad, &HERE))).collect();
+        let (world, runtime) =
+            (World::default(), runtime(&limited("all", json!(["address"]), false)));
+        let statuses: Vec<u16> =
+            (0..8).map(|_| status(&begin(&world, &runtime, NOW, &bad, &HERE))).collect();
         let first = statuses[0];
         assert!([400, 401].contains(&first));
         assert_eq!(statuses, [first, first, first, first, first, 429, 429, 429], "{bad}");
-        assert_eq!(status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE)), 429, "a good one of the same address too");
-        assert_eq!(status(&begin(&world, &runtime, NOW, &token("HS256"), &THERE)), 200, "and none of another");
-        assert_eq!(status(&begin(&world, &runtime, NOW.plus_s(61), &bad, &HERE)), first, "it comes back");
+        assert_eq!(
+            status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE)),
+            429,
+            "a good one of the same address too"
+        );
+        assert_eq!(
+            status(&begin(&world, &runtime, NOW, &token("HS256"), &THERE)),
+            200,
+            "and none of another"
+        );
+        assert_eq!(
+            status(&begin(&world, &runtime, NOW.plus_s(61), &bad, &HERE)),
+            first,
+            "it comes back"
+        );
     }
-    let (world, runtime) = (World::default(), runtime(&limited("accepted", json!(["address"]), false)));
+    let (world, runtime) =
+        (World::default(), runtime(&limited("accepted", json!(["address"]), false)));
     assert!((0..20).all(|_| status(&begin(&world, &runtime, NOW, &forged(), &HERE)) == 401));
 }
 
@@ -251,8 +331,10 @@ fn over_such_a_limit_nothing_is_verified_or_fetched() {
 #[test]
 fn an_accepted_request_is_charged_once_and_costs_no_more_for_it() {
     let calls = |charge: &str| {
-        let (world, runtime) = (World::default(), runtime(&limited(charge, json!(["address"]), false)));
-        let statuses: Vec<u16> = (0..7).map(|_| status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE))).collect();
+        let (world, runtime) =
+            (World::default(), runtime(&limited(charge, json!(["address"]), false)));
+        let statuses: Vec<u16> =
+            (0..7).map(|_| status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE))).collect();
         assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
         let before = world.shared.borrow().calls;
         assert_eq!(status(&begin(&world, &runtime, NOW.plus_s(61), &token("HS256"), &HERE)), 200);
@@ -275,7 +357,10 @@ fn what_is_not_known_of_a_refused_request_is_no_key_for_it() {
         let loaded = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy);
         assert_eq!(loaded.is_ok(), fits, "{document}");
         if let Err(errors) = loaded {
-            assert!(errors.to_string().contains("rate_limits[0].charge: expected \"accepted\""), "{errors}");
+            assert!(
+                errors.to_string().contains("rate_limits[0].charge: expected \"accepted\""),
+                "{errors}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The authorization server's answer to a token call: kept, shortened, shared, or replaced by one that is kept.
+//! The authorization server's answer to a token call: kept, shortened, shared, or replaced by one
+//! that is kept.
 
 use super::{TokenCall, Upstream};
 use crate::config::Mode;
@@ -28,7 +29,8 @@ impl TokenCall {
         if call.kept.is_none() {
             return Started::Watch { may_change_length: false };
         }
-        let is_json = headers.get("content-type").is_some_and(|value| value.starts_with(b"application/json"));
+        let is_json =
+            headers.get("content-type").is_some_and(|value| value.starts_with(b"application/json"));
         if !has_failed(status) && (status != 200 || is_json) {
             return Started::Watch { may_change_length: true };
         }
@@ -51,7 +53,9 @@ impl TokenCall {
     /// The server has answered: what may be kept is kept, and the lifetime shortened.
     pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
         let Some(call) = self.call.take() else { return Passed::Unchanged };
-        let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) else { return Passed::Unchanged };
+        let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) else {
+            return Passed::Unchanged;
+        };
         let ended = ended(answer, facts.now);
         facts.call_ended(endpoint, &self.client, call.permit, ended);
         let draw = match jitter::applies(endpoint, self.request.grant_type()) {
@@ -66,7 +70,9 @@ impl TokenCall {
         if let Some(kept) = call.kept.as_ref().filter(|_| !is_good) {
             let refused = answer.complete && matches!(answer.status, 400 | 401);
             // Its token may have been revoked, or have ended, while the server was asked.
-            let is_withdrawn = self.key.is_none_or(|key| facts.is_withdrawn(&key, NO_VERSION, kept, self.credential.as_ref()));
+            let is_withdrawn = self.key.is_none_or(|key| {
+                facts.is_withdrawn(&key, NO_VERSION, kept, self.credential.as_ref())
+            });
             if !refused && !is_withdrawn && kept.serve(facts.now, endpoint) != Serve::Stale {
                 return Passed::Kept(self.kept_answer(kept, endpoint, facts));
             }
@@ -77,8 +83,15 @@ impl TokenCall {
         passed
     }
 
-    fn shorten(&self, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Passed {
-        let may_rewrite = answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
+    fn shorten(
+        &self,
+        answer: &ServerAnswer<'_>,
+        draw: Draw,
+        endpoint: &TokenEndpoint,
+        facts: &Facts<'_>,
+    ) -> Passed {
+        let may_rewrite =
+            answer.complete && answer.status == 200 && draw != Draw::NONE && endpoint.jitter > 0.0;
         if !may_rewrite {
             return Passed::Unchanged;
         }
@@ -97,27 +110,47 @@ impl TokenCall {
     }
 
     /// Keeps what may be kept; tells whether the answer was a good one.
-    fn keep(&self, call: &Upstream, answer: &ServerAnswer<'_>, draw: Draw, endpoint: &TokenEndpoint, facts: &Facts<'_>) -> bool {
+    fn keep(
+        &self,
+        call: &Upstream,
+        answer: &ServerAnswer<'_>,
+        draw: Draw,
+        endpoint: &TokenEndpoint,
+        facts: &Facts<'_>,
+    ) -> bool {
         if self.key.is_none() && self.replaces.is_none() && self.credential.is_none() {
             return true;
         }
         let content_type = answer.headers.get("content-type").unwrap_or_default();
-        let judged = analyse(answer.status, answer.headers.iter(), answer.body, answer.complete, endpoint);
-        if let Some(credential) = self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body)) {
+        let judged =
+            analyse(answer.status, answer.headers.iter(), answer.body, answer.complete, endpoint);
+        if let Some(credential) =
+            self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body))
+        {
             facts.withdraw_credential(credential);
         }
         let is_led = call.lease.is_some();
-        let Some(key) = self.key.as_ref().filter(|_| is_led).or(self.replaces.as_ref()) else { return true };
+        let Some(key) = self.key.as_ref().filter(|_| is_led).or(self.replaces.as_ref()) else {
+            return true;
+        };
         if judged.purges(answer.status) {
             facts.purge(key);
         }
         let stored = match &judged {
-            answer::Answer::Storable(storable) => {
-                Stored::token(&facts.runtime.host_key, storable, content_type, answer.body, (call.asked_at, draw), endpoint)
-            }
+            answer::Answer::Storable(storable) => Stored::token(
+                &facts.runtime.host_key,
+                storable,
+                content_type,
+                answer.body,
+                (call.asked_at, draw),
+                endpoint,
+            ),
             answer::Answer::Negative if is_led => {
                 let challenge = challenge::kept(answer.headers.iter());
-                Stored::refusal(Refused { status: answer.status, content_type, challenge, body: answer.body }, facts.now)
+                Stored::refusal(
+                    Refused { status: answer.status, content_type, challenge, body: answer.body },
+                    facts.now,
+                )
             }
             answer::Answer::Negative | answer::Answer::NotStored(_) => None,
         };
@@ -129,7 +162,10 @@ impl TokenCall {
             return true;
         }
         facts.host.meter.count(Metric::TokenNotStored);
-        match (!answer.complete || has_failed(answer.status), call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts)) {
+        match (
+            !answer.complete || has_failed(answer.status),
+            call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts),
+        ) {
             (_, true) => {}
             (true, false) => facts.keep_failure(key, ended(answer, facts.now)),
             (false, false) => facts.keep_unshared(key),
@@ -152,7 +188,9 @@ impl TokenCall {
         }
         let (key, owner) = (self.key?, call.lease?);
         let endpoint = facts.runtime.config.token_endpoints.get(self.endpoint)?;
-        if call.has_begun && !call.is_beside_an_answer(&key, self.credential.as_ref(), endpoint, facts) {
+        if call.has_begun
+            && !call.is_beside_an_answer(&key, self.credential.as_ref(), endpoint, facts)
+        {
             facts.keep_failure(&key, outcome.into());
         }
         facts.end_call(&key, owner);
@@ -165,17 +203,27 @@ fn ended(answer: &ServerAnswer<'_>, now: Time) -> Ended {
     let status = (answer.complete || answer.status == 429).then_some(answer.status);
     let outcome = Outcome::of(status);
     let asks = matches!(outcome, Outcome::Throttled | Outcome::Overloaded | Outcome::Error);
-    Ended { outcome, asked_ms: if asks { retry_after::asked_ms(answer.headers, now) } else { None } }
+    Ended {
+        outcome,
+        asked_ms: if asks { retry_after::asked_ms(answer.headers, now) } else { None },
+    }
 }
 
-/// What those get who waited for a refresh: the server's word, whatever it is, but no failure of the
-/// way there, nothing without a body (one that is too large to be read comes so), and no header beside
-/// but a challenge.
-fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8], endpoint: &TokenEndpoint, facts: &Facts<'_>) -> Option<Answer> {
+/// What those get who waited for a refresh: the server's word, whatever it is, but no failure of
+/// the way there, nothing without a body (one that is too large to be read comes so), and no header
+/// beside but a challenge.
+fn shared_answer(
+    answer: &ServerAnswer<'_>,
+    sent: &[u8],
+    endpoint: &TokenEndpoint,
+    facts: &Facts<'_>,
+) -> Option<Answer> {
     let content_type = answer.headers.get("content-type").unwrap_or(b"application/json");
     let has_cookie = answer.headers.get("set-cookie").is_some();
-    let is_plain = answer.headers.get("content-encoding").is_none() && (endpoint.keep_with_cookies || !has_cookie);
-    let is_shared = answer.complete && is_plain && !answer.body.is_empty() && !has_failed(answer.status);
+    let is_plain = answer.headers.get("content-encoding").is_none()
+        && (endpoint.keep_with_cookies || !has_cookie);
+    let is_shared =
+        answer.complete && is_plain && !answer.body.is_empty() && !has_failed(answer.status);
     if !is_shared {
         return None;
     }
@@ -190,10 +238,14 @@ fn shared_answer(answer: &ServerAnswer<'_>, sent: &[u8], endpoint: &TokenEndpoin
     Some(Answer { status: answer.status, headers, body: sent.to_vec() })
 }
 
-/// A 401 has a challenge (RFC 9110, section 15.5.2): the server's own, else the one that RFC 6749, section 5.2, asks for.
+/// A 401 has a challenge (RFC 9110, section 15.5.2): the server's own, else the one that RFC 6749,
+/// section 5.2, asks for.
 pub(super) fn challenge_header(servers: Option<&[u8]>, facts: &Facts<'_>) -> (String, String) {
     let own = || format!("Basic realm=\"{}\"", facts.runtime.config.realm);
-    ("www-authenticate".to_owned(), servers.map_or_else(own, |servers| String::from_utf8_lossy(servers).into_owned()))
+    (
+        "www-authenticate".to_owned(),
+        servers.map_or_else(own, |servers| String::from_utf8_lossy(servers).into_owned()),
+    )
 }
 
 /// Of an answer that isn't looked at where it is kept.

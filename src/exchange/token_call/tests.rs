@@ -96,7 +96,8 @@ impl World {
             stale: Cell::default(),
         };
         let worker = |_| {
-            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
+                .unwrap_or_else(|errors| panic!("{errors}"));
             Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
         };
         World { shared, workers: (0..2).map(worker).collect() }
@@ -108,7 +109,15 @@ impl World {
     }
 
     /// A token call up to its first effect after its body has come.
-    fn call(&self, worker: usize, now: Time, secret: &str, abilities: Abilities, more: &[(&str, &str)], body: &str) -> (Exchange, Effect) {
+    fn call(
+        &self,
+        worker: usize,
+        now: Time,
+        secret: &str,
+        abilities: Abilities,
+        more: &[(&str, &str)],
+        body: &str,
+    ) -> (Exchange, Effect) {
         let basic = format!("Basic {}", STANDARD.encode(format!("client:{secret}")));
         let fixed = [
             (":method", "POST"),
@@ -117,10 +126,15 @@ impl World {
             ("content-type", "application/x-www-form-urlencoded"),
             ("authorization", basic.as_str()),
         ];
-        let headers = HeaderBlock::from_pairs(fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())));
+        let headers = HeaderBlock::from_pairs(
+            fixed.iter().chain(more).map(|(name, value)| (*name, value.as_bytes())),
+        );
         let mut exchange = Exchange::new(headers, None, abilities);
         let effect = self.with(worker, now, |facts| {
-            assert!(matches!(exchange.step(Input::Begin, facts, &NoSurroundings), Effect::ReadBody(_)));
+            assert!(matches!(
+                exchange.step(Input::Begin, facts, &NoSurroundings),
+                Effect::ReadBody(_)
+            ));
             exchange.step(Input::Body(Some(body.as_bytes())), facts, &NoSurroundings)
         });
         (exchange, effect)
@@ -135,14 +149,32 @@ impl World {
     }
 
     /// The server answers with JSON.
-    fn answered(&self, worker: usize, now: Time, exchange: &mut Exchange, status: u16, body: &str) -> Passed {
+    fn answered(
+        &self,
+        worker: usize,
+        now: Time,
+        exchange: &mut Exchange,
+        status: u16,
+        body: &str,
+    ) -> Passed {
         self.answered_with(worker, now, exchange, status, &[], body)
     }
 
-    fn answered_with(&self, worker: usize, now: Time, exchange: &mut Exchange, status: u16, more: &[(&str, &str)], body: &str) -> Passed {
+    fn answered_with(
+        &self,
+        worker: usize,
+        now: Time,
+        exchange: &mut Exchange,
+        status: u16,
+        more: &[(&str, &str)],
+        body: &str,
+    ) -> Passed {
         let json = ("content-type", "application/json");
-        let headers = HeaderBlock::from_pairs(std::iter::once(&json).chain(more).map(|(name, value)| (*name, value.as_bytes())));
-        let answer = ServerAnswer { status, headers: &headers, body: body.as_bytes(), complete: true };
+        let headers = HeaderBlock::from_pairs(
+            std::iter::once(&json).chain(more).map(|(name, value)| (*name, value.as_bytes())),
+        );
+        let answer =
+            ServerAnswer { status, headers: &headers, body: body.as_bytes(), complete: true };
         self.with(worker, now, |facts| match exchange.answer_started(status, &headers, facts) {
             Started::Kept(kept) => Passed::Kept(kept),
             _ => exchange.answered(&answer, facts),
@@ -154,8 +186,12 @@ impl World {
         let endpoint = &self.workers[0].config.token_endpoints[0];
         let free = self.with(0, now, |facts| {
             let stranger = |n: u64| facts.stranger(n);
-            let permits: Vec<_> = (0..100).map_while(|n| Some((stranger(n), facts.admit_call(endpoint, &stranger(n)).ok()?))).collect();
-            permits.iter().for_each(|(client, permit)| facts.call_ended(endpoint, client, *permit, Outcome::Unknown.into()));
+            let permits: Vec<_> = (0..100)
+                .map_while(|n| Some((stranger(n), facts.admit_call(endpoint, &stranger(n)).ok()?)))
+                .collect();
+            permits.iter().for_each(|(client, permit)| {
+                facts.call_ended(endpoint, client, *permit, Outcome::Unknown.into())
+            });
             permits.len()
         });
         endpoint.upstream_calls_max as usize - free
@@ -174,11 +210,15 @@ fn answer(effect: Effect) -> Answer {
 }
 
 fn source(answer: &Answer) -> Option<&str> {
-    answer.headers.iter().find(|(name, _)| name == "herdgate-cache").map(|(_, value)| value.as_str())
+    answer
+        .headers
+        .iter()
+        .find(|(name, _)| name == "herdgate-cache")
+        .map(|(_, value)| value.as_str())
 }
 
-/// Where a header can't be removed, a request with a reserved one twice is refused: by then it must not
-/// have taken a place or a lease, since nobody would give them back.
+/// Where a header can't be removed, a request with a reserved one twice is refused: by then it must
+/// not have taken a place or a lease, since nobody would give them back.
 #[test]
 fn a_request_that_is_refused_for_its_headers_takes_no_place() {
     let world = World::new(Dialect::Kong, r#", "upstream_calls_max": 3"#);
@@ -212,7 +252,9 @@ fn wrong_secrets_make_the_same_host_calls_however_much_of_them_is_right() {
         };
         let first = trace("xxxxxx");
         assert!(first.len() > 5, "{first:?}");
-        for near in ["s", "se", "secre", "secrex", "secret ", "secretx", "Secret", "ecrets", "terces"] {
+        for near in
+            ["s", "se", "secre", "secrex", "secret ", "secretx", "Secret", "ecrets", "terces"]
+        {
             assert_eq!(trace(near), first, "{near}");
         }
     }
@@ -300,12 +342,21 @@ fn a_shared_refresh_says_so_and_an_answer_that_was_not_read_is_not_shared() {
 #[test]
 fn an_answer_to_a_refresh_that_is_one_clients_own_is_shared_with_none() {
     let without_cookies = r#", "coalesce_refresh": true, "keep_with_cookies": false"#;
-    for (own, settings) in [(("set-cookie", "a=b"), without_cookies), (("content-encoding", "gzip"), r#", "coalesce_refresh": true"#)] {
+    for (own, settings) in [
+        (("set-cookie", "a=b"), without_cookies),
+        (("content-encoding", "gzip"), r#", "coalesce_refresh": true"#),
+    ] {
         let world = World::new(Dialect::Envoy, settings);
         let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
         let ((mut leader, _), (mut follower, _)) = (refresh(&world), refresh(&world));
-        let pairs = [("content-type", "application/json"), own].map(|(name, value)| (name, value.as_bytes()));
-        let answer = ServerAnswer { status: 200, headers: &HeaderBlock::from_pairs(pairs), body: GOOD.as_bytes(), complete: true };
+        let pairs = [("content-type", "application/json"), own]
+            .map(|(name, value)| (name, value.as_bytes()));
+        let answer = ServerAnswer {
+            status: 200,
+            headers: &HeaderBlock::from_pairs(pairs),
+            body: GOOD.as_bytes(),
+            complete: true,
+        };
         world.with(0, START, |facts| leader.answered(&answer, facts));
         assert!(is_led(&world.woken(0, START, &mut follower)), "{own:?}");
     }
@@ -316,7 +367,8 @@ fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
     let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     for n in 0..10u64 {
         let now = START.plus_s(3 * n);
-        let (mut leader, effect) = world.call(0, now, "secret", ENVOY, &[], &format!("{REFRESH}{n}"));
+        let (mut leader, effect) =
+            world.call(0, now, "secret", ENVOY, &[], &format!("{REFRESH}{n}"));
         assert!(is_led(&effect));
         world.answered(0, now, &mut leader, 200, GOOD);
     }
@@ -324,7 +376,12 @@ fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
 }
 
 fn retry_after(answer: &Answer) -> u64 {
-    answer.headers.iter().find(|(name, _)| name == "retry-after").and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+    answer
+        .headers
+        .iter()
+        .find(|(name, _)| name == "retry-after")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0)
 }
 
 /// The server throttles one client: it alone is told so, whatever it asks for, and nobody else.
@@ -334,18 +391,25 @@ fn a_429_belongs_to_the_client_that_got_it() {
         let world = World::new(dialect, "");
         let (mut first, effect) = world.call(0, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
         assert!(is_led(&effect));
-        let (mut follower, effect) = world.call(1, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
+        let (mut follower, effect) =
+            world.call(1, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
         assert!(matches!(effect, Effect::SleepUntil(..)));
         world.answered_with(0, START, &mut first, 429, &[("retry-after", "30")], "{}");
         let told = answer(world.woken(1, START, &mut follower));
         assert_eq!((told.status, (30..=37).contains(&retry_after(&told))), (429, true), "{told:?}");
         for n in 0..29 {
             let now = START.plus_s(n);
-            let (_, effect) = world.call(n as usize % 2, now, "noisy", ENVOY, &[], &format!("{BODY}&n={n}"));
+            let (_, effect) =
+                world.call(n as usize % 2, now, "noisy", ENVOY, &[], &format!("{BODY}&n={n}"));
             let told = answer(effect);
             let left = 30 - n;
-            assert_eq!((told.status, (left..=left + left / 4 + 1).contains(&retry_after(&told))), (429, true), "{n}: {told:?}");
-            let (mut other, effect) = world.call(n as usize % 2, now, &format!("other{n}"), ENVOY, &[], BODY);
+            assert_eq!(
+                (told.status, (left..=left + left / 4 + 1).contains(&retry_after(&told))),
+                (429, true),
+                "{n}: {told:?}"
+            );
+            let (mut other, effect) =
+                world.call(n as usize % 2, now, &format!("other{n}"), ENVOY, &[], BODY);
             assert!(is_led(&effect), "{n}");
             world.answered(n as usize % 2, now, &mut other, 200, GOOD);
         }
@@ -353,7 +417,8 @@ fn a_429_belongs_to_the_client_that_got_it() {
         // The time is over: it is asked again. An hour back on the clock makes it no longer.
         let back = Time::from_s(START.s() - 3_600);
         for now in [back, START.plus_s(31)] {
-            let (mut again, effect) = world.call(1, now, "noisy", ENVOY, &[], &format!("{BODY}&n=31"));
+            let (mut again, effect) =
+                world.call(1, now, "noisy", ENVOY, &[], &format!("{BODY}&n=31"));
             assert!(is_led(&effect));
             world.with(1, now, |facts| again.close(facts));
         }
@@ -375,12 +440,20 @@ fn failures_of_one_client_pause_that_client_alone() {
     let mut calls = 0;
     for n in 0..200u64 {
         let now = START.plus_ms(n * 50);
-        let (mut failing, effect) = world.call(0, now, "failing", ENVOY, &[], &format!("{BODY}&n={n}"));
+        let (mut failing, effect) =
+            world.call(0, now, "failing", ENVOY, &[], &format!("{BODY}&n={n}"));
         if is_led(&effect) {
             calls += 1;
             world.answered(0, now, &mut failing, [502, 503, 504][n as usize % 3], "{}");
         }
-        let (mut other, effect) = world.call(1, now, &format!("other{}", n % 19), ENVOY, &[("cache-control", "no-cache")], BODY);
+        let (mut other, effect) = world.call(
+            1,
+            now,
+            &format!("other{}", n % 19),
+            ENVOY,
+            &[("cache-control", "no-cache")],
+            BODY,
+        );
         assert!(is_led(&effect), "{n}");
         world.answered(1, now, &mut other, 200, GOOD);
     }
@@ -391,12 +464,21 @@ fn failures_of_one_client_pause_that_client_alone() {
 #[test]
 fn calls_that_hang_leave_others_room() {
     let world = World::new(Dialect::Kong, "");
-    let hanging: Vec<_> = (0..60).map(|n| world.call(0, START, "hog", ENVOY, &[], &format!("{BODY}&n={n}"))).collect();
+    let hanging: Vec<_> = (0..60)
+        .map(|n| world.call(0, START, "hog", ENVOY, &[], &format!("{BODY}&n={n}")))
+        .collect();
     assert_eq!(hanging.iter().filter(|(_, effect)| is_led(effect)).count(), 25);
     assert_eq!(world.shared.counts.borrow().get(&Metric::TokenOverShare), Some(&35));
     for n in 0..188u64 {
         let now = START.plus_ms(n * 40);
-        let (mut other, effect) = world.call(1, now, &format!("other{}", n % 19), ENVOY, &[("cache-control", "no-cache")], BODY);
+        let (mut other, effect) = world.call(
+            1,
+            now,
+            &format!("other{}", n % 19),
+            ENVOY,
+            &[("cache-control", "no-cache")],
+            BODY,
+        );
         assert!(is_led(&effect), "{n}");
         world.answered(1, now, &mut other, 200, GOOD);
     }
@@ -422,7 +504,9 @@ fn a_clock_that_goes_back_keeps_no_failure() {
 fn a_refresh_that_is_lost_is_not_waited_for_for_an_hour() {
     let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     let back = Time::from_s(START.s() - 3_600);
-    for (now, leads) in [(START, true), (START.plus_s(9), false), (START.plus_s(11), true), (back, true)] {
+    for (now, leads) in
+        [(START, true), (START.plus_s(9), false), (START.plus_s(11), true), (back, true)]
+    {
         let (_, effect) = world.call(0, now, "secret", ENVOY, &[], REFRESH);
         assert_eq!(is_led(&effect), leads, "{}", now.s());
     }
@@ -442,16 +526,29 @@ fn a_remembered_401_has_a_challenge() {
         let mut headers = vec![("content-type", &b"application/json"[..])];
         headers.extend(sent.map(|value| ("www-authenticate", value.as_bytes())));
         let headers = HeaderBlock::from_pairs(headers);
-        let refused = ServerAnswer { status: 401, headers: &headers, body: br#"{"error":"invalid_client"}"#, complete: true };
-        assert_eq!(world.with(0, START, |facts| exchange.answered(&refused, facts)), Passed::Unchanged);
+        let refused = ServerAnswer {
+            status: 401,
+            headers: &headers,
+            body: br#"{"error":"invalid_client"}"#,
+            complete: true,
+        };
+        assert_eq!(
+            world.with(0, START, |facts| exchange.answered(&refused, facts)),
+            Passed::Unchanged
+        );
         let kept = answer(world.plain(1, START).1);
-        let challenges: Vec<&str> =
-            kept.headers.iter().filter(|(name, _)| name == "www-authenticate").map(|(_, value)| value.as_str()).collect();
+        let challenges: Vec<&str> = kept
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "www-authenticate")
+            .map(|(_, value)| value.as_str())
+            .collect();
         assert_eq!((kept.status, challenges.as_slice()), (401, &[told_again][..]));
     }
 }
 
-/// What a header promises of the bytes of an answer holds: it goes on as it came, and its draw is for the kept one.
+/// What a header promises of the bytes of an answer holds: it goes on as it came, and its draw is
+/// for the kept one.
 #[test]
 fn a_sealed_answer_goes_on_as_it_came() {
     for (name, value, is_kept) in [
@@ -464,11 +561,21 @@ fn a_sealed_answer_goes_on_as_it_came() {
         for number in 0..20 {
             let world = World::new(Dialect::Envoy, r#", "jitter": 0.5"#);
             let body = format!("{BODY}&n={number}");
-            let (mut exchange, effect) = world.call(0, START.plus_ms(number), "secret", ENVOY, &[], &body);
+            let (mut exchange, effect) =
+                world.call(0, START.plus_ms(number), "secret", ENVOY, &[], &body);
             assert!(is_led(&effect));
-            let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..]), (name, value.as_bytes())]);
-            let good = ServerAnswer { status: 200, headers: &headers, body: GOOD.as_bytes(), complete: true };
-            let passed = world.with(0, START.plus_ms(number), |facts| exchange.answered(&good, facts));
+            let headers = HeaderBlock::from_pairs([
+                ("content-type", &b"application/json"[..]),
+                (name, value.as_bytes()),
+            ]);
+            let good = ServerAnswer {
+                status: 200,
+                headers: &headers,
+                body: GOOD.as_bytes(),
+                complete: true,
+            };
+            let passed =
+                world.with(0, START.plus_ms(number), |facts| exchange.answered(&good, facts));
             unchanged += u32::from(passed == Passed::Unchanged);
             let (_, again) = world.call(1, START.plus_ms(number), "secret", ENVOY, &[], &body);
             assert_eq!(!is_led(&again), is_kept, "{name}");
@@ -482,8 +589,13 @@ fn a_sealed_answer_goes_on_as_it_came() {
 fn a_kept_answer_has_no_header_of_the_server_but_its_type() {
     let world = World::new(Dialect::Envoy, "");
     let (mut exchange, _) = world.plain(0, START);
-    let headers = HeaderBlock::from_pairs([("content-type", &b"application/json"[..]), ("set-cookie", b"a=b"), ("x-any", b"1")]);
-    let good = ServerAnswer { status: 200, headers: &headers, body: GOOD.as_bytes(), complete: true };
+    let headers = HeaderBlock::from_pairs([
+        ("content-type", &b"application/json"[..]),
+        ("set-cookie", b"a=b"),
+        ("x-any", b"1"),
+    ]);
+    let good =
+        ServerAnswer { status: 200, headers: &headers, body: GOOD.as_bytes(), complete: true };
     assert_eq!(world.with(0, START, |facts| exchange.answered(&good, facts)), Passed::Unchanged);
     let kept = answer(world.plain(1, START).1);
     let names: Vec<&str> = kept.headers.iter().map(|(name, _)| name.as_str()).collect();

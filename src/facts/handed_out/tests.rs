@@ -19,7 +19,8 @@ const TOKEN: &[u8] = b"opaque-token";
 fn runtime() -> Runtime {
     let document = r#"{"token_endpoints": [{"path": "/token", "revocation_path": "/revoke", "jitter": 0}],
         "shared": {"secret": "shared-secret-of-thirty-two-bytes-or-more"}}"#;
-    let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
+        .unwrap_or_else(|errors| panic!("{errors}"));
     Runtime::new(Rc::new(config), HostKey::new(&[9; 32], b"simulation"))
 }
 
@@ -35,16 +36,25 @@ fn key(n: u8) -> Digest {
 fn keep(runtime: &Runtime, at: &Moment<'_>, n: u8) {
     let handle = super::token_handle(&runtime.host_key, TOKEN);
     let life = Life { asked_at: at.now, expires_in_s: 3_600, jwt_exp_s: None, draw: Draw::NONE };
-    let body = br#"{"access_token":"opaque-token","token_type":"Bearer","expires_in":3600}"#.to_vec();
-    let stored =
-        Stored { status: 200, content_type: b"application/json".to_vec(), body, challenge: None, kind: Kind::Token { life, handle } };
+    let body =
+        br#"{"access_token":"opaque-token","token_type":"Bearer","expires_in":3600}"#.to_vec();
+    let stored = Stored {
+        status: 200,
+        content_type: b"application/json".to_vec(),
+        body,
+        challenge: None,
+        kind: Kind::Token { life, handle },
+    };
     let endpoint = &runtime.config.token_endpoints[0];
     with(runtime, at, |facts| facts.keep_answer(&key(n), Some(&key(9)), &stored, endpoint));
 }
 
 fn is_served(runtime: &Runtime, at: &Moment<'_>, n: u8) -> bool {
     let endpoint = &runtime.config.token_endpoints[0];
-    matches!(with(runtime, at, |facts| facts.token_answer(&key(n), Some(&key(9)), endpoint)), crate::facts::tokens::Known::Answer(..))
+    matches!(
+        with(runtime, at, |facts| facts.token_answer(&key(n), Some(&key(9)), endpoint)),
+        crate::facts::tokens::Known::Answer(..)
+    )
 }
 
 type Work = Box<dyn FnOnce(&Worker<'_>) + Send>;
@@ -72,7 +82,8 @@ fn round(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> 
             worker.done();
         }
     };
-    let works: Vec<Work> = vec![Box::new(kept(1)), Box::new(kept(2)), Box::new(revokes), Box::new(serves)];
+    let works: Vec<Work> =
+        vec![Box::new(kept(1)), Box::new(kept(2)), Box::new(revokes), Box::new(serves)];
     world.run(works);
     let left = world.alone(|worker| {
         let (runtime, at) = (runtime(), worker.begin());
@@ -102,8 +113,8 @@ fn who_keeps_an_answer_without_a_look_or_revokes_in_the_other_order_is_caught() 
     }
 }
 
-/// A worker that has seen an answer in force notices that its token is revoked on another, though its records gave
-/// way to others before.
+/// A worker that has seen an answer in force notices that its token is revoked on another, though
+/// its records gave way to others before.
 #[test]
 fn what_gave_way_is_not_handed_out() {
     for dialect in Dialect::ALL {

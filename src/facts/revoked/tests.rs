@@ -68,7 +68,8 @@ impl World {
             calls: RefCell::default(),
         };
         let worker = |document: &str| {
-            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
+                .unwrap_or_else(|errors| panic!("{errors}"));
             Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
         };
         World { shared, workers: documents.map(worker).into() }
@@ -85,22 +86,35 @@ impl World {
 
     /// What a request with the token meets after its other checks.
     fn check(&self, worker: usize, now: Time, token: &str) -> Result<(), Stop> {
-        let verified = match self.with(worker, now, |facts| facts.verified_before(token.as_bytes()))? {
-            Some(verified) => verified,
-            None => self.with(worker, now, |facts| facts.verify(token.as_bytes()))?,
-        };
+        let verified =
+            match self.with(worker, now, |facts| facts.verified_before(token.as_bytes()))? {
+                Some(verified) => verified,
+                None => self.with(worker, now, |facts| facts.verify(token.as_bytes()))?,
+            };
         self.with(worker, now, |facts| facts.not_revoked(&verified))
     }
 
     /// One tick of a worker, in which the endpoint answers so.
-    fn tick(&self, worker: usize, now: Time, answer: impl Fn(Option<&str>) -> (u16, Vec<(&'static str, String)>, String)) -> usize {
+    fn tick(
+        &self,
+        worker: usize,
+        now: Time,
+        answer: impl Fn(Option<&str>) -> (u16, Vec<(&'static str, String)>, String),
+    ) -> usize {
         self.with(worker, now, |facts| {
-            let due: Vec<Fact> = facts.due().into_iter().filter(|fact| facts.join(fact) == Turn::Lead).collect();
+            let due: Vec<Fact> =
+                facts.due().into_iter().filter(|fact| facts.join(fact) == Turn::Lead).collect();
             for fact in &due {
                 let call = fact.call(&facts.runtime.config).unwrap();
-                let asked = call.headers.iter().find(|(name, _)| name == "if-none-match").map(|(_, value)| value.as_str());
+                let asked = call
+                    .headers
+                    .iter()
+                    .find(|(name, _)| name == "if-none-match")
+                    .map(|(_, value)| value.as_str());
                 let (status, headers, body) = answer(asked);
-                let headers = HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
+                let headers = HeaderBlock::from_pairs(
+                    headers.iter().map(|(name, value)| (*name, value.as_bytes())),
+                );
                 facts.learn(fact, &CallAnswer { status, headers: &headers, body: body.as_bytes() });
             }
             due.len()
@@ -121,7 +135,9 @@ fn document(feed: &str, endpoint: &str) -> String {
 
 fn feed(more: &str) -> String {
     document(
-        &format!(r#", "revocation": {{"feeds": [{{"uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 10{more}}}]}}"#),
+        &format!(
+            r#", "revocation": {{"feeds": [{{"uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 10{more}}}]}}"#
+        ),
         "",
     )
 }
@@ -143,7 +159,10 @@ fn with_jti(jti: &str) -> String {
 }
 
 fn list(sequence: u64, jtis: &[&str]) -> String {
-    let entries: Vec<_> = jtis.iter().map(|jti| serde_json::json!({"iss": "https://own.example", "jti": jti})).collect();
+    let entries: Vec<_> = jtis
+        .iter()
+        .map(|jti| serde_json::json!({"iss": "https://own.example", "jti": jti}))
+        .collect();
     serde_json::json!({"sequence": sequence, "revoked": entries}).to_string()
 }
 
@@ -231,7 +250,14 @@ fn an_unchanged_feed_costs_no_second_look_at_any_token() {
             *world.shared.calls.borrow() - before
         };
         assert_eq!(calls(START), 1, "a hit is one host call");
-        assert_eq!(world.tick(0, START.plus_s(10), |asked| if asked.is_some() { tagged(asked) } else { panic!("no tag") }), 1);
+        assert_eq!(
+            world.tick(0, START.plus_s(10), |asked| if asked.is_some() {
+                tagged(asked)
+            } else {
+                panic!("no tag")
+            }),
+            1
+        );
         assert_eq!(calls(START.plus_s(10)), 1);
         // Without a tag, the same document again.
         assert_eq!(world.tick(0, START.plus_s(20), |_| tagged(None)), 1);
@@ -249,9 +275,13 @@ fn not_modified_is_believed_only_of_what_is_known() {
     });
     assert_eq!(world.count(Metric::RevocationFeedFailed), 1);
     // The host loses everything: the tag isn't sent, so that the list comes back.
-    world.tick(0, START.plus_s(60), |_| (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"])));
+    world
+        .tick(0, START.plus_s(60), |_| (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"])));
     world.shared.memory.borrow_mut().wipe();
-    assert!(is_revoked(&world.check(0, START.plus_s(60), &with_jti("a"))), "held in the worker's own memory");
+    assert!(
+        is_revoked(&world.check(0, START.plus_s(60), &with_jti("a"))),
+        "held in the worker's own memory"
+    );
     world.tick(0, START.plus_s(61), |asked| {
         assert_eq!(asked, None);
         (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"]))
@@ -267,13 +297,19 @@ fn a_feed_that_was_never_read_is_waited_for_and_then_its_failure_mode_decides() 
         assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
         world.tick(0, START, fails);
         assert_eq!(world.check(0, START, &good), Ok(()));
-        assert_eq!(world.check(1, START.plus_s(100), &good), Ok(()), "no request waits a second time");
+        assert_eq!(
+            world.check(1, START.plus_s(100), &good),
+            Ok(()),
+            "no request waits a second time"
+        );
     }
     for world in worlds(&feed(r#", "failure_mode": "deny""#)) {
         assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
         world.tick(0, START, fails);
         for worker in [0, 1] {
-            let Err(Stop::Refuse(refusal)) = world.check(worker, START, &good) else { panic!("admitted") };
+            let Err(Stop::Refuse(refusal)) = world.check(worker, START, &good) else {
+                panic!("admitted")
+            };
             assert_eq!(refusal.reason, Reason::RevocationUnavailable);
             assert!(refusal.retry_after_s.is_some());
         }
@@ -293,7 +329,10 @@ fn a_call_revokes_on_all_workers_at_once_and_until_the_end() {
         }
         assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
         // The same token in other words, which the issuer signed too.
-        let again = token(&format!(r#"{{"jti":"a","iss":"https://own.example","exp":{},"more":1}}"#, START.s() + 3_600));
+        let again = token(&format!(
+            r#"{{"jti":"a","iss":"https://own.example","exp":{},"more":1}}"#,
+            START.s() + 3_600
+        ));
         for worker in [1, 0] {
             for now in [START, START.plus_s(3_599)] {
                 assert!(is_revoked(&world.check(worker, now, &bad)));
@@ -311,7 +350,12 @@ fn a_call_revokes_on_all_workers_at_once_and_until_the_end() {
 #[test]
 fn a_token_without_an_id_is_revoked_by_what_it_says() {
     for world in worlds(&endpoint()) {
-        let bare = |n: u32| token(&format!(r#"{{"iss":"https://own.example","n":{n},"exp":{}}}"#, START.s() + 3_600));
+        let bare = |n: u32| {
+            token(&format!(
+                r#"{{"iss":"https://own.example","n":{n},"exp":{}}}"#,
+                START.s() + 3_600
+            ))
+        };
         world.verified(1, START, &bare(1));
         assert!(world.with(0, START, |facts| facts.revoke_token(bare(1).as_bytes())));
         assert!(is_revoked(&world.check(1, START, &bare(1))));
@@ -334,7 +378,8 @@ fn a_forged_token_revokes_no_one_elses() {
 #[test]
 fn a_configuration_that_cannot_verify_a_token_revokes_it_by_its_bytes() {
     for dialect in Dialect::ALL {
-        // A chain of token endpoints alone, and one of an API that hears of revocations only from shared memory.
+        // A chain of token endpoints alone, and one of an API that hears of revocations only from
+        // shared memory.
         let elsewhere = endpoint().replace("https://own.example", "https://other.example");
         let world = World::new(dialect, [&elsewhere, &document("", "")]);
         let (bad, good) = (with_jti("a"), with_jti("b"));
@@ -386,7 +431,8 @@ fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
         let now = START.plus_s(11);
         assert!(is_revoked(&world.check(1, now, &bad)));
         world.with(0, now, |facts| {
-            let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now).unwrap();
+            let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now)
+                .unwrap();
             assert!(facts.store_feed(0, &facts.digest(&Fact::Feed(0, None)), older));
         });
         for worker in [1, 0, 1, 0] {
@@ -403,7 +449,8 @@ fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
 
 #[test]
 fn an_entry_of_an_issuer_whose_tokens_outlive_their_exp_is_not_dropped_at_it() {
-    let lives_on = feed("").replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "ignored", "lifetime_s_max": 86400"#);
+    let lives_on = feed("")
+        .replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "ignored", "lifetime_s_max": 86400"#);
     if Config::load(lives_on.as_bytes(), &|_| None, HostKind::Envoy).is_err() {
         // Until that policy has a name of its own.
         return outlives_its_exp(&lives_on.replace("ignored", "optional"));
@@ -413,8 +460,13 @@ fn an_entry_of_an_issuer_whose_tokens_outlive_their_exp_is_not_dropped_at_it() {
 
 fn outlives_its_exp(document: &str) {
     for world in worlds(document) {
-        let bad = token(&format!(r#"{{"iss":"https://own.example","jti":"a","iat":{},"exp":{}}}"#, START.s(), START.s() + 60));
-        let entry = serde_json::json!({"iss": "https://own.example", "jti": "a", "exp": START.s() + 60});
+        let bad = token(&format!(
+            r#"{{"iss":"https://own.example","jti":"a","iat":{},"exp":{}}}"#,
+            START.s(),
+            START.s() + 60
+        ));
+        let entry =
+            serde_json::json!({"iss": "https://own.example", "jti": "a", "exp": START.s() + 60});
         let body = serde_json::json!({"sequence": 1, "revoked": [entry]}).to_string();
         let now = START.plus_s(3_600);
         world.tick(0, now, serves(body));
@@ -424,10 +476,12 @@ fn outlives_its_exp(document: &str) {
     }
 }
 
-/// What is counted from first sight begins anew when that was forgotten; what was revoked stays revoked.
+/// What is counted from first sight begins anew when that was forgotten; what was revoked stays
+/// revoked.
 #[test]
 fn a_token_that_ends_by_first_sight_is_remembered_for_longer_than_that() {
-    let by_sight = endpoint().replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "optional", "lifetime_s_max": 60"#);
+    let by_sight = endpoint()
+        .replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "optional", "lifetime_s_max": 60"#);
     for world in worlds(&by_sight) {
         let bad = token(r#"{"iss":"https://own.example","jti":"a"}"#);
         assert_eq!(world.check(0, START, &bad), Ok(()));
@@ -459,8 +513,8 @@ fn a_token_that_nobody_here_verifies_takes_no_room() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever the order of feeds, calls and checks on two workers: what was revoked is refused from
-    /// then on everywhere, and nothing else ever is.
+    /// Whatever the order of feeds, calls and checks on two workers: what was revoked is refused
+    /// from then on everywhere, and nothing else ever is.
     #[test]
     fn revoked_is_what_was_revoked(steps in proptest::collection::vec((0u8..4, 0usize..2, 0usize..6), 1..60), kong in any::<bool>()) {
         let text = document(

@@ -77,7 +77,8 @@ fn document(secret: &str) -> String {
 
 impl Gateway {
     fn new(random: u8, secret: &str) -> Gateway {
-        let config = Config::load(document(secret).as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+        let config = Config::load(document(secret).as_bytes(), &|_| None, HostKind::Envoy)
+            .unwrap_or_else(|errors| panic!("{errors}"));
         let key = HostKey::new(&[random; 32], secret.as_bytes());
         Gateway {
             memory: RefCell::new(Memory::new(Dialect::Envoy)),
@@ -94,7 +95,11 @@ impl Gateway {
 
     /// Whether one more request of this client passes.
     fn ask(&self, now: Time, limit: usize, who: &str) -> bool {
-        let headers = HeaderBlock::from_pairs([(":method", b"GET".as_slice()), (":path", b"/"), ("x-who", who.as_bytes())]);
+        let headers = HeaderBlock::from_pairs([
+            (":method", b"GET".as_slice()),
+            (":path", b"/"),
+            ("x-who", who.as_bytes()),
+        ]);
         let request = Request {
             method: b"GET",
             target: b"/",
@@ -104,7 +109,8 @@ impl Gateway {
             has_reserved: false,
             surroundings: self,
         };
-        let payer = Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
+        let payer =
+            Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
         match self.with(now, |facts| facts.charge(&[limit], &payer)) {
             Ok(_) => true,
             Err(refusal) => {
@@ -120,7 +126,9 @@ impl Gateway {
 
     fn learn(&self, now: Time, push: &Push, status: u16, body: &str) {
         let headers = HeaderBlock::default();
-        self.with(now, |facts| facts.learn_push(push, &CallAnswer { status, headers: &headers, body: body.as_bytes() }));
+        self.with(now, |facts| {
+            facts.learn_push(push, &CallAnswer { status, headers: &headers, body: body.as_bytes() })
+        });
     }
 
     fn count(&self, metric: Metric) -> u32 {
@@ -139,7 +147,11 @@ fn told(gateway: &Gateway, now: Time) -> (Push, Vec<String>) {
 
 #[test]
 fn gateways_with_one_secret_find_each_other_and_others_do_not() {
-    let gateways = [Gateway::new(1, SECRET), Gateway::new(2, SECRET), Gateway::new(1, &format!("another-{SECRET}"))];
+    let gateways = [
+        Gateway::new(1, SECRET),
+        Gateway::new(2, SECRET),
+        Gateway::new(1, &format!("another-{SECRET}")),
+    ];
     let [a, b, c] = gateways.map(|gateway| {
         assert!(gateway.ask(START, RATE, "somebody"));
         told(&gateway, START.plus_ms(100)).1
@@ -160,8 +172,13 @@ fn a_call_tells_all_that_was_charged_and_nothing_of_who() {
     }
     assert!(gateway.ask(START, QUOTA, "somebody"));
     let (_, call) = gateway.due(START.plus_ms(100)).remove(0);
-    let header = |name: &str| call.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    assert_eq!((header(":method"), header(":path"), header("authorization")), (Some("POST"), Some("/"), Some("Basic eDp5")));
+    let header = |name: &str| {
+        call.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    };
+    assert_eq!(
+        (header(":method"), header(":path"), header("authorization")),
+        (Some("POST"), Some("/"), Some("Basic eDp5"))
+    );
     assert_eq!(header("content-length"), Some(call.body.len().to_string().as_str()));
     assert_eq!((call.cluster.as_deref(), call.retries), (Some("webdis"), 0));
     let body = String::from_utf8(call.body).unwrap();
@@ -215,7 +232,13 @@ fn a_limit_in_shadow_meets_too() {
 #[test]
 fn what_could_not_be_told_is_told_with_the_next_call() {
     let gateway = Gateway::new(1, SECRET);
-    let answers = [(503, ""), (0, ""), (200, r#"{"EVAL":[false,"ERR no"]}"#), (200, r#"{"EVAL":[1]}"#), (403, r#"{"EVAL":[2,1]}"#)];
+    let answers = [
+        (503, ""),
+        (0, ""),
+        (200, r#"{"EVAL":[false,"ERR no"]}"#),
+        (200, r#"{"EVAL":[1]}"#),
+        (403, r#"{"EVAL":[2,1]}"#),
+    ];
     let mut now = START;
     for (n, (status, body)) in answers.into_iter().enumerate() {
         assert!(gateway.ask(now, RATE, "somebody"));
@@ -238,8 +261,13 @@ fn what_could_not_be_told_is_told_with_the_next_call() {
 fn a_call_that_never_comes_back_is_given_up() {
     let gateway = Gateway::new(1, SECRET);
     let (push, _) = told(&gateway, START);
-    assert!(!push.is_given_up(START.plus_ms(10_999)) && !push.is_given_up(Time::from_s(START.s() - 1)));
-    assert!(push.is_given_up(START.plus_ms(11_000)) && push.is_given_up(Time::from_s(START.s() - 3_600)));
+    assert!(
+        !push.is_given_up(START.plus_ms(10_999)) && !push.is_given_up(Time::from_s(START.s() - 1))
+    );
+    assert!(
+        push.is_given_up(START.plus_ms(11_000))
+            && push.is_given_up(Time::from_s(START.s() - 3_600))
+    );
 }
 
 #[test]
@@ -256,8 +284,17 @@ fn more_counters_than_a_round_takes_are_counted_as_behind() {
 
 #[test]
 fn ticks_are_as_often_as_the_hastiest_limit_asks() {
-    let config = |document: &str| Config::load(document.as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = |document: &str| {
+        Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
+            .unwrap_or_else(|errors| panic!("{errors}"))
+    };
     assert_eq!(tick_ms(&config(&document(SECRET))), Some(100));
-    assert_eq!(tick_ms(&config(&document(SECRET).replace("\"sync\": {", "\"sync\": { \"every_ms\": 50,"))), Some(25));
-    assert_eq!(tick_ms(&config(r#"{ "shared": { "secret": "a-secret-of-thirty-two-bytes" } }"#)), None);
+    assert_eq!(
+        tick_ms(&config(&document(SECRET).replace("\"sync\": {", "\"sync\": { \"every_ms\": 50,"))),
+        Some(25)
+    );
+    assert_eq!(
+        tick_ms(&config(r#"{ "shared": { "secret": "a-secret-of-thirty-two-bytes" } }"#)),
+        None
+    );
 }

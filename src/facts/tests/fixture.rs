@@ -1,5 +1,5 @@
-//! Workers of one host over one memory, keys that sign, and a server that answers: what tests of facts, verdicts and
-//! exchanges share.
+//! Workers of one host over one memory, keys that sign, and a server that answers: what tests of
+//! facts, verdicts and exchanges share.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -96,7 +96,12 @@ pub(crate) struct World {
 impl World {
     /// One worker for each configuration.
     pub(crate) fn of(documents: &[&Value]) -> World {
-        World::of_workers(documents.iter().map(|document| runtime(document, HostKey::new(&[7; 32], b"test"))).collect())
+        World::of_workers(
+            documents
+                .iter()
+                .map(|document| runtime(document, HostKey::new(&[7; 32], b"test")))
+                .collect(),
+        )
     }
 
     /// One worker under a configuration that was loaded already.
@@ -119,7 +124,12 @@ impl World {
         World::of(&[document, document])
     }
 
-    pub(crate) fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
+    pub(crate) fn with<T>(
+        &self,
+        worker: usize,
+        now: Time,
+        work: impl FnOnce(&Facts<'_>) -> T,
+    ) -> T {
         let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
         work(&Facts { runtime: &self.workers[worker], host: &host, now })
     }
@@ -147,12 +157,16 @@ impl World {
     /// A request up to its verdict; facts that it misses are fetched at once.
     pub(crate) fn send(&self, worker: usize, now: Time, headers: HeaderBlock) -> Effect {
         let mut exchange = Exchange::new(headers, None, ENVOY);
-        let mut effect = self.with(worker, now, |facts| exchange.step(Input::Begin, facts, &self.shared));
+        let mut effect =
+            self.with(worker, now, |facts| exchange.step(Input::Begin, facts, &self.shared));
         for _ in 0..8 {
             let Effect::Fetch(fact, _) = &effect else { break };
             let (status, body) = self.answer(fact);
-            let answer = CallAnswer { status, headers: &HeaderBlock::default(), body: body.as_bytes() };
-            effect = self.with(worker, now, |facts| exchange.step(Input::Fetched(answer), facts, &self.shared));
+            let answer =
+                CallAnswer { status, headers: &HeaderBlock::default(), body: body.as_bytes() };
+            effect = self.with(worker, now, |facts| {
+                exchange.step(Input::Fetched(answer), facts, &self.shared)
+            });
         }
         effect
     }
@@ -186,7 +200,14 @@ impl World {
             for fact in facts.due() {
                 if facts.join(&fact) == crate::facts::Turn::Lead {
                     let (status, body) = self.answer(&fact);
-                    facts.learn(&fact, &CallAnswer { status, headers: &HeaderBlock::default(), body: body.as_bytes() });
+                    facts.learn(
+                        &fact,
+                        &CallAnswer {
+                            status,
+                            headers: &HeaderBlock::default(),
+                            body: body.as_bytes(),
+                        },
+                    );
                 }
             }
         });
@@ -199,7 +220,8 @@ impl World {
 }
 
 pub(crate) fn runtime(document: &Value, key: HostKey) -> Runtime {
-    let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy).unwrap_or_else(|errors| panic!("{errors}"));
+    let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy)
+        .unwrap_or_else(|errors| panic!("{errors}"));
     Runtime::new(Rc::new(config), key)
 }
 

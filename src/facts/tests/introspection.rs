@@ -1,4 +1,5 @@
-//! What an introspection endpoint says: for how long it is believed, and of which token under which configuration.
+//! What an introspection endpoint says: for how long it is believed, and of which token under which
+//! configuration.
 
 use serde_json::{Value, json};
 
@@ -25,7 +26,11 @@ fn active_is_active_until_the_answers_own_end_and_no_longer() {
     assert_eq!(world.asked("introspection"), 1);
     // The endpoint says the same of it for ever.
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START.plus_s(20), &token), Outcome::Refused(Reason::Inactive), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(20), &token),
+            Outcome::Refused(Reason::Inactive),
+            "worker {worker}"
+        );
     }
     assert_eq!(world.asked("introspection"), 2);
 }
@@ -36,7 +41,11 @@ fn an_answer_whose_end_has_passed_is_none_of_an_active_token() {
         let world = World::new(&asking(json!({})));
         world.serve("introspection", 200, json!({ "active": true, "exp": exp }));
         for worker in [0, 1, 0] {
-            assert_eq!(world.ask(worker, START, &hmac(SECRET, &claims("1"))), Outcome::Refused(Reason::Inactive), "{exp}");
+            assert_eq!(
+                world.ask(worker, START, &hmac(SECRET, &claims("1"))),
+                Outcome::Refused(Reason::Inactive),
+                "{exp}"
+            );
         }
     }
 }
@@ -50,12 +59,24 @@ fn both_answers_are_asked_for_again_in_their_time() {
     world.serve("introspection", 200, json!({ "active": false }));
     assert_eq!(world.ask(1, START.plus_s(59), &token), Outcome::Admitted);
     for worker in [1, 0] {
-        assert_eq!(world.ask(worker, START.plus_s(60), &token), Outcome::Refused(Reason::Inactive), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(60), &token),
+            Outcome::Refused(Reason::Inactive),
+            "worker {worker}"
+        );
     }
     world.serve("introspection", 200, json!({ "active": true }));
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START.plus_s(64), &token), Outcome::Refused(Reason::Inactive), "worker {worker}");
-        assert_eq!(world.ask(worker, START.plus_s(65), &token), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(64), &token),
+            Outcome::Refused(Reason::Inactive),
+            "worker {worker}"
+        );
+        assert_eq!(
+            world.ask(worker, START.plus_s(65), &token),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
 }
 
@@ -66,14 +87,22 @@ fn one_tokens_answer_is_no_others() {
     assert_eq!(world.ask(0, START, &hmac(SECRET, &claims("1"))), Outcome::Admitted);
     world.serve("introspection", 200, json!({ "active": false }));
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START, &hmac(SECRET, &claims("2"))), Outcome::Refused(Reason::Inactive), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START, &hmac(SECRET, &claims("2"))),
+            Outcome::Refused(Reason::Inactive),
+            "worker {worker}"
+        );
     }
 }
 
 #[test]
 fn what_one_endpoint_said_another_is_asked_again() {
     let base = asking(json!({}));
-    for more in [json!({ "uri": "https://idp.example/other" }), json!({ "cluster": "other" }), json!({ "client_id": "other" })] {
+    for more in [
+        json!({ "uri": "https://idp.example/other" }),
+        json!({ "cluster": "other" }),
+        json!({ "client_id": "other" }),
+    ] {
         let other = asking(more.clone());
         let world = World::of(&[&base, &other]);
         let token = hmac(SECRET, &claims("1"));
@@ -86,14 +115,23 @@ fn what_one_endpoint_said_another_is_asked_again() {
 
 #[test]
 fn an_endpoint_that_fails_says_nothing_of_a_token() {
-    for (status, body) in
-        [(500, "{}"), (200, "{}"), (200, "[]"), (200, r#"{"active":"true"}"#), (200, r#"{"active":1}"#), (401, r#"{"active":true}"#)]
-    {
+    for (status, body) in [
+        (500, "{}"),
+        (200, "{}"),
+        (200, "[]"),
+        (200, r#"{"active":"true"}"#),
+        (200, r#"{"active":1}"#),
+        (401, r#"{"active":true}"#),
+    ] {
         let world = World::new(&asking(json!({})));
         world.serve("introspection", status, body);
         for worker in [0, 1] {
             let outcome = world.ask(worker, START, &hmac(SECRET, &claims("1")));
-            assert_eq!(outcome, Outcome::Refused(Reason::IntrospectionUnavailable), "{status} {body} on worker {worker}");
+            assert_eq!(
+                outcome,
+                Outcome::Refused(Reason::IntrospectionUnavailable),
+                "{status} {body} on worker {worker}"
+            );
         }
         assert_eq!(world.asked("introspection"), 1, "{status} {body}");
     }

@@ -8,7 +8,8 @@ use crate::reply::Reason;
 
 #[test]
 fn tokens_of_unknown_keys_cause_one_fetch_an_interval_on_all_workers_together() {
-    let (world, key, stranger) = (World::new(&document(fetched(), json!({}))), EcKey::new(1), EcKey::new(2));
+    let (world, key, stranger) =
+        (World::new(&document(fetched(), json!({}))), EcKey::new(1), EcKey::new(2));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     assert_eq!(world.ask(0, START, &key.token("k", &claims("1"))), Outcome::Admitted);
     assert_eq!(world.asked("keys"), 1);
@@ -25,7 +26,11 @@ fn tokens_of_unknown_keys_cause_one_fetch_an_interval_on_all_workers_together() 
     world.serve("keys", 200, jwks(&[key.jwk("k"), stranger.jwk("new")]));
     let later = START.plus_s(100);
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, later, &stranger.token("new", &claims("3"))), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, later, &stranger.token("new", &claims("3"))),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
     assert_eq!(world.asked("keys"), asked + 2);
 }
@@ -43,8 +48,16 @@ fn metadata_is_believed_of_its_own_issuer_alone_and_leads_to_https_alone() {
     let token = key.token("k", &claims("1"));
     for (issuer, uri, outcome) in [
         (ISSUER, "https://keys.example/jwks", Outcome::Admitted),
-        ("https://idp.example/", "https://keys.example/jwks", Outcome::Refused(Reason::KeysUnavailable)),
-        ("https://evil.example", "https://keys.example/jwks", Outcome::Refused(Reason::KeysUnavailable)),
+        (
+            "https://idp.example/",
+            "https://keys.example/jwks",
+            Outcome::Refused(Reason::KeysUnavailable),
+        ),
+        (
+            "https://evil.example",
+            "https://keys.example/jwks",
+            Outcome::Refused(Reason::KeysUnavailable),
+        ),
         (ISSUER, "http://keys.example/jwks", Outcome::Refused(Reason::KeysUnavailable)),
         (ISSUER, "/jwks", Outcome::Refused(Reason::KeysUnavailable)),
     ] {
@@ -52,9 +65,17 @@ fn metadata_is_believed_of_its_own_issuer_alone_and_leads_to_https_alone() {
         world.serve("metadata", 200, json!({ "issuer": issuer, "jwks_uri": uri }));
         world.serve("keys", 200, jwks(&[key.jwk("k")]));
         for worker in [0, 1] {
-            assert_eq!(world.ask(worker, START, &token), outcome, "{issuer} {uri} on worker {worker}");
+            assert_eq!(
+                world.ask(worker, START, &token),
+                outcome,
+                "{issuer} {uri} on worker {worker}"
+            );
         }
-        assert_eq!((world.asked("metadata"), world.asked("keys")), (1, u32::from(outcome == Outcome::Admitted)), "{issuer} {uri}");
+        assert_eq!(
+            (world.asked("metadata"), world.asked("keys")),
+            (1, u32::from(outcome == Outcome::Admitted)),
+            "{issuer} {uri}"
+        );
     }
 }
 
@@ -63,16 +84,32 @@ fn an_answer_that_is_no_set_leaves_the_old_one_in_force() {
     let (world, key) = (World::new(&document(fetched(), json!({}))), EcKey::new(1));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     assert_eq!(world.ask(0, START, &key.token("k", &claims("1"))), Outcome::Admitted);
-    let at = |s: u64, n: u64| key.token("k", &json!({ "iss": ISSUER, "aud": "a", "jti": n.to_string(), "exp": START.s() + s + 60 }));
-    for (n, (status, body)) in
-        [(500, "{}"), (200, "no JSON"), (200, "[]"), (200, r#"{"keys":{}}"#), (404, r#"{"keys":[]}"#)].into_iter().enumerate()
+    let at = |s: u64, n: u64| {
+        key.token(
+            "k",
+            &json!({ "iss": ISSUER, "aud": "a", "jti": n.to_string(), "exp": START.s() + s + 60 }),
+        )
+    };
+    for (n, (status, body)) in [
+        (500, "{}"),
+        (200, "no JSON"),
+        (200, "[]"),
+        (200, r#"{"keys":{}}"#),
+        (404, r#"{"keys":[]}"#),
+    ]
+    .into_iter()
+    .enumerate()
     {
         world.serve("keys", status, body);
         let now_s = 700 + n as u64 * 100;
         for worker in [0, 1] {
             world.tick(worker, START.plus_s(now_s));
             let token = at(now_s, n as u64 * 2 + worker as u64);
-            assert_eq!(world.ask(worker, START.plus_s(now_s), &token), Outcome::Admitted, "{status} {body} on worker {worker}");
+            assert_eq!(
+                world.ask(worker, START.plus_s(now_s), &token),
+                Outcome::Admitted,
+                "{status} {body} on worker {worker}"
+            );
         }
     }
     assert_eq!(world.count(Metric::JwksFetched), 1);
@@ -110,12 +147,24 @@ fn one_issuers_keys_are_no_others() {
     let mut of_other = claims("1");
     of_other["iss"] = json!("https://other.example");
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START, &key.token("k", &of_other)), Outcome::Refused(Reason::BadSignature), "worker {worker}");
-        assert_eq!(world.ask(worker, START, &stranger.token("k", &of_other)), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START, &key.token("k", &of_other)),
+            Outcome::Refused(Reason::BadSignature),
+            "worker {worker}"
+        );
+        assert_eq!(
+            world.ask(worker, START, &stranger.token("k", &of_other)),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
     // From here on nobody brings the first issuer another set.
     world.serve("keys", 503, "");
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START, &stranger.token("k", &claims("1"))), Outcome::Refused(Reason::BadSignature), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START, &stranger.token("k", &claims("1"))),
+            Outcome::Refused(Reason::BadSignature),
+            "worker {worker}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Credentials that are looked up: whose they are, and what becomes of their tokens when they change.
+//! Credentials that are looked up: whose they are, and what becomes of their tokens when they
+//! change.
 
 use serde_json::{Value, json};
 
@@ -60,7 +61,11 @@ fn a_credential_that_changed_takes_its_tokens_along() {
         assert_eq!(world.ask(worker, START.plus_s(59), &old), Outcome::Admitted, "worker {worker}");
     }
     for worker in [1, 0] {
-        assert_eq!(world.ask(worker, START.plus_s(61), &old), Outcome::Refused(Reason::BadSignature), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(61), &old),
+            Outcome::Refused(Reason::BadSignature),
+            "worker {worker}"
+        );
         assert_eq!(world.ask(worker, START.plus_s(61), &new), Outcome::Admitted, "worker {worker}");
     }
 }
@@ -75,12 +80,20 @@ fn a_credential_that_is_gone_takes_its_tokens_along_and_one_that_came_is_found()
     }
     world.serve("credential", 404, "{}");
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START.plus_s(61), &token), Outcome::Refused(Reason::UnknownKey), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(61), &token),
+            Outcome::Refused(Reason::UnknownKey),
+            "worker {worker}"
+        );
     }
     assert_eq!(world.asked("credential"), 2);
     world.serve("credential", 200, credential("device-1", SECRET));
     for worker in [0, 1] {
-        assert_eq!(world.ask(worker, START.plus_s(67), &token), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(67), &token),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
 }
 
@@ -91,25 +104,42 @@ fn no_id_has_the_credential_of_another() {
     assert_eq!(world.ask(0, START, &token("device-1", SECRET)), Outcome::Admitted);
     world.serve("credential", 200, credential("device-2", OTHER));
     for worker in [1, 0] {
-        assert_eq!(world.ask(worker, START, &token("device-2", SECRET)), Outcome::Refused(Reason::BadSignature), "worker {worker}");
-        assert_eq!(world.ask(worker, START, &token("device-2", OTHER)), Outcome::Admitted, "worker {worker}");
-        assert_eq!(world.ask(worker, START, &token("device-1", OTHER)), Outcome::Refused(Reason::BadSignature), "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START, &token("device-2", SECRET)),
+            Outcome::Refused(Reason::BadSignature),
+            "worker {worker}"
+        );
+        assert_eq!(
+            world.ask(worker, START, &token("device-2", OTHER)),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
+        assert_eq!(
+            world.ask(worker, START, &token("device-1", OTHER)),
+            Outcome::Refused(Reason::BadSignature),
+            "worker {worker}"
+        );
     }
 }
 
 #[test]
 fn a_token_tells_the_consumer_whom_its_credential_belongs_to_now() {
-    let world = World::new(&lookup(json!({ "consumer_uri": "https://admin.example/jwts/{key}/consumer" })));
+    let world =
+        World::new(&lookup(json!({ "consumer_uri": "https://admin.example/jwts/{key}/consumer" })));
     world.serve("credential", 200, credential("device-1", SECRET));
     world.serve("consumer", 200, json!({ "id": "1", "username": "first" }));
     let bearer = format!("Bearer {}", token("device-1", SECRET));
-    let username =
-        |worker: usize, after_s: u64| match world.send(worker, START.plus_s(after_s), request("GET", "/", &[("authorization", &bearer)])) {
-            Effect::Finish(Finish::Admit(changes)) => {
-                changes.headers().find(|(name, _)| *name == "x-consumer-username").map(|(_, value)| value.to_owned())
-            }
-            _ => panic!("not admitted"),
-        };
+    let username = |worker: usize, after_s: u64| match world.send(
+        worker,
+        START.plus_s(after_s),
+        request("GET", "/", &[("authorization", &bearer)]),
+    ) {
+        Effect::Finish(Finish::Admit(changes)) => changes
+            .headers()
+            .find(|(name, _)| *name == "x-consumer-username")
+            .map(|(_, value)| value.to_owned()),
+        _ => panic!("not admitted"),
+    };
     for worker in [0, 1] {
         assert_eq!(username(worker, 0).as_deref(), Some("first"));
     }

@@ -10,16 +10,24 @@ use crate::request::HeaderBlock;
 
 #[test]
 fn a_revoked_token_is_refused_whether_it_was_known_or_not() {
-    let document = document(with_secret(), json!({ "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke" }] }));
+    let document = document(
+        with_secret(),
+        json!({ "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke" }] }),
+    );
     let world = World::new(&document);
-    let (known, fresh, other) = (hmac(SECRET, &claims("1")), hmac(SECRET, &claims("2")), hmac(SECRET, &claims("3")));
+    let (known, fresh, other) =
+        (hmac(SECRET, &claims("1")), hmac(SECRET, &claims("2")), hmac(SECRET, &claims("3")));
     for worker in [0, 1] {
         assert_eq!(world.ask(worker, START, &known), Outcome::Admitted);
     }
     for token in [&known, &fresh] {
         assert!(world.with(0, START, |facts| facts.revoke_token(token.as_bytes())));
         for worker in [1, 0, 1] {
-            assert_eq!(world.ask(worker, START, token), Outcome::Refused(Reason::Revoked), "worker {worker}");
+            assert_eq!(
+                world.ask(worker, START, token),
+                Outcome::Refused(Reason::Revoked),
+                "worker {worker}"
+            );
         }
     }
     // A forged token names no other's, and nobody else's is refused.
@@ -31,11 +39,17 @@ fn a_revoked_token_is_refused_whether_it_was_known_or_not() {
 
 #[test]
 fn an_answer_with_a_revoked_token_is_handed_out_by_no_worker() {
-    let document = document(with_secret(), json!({ "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }] }));
+    let document = document(
+        with_secret(),
+        json!({ "token_endpoints": [{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }] }),
+    );
     let world = World::new(&document);
     let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
     let call = |worker: usize, fresh: &str| {
-        let form = [("content-type", "application/x-www-form-urlencoded"), ("authorization", "Basic YTpi")];
+        let form = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", "Basic YTpi"),
+        ];
         let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
         world.with(worker, START, |facts| {
             exchange.step(Input::Begin, facts, &world.shared);
@@ -73,7 +87,15 @@ fn what_a_feed_lists_is_refused_whichever_worker_read_it() {
     world.tick(1, START.plus_s(11));
     assert_eq!(world.asked("feed"), 2);
     for worker in [0, 1, 0] {
-        assert_eq!(world.ask(worker, START.plus_s(11), &listed), Outcome::Refused(Reason::Revoked), "worker {worker}");
-        assert_eq!(world.ask(worker, START.plus_s(11), &other), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, START.plus_s(11), &listed),
+            Outcome::Refused(Reason::Revoked),
+            "worker {worker}"
+        );
+        assert_eq!(
+            world.ask(worker, START.plus_s(11), &other),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
 }

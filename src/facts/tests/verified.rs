@@ -1,4 +1,5 @@
-//! A token that one worker has verified, and what resembles it, on the other worker and on the same one.
+//! A token that one worker has verified, and what resembles it, on the other worker and on the same
+//! one.
 
 use serde_json::{Value, json};
 
@@ -21,10 +22,16 @@ fn what_one_worker_verified_spares_the_other_the_arithmetic_alone() {
     assert_eq!(world.count(Metric::Verified), 1);
     assert_eq!(world.ask(1, START, &token), Outcome::Admitted);
     assert_eq!(world.ask(1, START, &token), Outcome::Admitted);
-    assert_eq!((world.count(Metric::Verified), world.count(Metric::L2Hit), world.count(Metric::L1Hit)), (1, 1, 1));
+    assert_eq!(
+        (world.count(Metric::Verified), world.count(Metric::L2Hit), world.count(Metric::L1Hit)),
+        (1, 1, 1)
+    );
     assert_eq!(world.asked("keys"), 1);
     // Its claims are read and checked here, whatever the record says.
-    for (claim, value, reason) in [("aud", json!("b"), Reason::WrongAudience), ("nbf", json!(START.s() + 60), Reason::NotYetValid)] {
+    for (claim, value, reason) in [
+        ("aud", json!("b"), Reason::WrongAudience),
+        ("nbf", json!(START.s() + 60), Reason::NotYetValid),
+    ] {
         let mut other = claims("1");
         other[claim] = value;
         assert_eq!(world.ask(1, START, &key.token("k", &other)), Outcome::Refused(reason));
@@ -41,12 +48,16 @@ fn no_twin_of_an_accepted_token_is_accepted_on_any_worker() {
     let mut of_admin = claims("1");
     of_admin["sub"] = json!("admin");
     let other_key = EcKey::new(2).token("k", &claims("1"));
-    // A stranger's signature of the very same bytes, one bit, other claims, no signature that is one.
+    // A stranger's signature of the very same bytes, one bit, other claims, no signature that is
+    // one.
     let short = format!("{}.{}", token.rsplit_once('.').unwrap().0, "AAAA");
     for twin in [forged(&token), with_claims(&token, &of_admin), other_key, short] {
         for worker in [1, 0, 1] {
             let outcome = world.ask(worker, START, &twin);
-            assert!(matches!(outcome, Outcome::Refused(Reason::BadSignature)), "worker {worker}: {outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Refused(Reason::BadSignature)),
+                "worker {worker}: {outcome:?}"
+            );
         }
         // And the twin has left nothing behind.
         assert_eq!(world.ask(1, START, &token), Outcome::Admitted);
@@ -66,9 +77,16 @@ fn a_key_that_changed_under_its_name_opens_for_no_token_of_the_old_one() {
         world.tick(worker, later);
         for _ in 0..2 {
             let outcome = world.ask(worker, later, &token);
-            assert!(matches!(outcome, Outcome::Refused(Reason::BadSignature | Reason::UnknownKey)), "worker {worker}: {outcome:?}");
+            assert!(
+                matches!(outcome, Outcome::Refused(Reason::BadSignature | Reason::UnknownKey)),
+                "worker {worker}: {outcome:?}"
+            );
         }
-        assert_eq!(world.ask(worker, later, &new.token("k", &claims("2"))), Outcome::Admitted, "worker {worker}");
+        assert_eq!(
+            world.ask(worker, later, &new.token("k", &claims("2"))),
+            Outcome::Admitted,
+            "worker {worker}"
+        );
     }
 }
 
@@ -83,7 +101,10 @@ fn a_key_that_was_removed_opens_for_none_of_its_tokens() {
     for worker in [1, 0] {
         world.tick(worker, later);
         let outcome = world.ask(worker, later, &token);
-        assert!(matches!(outcome, Outcome::Refused(Reason::UnknownKey)), "worker {worker}: {outcome:?}");
+        assert!(
+            matches!(outcome, Outcome::Refused(Reason::UnknownKey)),
+            "worker {worker}: {outcome:?}"
+        );
     }
     // A new key beside the old one takes nothing away.
     let (world, key, token) = accepted();
@@ -106,12 +127,23 @@ fn what_one_configuration_verified_is_verified_again_under_another() {
     let base = document(with_secret(), json!({}));
     for (changed, outcome) in [
         (
-            other(|issuer| issuer["keys"] = json!([{ "secret": "another secret of thirty-two bytes" }])),
+            other(|issuer| {
+                issuer["keys"] = json!([{ "secret": "another secret of thirty-two bytes" }])
+            }),
             Outcome::Refused(Reason::BadSignature),
         ),
-        (other(|issuer| issuer["audiences"] = json!(["b"])), Outcome::Refused(Reason::WrongAudience)),
-        (other(|issuer| issuer["issuer"] = json!("https://other.example")), Outcome::Refused(Reason::UnknownIssuer)),
-        (other(|issuer| issuer["claims_required"] = json!(["acr"])), Outcome::Refused(Reason::Claim)),
+        (
+            other(|issuer| issuer["audiences"] = json!(["b"])),
+            Outcome::Refused(Reason::WrongAudience),
+        ),
+        (
+            other(|issuer| issuer["issuer"] = json!("https://other.example")),
+            Outcome::Refused(Reason::UnknownIssuer),
+        ),
+        (
+            other(|issuer| issuer["claims_required"] = json!(["acr"])),
+            Outcome::Refused(Reason::Claim),
+        ),
     ] {
         let world = World::of(&[&base, &changed]);
         assert_eq!(world.ask(0, START, &token), Outcome::Admitted);
@@ -145,7 +177,11 @@ fn a_rule_is_asked_again_on_every_hit() {
             ("/aud", Outcome::Refused(Reason::WrongAudience)),
             ("/none", Outcome::Refused(Reason::NoRule)),
         ] {
-            assert_eq!(world.ask_at(worker, START, path, &token), outcome, "{path} on worker {worker}");
+            assert_eq!(
+                world.ask_at(worker, START, path, &token),
+                outcome,
+                "{path} on worker {worker}"
+            );
         }
     }
 }

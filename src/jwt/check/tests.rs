@@ -53,18 +53,32 @@ fn nbf_and_iat_may_lie_ahead_by_the_leeway() {
     for name in ["nbf", "iat"] {
         let token = |begin: f64| json!({"exp": 5000, name: begin});
         assert_eq!(at(token(1030.0), &idp(), Time::from_s(1000)), Ok(()), "{name}");
-        assert_eq!(at(token(1031.0), &idp(), Time::from_s(1000)), Err(Reason::NotYetValid), "{name}");
-        assert_eq!(at(token(1031.0), &idp(), Time::from_ns(1_000_999_999_999)), Err(Reason::NotYetValid), "{name}");
+        assert_eq!(
+            at(token(1031.0), &idp(), Time::from_s(1000)),
+            Err(Reason::NotYetValid),
+            "{name}"
+        );
+        assert_eq!(
+            at(token(1031.0), &idp(), Time::from_ns(1_000_999_999_999)),
+            Err(Reason::NotYetValid),
+            "{name}"
+        );
         assert_eq!(at(token(1031.0), &idp(), Time::from_s(1001)), Ok(()), "{name}");
     }
-    assert_eq!(at(json!({"exp": 5000, "nbf": 1030.1}), &idp(), Time::from_s(1000)), Err(Reason::NotYetValid));
+    assert_eq!(
+        at(json!({"exp": 5000, "nbf": 1030.1}), &idp(), Time::from_s(1000)),
+        Err(Reason::NotYetValid)
+    );
 }
 
 #[test]
 fn exp_is_required_unless_said_otherwise() {
     let now = Time::from_s(1000);
     assert_eq!(at(json!({}), &idp(), now), Err(Reason::Expired));
-    assert_eq!(at(json!({"iat": 999, "nbf": 999}), &Issuer { lifetime_s_max: Some(60), ..idp() }, now), Err(Reason::Expired));
+    assert_eq!(
+        at(json!({"iat": 999, "nbf": 999}), &Issuer { lifetime_s_max: Some(60), ..idp() }, now),
+        Err(Reason::Expired)
+    );
     // Optional without a bound is no bound at all, and the configuration doesn't let it through.
     let unbounded = Issuer { exp: ExpPolicy::Optional, ..idp() };
     assert_eq!(at(json!({"iat": 999}), &unbounded, now), Err(Reason::Expired));
@@ -76,7 +90,10 @@ fn exp_is_required_unless_said_otherwise() {
     assert_eq!(times(&token, &bounded, Time::from_s(1089), now), Ok(()));
     assert_eq!(times(&token, &bounded, Time::from_s(1090), now), Err(Reason::Expired));
     // First sight doesn't prolong what `iat` bounds.
-    assert_eq!(times(&token, &bounded, Time::from_s(1090), Time::from_s(1090)), Err(Reason::Expired));
+    assert_eq!(
+        times(&token, &bounded, Time::from_s(1090), Time::from_s(1090)),
+        Err(Reason::Expired)
+    );
     // From first sight, by one clock.
     let token = claims(json!({}));
     assert_eq!(times(&token, &bounded, Time::from_s(1059), now), Ok(()));
@@ -87,7 +104,10 @@ fn exp_is_required_unless_said_otherwise() {
     assert_eq!(at(json!({"exp": 970}), &bounded, now), Err(Reason::Expired));
     assert_eq!(at(json!({"exp": 9000, "iat": 990}), &bounded, now), Ok(()));
     assert_eq!(at(json!({"exp": 9000, "iat": 890}), &bounded, now), Err(Reason::Expired));
-    assert_eq!(times(&claims(json!({"exp": 9000})), &bounded, Time::from_s(1060), now), Err(Reason::Expired));
+    assert_eq!(
+        times(&claims(json!({"exp": 9000})), &bounded, Time::from_s(1060), now),
+        Err(Reason::Expired)
+    );
 }
 
 #[test]
@@ -98,7 +118,10 @@ fn lifetimes_are_bounded() {
     assert_eq!(at(json!({"iat": 10_000, "exp": 13_601}), &hour, now), Err(Reason::LifetimeTooLong));
     assert_eq!(at(json!({"iat": 10_000.5, "exp": 13_600.5}), &hour, now), Ok(()));
     assert_eq!(at(json!({"iat": 1, "exp": 13_600}), &hour, now), Err(Reason::LifetimeTooLong));
-    assert_eq!(at(json!({"iat": 10_000, "exp": DATE_S_MAX}), &hour, now), Err(Reason::LifetimeTooLong));
+    assert_eq!(
+        at(json!({"iat": 10_000, "exp": DATE_S_MAX}), &hour, now),
+        Err(Reason::LifetimeTooLong)
+    );
     // Without `iat` what remains is bounded, with the leeway between two clocks.
     assert_eq!(at(json!({"exp": 13_630}), &hour, now), Ok(()));
     assert_eq!(at(json!({"exp": 13_631}), &hour, now), Err(Reason::LifetimeTooLong));
@@ -107,20 +130,39 @@ fn lifetimes_are_bounded() {
     assert_eq!(times(&token, &hour, Time::from_s(13_000), now), Err(Reason::LifetimeTooLong));
     // An `exp` before `iat` is no negative lifetime but a token that never was.
     assert_eq!(at(json!({"iat": 10_020, "exp": 10_010}), &hour, now), Ok(()));
-    assert_eq!(at(json!({"iat": 10_020, "exp": 10_010}), &Issuer { leeway_s: 0, ..hour }, now), Err(Reason::NotYetValid));
+    assert_eq!(
+        at(json!({"iat": 10_020, "exp": 10_010}), &Issuer { leeway_s: 0, ..hour }, now),
+        Err(Reason::NotYetValid)
+    );
 }
 
 #[test]
 fn no_number_overflows() {
-    let greedy_issuer =
-        || Issuer { leeway_s: u64::MAX, lifetime_s_max: Some(u64::MAX), sunset_s: Some(u64::MAX), exp: ExpPolicy::Ignored, ..idp() };
+    let greedy_issuer = || Issuer {
+        leeway_s: u64::MAX,
+        lifetime_s_max: Some(u64::MAX),
+        sunset_s: Some(u64::MAX),
+        exp: ExpPolicy::Ignored,
+        ..idp()
+    };
     let greedy = greedy_issuer();
     let end_of_time = Time::from_ns(u64::MAX);
-    for token in [json!({"exp": DATE_S_MAX, "nbf": DATE_S_MAX, "iat": DATE_S_MAX}), json!({"iat": 0}), json!({}), json!({"exp": 0})] {
+    for token in [
+        json!({"exp": DATE_S_MAX, "nbf": DATE_S_MAX, "iat": DATE_S_MAX}),
+        json!({"iat": 0}),
+        json!({}),
+        json!({"exp": 0}),
+    ] {
         for now in [Time::default(), end_of_time] {
             for first_seen in [Time::default(), end_of_time] {
                 assert_eq!(issuer(&greedy, None, &claims(token.clone()), now, first_seen), Ok(()));
-                let _ = issuer(&Issuer { exp: ExpPolicy::Optional, ..greedy_issuer() }, None, &claims(token.clone()), now, first_seen);
+                let _ = issuer(
+                    &Issuer { exp: ExpPolicy::Optional, ..greedy_issuer() },
+                    None,
+                    &claims(token.clone()),
+                    now,
+                    first_seen,
+                );
             }
         }
     }
@@ -137,7 +179,10 @@ fn an_ignored_exp_is_not_looked_at() {
     assert_eq!(at(json!({"exp": 900, "iat": 990}), &legacy, now), Ok(()));
     assert_eq!(at(json!({"exp": 1}), &legacy, now), Ok(()));
     assert_eq!(at(json!({"exp": 9000, "iat": 890}), &legacy, now), Err(Reason::Expired));
-    assert_eq!(at(json!({"exp": 1001}), &Issuer { lifetime_s_max: None, ..legacy }, now), Err(Reason::Expired));
+    assert_eq!(
+        at(json!({"exp": 1001}), &Issuer { lifetime_s_max: None, ..legacy }, now),
+        Err(Reason::Expired)
+    );
 }
 
 proptest! {
@@ -235,7 +280,10 @@ fn typ_compares_as_media_types_do() {
     assert_eq!(typ(&long, Some("at+JWT"), &none), Ok(()));
     // `application/` may be left out only where no other `/` remains.
     let other = Issuer { typ: Some("a/b".to_owned()), ..idp() };
-    assert_eq!((typ(&other, Some("A/b"), &none), typ(&other, Some("application/a/b"), &none)), (Ok(()), Err(Reason::WrongType)));
+    assert_eq!(
+        (typ(&other, Some("A/b"), &none), typ(&other, Some("application/a/b"), &none)),
+        (Ok(()), Err(Reason::WrongType))
+    );
     assert_eq!(typ(&idp(), None, &none), Ok(()));
     assert_eq!(typ(&idp(), Some("anything"), &none), Ok(()));
 }
@@ -246,7 +294,13 @@ fn one_audience_of_ours_suffices() {
     for good in [json!("orders"), json!(["x", "bills"])] {
         assert_eq!(audience(&issuer, &claims(json!({"aud": good}))), Ok(()));
     }
-    for bad in [json!({}), json!({"aud": []}), json!({"aud": "Orders"}), json!({"aud": "orders bills"}), json!({"aud": ["x", ""]})] {
+    for bad in [
+        json!({}),
+        json!({"aud": []}),
+        json!({"aud": "Orders"}),
+        json!({"aud": "orders bills"}),
+        json!({"aud": ["x", ""]}),
+    ] {
         assert_eq!(audience(&issuer, &claims(bad)), Err(Reason::WrongAudience));
     }
     assert_eq!(audience(&idp(), &claims(json!({}))), Ok(()));
@@ -255,15 +309,25 @@ fn one_audience_of_ours_suffices() {
 #[test]
 fn required_claims_are_there_and_not_null() {
     let issuer = Issuer { claims_required: vec![path(&["sub"]), path(&["realm", "id"])], ..idp() };
-    assert_eq!(claims_required(&issuer, &claims(json!({"sub": "", "realm": {"id": false}}))), Ok(()));
-    for bad in [json!({}), json!({"sub": "a"}), json!({"sub": "a", "realm": {"id": null}}), json!({"sub": "a", "realm.id": 1})] {
+    assert_eq!(
+        claims_required(&issuer, &claims(json!({"sub": "", "realm": {"id": false}}))),
+        Ok(())
+    );
+    for bad in [
+        json!({}),
+        json!({"sub": "a"}),
+        json!({"sub": "a", "realm": {"id": null}}),
+        json!({"sub": "a", "realm.id": 1}),
+    ] {
         assert_eq!(claims_required(&issuer, &claims(bad)), Err(Reason::Claim));
     }
 }
 
 #[test]
 fn scopes_come_from_one_claim() {
-    let of = |value: Value, claim: Option<&ClaimPath>| scopes(&claims(value), claim).map(str::to_owned).collect::<Vec<_>>();
+    let of = |value: Value, claim: Option<&ClaimPath>| {
+        scopes(&claims(value), claim).map(str::to_owned).collect::<Vec<_>>()
+    };
     assert_eq!(of(json!({"scope": "a  b c "}), None), ["a", "b", "c"]);
     assert_eq!(of(json!({"scope": ["a", "b c", "", 1, null, ["d"]]}), None), ["a", "b c"]);
     assert_eq!(of(json!({"scp": ["a"]}), None), ["a"]);
@@ -275,7 +339,8 @@ fn scopes_come_from_one_claim() {
     let roles = path(&["realm", "roles"]);
     assert_eq!(of(json!({"scope": "a", "realm": {"roles": ["r"]}}), Some(&roles)), ["r"]);
     assert_eq!(of(json!({"scope": "a"}), Some(&roles)), [""; 0]);
-    for none in [json!({}), json!({"scope": 1}), json!({"scope": {"a": 1}}), json!({"scope": true})] {
+    for none in [json!({}), json!({"scope": 1}), json!({"scope": {"a": 1}}), json!({"scope": true})]
+    {
         assert_eq!(of(none, None), [""; 0]);
     }
 }
@@ -286,18 +351,30 @@ fn rules_bind_issuers_and_audiences() {
     let bound = Requirements { issuers: Some(vec![1, 3]), ..asked() };
     assert_eq!(rule_allows(&bound, 3, None, &token), Ok(()));
     assert_eq!(rule_allows(&bound, 0, None, &token), Err(Reason::IssuerNotAllowed));
-    assert_eq!(rule_allows(&Requirements { issuers: Some(vec![]), ..asked() }, 0, None, &token), Err(Reason::IssuerNotAllowed));
+    assert_eq!(
+        rule_allows(&Requirements { issuers: Some(vec![]), ..asked() }, 0, None, &token),
+        Err(Reason::IssuerNotAllowed)
+    );
     assert_eq!(rule_allows(&asked(), 7, None, &token), Ok(()));
-    assert_eq!(rule_allows(&Requirements { audiences: strings(&["b", "a"]), ..asked() }, 0, None, &token), Ok(()));
-    assert_eq!(rule_allows(&Requirements { audiences: strings(&["b"]), ..asked() }, 0, None, &token), Err(Reason::WrongAudience));
+    assert_eq!(
+        rule_allows(&Requirements { audiences: strings(&["b", "a"]), ..asked() }, 0, None, &token),
+        Ok(())
+    );
+    assert_eq!(
+        rule_allows(&Requirements { audiences: strings(&["b"]), ..asked() }, 0, None, &token),
+        Err(Reason::WrongAudience)
+    );
 }
 
 #[test]
 fn rules_demand_scopes() {
     let all = Requirements { scopes_all: strings(&["r", "w"]), ..asked() };
     let any = Requirements { scopes_any: strings(&["r", "w"]), ..asked() };
-    let both = Requirements { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..asked() };
-    let allowed = |rule: &Requirements, scope: &str| rule_allows(rule, 0, None, &claims(json!({"scope": scope})));
+    let both =
+        Requirements { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..asked() };
+    let allowed = |rule: &Requirements, scope: &str| {
+        rule_allows(rule, 0, None, &claims(json!({"scope": scope})))
+    };
     for (scope, in_all, in_any, in_both) in [
         ("r w", true, true, true),
         ("w x r", true, true, true),
@@ -309,18 +386,32 @@ fn rules_demand_scopes() {
         ("", false, false, false),
     ] {
         for (rule, expected) in [(&all, in_all), (&any, in_any), (&both, in_both)] {
-            assert_eq!(allowed(rule, scope), if expected { Ok(()) } else { Err(Reason::Scope) }, "{scope}");
+            assert_eq!(
+                allowed(rule, scope),
+                if expected { Ok(()) } else { Err(Reason::Scope) },
+                "{scope}"
+            );
         }
     }
     assert_eq!(rule_allows(&all, 0, None, &claims(json!({"scope": ["r w"]}))), Err(Reason::Scope));
-    assert_eq!(rule_allows(&all, 0, Some(&path(&["p"])), &claims(json!({"p": ["w", "r"]}))), Ok(()));
+    assert_eq!(
+        rule_allows(&all, 0, Some(&path(&["p"])), &claims(json!({"p": ["w", "r"]}))),
+        Ok(())
+    );
 }
 
 #[test]
 fn rules_demand_claim_values() {
-    let gold = Requirements { claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])], ..asked() };
+    let gold = Requirements {
+        claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])],
+        ..asked()
+    };
     for good in [json!("gold"), json!(2), json!(true), json!(["x", "gold"]), json!([2])] {
-        assert_eq!(rule_allows(&gold, 0, None, &claims(json!({"acr": good.clone()}))), Ok(()), "{good}");
+        assert_eq!(
+            rule_allows(&gold, 0, None, &claims(json!({"acr": good.clone()}))),
+            Ok(()),
+            "{good}"
+        );
     }
     for bad in [
         json!("Gold"),
@@ -333,15 +424,27 @@ fn rules_demand_claim_values() {
         json!([]),
         json!({"gold": 1}),
     ] {
-        assert_eq!(rule_allows(&gold, 0, None, &claims(json!({"acr": bad.clone()}))), Err(Reason::Claim), "{bad}");
+        assert_eq!(
+            rule_allows(&gold, 0, None, &claims(json!({"acr": bad.clone()}))),
+            Err(Reason::Claim),
+            "{bad}"
+        );
     }
     assert_eq!(rule_allows(&gold, 0, None, &claims(json!({}))), Err(Reason::Claim));
-    let two = Requirements { claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])], ..asked() };
+    let two = Requirements {
+        claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])],
+        ..asked()
+    };
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1, "b": {"c": [3, 2]}}))), Ok(()));
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1}))), Err(Reason::Claim));
     // No value is acceptable: nothing is.
     assert_eq!(
-        rule_allows(&Requirements { claims: vec![(path(&["a"]), vec![])], ..asked() }, 0, None, &claims(json!({"a": 1}))),
+        rule_allows(
+            &Requirements { claims: vec![(path(&["a"]), vec![])], ..asked() },
+            0,
+            None,
+            &claims(json!({"a": 1}))
+        ),
         Err(Reason::Claim)
     );
 }
@@ -355,17 +458,26 @@ fn an_issuer_demands_all_of_it() {
         sunset_s: Some(2000),
         ..idp()
     };
-    let run = |typ: Option<&str>, token: Value, now: u64| issuer(&strict, typ, &claims(token), Time::from_s(now), Time::from_s(now));
+    let run = |typ: Option<&str>, token: Value, now: u64| {
+        issuer(&strict, typ, &claims(token), Time::from_s(now), Time::from_s(now))
+    };
     let good = || json!({"exp": 3000, "aud": "a", "sub": "s"});
     assert_eq!(run(Some("at+jwt"), good(), 1000), Ok(()));
     assert_eq!(run(Some("at+jwt"), good(), 2000), Err(Reason::Sunset));
     assert_eq!(run(None, good(), 1000), Err(Reason::WrongType));
-    assert_eq!(run(Some("at+jwt"), json!({"exp": 900, "aud": "a", "sub": "s"}), 1000), Err(Reason::Expired));
-    assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "b", "sub": "s"}), 1000), Err(Reason::WrongAudience));
+    assert_eq!(
+        run(Some("at+jwt"), json!({"exp": 900, "aud": "a", "sub": "s"}), 1000),
+        Err(Reason::Expired)
+    );
+    assert_eq!(
+        run(Some("at+jwt"), json!({"exp": 3000, "aud": "b", "sub": "s"}), 1000),
+        Err(Reason::WrongAudience)
+    );
     assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000), Err(Reason::Claim));
 }
 
-/// RFC 8725, section 3.11: what says that it is something else than an access token isn't taken for one.
+/// RFC 8725, section 3.11: what says that it is something else than an access token isn't taken for
+/// one.
 #[test]
 fn tokens_of_other_kinds_are_refused_where_no_typ_is_configured() {
     let none = claims(json!({}));
@@ -382,31 +494,55 @@ fn tokens_of_other_kinds_are_refused_where_no_typ_is_configured() {
         "dc+sd-jwt",
         "entity-statement+jwt",
     ] {
-        for spelling in [other.to_owned(), format!("application/{other}"), format!("Application/{}", other.to_uppercase())] {
+        for spelling in [
+            other.to_owned(),
+            format!("application/{other}"),
+            format!("Application/{}", other.to_uppercase()),
+        ] {
             assert_eq!(typ(&idp(), Some(&spelling), &none), Err(Reason::WrongType), "{spelling}");
         }
         // Who names the type has said that these are its access tokens.
-        assert_eq!(typ(&Issuer { typ: Some(other.to_owned()), ..idp() }, Some(other), &none), Ok(()));
+        assert_eq!(
+            typ(&Issuer { typ: Some(other.to_owned()), ..idp() }, Some(other), &none),
+            Ok(())
+        );
     }
-    for fine in ["JWT", "at+jwt", "application/at+jwt", "JOSE", "jwt+dpop", "dpop+jwt ", "", "text/dpop+jwt"] {
+    for fine in [
+        "JWT",
+        "at+jwt",
+        "application/at+jwt",
+        "JOSE",
+        "jwt+dpop",
+        "dpop+jwt ",
+        "",
+        "text/dpop+jwt",
+    ] {
         assert_eq!(typ(&idp(), Some(fine), &none), Ok(()), "{fine}");
     }
 }
 
-/// RFC 8417, section 2.2: a security event token has `events`, an object whose members are URIs. Many have no `typ`.
+/// RFC 8417, section 2.2: a security event token has `events`, an object whose members are URIs.
+/// Many have no `typ`.
 #[test]
 fn a_security_event_is_no_access_token() {
-    let logout = claims(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}));
+    let logout =
+        claims(json!({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}));
     let jwt = Issuer { typ: Some("JWT".to_owned()), ..idp() };
     assert_eq!(typ(&idp(), None, &logout), Err(Reason::WrongType));
     assert_eq!(typ(&idp(), Some("JWT"), &logout), Err(Reason::WrongType));
-    assert_eq!(typ(&jwt, Some("JWT"), &logout), Err(Reason::WrongType), "JWT says nothing of what it is");
+    assert_eq!(
+        typ(&jwt, Some("JWT"), &logout),
+        Err(Reason::WrongType),
+        "JWT says nothing of what it is"
+    );
     let urn = claims(json!({"events": {"urn:ietf:params:scim:event:create": {}, "x": 1}}));
     assert_eq!(typ(&idp(), None, &urn), Err(Reason::WrongType));
     let named = Issuer { typ: Some("at+jwt".to_owned()), ..idp() };
     assert_eq!(typ(&named, Some("at+jwt"), &logout), Ok(()));
     // A claim of the issuer's own.
-    for fine in [json!({}), json!(["created"]), json!("created"), json!({"created": true}), json!(null)] {
+    for fine in
+        [json!({}), json!(["created"]), json!("created"), json!({"created": true}), json!(null)]
+    {
         assert_eq!(typ(&idp(), None, &claims(json!({"events": fine.clone()}))), Ok(()), "{fine}");
     }
 }

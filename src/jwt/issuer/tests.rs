@@ -23,7 +23,12 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
         claims_required: Vec::new(),
         scope_claim: None,
         sunset_s: None,
-        forward: Forward { claims: Vec::new(), token: true, payload_header: None, claim_bytes_max: 1024 },
+        forward: Forward {
+            claims: Vec::new(),
+            token: true,
+            payload_header: None,
+            claim_bytes_max: 1024,
+        },
         consumer: None,
     }
 }
@@ -55,7 +60,11 @@ fn the_last_capture_is_after_the_last_separator() {
         ("mobilev2-é 1-\n", "é 1", "\n"),
         ("mobilev2-{device_id}-{timestamp}", "{device_id}", "{timestamp}"),
     ] {
-        assert_eq!(covered(DEVICES, iss), pairs(&[("device_id", device), ("timestamp", timestamp)]), "{iss}");
+        assert_eq!(
+            covered(DEVICES, iss),
+            pairs(&[("device_id", device), ("timestamp", timestamp)]),
+            "{iss}"
+        );
     }
 }
 
@@ -98,14 +107,23 @@ fn templates_of_other_shapes() {
     assert_eq!(covered("aa{x}aa", "aaa"), None);
     assert_eq!(covered("aa{x}aa", "aaaaa"), pairs(&[("x", "a")]));
     // Earlier separators stand at their first place, the last one at its last.
-    assert_eq!(covered("p:{a}-{b}-{c}", "p:1-2-3-4"), pairs(&[("a", "1"), ("b", "2-3"), ("c", "4")]));
+    assert_eq!(
+        covered("p:{a}-{b}-{c}", "p:1-2-3-4"),
+        pairs(&[("a", "1"), ("b", "2-3"), ("c", "4")])
+    );
     assert_eq!(covered("p:{a}-{b}-{c}", "p:1-2"), None);
     assert_eq!(covered("p:{a}-{b}-{c}", "p:-1-2-3"), None);
-    assert_eq!(covered("p:{a}/{b}-{c}.", "p:1/2-3-4."), pairs(&[("a", "1"), ("b", "2-3"), ("c", "4")]));
+    assert_eq!(
+        covered("p:{a}/{b}-{c}.", "p:1/2-3-4."),
+        pairs(&[("a", "1"), ("b", "2-3"), ("c", "4")])
+    );
     assert_eq!(covered("p{a}--{b}", "px---y"), pairs(&[("a", "x-"), ("b", "y")]));
     let template = Template::parse(DEVICES).unwrap();
     let captures = template.matches("mobilev2-a-b-1").unwrap();
-    assert_eq!((captures.get("device_id"), captures.get("timestamp"), captures.get("other")), (Some("a-b"), Some("1"), None));
+    assert_eq!(
+        (captures.get("device_id"), captures.get("timestamp"), captures.get("other")),
+        (Some("a-b"), Some("1"), None)
+    );
     assert_eq!(template.captures(), ["device_id", "timestamp"]);
 }
 
@@ -137,7 +155,11 @@ fn templates_that_could_mean_two_things_are_refused() {
         assert!(mistake.contains(part), "{text}: {mistake}");
     }
     assert!(Template::parse(&many.replace("-{c8}", "")).is_ok());
-    assert!(Template::is_template("m-{a}") && Template::is_template("m-a}") && !Template::is_template("https://idp.example"));
+    assert!(
+        Template::is_template("m-{a}")
+            && Template::is_template("m-a}")
+            && !Template::is_template("https://idp.example")
+    );
 }
 
 #[test]
@@ -156,7 +178,14 @@ fn exact_goes_before_template_before_any() {
     assert_eq!(choose("mobilev2-b-1"), Ok(1));
     assert_eq!(choose("mobilev2-b"), Ok(3));
     assert_eq!(choose("https://idp.example"), Ok(4));
-    for other in ["https://idp.example/", "https://IDP.example", "HTTPS://idp.example", "https://idp.example ", "", "mobilev2"] {
+    for other in [
+        "https://idp.example/",
+        "https://IDP.example",
+        "HTTPS://idp.example",
+        "https://idp.example ",
+        "",
+        "mobilev2",
+    ] {
         assert_eq!(choose(other), Ok(0), "{other:?}");
     }
     // A template that matches leaves no second candidate, whatever the others say.
@@ -168,7 +197,12 @@ fn exact_goes_before_template_before_any() {
 
 #[test]
 fn issuers_with_one_iss_are_told_apart_by_audience() {
-    let issuers = [exact("i", &["a", "b"]), exact("i", &["c"]), exact("j", &["a"]), example(IssuerMatch::Any)];
+    let issuers = [
+        exact("i", &["a", "b"]),
+        exact("i", &["c"]),
+        exact("j", &["a"]),
+        example(IssuerMatch::Any),
+    ];
     let index = Index::new(&issuers);
     let choose = |iss: &str, aud: &[&str]| {
         let aud: Vec<String> = aud.iter().map(|a| (*a).to_owned()).collect();
@@ -186,8 +220,10 @@ fn issuers_with_one_iss_are_told_apart_by_audience() {
     assert_eq!(choose("j", &["x"]), Ok(2));
 
     let template = || IssuerMatch::Template(Template::parse(DEVICES).unwrap());
-    let twins =
-        [Issuer { audiences: vec!["a".into()], ..example(template()) }, Issuer { audiences: vec!["b".into()], ..example(template()) }];
+    let twins = [
+        Issuer { audiences: vec!["a".into()], ..example(template()) },
+        Issuer { audiences: vec!["b".into()], ..example(template()) },
+    ];
     let index = Index::new(&twins);
     assert_eq!(index.choose(&twins, Some("mobilev2-d-1"), &["b".to_owned()]), Ok(1));
     assert_eq!(index.choose(&twins, Some("mobilev2-d-1"), &[]), Err(Reason::WrongAudience));
@@ -197,7 +233,11 @@ fn issuers_with_one_iss_are_told_apart_by_audience() {
 fn a_token_without_iss_is_for_single_credentials_alone() {
     let keyed = [example(IssuerMatch::Any), exact("", &[])];
     assert_eq!(Index::new(&keyed).choose(&keyed, None, &[]), Err(Reason::UnknownIssuer));
-    let credentials = KeySource::Credentials(Credentials { inline: Vec::new(), lookup: None, allow_weak_secret: false });
+    let credentials = KeySource::Credentials(Credentials {
+        inline: Vec::new(),
+        lookup: None,
+        allow_weak_secret: false,
+    });
     let legacy = [exact("i", &[]), Issuer { keys: credentials, ..example(IssuerMatch::Any) }];
     assert_eq!(Index::new(&legacy).choose(&legacy, None, &[]), Ok(1));
 }
@@ -208,7 +248,9 @@ fn readings(template: &Template, iss: &str) -> Vec<Vec<String>> {
         let Some((literal, later)) = literals.split_first() else { unreachable!() };
         let mut found = Vec::new();
         if later.is_empty() {
-            if let Some(value) = iss.strip_suffix(literal.as_str()).filter(|value| !value.is_empty()) {
+            if let Some(value) =
+                iss.strip_suffix(literal.as_str()).filter(|value| !value.is_empty())
+            {
                 found.push(vec![value.to_owned()]);
             }
             return found;

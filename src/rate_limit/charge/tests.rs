@@ -31,7 +31,11 @@ fn key(host: &HostKey, n: u64) -> Digest {
 fn ask(limits: &[RateLimit], count: usize) -> Vec<Outcome> {
     let world = World::new(Dialect::Envoy, 1, 1, None);
     let counters = Counters::new(64);
-    let claims: Vec<Claim<'_>> = limits.iter().enumerate().map(|(n, limit)| Claim::alone(limit, key(&world.key, n as u64))).collect();
+    let claims: Vec<Claim<'_>> = limits
+        .iter()
+        .enumerate()
+        .map(|(n, limit)| Claim::alone(limit, key(&world.key, n as u64)))
+        .collect();
     world.alone(|worker| {
         let at = worker.begin();
         let outcomes = (0..count).map(|_| charge(&counters, &at, &claims)).collect();
@@ -47,7 +51,10 @@ fn an_uncharged_limit_tells_its_own_reset() {
     let [first, second] = outcomes.as_slice() else { panic!() };
     assert_eq!((first.limits[0].remaining, first.limits[0].reset_s), (4, 720));
     assert_eq!(second.verdict, Verdict::Refused { limit: 1, retry_after_s: 3600 });
-    assert_eq!((second.limits[0].what, second.limits[0].remaining, second.limits[0].reset_s), (What::NotCharged, 4, 720));
+    assert_eq!(
+        (second.limits[0].what, second.limits[0].remaining, second.limits[0].reset_s),
+        (What::NotCharged, 4, 720)
+    );
 }
 
 /// A calendar window ends when it ends, whoever is charged.
@@ -59,7 +66,8 @@ fn an_uncharged_quota_ends_with_its_window() {
 }
 
 proptest! {
-    /// What a refused request says of the other limits is what the last passed one said: time stands still.
+    /// What a refused request says of the other limits is what the last passed one said: time
+    /// stands still.
     #[test]
     fn a_refused_request_changes_nothing_that_is_said(wide in 2u64..50, narrow in 1u64..10, asked in 1usize..4) {
         prop_assume!(narrow < wide);

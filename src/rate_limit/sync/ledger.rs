@@ -47,7 +47,8 @@ pub struct Ledger {
     every_ms: u64,
     owed: HashMap<Digest, Owed>,
     gateways: u32,
-    /// When something was last told, and when the last call was made, with or without anything to tell.
+    /// When something was last told, and when the last call was made, with or without anything to
+    /// tell.
     told_at: Time,
     called_at: Time,
     /// Calls under way.
@@ -81,8 +82,8 @@ impl Ledger {
         self.owed.contains_key(counter)
     }
 
-    /// Notes a charge; of one more counter if there is none yet. False if there is no room for that: the
-    /// charge is not told then.
+    /// Notes a charge; of one more counter if there is none yet. False if there is no room for
+    /// that: the charge is not told then.
     pub fn note(&mut self, counter: Digest, charge: Owed) -> bool {
         let Owed { much, window_end, .. } = charge;
         if let Some(owed) = self.owed.get_mut(&counter) {
@@ -105,25 +106,28 @@ impl Ledger {
         self.owed.get(counter).map_or(0, |owed| owed.much)
     }
 
-    /// The batches to tell now, of which the first may be empty: then it only says that this gateway is
-    /// there. Nothing while it isn't time, or while calls are under way. For each batch [`Ledger::came`]
-    /// or [`Ledger::failed`] is to be called.
+    /// The batches to tell now, of which the first may be empty: then it only says that this
+    /// gateway is there. Nothing while it isn't time, or while calls are under way. For each batch
+    /// [`Ledger::came`] or [`Ledger::failed`] is to be called.
     pub fn take(&mut self, now: Time) -> Option<Vec<Vec<(Digest, Owed)>>> {
         if self.calls > 0 {
             return None;
         }
         // A tick that comes a little early isn't left out: the next would be one period late.
-        let has_passed = |period_ms: u64, at: Time| now < at || now.ms_since(at) >= period_ms - period_ms / 4;
+        let has_passed =
+            |period_ms: u64, at: Time| now < at || now.ms_since(at) >= period_ms - period_ms / 4;
         if now < self.retry_at && now >= self.called_at {
             return None;
         }
         if self.owed.is_empty() || !has_passed(self.every_ms / 2, self.told_at) {
-            return has_passed(HEARTBEAT_MS, self.called_at).then(|| self.call(vec![Vec::new()], now));
+            return has_passed(HEARTBEAT_MS, self.called_at)
+                .then(|| self.call(vec![Vec::new()], now));
         }
         let mut counters: Vec<(Digest, Owed)> = if self.owed.len() <= BATCH_MAX * CALLS_MAX {
             self.owed.drain().collect()
         } else {
-            let mut by_age: Vec<(Time, Digest)> = self.owed.iter().map(|(counter, owed)| (owed.since, *counter)).collect();
+            let mut by_age: Vec<(Time, Digest)> =
+                self.owed.iter().map(|(counter, owed)| (owed.since, *counter)).collect();
             by_age.sort_unstable();
             by_age.truncate(BATCH_MAX * CALLS_MAX);
             by_age.iter().filter_map(|(_, counter)| self.owed.remove_entry(counter)).collect()
@@ -155,8 +159,9 @@ impl Ledger {
         (self.failures, self.retry_at) = (0, Time::default());
     }
 
-    /// A call wasn't answered as it should be: what it told goes with the next. If it arrived all the
-    /// same, that counts twice: too much, never too little. False if there was no room for all of it.
+    /// A call wasn't answered as it should be: what it told goes with the next. If it arrived all
+    /// the same, that counts twice: too much, never too little. False if there was no room for all
+    /// of it.
     pub fn failed(&mut self, batch: &[Sent], now: Time) -> bool {
         self.calls = self.calls.saturating_sub(1);
         self.failures = self.failures.saturating_add(1);
@@ -182,8 +187,8 @@ impl Ledger {
 }
 
 /// Cuts what is to be told to what can still count: of a rate no more than lies ahead here
-/// (`ahead_ns`), and what has drained since the first of it was charged, `late_ns` at most. Binds only
-/// after an outage, so that nothing is told then that time has made good long ago.
+/// (`ahead_ns`), and what has drained since the first of it was charged, `late_ns` at most. Binds
+/// only after an outage, so that nothing is told then that time has made good long ago.
 pub fn cut(owed: &mut Owed, ahead_ns: u64, late_ns: u64, now: Time) {
     let age_ns = now.ns().saturating_sub(owed.since.ns()).min(late_ns);
     owed.since = Time::from_ns(now.ns().saturating_sub(age_ns));
@@ -206,17 +211,25 @@ mod tests {
     }
 
     fn note(ledger: &mut Ledger, n: u64, much: u64, end: Option<Time>, now: Time) -> bool {
-        ledger.note(digest(n), Owed { limit: 0, name: Name([0; 18]), much, since: now, window_end: end })
+        ledger.note(
+            digest(n),
+            Owed { limit: 0, name: Name([0; 18]), much, since: now, window_end: end },
+        )
     }
 
     fn sent(batch: &[(Digest, Owed)]) -> Vec<Sent> {
-        batch.iter().map(|(counter, owed)| Sent { counter: *counter, owed: *owed, ahead_ns_max: 0 }).collect()
+        batch
+            .iter()
+            .map(|(counter, owed)| Sent { counter: *counter, owed: *owed, ahead_ns_max: 0 })
+            .collect()
     }
 
     #[test]
     fn what_is_charged_is_told_once() {
         let mut ledger = Ledger::new(200);
-        assert!(note(&mut ledger, 1, 5, None, NOW) && note(&mut ledger, 1, 6, None, NOW.plus_ms(50)));
+        assert!(
+            note(&mut ledger, 1, 5, None, NOW) && note(&mut ledger, 1, 6, None, NOW.plus_ms(50))
+        );
         let batches = ledger.take(NOW.plus_ms(100)).unwrap();
         assert_eq!(batches.len(), 1);
         assert_eq!((batches[0][0].1.much, batches[0][0].1.since), (11, NOW));
@@ -303,7 +316,13 @@ mod tests {
 
     #[test]
     fn nothing_old_is_told_after_an_outage() {
-        let mut owed = Owed { limit: 0, name: Name([0; 18]), much: 900, since: Time::from_ns(NOW.ns() - 50), window_end: None };
+        let mut owed = Owed {
+            limit: 0,
+            name: Name([0; 18]),
+            much: 900,
+            since: Time::from_ns(NOW.ns() - 50),
+            window_end: None,
+        };
         cut(&mut owed, 300, 100, NOW);
         assert_eq!((owed.much, owed.since), (350, Time::from_ns(NOW.ns() - 50)));
         (owed.much, owed.since) = (900, Time::from_ns(NOW.ns() - 5_000));

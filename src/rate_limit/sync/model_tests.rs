@@ -1,5 +1,5 @@
-//! Three gateways of two workers each, and a Redis that does what the script does: in any schedule of
-//! requests, calls, delays and losses, what passes stays within the bound.
+//! Three gateways of two workers each, and a Redis that does what the script does: in any schedule
+//! of requests, calls, delays and losses, what passes stays within the bound.
 
 use proptest::prelude::*;
 
@@ -72,7 +72,8 @@ struct Model {
 
 impl Model {
     fn new(schedule: Schedule, flaw: Flaw) -> Self {
-        let mut ledgers: Vec<Ledger> = (0..GATEWAYS * WORKERS).map(|_| Ledger::new(schedule.every_ms)).collect();
+        let mut ledgers: Vec<Ledger> =
+            (0..GATEWAYS * WORKERS).map(|_| Ledger::new(schedule.every_ms)).collect();
         ledgers.iter_mut().for_each(|ledger| ledger.came(GATEWAYS as u32));
         Model {
             flaw,
@@ -103,10 +104,18 @@ impl Model {
 
     /// One request at a gateway's worker.
     fn ask(&mut self, gateway: usize, now: Time) -> bool {
-        let Decision::Allowed { cell, .. } = self.gcra().decide(self.cells[gateway], now) else { return false };
+        let Decision::Allowed { cell, .. } = self.gcra().decide(self.cells[gateway], now) else {
+            return false;
+        };
         self.cells[gateway] = Some(cell);
         let worker = gateway * WORKERS + self.below(WORKERS as u64) as usize;
-        let charge = Owed { limit: 0, name: Name([0; 18]), much: self.whole.emission_ns(), since: now, window_end: None };
+        let charge = Owed {
+            limit: 0,
+            name: Name([0; 18]),
+            much: self.whole.emission_ns(),
+            since: now,
+            window_end: None,
+        };
         assert!(self.ledgers[worker].note(COUNTER, charge));
         true
     }
@@ -117,7 +126,8 @@ impl Model {
         for batch in batches {
             let send = |(counter, mut owed): (Digest, Owed)| {
                 if now.ns() - owed.since.ns() > late_ns {
-                    let ahead_ns = self.cells[worker / WORKERS].map_or(0, |cell| cell.until.ns().saturating_sub(now.ns()));
+                    let ahead_ns = self.cells[worker / WORKERS]
+                        .map_or(0, |cell| cell.until.ns().saturating_sub(now.ns()));
                     ledger::cut(&mut owed, ahead_ns, late_ns, now);
                 }
                 Sent { counter, owed, ahead_ns_max: self.gcra().plausible_ns() }
@@ -125,8 +135,18 @@ impl Model {
             let batch: Vec<Sent> = batch.into_iter().map(send).collect();
             let arrives = now.plus_ms(self.below(self.schedule.delay_ms_max / 2 + 1));
             let returns = arrives.plus_ms(self.below(self.schedule.delay_ms_max / 2 + 1));
-            let (call_lost, answer_lost) = (self.below(100) < self.schedule.lost, self.below(100) < self.schedule.lost);
-            self.flights.push(Flight { worker, batch, asked_at: now, arrives, returns, level_ns: None, call_lost, answer_lost });
+            let (call_lost, answer_lost) =
+                (self.below(100) < self.schedule.lost, self.below(100) < self.schedule.lost);
+            self.flights.push(Flight {
+                worker,
+                batch,
+                asked_at: now,
+                arrives,
+                returns,
+                level_ns: None,
+                call_lost,
+                answer_lost,
+            });
         }
     }
 
@@ -136,12 +156,17 @@ impl Model {
         let late_us = self.schedule.every_ms * 2_000;
         let mut level_us = 0;
         for sent in batch {
-            let kept = self.tat.filter(|(_, until_us)| now_us < *until_us).map_or(0, |(tat, _)| tat);
+            let kept =
+                self.tat.filter(|(_, until_us)| now_us < *until_us).map_or(0, |(tat, _)| tat);
             let age_us = ((asked_at.ns() - sent.owed.since.ns()) / 1_000).min(late_us);
             let tat = kept.max(now_us - age_us) + sent.owed.much.div_ceil(1_000);
             let tat = tat.min(now_us + sent.ahead_ns_max / 1_000);
             level_us = tat.saturating_sub(now_us);
-            let kept_us = if self.flaw == Flaw::ShortMemory { level_us } else { level_us + late_us + 1_000_000 };
+            let kept_us = if self.flaw == Flaw::ShortMemory {
+                level_us
+            } else {
+                level_us + late_us + 1_000_000
+            };
             self.tat = Some((tat, now_us + kept_us));
         }
         level_us * 1_000
@@ -156,7 +181,9 @@ impl Model {
                 self.flights[index].level_ns = Some(level_ns);
             }
         }
-        let (back, under_way) = std::mem::take(&mut self.flights).into_iter().partition(|flight: &Flight| flight.returns <= now);
+        let (back, under_way) = std::mem::take(&mut self.flights)
+            .into_iter()
+            .partition(|flight: &Flight| flight.returns <= now);
         self.flights = under_way;
         for flight in back {
             let ledger = &mut self.ledgers[flight.worker];
@@ -166,7 +193,8 @@ impl Model {
                 Some(level_ns) => {
                     ledger.came(GATEWAYS as u32);
                     self.heard_at[flight.worker] = now;
-                    let tat = Time::from_ns(flight.asked_at.ns() + level_ns + ledger.owes(&COUNTER));
+                    let tat =
+                        Time::from_ns(flight.asked_at.ns() + level_ns + ledger.owes(&COUNTER));
                     let cell = self.cells[flight.worker / WORKERS];
                     if !flight.batch.is_empty()
                         && self.flaw != Flaw::Deaf
@@ -189,8 +217,9 @@ impl Model {
             for gateway in 0..GATEWAYS {
                 let most = self.schedule.crowd[gateway];
                 // Now a crowd, now nobody.
-                let busy =
-                    !(step / 200 + self.schedule.seed % 3 + gateway as u64).is_multiple_of(3) || self.schedule.seed.is_multiple_of(2);
+                let busy = !(step / 200 + self.schedule.seed % 3 + gateway as u64)
+                    .is_multiple_of(3)
+                    || self.schedule.seed.is_multiple_of(2);
                 for _ in 0..self.below(most + 1) * u64::from(busy) {
                     admitted += u64::from(self.ask(gateway, now));
                 }
@@ -204,7 +233,9 @@ impl Model {
             self.deliver(now);
             for worker in 0..GATEWAYS * WORKERS {
                 lag_ms = lag_ms.max(now.ms_since(self.heard_at[worker]).min(now.ms_since(START)));
-                if self.ledgers[worker].owes(&COUNTER) == 0 && !self.flights.iter().any(|flight| flight.worker == worker) {
+                if self.ledgers[worker].owes(&COUNTER) == 0
+                    && !self.flights.iter().any(|flight| flight.worker == worker)
+                {
                     // It has nothing to tell, so it is late with nothing.
                     self.heard_at[worker] = now;
                 }
@@ -212,9 +243,13 @@ impl Model {
             // Two workers, each as late as that, and the least that is taken in.
             let lag_ns = u128::from(2 * lag_ms * NS_PER_MS + RAISE_NS_MIN);
             let passed_ns = u128::from(now.ns() - START.ns());
-            let most = u128::from(self.schedule.burst.max(GATEWAYS as u64)) + (passed_ns + GATEWAYS as u128 * lag_ns) / emission_ns;
+            let most = u128::from(self.schedule.burst.max(GATEWAYS as u64))
+                + (passed_ns + GATEWAYS as u128 * lag_ns) / emission_ns;
             if u128::from(admitted) > most {
-                return Err(format!("{admitted} admitted after {} ms, at most {most}; lag {lag_ms} ms", now.ms_since(START)));
+                return Err(format!(
+                    "{admitted} admitted after {} ms, at most {most}; lag {lag_ms} ms",
+                    now.ms_since(START)
+                ));
             }
         }
         if self.schedule.lost == 0 {
@@ -226,8 +261,8 @@ impl Model {
 }
 
 fn schedules(lost: u64) -> impl Strategy<Value = Schedule> {
-    (1u64..400, 1u64..400, 2u64..40, 0u64..40, prop::array::uniform3(0u64..12), any::<u64>()).prop_map(
-        move |(limit, burst, every, delay_ms_max, crowd, seed)| Schedule {
+    (1u64..400, 1u64..400, 2u64..40, 0u64..40, prop::array::uniform3(0u64..12), any::<u64>())
+        .prop_map(move |(limit, burst, every, delay_ms_max, crowd, seed)| Schedule {
             limit,
             burst,
             every_ms: every * 20 + 40,
@@ -235,8 +270,7 @@ fn schedules(lost: u64) -> impl Strategy<Value = Schedule> {
             lost,
             crowd,
             seed,
-        },
-    )
+        })
 }
 
 proptest! {
@@ -254,7 +288,15 @@ proptest! {
 }
 
 fn saturated(lost: u64) -> Schedule {
-    Schedule { limit: 100, burst: 100, every_ms: 200, delay_ms_max: 10, lost, crowd: [3; GATEWAYS], seed: 2 }
+    Schedule {
+        limit: 100,
+        burst: 100,
+        every_ms: 200,
+        delay_ms_max: 10,
+        lost,
+        crowd: [3; GATEWAYS],
+        seed: 2,
+    }
 }
 
 #[test]
@@ -265,21 +307,29 @@ fn a_crowd_at_all_of_them_gets_nearly_all_that_there_is() {
 
 #[test]
 fn a_crowd_at_one_alone_gets_the_whole_rate() {
-    let admitted = Model::new(Schedule { crowd: [3, 0, 0], ..saturated(0) }, Flaw::None).play(10).unwrap();
+    let admitted =
+        Model::new(Schedule { crowd: [3, 0, 0], ..saturated(0) }, Flaw::None).play(10).unwrap();
     assert!((1_020..=1_050).contains(&admitted), "{admitted} of 1000, and a third of the burst");
 }
 
 #[test]
 fn twins_are_caught() {
     for (flaw, lost) in [(Flaw::WholeBurst, 0), (Flaw::Deaf, 0), (Flaw::Forgetful, 60)] {
-        let caught = (0..20).any(|seed| Model::new(Schedule { seed: seed * 2, ..saturated(lost) }, flaw).play(10).is_err());
+        let caught = (0..20).any(|seed| {
+            Model::new(Schedule { seed: seed * 2, ..saturated(lost) }, flaw).play(10).is_err()
+        });
         assert!(caught, "{flaw:?}");
         assert!(Model::new(saturated(lost), Flaw::None).play(10).is_ok());
     }
     // Many workers that each bring a little, late.
-    let slow = Schedule { limit: 10, burst: 1, every_ms: 1_000, crowd: [1; GATEWAYS], ..saturated(0) };
-    assert!((0..20).any(|seed| Model::new(Schedule { seed: seed * 2, ..slow.clone() }, Flaw::ShortMemory).play(60).is_err()));
-    assert!((0..20).all(|seed| Model::new(Schedule { seed: seed * 2, ..slow.clone() }, Flaw::None).play(60).is_ok()));
+    let slow =
+        Schedule { limit: 10, burst: 1, every_ms: 1_000, crowd: [1; GATEWAYS], ..saturated(0) };
+    assert!((0..20).any(|seed| {
+        Model::new(Schedule { seed: seed * 2, ..slow.clone() }, Flaw::ShortMemory).play(60).is_err()
+    }));
+    assert!((0..20).all(|seed| {
+        Model::new(Schedule { seed: seed * 2, ..slow.clone() }, Flaw::None).play(60).is_ok()
+    }));
 }
 
 #[test]
@@ -301,8 +351,14 @@ fn an_outage_leaves_nobody_locked_out_for_longer_than_the_burst_and_the_sane_bou
         model.deliver(now);
     }
     let now = now.plus_ms(2_000);
-    // Twenty seconds of three times the rate have been admitted. What is remembered of it is less than
-    // what lies ahead at one moment, each worker's for itself.
-    let ahead_ns = model.cells.iter().flatten().map(|cell| cell.until.ns().saturating_sub(now.ns())).max().unwrap();
+    // Twenty seconds of three times the rate have been admitted. What is remembered of it is less
+    // than what lies ahead at one moment, each worker's for itself.
+    let ahead_ns = model
+        .cells
+        .iter()
+        .flatten()
+        .map(|cell| cell.until.ns().saturating_sub(now.ns()))
+        .max()
+        .unwrap();
     assert!(ahead_ns < 6 * NS_PER_S, "{ahead_ns}");
 }

@@ -1,8 +1,8 @@
 //! The call: one script for all, its arguments, and what it answers.
 //!
 //! Webdis takes `EVAL/script/number of keys/keys/arguments` as the body of a POST, each segment
-//! percent-encoded, and answers `{"EVAL": [...]}`; a mistake of the script is `{"EVAL": [false, "ERR ..."]}`,
-//! and 503 says that Redis is away.
+//! percent-encoded, and answers `{"EVAL": [...]}`; a mistake of the script is `{"EVAL": [false,
+//! "ERR ..."]}`, and 503 says that Redis is away.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -18,12 +18,12 @@ pub const GATEWAYS_MAX: u64 = 1_000;
 /// Bytes of an answer at most.
 pub const ANSWER_BYTES_MAX: usize = 16_384;
 
-/// What the script does, all at one moment of Redis's own clock, in whole microseconds; a double holds
-/// them exactly until the year 2255. First the gateways: this one is there, those not heard of for ten
-/// seconds are gone. Then each counter with its three arguments.
+/// What the script does, all at one moment of Redis's own clock, in whole microseconds; a double
+/// holds them exactly until the year 2255. First the gateways: this one is there, those not heard
+/// of for ten seconds are gone. Then each counter with its three arguments.
 ///
-/// - A rate: what to charge, how long ago the first of it was charged, how far ahead the arrival time
-///   may lie at most. It is stored until it lies as far behind as any charge that comes late.
+/// - A rate: what to charge, how long ago the first of it was charged, how far ahead the arrival
+///   time may lie at most. It is stored until it lies as far behind as any charge that comes late.
 /// - A quota: how many, `q`, and for how many seconds the window's counter is kept.
 ///
 /// The text is always the same, so that Redis keeps it once.
@@ -109,7 +109,10 @@ pub fn body(caller: &Caller, batch: &[Sent], now: Time) -> Vec<u8> {
             Some(end) => {
                 push(&mut body, owed.much);
                 body.push_str("/q");
-                push(&mut body, (end.ns().saturating_sub(now.ns()) / NS_PER_S).saturating_add(KEPT_S));
+                push(
+                    &mut body,
+                    (end.ns().saturating_sub(now.ns()) / NS_PER_S).saturating_add(KEPT_S),
+                );
             }
         }
     }
@@ -121,27 +124,33 @@ pub fn body(caller: &Caller, batch: &[Sent], now: Time) -> Vec<u8> {
 pub struct Heard {
     /// How many gateways there are, at least 1.
     pub gateways: u32,
-    /// For each counter of the batch: nanoseconds by which the arrival time lies ahead, or the total of
-    /// a quota.
+    /// For each counter of the batch: nanoseconds by which the arrival time lies ahead, or the
+    /// total of a quota.
     pub counters: Vec<u64>,
 }
 
-/// Reads the answer to `batch`; nothing if it isn't one, of the right length and without a number that
-/// can't be.
+/// Reads the answer to `batch`; nothing if it isn't one, of the right length and without a number
+/// that can't be.
 pub fn parse(answer: &[u8], batch: &[Sent]) -> Option<Heard> {
     if answer.len() > ANSWER_BYTES_MAX {
         return None;
     }
     let Answer { eval } = serde_json::from_slice(answer).ok()?;
     let (gateways, counters) = eval.split_first()?;
-    if counters.len() != batch.len() || counters.iter().any(|number| *number > NUMBER_MAX) || !(1..=GATEWAYS_MAX).contains(gateways) {
+    if counters.len() != batch.len()
+        || counters.iter().any(|number| *number > NUMBER_MAX)
+        || !(1..=GATEWAYS_MAX).contains(gateways)
+    {
         return None;
     }
     let heard = |(number, sent): (&u64, &Sent)| match sent.owed.window_end {
         None => number.saturating_mul(NS_PER_US),
         Some(_) => *number,
     };
-    Some(Heard { gateways: u32::try_from(*gateways).ok()?, counters: counters.iter().zip(batch).map(heard).collect() })
+    Some(Heard {
+        gateways: u32::try_from(*gateways).ok()?,
+        counters: counters.iter().zip(batch).map(heard).collect(),
+    })
 }
 
 #[derive(serde::Deserialize)]
@@ -179,7 +188,13 @@ mod tests {
     const NOW: Time = Time::from_s(1_800_000_000);
 
     fn sent(much: u64, window_end: Option<Time>) -> Sent {
-        let owed = Owed { limit: 0, name: Name([7; 18]), much, since: Time::from_ns(NOW.ns() - 30_000_500), window_end };
+        let owed = Owed {
+            limit: 0,
+            name: Name([7; 18]),
+            much,
+            since: Time::from_ns(NOW.ns() - 30_000_500),
+            window_end,
+        };
         Sent { counter: Digest([1; 32]), owed, ahead_ns_max: 5_000_000_999 }
     }
 
@@ -191,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_call_is_what_webdis_reads() {
-        let caller = Caller { gateways: Name([1; 18]), gateway: Name([2; 18]), late_ns: 400_000_000 };
+        let caller =
+            Caller { gateways: Name([1; 18]), gateway: Name([2; 18]), late_ns: 400_000_000 };
         let text = String::from_utf8(body(&caller, &two(), NOW)).unwrap();
         let segments: Vec<&str> = text.split('/').collect();
         let name = "BwcHBwcHBwcHBwcHBwcHBwcH";
@@ -221,7 +237,10 @@ mod tests {
     #[test]
     fn an_answer_is_taken_whole_or_not_at_all() {
         let read = |text: &str| parse(text.as_bytes(), &two());
-        assert_eq!(read(r#"{"EVAL":[3,2000,7]}"#), Some(Heard { gateways: 3, counters: vec![2_000_000, 7] }));
+        assert_eq!(
+            read(r#"{"EVAL":[3,2000,7]}"#),
+            Some(Heard { gateways: 3, counters: vec![2_000_000, 7] })
+        );
         assert_eq!(parse(br#"{"EVAL":[1]}"#, &[]), Some(Heard { gateways: 1, counters: vec![] }));
         for not_one in [
             "",
@@ -254,7 +273,9 @@ mod tests {
     fn the_largest_answer_is_within_its_bound() {
         let batch = vec![sent(1, None); BATCH_MAX];
         let numbers = format!(",{NUMBER_MAX}").repeat(BATCH_MAX);
-        assert!(parse(format!(r#"{{"EVAL":[{GATEWAYS_MAX}{numbers}]}}"#).as_bytes(), &batch).is_some());
+        assert!(
+            parse(format!(r#"{{"EVAL":[{GATEWAYS_MAX}{numbers}]}}"#).as_bytes(), &batch).is_some()
+        );
     }
 
     proptest! {

@@ -100,16 +100,20 @@ pub fn find<'a>(
     sources: &[BearerSource],
 ) -> Result<Option<Found<'a>>, Reason> {
     let headers: Vec<_> = headers.into_iter().collect();
-    locate(authorizations(headers.iter().copied()), headers.iter().copied(), target, sources)?.map(Candidate::well_formed).transpose()
+    locate(authorizations(headers.iter().copied()), headers.iter().copied(), target, sources)?
+        .map(Candidate::well_formed)
+        .transpose()
 }
 
 /// The Authorization fields among these headers.
 pub fn authorizations<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Field<'a> {
-    headers.filter(|(name, _)| is_word(name, b"authorization")).fold(Field::None, |field, (_, value)| field.and(value))
+    headers
+        .filter(|(name, _)| is_word(name, b"authorization"))
+        .fold(Field::None, |field, (_, value)| field.and(value))
 }
 
-/// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so that a request
-/// whose token is in the cache needn't pay for a second look at each of its bytes.
+/// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so
+/// that a request whose token is in the cache needn't pay for a second look at each of its bytes.
 ///
 /// # Errors
 /// As [`find`], but for what [`Candidate::well_formed`] finds.
@@ -143,8 +147,8 @@ impl<'a> Search<'a> {
         match field {
             Field::None => Ok(()),
             Field::One(value) => self.keep(position, authorization(value)?.map(Cow::Borrowed)),
-            // A field that may come once (RFC 9110, section 11.6.2): a second one is refused whatever its
-            // scheme, since nobody knows which of them the API reads.
+            // A field that may come once (RFC 9110, section 11.6.2): a second one is refused
+            // whatever its scheme, since nobody knows which of them the API reads.
             Field::Several => Err(Reason::TwoTokens),
         }
     }
@@ -166,7 +170,13 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    fn header(&mut self, position: usize, source: &BearerSource, name: &[u8], value: &'a [u8]) -> Result<(), Reason> {
+    fn header(
+        &mut self,
+        position: usize,
+        source: &BearerSource,
+        name: &[u8],
+        value: &'a [u8],
+    ) -> Result<(), Reason> {
         match source {
             BearerSource::Header(wanted) if same_header(name, wanted.as_bytes()) => {
                 if !name.eq_ignore_ascii_case(wanted.as_bytes()) {
@@ -178,7 +188,8 @@ impl<'a> Search<'a> {
             }
             BearerSource::Cookie(wanted) if name.eq_ignore_ascii_case(b"cookie") => {
                 // Several Cookie fields are one in HTTP/2 (RFC 9113, section 8.2.3).
-                for value in cookies(value).filter_map(|pair| cookie_value(pair, wanted.as_bytes())) {
+                for value in cookies(value).filter_map(|pair| cookie_value(pair, wanted.as_bytes()))
+                {
                     self.meet(position)?;
                     self.keep(position, non_empty(value).map(Cow::Borrowed))?;
                 }
@@ -200,7 +211,10 @@ impl<'a> Search<'a> {
     }
 
     fn meet(&mut self, position: usize) -> Result<(), Reason> {
-        let bit = u32::try_from(position).ok().and_then(|shift| 1u32.checked_shl(shift)).unwrap_or(u32::MAX);
+        let bit = u32::try_from(position)
+            .ok()
+            .and_then(|shift| 1u32.checked_shl(shift))
+            .unwrap_or(u32::MAX);
         if self.met & bit != 0 {
             return Err(Reason::TwoTokens);
         }
@@ -226,7 +240,9 @@ impl<'a> Search<'a> {
 fn authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
     match value.split_first_chunk() {
         // As nearly all write it.
-        Some((b"Bearer ", token @ ([b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~']))) => Ok(Some(token)),
+        Some((b"Bearer ", token @ ([b'!'..=b'~'] | [b'!'..=b'~', .., b'!'..=b'~']))) => {
+            Ok(Some(token))
+        }
         _ => any_authorization(value),
     }
 }
@@ -236,16 +252,18 @@ fn any_authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
     const BEARER: usize = "bearer".len();
     let value = trim(value);
     match value.split_at_checked(BEARER) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => match rest.split_first() {
-            Some((b' ', _)) => {
-                let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
-                // The value was trimmed, so something follows the spaces.
-                Ok(rest.get(spaces..))
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => {
+            match rest.split_first() {
+                Some((b' ', _)) => {
+                    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+                    // The value was trimmed, so something follows the spaces.
+                    Ok(rest.get(spaces..))
+                }
+                Some((b',', _)) => Err(Reason::TwoTokens),
+                Some((byte, _)) if is_tchar(*byte) => other_scheme(value),
+                _ => Err(Reason::MalformedRequest),
             }
-            Some((b',', _)) => Err(Reason::TwoTokens),
-            Some((byte, _)) if is_tchar(*byte) => other_scheme(value),
-            _ => Err(Reason::MalformedRequest),
-        },
+        }
         _ => other_scheme(value),
     }
 }
@@ -258,7 +276,9 @@ fn other_scheme(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
     // `Basic eA==, Bearer t`: nothing to us, a token to a more obliging reader.
     let mut before = b'-';
     for window in value.windows("bearer ".len()) {
-        if !is_tchar(before) && matches!(window.split_last(), Some((b' ' | b'\t', word)) if word.eq_ignore_ascii_case(b"bearer")) {
+        if !is_tchar(before)
+            && matches!(window.split_last(), Some((b' ' | b'\t', word)) if word.eq_ignore_ascii_case(b"bearer"))
+        {
             return Err(Reason::TwoTokens);
         }
         before = window.first().copied().unwrap_or(before);
@@ -269,7 +289,8 @@ fn other_scheme(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
 /// Whether two header names are one to a reader that maps `-` and whatever is neither letter nor
 /// digit to `_` (CGI, RFC 3875, section 4.1.18, and what came after it).
 pub(crate) fn same_header(name: &[u8], other: &[u8]) -> bool {
-    let fold = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    let fold =
+        |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     name.len() == other.len() && name.iter().map(fold).eq(other.iter().map(fold))
 }
 
@@ -288,7 +309,8 @@ fn cookie_value<'a>(pair: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
 
 /// A Cookie field's value without the cookies called `name`; empty if nothing is left.
 pub fn without_cookie(value: &[u8], name: &str) -> Vec<u8> {
-    let kept = cookies(value).filter(|pair| !pair.is_empty() && cookie_value(pair, name.as_bytes()).is_none());
+    let kept = cookies(value)
+        .filter(|pair| !pair.is_empty() && cookie_value(pair, name.as_bytes()).is_none());
     kept.collect::<Vec<_>>().join(&b"; "[..])
 }
 
@@ -366,8 +388,11 @@ fn decoded(value: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some((first, tail)) = rest.split_first() {
-        let (byte, tail) =
-            if *first == b'%' { crate::request::path::hex_pair(tail).ok_or(Reason::MalformedRequest)? } else { (*first, tail) };
+        let (byte, tail) = if *first == b'%' {
+            crate::request::path::hex_pair(tail).ok_or(Reason::MalformedRequest)?
+        } else {
+            (*first, tail)
+        };
         bytes.push(byte);
         rest = tail;
     }
@@ -378,7 +403,10 @@ fn decoded(value: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
 fn is_b64token(bytes: &[u8]) -> bool {
     let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
     let body = bytes.get(..bytes.len() - padding).unwrap_or_default();
-    !body.is_empty() && body.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'))
+    !body.is_empty()
+        && body.iter().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
 }
 
 /// RFC 9110, section 5.6.2.

@@ -4,10 +4,15 @@ use super::*;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-fn run(headers: Headers, target: &str, sources: &[BearerSource]) -> Result<Option<(String, usize)>, Reason> {
+fn run(
+    headers: Headers,
+    target: &str,
+    sources: &[BearerSource],
+) -> Result<Option<(String, usize)>, Reason> {
     let pairs = headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
     let found = find(pairs, target.as_bytes(), sources)?;
-    Ok(found.map(|found| (String::from_utf8(found.bytes.into_owned()).expect("ASCII"), found.source)))
+    Ok(found
+        .map(|found| (String::from_utf8(found.bytes.into_owned()).expect("ASCII"), found.source)))
 }
 
 fn authorization_alone(value: &str) -> Result<Option<(String, usize)>, Reason> {
@@ -22,10 +27,18 @@ const SCHEME: [BearerSource; 1] = [BearerSource::Authorization];
 
 #[test]
 fn one_bearer_token_in_any_case_of_its_scheme() {
-    for value in ["Bearer a.b-c_d~e+f/0==", "bearer a.b-c_d~e+f/0==", "BEARER   a.b-c_d~e+f/0==", " \tbEaReR a.b-c_d~e+f/0== \t"] {
+    for value in [
+        "Bearer a.b-c_d~e+f/0==",
+        "bearer a.b-c_d~e+f/0==",
+        "BEARER   a.b-c_d~e+f/0==",
+        " \tbEaReR a.b-c_d~e+f/0== \t",
+    ] {
         assert_eq!(authorization_alone(value), token("a.b-c_d~e+f/0==", 0), "{value:?}");
     }
-    assert_eq!(run(&[("Host", "x"), ("AUTHORIZATION", "Bearer t"), ("x", "y")], "/", &SCHEME), token("t", 0));
+    assert_eq!(
+        run(&[("Host", "x"), ("AUTHORIZATION", "Bearer t"), ("x", "y")], "/", &SCHEME),
+        token("t", 0)
+    );
 }
 
 #[test]
@@ -48,7 +61,15 @@ fn another_scheme_is_no_token() {
         assert_eq!(authorization_alone(value), Ok(None), "{value:?}");
     }
     assert_eq!(
-        run(&[("proxy-authorization", "Bearer t"), ("x-authorization", "Bearer t"), ("authorizatio", "Bearer t")], "/", &SCHEME),
+        run(
+            &[
+                ("proxy-authorization", "Bearer t"),
+                ("x-authorization", "Bearer t"),
+                ("authorizatio", "Bearer t")
+            ],
+            "/",
+            &SCHEME
+        ),
         Ok(None)
     );
     assert_eq!(run(&[], "/?access_token=t", &SCHEME), Ok(None));
@@ -127,13 +148,21 @@ fn two_tokens_are_refused_however_they_come() {
         BearerSource::Cookie("at".into()),
         BearerSource::Query("jwt".into()),
     ];
-    let all: [(Headers, &str); 4] =
-        [(&[("authorization", "Bearer a")], "/"), (&[("x-token", "a")], "/"), (&[("cookie", "at=a")], "/"), (&[], "/?jwt=a")];
+    let all: [(Headers, &str); 4] = [
+        (&[("authorization", "Bearer a")], "/"),
+        (&[("x-token", "a")], "/"),
+        (&[("cookie", "at=a")], "/"),
+        (&[], "/?jwt=a"),
+    ];
     for (one, (headers, target)) in all.iter().enumerate() {
         assert_eq!(run(headers, target, &sources), token("a", one));
         for (other, (more, query)) in all.iter().enumerate().filter(|(other, _)| *other != one) {
             let target = if *target == "/" { query } else { target };
-            assert_eq!(run(&[*headers, *more].concat(), target, &sources), Err(Reason::TwoTokens), "{one} {other}");
+            assert_eq!(
+                run(&[*headers, *more].concat(), target, &sources),
+                Err(Reason::TwoTokens),
+                "{one} {other}"
+            );
         }
     }
 }
@@ -147,20 +176,41 @@ fn a_header_of_its_own() {
     assert_eq!(run(&[("x-token", "Bearer t")], "/", &sources), Err(Reason::MalformedRequest));
     assert_eq!(run(&[("x-token", "a,b")], "/", &sources), Err(Reason::TwoTokens));
     for second in ["t", "u", ""] {
-        assert_eq!(run(&[("x-token", "t"), ("X-TOKEN", second)], "/", &sources), Err(Reason::TwoTokens));
+        assert_eq!(
+            run(&[("x-token", "t"), ("X-TOKEN", second)], "/", &sources),
+            Err(Reason::TwoTokens)
+        );
     }
     // Another spelling is one header to some readers, and none that the filter could remove.
     for spelling in ["x_token", "X_Token", "x.token", "x~token"] {
-        assert_eq!(run(&[(spelling, "t")], "/", &sources), Err(Reason::MalformedRequest), "{spelling}");
-        assert_eq!(run(&[("x-token", "t"), (spelling, "u")], "/", &sources), Err(Reason::MalformedRequest), "{spelling}");
+        assert_eq!(
+            run(&[(spelling, "t")], "/", &sources),
+            Err(Reason::MalformedRequest),
+            "{spelling}"
+        );
+        assert_eq!(
+            run(&[("x-token", "t"), (spelling, "u")], "/", &sources),
+            Err(Reason::MalformedRequest),
+            "{spelling}"
+        );
     }
-    assert_eq!(run(&[("xtoken", "t"), ("x--token", "t"), ("x-tokens", "t")], "/", &sources), Ok(None));
+    assert_eq!(
+        run(&[("xtoken", "t"), ("x--token", "t"), ("x-tokens", "t")], "/", &sources),
+        Ok(None)
+    );
 }
 
 #[test]
 fn cookies_are_read_exactly() {
     let sources = [BearerSource::Cookie("at".to_owned())];
-    for cookie in ["at=t", "a=b; at=t", "at=t; a=b", "a=b;at=t;c", " at = t ;", "AT=x; at=t; xat=y; atx=z; =at"] {
+    for cookie in [
+        "at=t",
+        "a=b; at=t",
+        "at=t; a=b",
+        "a=b;at=t;c",
+        " at = t ;",
+        "AT=x; at=t; xat=y; atx=z; =at",
+    ] {
         assert_eq!(run(&[("Cookie", cookie)], "/", &sources), token("t", 0), "{cookie}");
     }
     for cookie in ["", "at", "at=", "AT=t", "xat=t", "a=at=t", "a=\"at\"", "%61t=t"] {
@@ -170,11 +220,18 @@ fn cookies_are_read_exactly() {
         assert_eq!(run(&[("cookie", cookie)], "/", &sources), Err(Reason::TwoTokens), "{cookie}");
     }
     for cookie in ["at=\"t\"", "at=t u", "at=t%2e", "at=a=b", "at=t\u{e9}"] {
-        assert_eq!(run(&[("cookie", cookie)], "/", &sources), Err(Reason::MalformedRequest), "{cookie}");
+        assert_eq!(
+            run(&[("cookie", cookie)], "/", &sources),
+            Err(Reason::MalformedRequest),
+            "{cookie}"
+        );
     }
     // HTTP/2 clients send one field a cookie.
     assert_eq!(run(&[("cookie", "a=b"), ("cookie", "at=t")], "/", &sources), token("t", 0));
-    assert_eq!(run(&[("cookie", "at=t"), ("cookie", "at=t")], "/", &sources), Err(Reason::TwoTokens));
+    assert_eq!(
+        run(&[("cookie", "at=t"), ("cookie", "at=t")], "/", &sources),
+        Err(Reason::TwoTokens)
+    );
 }
 
 #[test]
@@ -210,9 +267,16 @@ fn query_parameters_are_decoded_once() {
     ] {
         assert_eq!(run(&[], target, &sources), Ok(None), "{target}");
     }
-    for target in
-        ["/?jwt=a&jwt=a", "/?jwt=a&%6awt=b", "/?jwt=a;jwt=b", "/?jwt=&jwt=a", "/?jwt&jwt=a", "/?jwt=a#&jwt=b", "/?jwt=a,b", "/?jwt=a%2Cb"]
-    {
+    for target in [
+        "/?jwt=a&jwt=a",
+        "/?jwt=a&%6awt=b",
+        "/?jwt=a;jwt=b",
+        "/?jwt=&jwt=a",
+        "/?jwt&jwt=a",
+        "/?jwt=a#&jwt=b",
+        "/?jwt=a,b",
+        "/?jwt=a%2Cb",
+    ] {
         assert_eq!(run(&[], target, &sources), Err(Reason::TwoTokens), "{target}");
     }
     for target in [
@@ -239,14 +303,21 @@ fn the_size_is_bounded_exactly() {
     assert_eq!(authorization_alone(&format!("Bearer {fits}")), token(&fits, 0));
     assert_eq!(authorization_alone(&format!("Bearer {over}")), Err(Reason::Malformed));
     let sources = [BearerSource::Query("jwt".to_owned())];
-    assert_eq!(run(&[], &format!("/?jwt={}", "%74".repeat(TOKEN_BYTES_MAX)), &sources), token(&fits, 0));
-    assert_eq!(run(&[], &format!("/?jwt={}", "%74".repeat(TOKEN_BYTES_MAX + 1)), &sources), Err(Reason::Malformed));
+    assert_eq!(
+        run(&[], &format!("/?jwt={}", "%74".repeat(TOKEN_BYTES_MAX)), &sources),
+        token(&fits, 0)
+    );
+    assert_eq!(
+        run(&[], &format!("/?jwt={}", "%74".repeat(TOKEN_BYTES_MAX + 1)), &sources),
+        Err(Reason::Malformed)
+    );
 }
 
 #[test]
 fn nothing_is_copied_but_decoded_parameters() {
     let header = "Bearer abc".to_owned();
-    let found = find([(&b"authorization"[..], header.as_bytes())], b"/?jwt=%61", &SCHEME).unwrap().unwrap();
+    let found =
+        find([(&b"authorization"[..], header.as_bytes())], b"/?jwt=%61", &SCHEME).unwrap().unwrap();
     assert!(matches!(found.bytes, Cow::Borrowed(_)));
     let sources = [BearerSource::Query("jwt".to_owned())];
     assert!(matches!(find([], b"/?jwt=abc", &sources).unwrap().unwrap().bytes, Cow::Borrowed(_)));
@@ -255,7 +326,8 @@ fn nothing_is_copied_but_decoded_parameters() {
 
 #[test]
 fn a_candidate_is_the_token_before_its_grammar() {
-    let located = locate(Field::One(b"Bearer a b"), std::iter::empty(), b"/", &SCHEME).unwrap().unwrap();
+    let located =
+        locate(Field::One(b"Bearer a b"), std::iter::empty(), b"/", &SCHEME).unwrap().unwrap();
     assert_eq!((located.bytes(), located.source()), (&b"a b"[..], 0));
     assert_eq!(located.well_formed().err(), Some(Reason::MalformedRequest));
 }
@@ -295,7 +367,8 @@ fn plain_reading(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_once(' ')?;
     let candidate = rest.trim_start_matches(' ');
     let body = candidate.trim_end_matches('=');
-    let good = !body.is_empty() && body.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
+    let good =
+        !body.is_empty() && body.chars().all(|c| c.is_ascii_alphanumeric() || "-._~+/".contains(c));
     (scheme.eq_ignore_ascii_case("bearer") && good).then_some(candidate)
 }
 

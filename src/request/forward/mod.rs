@@ -28,7 +28,11 @@ pub fn value(claim: &Value, bytes_max: usize) -> Result<Option<String>, Reason> 
         Value::String(text) => encoded.push(text)?,
         Value::Number(number) => encoded.push(&number.to_string())?,
         Value::Bool(value) => encoded.push(if *value { "true" } else { "false" })?,
-        Value::Array(elements) if elements.iter().any(|element| matches!(element, Value::Null | Value::Object(_) | Value::Array(_))) => {
+        Value::Array(elements)
+            if elements.iter().any(|element| {
+                matches!(element, Value::Null | Value::Object(_) | Value::Array(_))
+            }) =>
+        {
             return Ok(None);
         }
         Value::Array(elements) if is_ambiguous(elements) => encoded.push(&claim.to_string())?,
@@ -90,11 +94,16 @@ impl Encoded {
     }
 }
 
-/// Whether it is one of the headers that each of Kong's authentication plugins sets or clears. Groups
-/// are not among them: without the acl plugin nobody would have looked at those.
+/// Whether it is one of the headers that each of Kong's authentication plugins sets or clears.
+/// Groups are not among them: without the acl plugin nobody would have looked at those.
 pub fn is_set_by_kong(name: &[u8]) -> bool {
-    const SET: [&[u8]; 5] =
-        [b"x-consumer-id", b"x-consumer-custom-id", b"x-consumer-username", b"x-credential-identifier", b"x-anonymous-consumer"];
+    const SET: [&[u8]; 5] = [
+        b"x-consumer-id",
+        b"x-consumer-custom-id",
+        b"x-consumer-username",
+        b"x-credential-identifier",
+        b"x-anonymous-consumer",
+    ];
     SET.iter().any(|set| name.eq_ignore_ascii_case(set))
 }
 
@@ -105,7 +114,10 @@ pub fn is_set_by_kong(name: &[u8]) -> bool {
 pub fn is_reserved<N: AsRef<[u8]>>(name: &[u8], configured: &[N]) -> bool {
     // Most headers of most requests are dismissed by their first bytes.
     let may_be_kongs = matches!(name, [b'x' | b'X', _, b'a' | b'A' | b'c' | b'C', ..]);
-    (may_be_kongs && is_kongs(name)) || configured.iter().any(|ours| ours.as_ref().len() == name.len() && same_header(name, ours.as_ref()))
+    (may_be_kongs && is_kongs(name))
+        || configured
+            .iter()
+            .any(|ours| ours.as_ref().len() == name.len() && same_header(name, ours.as_ref()))
 }
 
 #[inline(never)]

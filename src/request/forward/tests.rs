@@ -146,7 +146,11 @@ fn undo(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let (byte, tail) = if *first == b'%' { crate::request::path::hex_pair(tail).expect("an encoding") } else { (*first, tail) };
+        let (byte, tail) = if *first == b'%' {
+            crate::request::path::hex_pair(tail).expect("an encoding")
+        } else {
+            (*first, tail)
+        };
         bytes.push(byte);
         rest = tail;
     }

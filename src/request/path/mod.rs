@@ -67,11 +67,13 @@ pub enum Segment {
 /// A request target, taken apart (RFC 9112, section 3.2).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Target<'a> {
-    /// The path, decoded; `*` if the whole server is meant. Borrowed if there was nothing to decode.
+    /// The path, decoded; `*` if the whole server is meant. Borrowed if there was nothing to
+    /// decode.
     pub path: Cow<'a, [u8]>,
     /// What follows the first `?`, as sent.
     pub query: Option<&'a [u8]>,
-    /// The authority of the absolute form, which goes before the Host field (RFC 9112, section 3.2.2).
+    /// The authority of the absolute form, which goes before the Host field (RFC 9112, section
+    /// 3.2.2).
     pub authority: Option<&'a [u8]>,
 }
 
@@ -86,7 +88,11 @@ impl<'a> Target<'a> {
     /// [`Reason::BadPath`].
     #[inline(always)]
     pub fn parse(raw: &'a [u8], policy: PathPolicy) -> Result<Target<'a>, Reason> {
-        if is_plain(raw) { Ok(Target { path: Cow::Borrowed(raw), query: None, authority: None }) } else { Target::parse_any(raw, policy) }
+        if is_plain(raw) {
+            Ok(Target { path: Cow::Borrowed(raw), query: None, authority: None })
+        } else {
+            Target::parse_any(raw, policy)
+        }
     }
 
     #[inline(never)]
@@ -100,9 +106,14 @@ impl<'a> Target<'a> {
         };
         let (path, query) = match rest.iter().position(|byte| *byte == b'?') {
             None => (rest, None),
-            Some(mark) => (rest.get(..mark).unwrap_or_default(), Some(rest.get(mark.saturating_add(1)..).unwrap_or_default())),
+            Some(mark) => (
+                rest.get(..mark).unwrap_or_default(),
+                Some(rest.get(mark.saturating_add(1)..).unwrap_or_default()),
+            ),
         };
-        if query.is_some_and(|query| query.iter().any(|byte| matches!(byte, 0..=b' ' | b'#' | 0x7f))) {
+        if query
+            .is_some_and(|query| query.iter().any(|byte| matches!(byte, 0..=b' ' | b'#' | 0x7f)))
+        {
             return Err(Reason::BadPath);
         }
         let path: &[u8] = if path.is_empty() && authority.is_some() { b"/" } else { path };
@@ -110,14 +121,16 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Whether a target is a path that any policy takes as it is: nothing but letters, digits, `-` and `_` between
-/// single slashes. Most are, and cost one look at each byte.
+/// Whether a target is a path that any policy takes as it is: nothing but letters, digits, `-` and
+/// `_` between single slashes. Most are, and cost one look at each byte.
 #[inline(always)]
 fn is_plain(raw: &[u8]) -> bool {
     let mut before = b'-';
     raw.first() == Some(&b'/')
         && raw.iter().all(|byte| {
-            let fits = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_') || (*byte == b'/' && before != b'/');
+            let fits = byte.is_ascii_alphanumeric()
+                || matches!(byte, b'-' | b'_')
+                || (*byte == b'/' && before != b'/');
             before = *byte;
             fits
         })
@@ -143,7 +156,8 @@ pub fn matches<'a>(rule: &'a RuleMatch, request: &Request<'a>) -> Option<Capture
         None => Captures { template: &[], path: request.path },
         Some(path) => path_matches(path, request.path)?,
     };
-    let method = rule.methods.is_empty() || rule.methods.iter().any(|method| request.method.eq_ignore_ascii_case(method.as_bytes()));
+    let method = rule.methods.is_empty()
+        || rule.methods.iter().any(|method| request.method.eq_ignore_ascii_case(method.as_bytes()));
     let host = rule.hosts.is_empty() || {
         let host = host_name(request.host);
         rule.hosts.iter().any(|known| host.eq_ignore_ascii_case(known.as_bytes()))
@@ -155,12 +169,15 @@ pub fn matches<'a>(rule: &'a RuleMatch, request: &Request<'a>) -> Option<Capture
 /// Whether a path is covered, and what its captures hold.
 pub fn path_matches<'a>(rule: &'a PathMatch, path: &'a [u8]) -> Option<Captures<'a>> {
     match rule {
-        PathMatch::Exact(exact) => (path == exact.as_bytes()).then_some(Captures { template: &[], path }),
+        PathMatch::Exact(exact) => {
+            (path == exact.as_bytes()).then_some(Captures { template: &[], path })
+        }
         PathMatch::Prefix(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
             let rest = path.strip_prefix(prefix.as_bytes())?;
             // `*` is under no prefix, not even `/`.
-            let whole = matches!(rest.first(), Some(b'/')) || (rest.is_empty() && !prefix.is_empty());
+            let whole =
+                matches!(rest.first(), Some(b'/')) || (rest.is_empty() && !prefix.is_empty());
             whole.then_some(Captures { template: &[], path })
         }
         PathMatch::Template(template) => {
@@ -192,7 +209,9 @@ impl<'a> Captures<'a> {
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         let segments = self.path.strip_prefix(b"/")?.split(|byte| *byte == b'/');
         let mut pairs = self.template.iter().zip(segments);
-        pairs.find(|(expected, _)| matches!(expected, Segment::Capture(known) if known == name)).map(|(_, segment)| segment)
+        pairs
+            .find(|(expected, _)| matches!(expected, Segment::Capture(known) if known == name))
+            .map(|(_, segment)| segment)
     }
 }
 
@@ -201,7 +220,9 @@ impl<'a> Captures<'a> {
 pub fn host_name(authority: &[u8]) -> &[u8] {
     let host = authority.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
     let end = match host.first() {
-        Some(b'[') => host.iter().position(|byte| *byte == b']').map(|bracket| bracket.saturating_add(1)),
+        Some(b'[') => {
+            host.iter().position(|byte| *byte == b']').map(|bracket| bracket.saturating_add(1))
+        }
         _ => host.iter().position(|byte| *byte == b':'),
     };
     let host = end.and_then(|end| host.get(..end)).unwrap_or(host);
@@ -235,25 +256,29 @@ pub fn template(text: &str, policy: PathPolicy) -> Result<PathMatch, String> {
         let inner = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
         segments.push(match inner {
             Some(name) if crate::jwt::issuer::is_name(name) => {
-                let known = |before: &Segment| matches!(before, Segment::Capture(known) if known == name);
+                let known =
+                    |before: &Segment| matches!(before, Segment::Capture(known) if known == name);
                 if segments.iter().any(known) {
                     return Err(format!("expected each capture once, got \"{name}\" twice"));
                 }
                 Segment::Capture(name.to_owned())
             }
             None if !segment.contains(['{', '}']) => Segment::Literal(segment.to_owned()),
-            _ => return Err("expected \"{name}\" to be a whole segment, the name of letters, digits or \"_\"".to_owned()),
+            _ => return Err(
+                "expected \"{name}\" to be a whole segment, the name of letters, digits or \"_\""
+                    .to_owned(),
+            ),
         });
     }
     if !segments.iter().any(|segment| matches!(segment, Segment::Capture(_))) {
-        return Err("expected at least one capture such as \"{id}\"; without one it is a \"path\"".to_owned());
+        return Err("expected at least one capture such as \"{id}\"; without one it is a \"path\""
+            .to_owned());
     }
     Ok(PathMatch::Template(segments))
 }
 
 fn rule_path(text: &str, policy: PathPolicy) -> Result<String, String> {
-    const EXPECTED: &str =
-        "expected a path that a request can have: \"/\" first, no empty or dot segment, no query, no \"\\\", \";\" or \"#\"";
+    const EXPECTED: &str = "expected a path that a request can have: \"/\" first, no empty or dot segment, no query, no \"\\\", \";\" or \"#\"";
     if text.contains('?') {
         return Err(EXPECTED.to_owned());
     }
@@ -309,9 +334,13 @@ fn decode(path: &[u8], strict: bool) -> Result<Vec<u8>, Reason> {
             rest = after;
         }
         match pair.map(|(byte, _)| byte) {
-            None | Some(0..=0x1f | 0x7f | b'/' | b'\\' | b'.' | b'%' | b'?') if strict => return Err(Reason::BadPath),
+            None | Some(0..=0x1f | 0x7f | b'/' | b'\\' | b'.' | b'%' | b'?') if strict => {
+                return Err(Reason::BadPath);
+            }
             None => decoded.push(b'%'),
-            Some(byte @ (0..=0x1f | 0x7f | b'/' | b'\\' | b'%' | b'?' | b'#' | b';')) if !strict => {
+            Some(byte @ (0..=0x1f | 0x7f | b'/' | b'\\' | b'%' | b'?' | b'#' | b';'))
+                if !strict =>
+            {
                 decoded.extend_from_slice(format!("%{byte:02X}").as_bytes());
             }
             Some(byte) => decoded.push(byte),
@@ -333,9 +362,9 @@ pub(crate) fn hex_pair(bytes: &[u8]) -> Option<(u8, &[u8])> {
 /// Takes the authority of the absolute form off (RFC 9112, section 3.2.2). A user in it has been
 /// the disguise of another host too often (RFC 9110, section 4.2.4).
 fn split_authority(raw: &[u8]) -> Result<(Option<&[u8]>, &[u8]), Reason> {
-    let scheme = [&b"http://"[..], b"https://"]
-        .into_iter()
-        .find(|scheme| raw.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)));
+    let scheme = [&b"http://"[..], b"https://"].into_iter().find(|scheme| {
+        raw.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    });
     let rest = raw.get(scheme.ok_or(Reason::BadPath)?.len()..).unwrap_or_default();
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(end).ok_or(Reason::BadPath)?;

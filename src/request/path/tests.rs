@@ -22,7 +22,9 @@ fn covers(rule: &PathMatch, raw: &str) -> bool {
 
 #[test]
 fn a_plain_path_is_itself_and_not_copied() {
-    for raw in ["/", "/orders", "/orders/", "/a/b.c/...d/..e/f..", "/~a/!$&'()*+,:@=", "/a{b}|^`\"<>"] {
+    for raw in
+        ["/", "/orders", "/orders/", "/a/b.c/...d/..e/f..", "/~a/!$&'()*+,:@=", "/a{b}|^`\"<>"]
+    {
         let target = Target::parse(raw.as_bytes(), Strict).unwrap();
         assert!(matches!(target.path, Cow::Borrowed(path) if path == raw.as_bytes()), "{raw}");
         assert_eq!((target.query, target.authority), (None, None));
@@ -198,7 +200,10 @@ fn lenient_takes_paths_as_they_are() {
 fn an_exact_path_is_exact() {
     let orders = exact("/orders", Strict).unwrap();
     assert!(
-        covers(&orders, "/orders") && covers(&orders, "/%6frders") && covers(&orders, "/orders?a=b") && covers(&orders, "http://h/orders")
+        covers(&orders, "/orders")
+            && covers(&orders, "/%6frders")
+            && covers(&orders, "/orders?a=b")
+            && covers(&orders, "http://h/orders")
     );
     for raw in ["/", "/orders/", "/orders/1", "/orders2", "/Orders", "/ORDERS", "/order", "*"] {
         assert!(!covers(&orders, raw), "{raw}");
@@ -206,7 +211,10 @@ fn an_exact_path_is_exact() {
     assert!(covers(&exact("/caf\u{e9}", Strict).unwrap(), "/caf%c3%a9"));
     assert!(covers(&exact("/caf%C3%A9", Strict).unwrap(), "/caf%c3%a9"));
     assert!(covers(&exact("/users/@me", Strict).unwrap(), "/users/%40me"));
-    assert!(covers(&exact("/orders/", Strict).unwrap(), "/orders/") && !covers(&exact("/orders/", Strict).unwrap(), "/orders"));
+    assert!(
+        covers(&exact("/orders/", Strict).unwrap(), "/orders/")
+            && !covers(&exact("/orders/", Strict).unwrap(), "/orders")
+    );
 }
 
 #[test]
@@ -216,7 +224,16 @@ fn a_prefix_ends_with_a_segment() {
         for raw in ["/orders", "/orders/", "/orders/1", "/orders/1/2/", "/%6frders/1"] {
             assert!(covers(&orders, raw), "{text} {raw}");
         }
-        for raw in ["/", "/orders2", "/orders-old/1", "/orders.json", "/Orders/1", "/a/orders", "/order", "*"] {
+        for raw in [
+            "/",
+            "/orders2",
+            "/orders-old/1",
+            "/orders.json",
+            "/Orders/1",
+            "/a/orders",
+            "/order",
+            "*",
+        ] {
             assert!(!covers(&orders, raw), "{text} {raw}");
         }
     }
@@ -233,21 +250,56 @@ fn a_capture_is_one_segment() {
         (captures.get("id"), captures.get("item"), captures.get("v1"), captures.get("")),
         (Some(&b"a@b"[..]), Some(&b"7"[..]), None, None)
     );
-    for raw in ["/v1/a/items/7/", "/v1/a/items/", "/v1/a/items", "/v1/a/b/items/7", "/v1/a/Items/7", "/v2/a/items/7", "/", "*", "/v1"] {
+    for raw in [
+        "/v1/a/items/7/",
+        "/v1/a/items/",
+        "/v1/a/items",
+        "/v1/a/b/items/7",
+        "/v1/a/Items/7",
+        "/v2/a/items/7",
+        "/",
+        "*",
+        "/v1",
+    ] {
         assert!(!covers(&orders, raw), "{raw}");
     }
     let one = template("/v1/{id}", Strict).unwrap();
-    assert!(covers(&one, "/v1/a") && !covers(&one, "/v1/") && !covers(&one, "/v1/a/") && !covers(&one, "/v1/a/b"));
-    assert!(covers(&template("/{a}/", Strict).unwrap(), "/x/") && !covers(&template("/{a}/", Strict).unwrap(), "/x"));
+    assert!(
+        covers(&one, "/v1/a")
+            && !covers(&one, "/v1/")
+            && !covers(&one, "/v1/a/")
+            && !covers(&one, "/v1/a/b")
+    );
+    assert!(
+        covers(&template("/{a}/", Strict).unwrap(), "/x/")
+            && !covers(&template("/{a}/", Strict).unwrap(), "/x")
+    );
 }
 
 #[test]
 fn rules_that_no_request_meets_are_refused() {
-    for text in ["", "orders", "/a//b", "/a/../b", "/a?b", "/a#b", "/a;b", "/a b", "/a\\b", "/%2f", "/%", "/%ff", "*", "http://h/a"] {
+    for text in [
+        "",
+        "orders",
+        "/a//b",
+        "/a/../b",
+        "/a?b",
+        "/a#b",
+        "/a;b",
+        "/a b",
+        "/a\\b",
+        "/%2f",
+        "/%",
+        "/%ff",
+        "*",
+        "http://h/a",
+    ] {
         assert!(exact(text, Strict).is_err(), "{text}");
         assert!(prefix(text, Strict).is_err(), "{text}");
     }
-    for text in ["/a", "/{a}/{a}", "/x{a}", "/{a}x", "/{a", "/a}", "/{}", "/{a-b}", "/{a}{b}", "{a}"] {
+    for text in
+        ["/a", "/{a}/{a}", "/x{a}", "/{a}x", "/{a", "/a}", "/{}", "/{a-b}", "/{a}{b}", "{a}"]
+    {
         assert!(template(text, Strict).is_err(), "{text}");
     }
     assert!(exact("/a;b//c", Lenient).is_ok());
@@ -264,7 +316,12 @@ fn rule() -> RuleMatch {
 
 #[test]
 fn everything_that_a_rule_names_must_hold() {
-    let good = Request { method: b"GET", host: b"API.example.:8443", route: Some(b"r1"), path: b"/orders/1" };
+    let good = Request {
+        method: b"GET",
+        host: b"API.example.:8443",
+        route: Some(b"r1"),
+        path: b"/orders/1",
+    };
     let holds = |request: &Request| matches(&rule(), request).is_some();
     assert!(holds(&good));
     assert!(holds(&Request { method: b"put", ..good }));
@@ -284,7 +341,13 @@ fn everything_that_a_rule_names_must_hold() {
     ] {
         assert!(!holds(&bad));
     }
-    assert!(matches(&RuleMatch::default(), &Request { method: b"X", host: b"", route: None, path: b"*" }).is_some());
+    assert!(
+        matches(
+            &RuleMatch::default(),
+            &Request { method: b"X", host: b"", route: None, path: b"*" }
+        )
+        .is_some()
+    );
 }
 
 #[test]

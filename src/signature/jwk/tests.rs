@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// A key of each kind, as this build reads them.
 fn keys() -> Vec<String> {
-    let curves = [RSA_JWK, P256_JWK, P384_JWK, P521_JWK, SECP256K1_JWK, ED25519_JWK].map(str::to_owned);
+    let curves =
+        [RSA_JWK, P256_JWK, P384_JWK, P521_JWK, SECP256K1_JWK, ED25519_JWK].map(str::to_owned);
     curves.into_iter().chain(ml_dsa_jwks()).collect()
 }
 /// Members that only a private key has (RFC 7518, section 6; RFC 9964, section 3).
@@ -41,7 +42,8 @@ fn members_that_are_null_are_absent() {
         let akp = jwk.contains("AKP");
         let names = ["alg", "use", "key_ops", "kid", "k", "x5c", "x5t", "ext"];
         for name in names.iter().chain(&PRIVATE).filter(|name| !(akp && **name == "alg")) {
-            let key = read(&with(jwk, name, Value::Null)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let key = read(&with(jwk, name, Value::Null))
+                .unwrap_or_else(|error| panic!("{name}: {error}"));
             assert_eq!(key.fingerprint(), plain.fingerprint(), "{name}");
             assert_eq!((key.kid(), key.algorithms()), (None, plain.algorithms()), "{name}");
         }
@@ -62,7 +64,10 @@ fn alg_use_and_kid_that_are_empty_are_absent() {
             assert_eq!(key.fingerprint(), plain.fingerprint(), "{name}");
             assert_eq!(key.kid(), None);
         }
-        assert_eq!(read(&with(jwk, "key_ops", json!([]))).unwrap_err(), KeyError::NotForVerification);
+        assert_eq!(
+            read(&with(jwk, "key_ops", json!([]))).unwrap_err(),
+            KeyError::NotForVerification
+        );
         assert_eq!(read(&with(jwk, "use", json!(" "))).unwrap_err(), KeyError::NotForSignatures);
     }
 }
@@ -73,7 +78,10 @@ fn private_members_with_a_value_stay_refused() {
         for name in PRIVATE.iter().chain(&["k"]) {
             for value in [json!("AQAB"), json!(""), json!(false), json!(0), json!([]), json!({})] {
                 let refused = read(&with(jwk, name, value.clone())).unwrap_err();
-                assert!(matches!(refused, KeyError::PrivateKey | KeyError::NotJwk(_)), "{name}: {value}");
+                assert!(
+                    matches!(refused, KeyError::PrivateKey | KeyError::NotJwk(_)),
+                    "{name}: {value}"
+                );
             }
         }
     }
@@ -83,7 +91,9 @@ fn private_members_with_a_value_stay_refused() {
 fn padding_is_read() {
     let oct = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 40]) }).to_string();
     let hmac = AlgorithmSet::from_slice(&[Algorithm::HS256]);
-    for (jwk, allowed) in keys().into_iter().map(|jwk| (jwk, AlgorithmSet::asymmetric())).chain([(oct, hmac)]) {
+    for (jwk, allowed) in
+        keys().into_iter().map(|jwk| (jwk, AlgorithmSet::asymmetric())).chain([(oct, hmac)])
+    {
         let plain = VerifyKey::from_jwk(&jwk, allowed).unwrap();
         let mut padded = members(&jwk);
         for name in ["n", "e", "x", "y", "k", "pub"] {
@@ -93,11 +103,18 @@ fn padding_is_read() {
             }
         }
         let padded = Value::Object(padded).to_string();
-        assert_eq!(VerifyKey::from_jwk(&padded, allowed).unwrap().fingerprint(), plain.fingerprint());
+        assert_eq!(
+            VerifyKey::from_jwk(&padded, allowed).unwrap().fingerprint(),
+            plain.fingerprint()
+        );
     }
     // More of it than base64 has, or in the middle, is no padding.
     for stray in ["AQAB=", "AQ==AB", "A===", "=AQAB"] {
-        assert_eq!(read(&with(RSA_JWK, "e", json!(stray))).unwrap_err(), KeyError::NotBase64Url("e"), "{stray}");
+        assert_eq!(
+            read(&with(RSA_JWK, "e", json!(stray))).unwrap_err(),
+            KeyError::NotBase64Url("e"),
+            "{stray}"
+        );
     }
 }
 
@@ -108,13 +125,18 @@ fn numbers_of_an_rsa_key_may_begin_with_zeros() {
         for zeros in [1, 2, 64] {
             let number = [vec![0; zeros], bytes(&members(RSA_JWK), name)].concat();
             let key = read(&with(RSA_JWK, name, json!(URL_SAFE.encode(number)))).unwrap();
-            assert_eq!((key.fingerprint(), key.spki_der()), (plain.fingerprint(), plain.spki_der()), "{name}");
+            assert_eq!(
+                (key.fingerprint(), key.spki_der()),
+                (plain.fingerprint(), plain.spki_der()),
+                "{name}"
+            );
         }
     }
 }
 
 proptest! {
-    /// Every point whose coordinates are written without their leading zeros, or with more, is the same key.
+    /// Every point whose coordinates are written without their leading zeros, or with more, is the
+    /// same key.
     #[test]
     fn coordinates_may_be_short_or_long(seed in 1u32.., zeros in 0usize..40, cut in any::<[bool; 2]>()) {
         let scalar = [seed.to_be_bytes().as_slice(), &[1; 28]].concat();
@@ -145,14 +167,20 @@ fn coordinates_with_a_leading_zero_byte_are_read_without_it() {
     let mut found = [false; 2];
     for number in 1u32..5000 {
         let scalar = [[0; 28].as_slice(), &number.to_be_bytes()].concat();
-        let point = p256::ecdsa::SigningKey::from_slice(&scalar).unwrap().verifying_key().to_sec1_point(false);
+        let point = p256::ecdsa::SigningKey::from_slice(&scalar)
+            .unwrap()
+            .verifying_key()
+            .to_sec1_point(false);
         let (x, y) = point.as_bytes()[1..].split_at(32);
         for (which, number) in [x, y].into_iter().enumerate().filter(|(_, number)| number[0] == 0) {
             let short: Vec<u8> = number.iter().copied().skip_while(|byte| *byte == 0).collect();
             let name = ["x", "y"][which];
             let full = json!({ "kty": "EC", "crv": "P-256", "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y) });
             let cut = with(&full.to_string(), name, json!(URL_SAFE_NO_PAD.encode(short)));
-            assert_eq!(read(&cut).unwrap().fingerprint(), read(&full.to_string()).unwrap().fingerprint());
+            assert_eq!(
+                read(&cut).unwrap().fingerprint(),
+                read(&full.to_string()).unwrap().fingerprint()
+            );
             found[which] = true;
         }
         if found == [true; 2] {
@@ -163,7 +191,9 @@ fn coordinates_with_a_leading_zero_byte_are_read_without_it() {
 }
 
 fn der(pem: &str) -> Vec<u8> {
-    STANDARD.decode(pem.lines().filter(|line| !line.starts_with("---")).collect::<String>()).unwrap()
+    STANDARD
+        .decode(pem.lines().filter(|line| !line.starts_with("---")).collect::<String>())
+        .unwrap()
 }
 
 #[test]
@@ -178,18 +208,45 @@ fn a_key_that_is_in_its_certificate_alone_is_read_there() {
             json!({ "kid": "a", "x5c": [x5c.trim_end_matches('=')] }),
             json!({ "kty": kty, "kid": "a", "crv": full.get("crv"), "x5c": [format!("{}\n{}", &x5c[..64], &x5c[64..])] }),
         ] {
-            let key = read(&document.to_string()).unwrap_or_else(|error| panic!("{document}: {error}"));
+            let key =
+                read(&document.to_string()).unwrap_or_else(|error| panic!("{document}: {error}"));
             assert_eq!((key.fingerprint(), key.kid()), (plain.fingerprint(), Some("a")));
         }
         // Where the numbers are there, they are the key.
-        let other = with(jwk, "x5c", json!([STANDARD.encode(der(if kty == "RSA" { P256_CERTIFICATE } else { RSA_CERTIFICATE }))]));
+        let other = with(
+            jwk,
+            "x5c",
+            json!([STANDARD.encode(der(if kty == "RSA" {
+                P256_CERTIFICATE
+            } else {
+                RSA_CERTIFICATE
+            }))]),
+        );
         assert_eq!(read(&other).unwrap().fingerprint(), plain.fingerprint());
         // A certificate of another kind of key than the JWK says is a mistake.
-        for wrong in [json!({ "kty": "OKP", "x5c": [x5c] }), json!({ "kty": "EC", "crv": "P-384", "x5c": [x5c] })] {
-            assert_eq!(read(&wrong.to_string()).unwrap_err(), KeyError::OtherCertificate, "{wrong}");
+        for wrong in [
+            json!({ "kty": "OKP", "x5c": [x5c] }),
+            json!({ "kty": "EC", "crv": "P-384", "x5c": [x5c] }),
+        ] {
+            assert_eq!(
+                read(&wrong.to_string()).unwrap_err(),
+                KeyError::OtherCertificate,
+                "{wrong}"
+            );
         }
-        assert_eq!(read(&json!({ "kty": kty, "d": "AQAB", "x5c": [x5c] }).to_string()).unwrap_err(), KeyError::PrivateKey);
-        for broken in [json!([]), json!([7]), json!("x"), json!({}), json!([""]), json!(["AQAB"]), json!([x5c.replace('M', "*")])] {
+        assert_eq!(
+            read(&json!({ "kty": kty, "d": "AQAB", "x5c": [x5c] }).to_string()).unwrap_err(),
+            KeyError::PrivateKey
+        );
+        for broken in [
+            json!([]),
+            json!([7]),
+            json!("x"),
+            json!({}),
+            json!([""]),
+            json!(["AQAB"]),
+            json!([x5c.replace('M', "*")]),
+        ] {
             assert!(read(&json!({ "kty": kty, "x5c": broken }).to_string()).is_err(), "{broken}");
         }
     }
@@ -200,7 +257,8 @@ fn a_key_that_is_in_its_certificate_alone_is_read_there() {
     assert!(read(&with(RSA_JWK, "x5c", json!("a string"))).is_ok());
 }
 
-/// RFC 9964, section 3: `alg` says which of the three an AKP key is, and there is no key without it.
+/// RFC 9964, section 3: `alg` says which of the three an AKP key is, and there is no key without
+/// it.
 #[test]
 fn akp_keys_are_what_their_alg_says() {
     let lengths = [1312, 1952, 2592];
@@ -212,20 +270,40 @@ fn akp_keys_are_what_their_alg_says() {
             let other = read(&with(jwk, "alg", json!(alg)));
             match expected == lengths[index] {
                 true => assert!(other.is_ok()),
-                false => assert_eq!(other.unwrap_err(), KeyError::MemberLength { member: "pub", expected, found: lengths[index] }),
+                false => assert_eq!(
+                    other.unwrap_err(),
+                    KeyError::MemberLength { member: "pub", expected, found: lengths[index] }
+                ),
             }
         }
         for absent in [Value::Null, json!("")] {
-            assert_eq!(read(&with(jwk, "alg", absent)).unwrap_err(), KeyError::MissingMember("alg"));
+            assert_eq!(
+                read(&with(jwk, "alg", absent)).unwrap_err(),
+                KeyError::MissingMember("alg")
+            );
         }
-        assert_eq!(read(&with(jwk, "alg", json!("SLH-DSA-SHA2-128s"))).unwrap_err(), KeyError::UnsupportedAlg);
-        for (alg, algorithm) in [("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)] {
-            assert_eq!(read(&with(jwk, "alg", json!(alg))).unwrap_err(), KeyError::OtherKty(algorithm));
+        assert_eq!(
+            read(&with(jwk, "alg", json!("SLH-DSA-SHA2-128s"))).unwrap_err(),
+            KeyError::UnsupportedAlg
+        );
+        for (alg, algorithm) in
+            [("ES256", Algorithm::ES256), ("RS256", Algorithm::RS256), ("EdDSA", Algorithm::EdDSA)]
+        {
+            assert_eq!(
+                read(&with(jwk, "alg", json!(alg))).unwrap_err(),
+                KeyError::OtherKty(algorithm)
+            );
         }
-        assert_eq!(read(&with(jwk, "pub", Value::Null)).unwrap_err(), KeyError::MissingMember("pub"));
+        assert_eq!(
+            read(&with(jwk, "pub", Value::Null)).unwrap_err(),
+            KeyError::MissingMember("pub")
+        );
         let full = bytes(&members(jwk), "pub");
         for wrong in [&full[1..], &[], &[full.as_slice(), &[0]].concat()] {
-            assert!(matches!(read(&with(jwk, "pub", json!(URL_SAFE.encode(wrong)))), Err(KeyError::MemberLength { .. })));
+            assert!(matches!(
+                read(&with(jwk, "pub", json!(URL_SAFE.encode(wrong)))),
+                Err(KeyError::MemberLength { .. })
+            ));
         }
         let es256 = AlgorithmSet::from_slice(&[Algorithm::ES256]);
         assert!(matches!(VerifyKey::from_jwk(jwk, es256), Err(KeyError::AlgNotAllowed { .. })));
@@ -241,11 +319,20 @@ fn akp_keys_are_what_their_alg_says() {
     ];
     for (jwk, digest) in ml_dsa_jwks().iter().zip(digests) {
         let key = read(jwk).unwrap();
-        let hex: String = Sha256::digest(key.spki_der()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String =
+            Sha256::digest(key.spki_der()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, digest);
-        let pem = |der: &[u8]| format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", STANDARD.encode(der));
+        let pem = |der: &[u8]| {
+            format!(
+                "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----",
+                STANDARD.encode(der)
+            )
+        };
         let all = AlgorithmSet::from_slice(&Algorithm::ALL);
-        assert_eq!(VerifyKey::from_pem(&pem(key.spki_der()), all).unwrap().fingerprint(), key.fingerprint());
+        assert_eq!(
+            VerifyKey::from_pem(&pem(key.spki_der()), all).unwrap().fingerprint(),
+            key.fingerprint()
+        );
         assert!(VerifyKey::from_pem(&pem(&key.spki_der()[..1000]), all).is_err());
     }
 }
@@ -268,7 +355,13 @@ fn a_key_whose_kind_or_curve_does_not_fit_its_alg_is_refused() {
             assert_eq!(key.is_ok(), same, "{alg} as {other}");
         }
     }
-    for (jwk, crv) in [(P256_JWK, "secp256k1"), (SECP256K1_JWK, "P-256"), (P521_JWK, "P-384"), (P384_JWK, "P-521"), (P521_JWK, "Ed25519")] {
+    for (jwk, crv) in [
+        (P256_JWK, "secp256k1"),
+        (SECP256K1_JWK, "P-256"),
+        (P521_JWK, "P-384"),
+        (P384_JWK, "P-521"),
+        (P521_JWK, "Ed25519"),
+    ] {
         assert!(read(&with(jwk, "crv", json!(crv))).is_err(), "{crv}");
     }
 }

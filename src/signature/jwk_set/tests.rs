@@ -4,20 +4,26 @@ use crate::signature::{Algorithm, KeyError};
 use proptest::prelude::*;
 
 const P256: &str = r#"{"kty":"EC","crv":"P-256","kid":"p","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}"#;
-const ED: &str = r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+const ED: &str =
+    r#"{"kty":"OKP","crv":"Ed25519","kid":"e","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
 
 fn all() -> AlgorithmSet {
     AlgorithmSet::from_slice(&Algorithm::ALL)
 }
 
 fn read(document: &str) -> Result<(Vec<String>, usize), JwkSetError> {
-    parse(document.as_bytes(), all(), 10, 4096)
-        .map(|set| (set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(), set.left_out.len()))
+    parse(document.as_bytes(), all(), 10, 4096).map(|set| {
+        (
+            set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(),
+            set.left_out.len(),
+        )
+    })
 }
 
 #[test]
 fn good_keys_are_kept_in_order_and_the_rest_is_counted() {
-    let private = ED.replace("\"kty\"", "\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"kty\"");
+    let private =
+        ED.replace("\"kty\"", "\"d\":\"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A\",\"kty\"");
     let document = format!(
         r#" {{"x":{{"keys":[]}}, "keys":[{P256},{{"kty":"quantum"}},{ED},{},{},{},{private},7,null,[]]}} "#,
         ED.replace("\"kty\"", "\"use\":\"enc\",\"kty\""),
@@ -35,11 +41,15 @@ fn good_keys_are_kept_in_order_and_the_rest_is_counted() {
 
 #[test]
 fn what_is_no_set_is_refused() {
-    for document in ["", "x", "{", r#"{"keys":[}"#, r#"{"keys":[]}{"#, "{\"keys\":[]}\u{0}", "<html>"] {
+    for document in
+        ["", "x", "{", r#"{"keys":[}"#, r#"{"keys":[]}{"#, "{\"keys\":[]}\u{0}", "<html>"]
+    {
         assert_eq!(read(document), Err(JwkSetError::NotJson), "{document}");
     }
     assert_eq!(parse(b"{\"keys\":[\"\xff\"]}", all(), 1, 100).unwrap_err(), JwkSetError::NotJson);
-    for document in ["[]", "7", "null", "{}", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"[[]]"#, r#"{"KEYS":[]}"#] {
+    for document in
+        ["[]", "7", "null", "{}", r#"{"keys":{}}"#, r#"{"keys":null}"#, r#"[[]]"#, r#"{"KEYS":[]}"#]
+    {
         assert_eq!(read(document), Err(JwkSetError::NotASet), "{document}");
     }
     for document in [
@@ -62,26 +72,31 @@ fn what_is_left_out_is_named_with_its_reason() {
         P256.replace("\"kty\"", "\"use\":\"enc\",\"kty\"")
     );
     let set = parse(document.as_bytes(), all(), 10, 4096).unwrap();
-    let named: Vec<(Option<&str>, String)> = set.left_out.iter().map(|left| (left.kid.as_deref(), left.why.to_string())).collect();
+    let named: Vec<(Option<&str>, String)> =
+        set.left_out.iter().map(|left| (left.kid.as_deref(), left.why.to_string())).collect();
     assert_eq!(named[0], (Some("p"), "\"use\" of the JWK is not \"sig\"".to_owned()));
     assert_eq!(named[1], (Some("b"), "expected base64url in \"n\"".to_owned()));
     assert_eq!((named[2].0, named[3].0, named.len()), (None, None, 4));
-    let document = certificates(&[("a", RSA_CERTIFICATE), ("b", "-----BEGIN PGP-----"), ("c", "x")]);
+    let document =
+        certificates(&[("a", RSA_CERTIFICATE), ("b", "-----BEGIN PGP-----"), ("c", "x")]);
     let set = parse(document.as_bytes(), all(), 10, 8192).unwrap();
     let named: Vec<Option<&str>> = set.left_out.iter().map(|left| left.kid.as_deref()).collect();
     assert_eq!((set.keys.len(), named), (1, vec![Some("b"), Some("c")]));
 }
 
 fn certificates(entries: &[(&str, &str)]) -> String {
-    let members: serde_json::Map<String, serde_json::Value> =
-        entries.iter().map(|(kid, pem)| ((*kid).to_owned(), serde_json::Value::from(*pem))).collect();
+    let members: serde_json::Map<String, serde_json::Value> = entries
+        .iter()
+        .map(|(kid, pem)| ((*kid).to_owned(), serde_json::Value::from(*pem)))
+        .collect();
     serde_json::Value::Object(members).to_string()
 }
 
 /// What Firebase serves for its session cookies and Google for its older clients.
 #[test]
 fn certificates_by_kid_are_a_set() {
-    let document = certificates(&[("one", RSA_CERTIFICATE), ("two", P256_CERTIFICATE), ("", P384_SPKI)]);
+    let document =
+        certificates(&[("one", RSA_CERTIFICATE), ("two", P256_CERTIFICATE), ("", P384_SPKI)]);
     let set = parse(document.as_bytes(), all(), 10, 8192).unwrap();
     let mut kids: Vec<Option<&str>> = set.keys.iter().map(VerifyKey::kid).collect();
     kids.sort_unstable();
@@ -92,17 +107,24 @@ fn certificates_by_kid_are_a_set() {
 
     // What can't be used is left out and counted, and a private key is none that can.
     let private = RSA_SPKI.replace("PUBLIC", "PRIVATE");
-    let document = certificates(&[("a", RSA_CERTIFICATE), ("b", &private), ("c", RSA_1024), ("d", "not one")]);
+    let document =
+        certificates(&[("a", RSA_CERTIFICATE), ("b", &private), ("c", RSA_1024), ("d", "not one")]);
     assert_eq!(read_long(&document), Ok((vec!["a".to_owned()], 3)));
     let rs256 = AlgorithmSet::from_slice(&[Algorithm::RS256]);
     let document = certificates(&[("a", RSA_CERTIFICATE), ("b", P256_CERTIFICATE)]);
     let set = parse(document.as_bytes(), rs256, 10, 8192).unwrap();
     assert_eq!((set.keys.len(), set.left_out.len(), set.keys[0].algorithms()), (1, 1, rs256));
-    let mixed = document.replacen('{', r#"{"x":null,"y":7,"z":["-----BEGIN CERTIFICATE-----"],"#, 1);
+    let mixed =
+        document.replacen('{', r#"{"x":null,"y":7,"z":["-----BEGIN CERTIFICATE-----"],"#, 1);
     assert_eq!(read_long(&mixed).map(|(kids, left)| (kids.len(), left)), Ok((2, 3)));
 
-    // An object without a certificate in it is an answer of another kind; one with an array of keys is a JWK Set.
-    for document in [r#"{"error":"server_error"}"#, r#"{"a":"MIIB"}"#, r#"{"a":["-----BEGIN CERTIFICATE-----"]}"#] {
+    // An object without a certificate in it is an answer of another kind; one with an array of keys
+    // is a JWK Set.
+    for document in [
+        r#"{"error":"server_error"}"#,
+        r#"{"a":"MIIB"}"#,
+        r#"{"a":["-----BEGIN CERTIFICATE-----"]}"#,
+    ] {
         assert_eq!(read(document), Err(JwkSetError::NotASet), "{document}");
     }
     let both = document.replacen('{', r#"{"keys":[],"#, 1);
@@ -111,7 +133,8 @@ fn certificates_by_kid_are_a_set() {
     assert_eq!(read_long(&named_keys), Err(JwkSetError::NotASet));
 
     let entries: Vec<String> = (0..11).map(|number| number.to_string()).collect();
-    let many: Vec<(&str, &str)> = entries.iter().map(|kid| (kid.as_str(), P256_CERTIFICATE)).collect();
+    let many: Vec<(&str, &str)> =
+        entries.iter().map(|kid| (kid.as_str(), P256_CERTIFICATE)).collect();
     assert_eq!(read_long(&certificates(&many[..10])).map(|(kids, _)| kids.len()), Ok(10));
     assert_eq!(read_long(&certificates(&many)), Err(JwkSetError::TooManyKeys { keys_max: 10 }));
     let twice = document.replacen('{', r#"{"a":"x","#, 1);
@@ -119,8 +142,12 @@ fn certificates_by_kid_are_a_set() {
 }
 
 fn read_long(document: &str) -> Result<(Vec<String>, usize), JwkSetError> {
-    parse(document.as_bytes(), all(), 10, 16_384)
-        .map(|set| (set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(), set.left_out.len()))
+    parse(document.as_bytes(), all(), 10, 16_384).map(|set| {
+        (
+            set.keys.iter().map(|key| key.kid().unwrap_or("-").to_owned()).collect(),
+            set.left_out.len(),
+        )
+    })
 }
 
 #[test]

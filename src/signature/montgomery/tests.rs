@@ -10,7 +10,8 @@ fn padded(number: &BigUint, bytes: usize) -> Vec<u8> {
 /// Our power against the oracle's, for a modulus made odd and of exactly `bits` bits.
 fn agrees(modulus: &[u8], base: &[u8], bits: usize, exponent: u64) {
     let one = BigUint::from(1u8);
-    let n = ((BigUint::from_bytes_be(modulus) % (&one << (bits - 1))) | one.clone()) | (one.clone() << (bits - 1));
+    let n = ((BigUint::from_bytes_be(modulus) % (&one << (bits - 1))) | one.clone())
+        | (one.clone() << (bits - 1));
     let base = BigUint::from_bytes_be(base) % &n;
     let ours = Modulus::new(&n.to_bytes_be()).unwrap();
     assert_eq!((ours.bits(), ours.bytes()), (bits, bits.div_ceil(8)));
@@ -26,7 +27,8 @@ fn extremes(bits: usize, exponent: u64) {
     let all_ones = (&one << bits) - &one;
     for n in [&power + &one, all_ones, &power + BigUint::from(0x0fff_ffffu32)] {
         let ours = Modulus::new(&n.to_bytes_be()).unwrap();
-        for base in [BigUint::from(0u8), one.clone(), &n - &one, &n - &BigUint::from(2u8), &n >> 1] {
+        for base in [BigUint::from(0u8), one.clone(), &n - &one, &n - &BigUint::from(2u8), &n >> 1]
+        {
             let expected = base.modpow(&BigUint::from(exponent), &n);
             let got = ours.power(&padded(&base, bits.div_ceil(8)), exponent).unwrap();
             assert_eq!(got, padded(&expected, bits.div_ceil(8)), "bits {bits} exponent {exponent}");
@@ -49,7 +51,8 @@ proptest! {
 
 #[test]
 fn every_size_around_the_limb_borders() {
-    let bytes: Vec<u8> = (0..1024u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes: Vec<u8> =
+        (0..1024u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let reversed: Vec<u8> = bytes.iter().rev().copied().collect();
     for bits in (2048..2048 + 113).chain(3552..3600).chain([3072, 4096, 4095, 4097, 8191, 8192]) {
         agrees(&bytes, &reversed, bits, 65537);
@@ -58,7 +61,10 @@ fn every_size_around_the_limb_borders() {
 
 #[test]
 fn extreme_digits() {
-    for bits in [65, 128, 2048, 2049, 2100, 2126, 2127, 3072, 3554, 3580, 3581, 3582, 3583, 3584, 3585, 4096, 8192] {
+    for bits in [
+        65, 128, 2048, 2049, 2100, 2126, 2127, 3072, 3554, 3580, 3581, 3582, 3583, 3584, 3585,
+        4096, 8192,
+    ] {
         extremes(bits, 65537);
         extremes(bits, 3);
         extremes(bits, (1 << 33) - 1);

@@ -39,9 +39,14 @@ struct Pair {
 impl Pair {
     fn new(bits: usize, exponent: u64) -> Pair {
         let mut numbers = Repeatable(bits as u64);
-        let private = RsaPrivateKey::new_with_exp(&mut numbers, bits, &BigUint::from(exponent)).unwrap();
+        let private =
+            RsaPrivateKey::new_with_exp(&mut numbers, bits, &BigUint::from(exponent)).unwrap();
         let encode = |number: &BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
-        let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"{}"}}"#, encode(private.n()), encode(private.e()));
+        let jwk = format!(
+            r#"{{"kty":"RSA","n":"{}","e":"{}"}}"#,
+            encode(private.n()),
+            encode(private.e())
+        );
         let key = VerifyKey::from_jwk(&jwk, AlgorithmSet::asymmetric()).unwrap();
         Pair { private, key }
     }
@@ -52,7 +57,9 @@ impl Pair {
 
     /// The signature whose encoded message this is.
     fn forge(&self, encoded: &[u8]) -> Vec<u8> {
-        let power = BigUint::from_bytes_be(encoded).modpow(self.private.d(), self.private.n()).to_bytes_be();
+        let power = BigUint::from_bytes_be(encoded)
+            .modpow(self.private.d(), self.private.n())
+            .to_bytes_be();
         [vec![0; self.len() - power.len()], power].concat()
     }
 
@@ -61,7 +68,8 @@ impl Pair {
     }
 }
 
-/// A modulus of exactly this size as the product of many small primes: signing with it takes no search for large ones.
+/// A modulus of exactly this size as the product of many small primes: signing with it takes no
+/// search for large ones.
 fn of_many_primes(bits: usize, exponent: u64, numbers: &mut Repeatable) -> (BigUint, BigUint) {
     loop {
         let (mut modulus, mut order) = (BigUint::from(1u8), BigUint::from(1u8));
@@ -75,15 +83,18 @@ fn of_many_primes(bits: usize, exponent: u64, numbers: &mut Repeatable) -> (BigU
             (modulus, order) = (modulus * n, order * phi);
         }
         if modulus.bits() == bits {
-            // The exponent is prime: some multiple of the order leaves one less than a multiple of it.
+            // The exponent is prime: some multiple of the order leaves one less than a multiple of
+            // it.
             let rest = number(&(&order % exponent).to_bytes_be()).unwrap();
-            let times = (1..exponent).find(|times| (1 + times * rest).is_multiple_of(exponent)).unwrap();
+            let times =
+                (1..exponent).find(|times| (1 + times * rest).is_multiple_of(exponent)).unwrap();
             return (modulus, (order * times + 1u32) / exponent);
         }
     }
 }
 
-/// A prime of this many bits and the number below it, whose product with others the exponent must not divide.
+/// A prime of this many bits and the number below it, whose product with others the exponent must
+/// not divide.
 fn small_prime(bits: usize, exponent: u64, numbers: &mut Repeatable) -> (u64, u64) {
     loop {
         let n = (numbers.next_u64() >> (64 - bits)) | 1 << (bits - 1) | 1;
@@ -111,7 +122,8 @@ fn is_prime(n: u64) -> bool {
     })
 }
 
-/// RFC 8017, section 5.2.2, step 1: a signature is a number below the modulus, and no bit of it goes unread.
+/// RFC 8017, section 5.2.2, step 1: a signature is a number below the modulus, and no bit of it
+/// goes unread.
 fn each_signature_has_one_spelling(bits: usize) {
     let exponent = 65537;
     let mut numbers = Repeatable(bits as u64);
@@ -119,33 +131,50 @@ fn each_signature_has_one_spelling(bits: usize) {
     let encode = |number: &BigUint| URL_SAFE_NO_PAD.encode(number.to_bytes_be());
     let jwk = format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, encode(&modulus));
     let ours = VerifyKey::from_jwk(&jwk, AlgorithmSet::asymmetric()).unwrap();
-    let oracle = RsaPublicKey::new_with_max_size(modulus.clone(), BigUint::from(exponent), 8192).unwrap();
+    let oracle =
+        RsaPublicKey::new_with_max_size(modulus.clone(), BigUint::from(exponent), 8192).unwrap();
     let len = bits.div_ceil(8);
     let digest = digest(Hash::Sha256, MESSAGE);
-    let signature = BigUint::from_bytes_be(&pkcs1_encoding(Hash::Sha256, &digest, len)).modpow(&private, &modulus);
+    let signature = BigUint::from_bytes_be(&pkcs1_encoding(Hash::Sha256, &digest, len))
+        .modpow(&private, &modulus);
     let one = BigUint::from(1u8);
-    // All sums with a power of two that fit into the bytes: bits above the modulus, and those above its limbs.
+    // All sums with a power of two that fit into the bytes: bits above the modulus, and those above
+    // its limbs.
     let shifted = (bits - 1..8 * len).map(|bit| &signature + (&one << bit));
-    let multiples = (1u32..=255).map(|times| &signature + &modulus * times).take_while(|sum| sum.bits() <= 8 * len);
-    for number in std::iter::once(signature.clone()).chain(shifted).chain(multiples).filter(|number| number.bits() <= 8 * len) {
+    let multiples = (1u32..=255)
+        .map(|times| &signature + &modulus * times)
+        .take_while(|sum| sum.bits() <= 8 * len);
+    for number in std::iter::once(signature.clone())
+        .chain(shifted)
+        .chain(multiples)
+        .filter(|number| number.bits() <= 8 * len)
+    {
         let digits = number.to_bytes_be();
         let spelling = [vec![0; len - digits.len()], digits].concat();
         let good = ours.verify(Algorithm::RS256, MESSAGE, &spelling, &NoHost).is_ok();
         assert_eq!(good, number == signature, "{bits} bits, {} more", &number - &signature);
-        assert_eq!(good, oracle.verify(Pkcs1v15Sign::new::<sha2::Sha256>(), &digest, &spelling).is_ok(), "{bits} bits");
+        assert_eq!(
+            good,
+            oracle.verify(Pkcs1v15Sign::new::<sha2::Sha256>(), &digest, &spelling).is_ok(),
+            "{bits} bits"
+        );
     }
 }
 
 #[test]
 fn a_signature_is_below_its_modulus_whatever_the_size() {
     // Those whose limbs end inside the first byte, and a sample of all others.
-    for bits in [2049, 3777, 3778, 3993, 4209, 6369, 8097, 8192].into_iter().chain((2048..4400).step_by(211)) {
+    for bits in [2049, 3777, 3778, 3993, 4209, 6369, 8097, 8192]
+        .into_iter()
+        .chain((2048..4400).step_by(211))
+    {
         each_signature_has_one_spelling(bits);
     }
 }
 
 const MESSAGE: &[u8] = b"header.payload";
-const SIZES: [(usize, u64); 5] = [(2048, 65537), (2049, 65537), (2056, 3), (2071, 17), (3072, 65537)];
+const SIZES: [(usize, u64); 5] =
+    [(2048, 65537), (2049, 65537), (2056, 3), (2071, 17), (3072, 65537)];
 
 #[test]
 fn signatures_of_the_oracle_are_good_at_every_size() {
@@ -156,19 +185,35 @@ fn signatures_of_the_oracle_are_good_at_every_size() {
         let digests = [Hash::Sha256, Hash::Sha384, Hash::Sha512].map(|hash| digest(hash, MESSAGE));
         let [d256, d384, d512] = &digests;
         let mut sign = |scheme: Pkcs1v15Sign, pss: Pss, digest: &[u8]| {
-            (pair.private.sign(scheme, digest).unwrap(), pss.sign(Some(&mut numbers), &pair.private, digest).unwrap())
+            (
+                pair.private.sign(scheme, digest).unwrap(),
+                pss.sign(Some(&mut numbers), &pair.private, digest).unwrap(),
+            )
         };
         use sha2::{Sha256, Sha384, Sha512};
         for (pkcs1, pss, (one, other)) in [
-            (Algorithm::RS256, Algorithm::PS256, sign(Pkcs1v15Sign::new::<Sha256>(), Pss::new_with_salt::<Sha256>(32), d256)),
-            (Algorithm::RS384, Algorithm::PS384, sign(Pkcs1v15Sign::new::<Sha384>(), Pss::new_with_salt::<Sha384>(48), d384)),
-            (Algorithm::RS512, Algorithm::PS512, sign(Pkcs1v15Sign::new::<Sha512>(), Pss::new_with_salt::<Sha512>(64), d512)),
+            (
+                Algorithm::RS256,
+                Algorithm::PS256,
+                sign(Pkcs1v15Sign::new::<Sha256>(), Pss::new_with_salt::<Sha256>(32), d256),
+            ),
+            (
+                Algorithm::RS384,
+                Algorithm::PS384,
+                sign(Pkcs1v15Sign::new::<Sha384>(), Pss::new_with_salt::<Sha384>(48), d384),
+            ),
+            (
+                Algorithm::RS512,
+                Algorithm::PS512,
+                sign(Pkcs1v15Sign::new::<Sha512>(), Pss::new_with_salt::<Sha512>(64), d512),
+            ),
         ] {
             assert!(pair.accepts(pkcs1, &one), "{pkcs1} {bits}");
             assert!(pair.accepts(pss, &other), "{pss} {bits}");
             assert!(!pair.accepts(pss, &one) && !pair.accepts(pkcs1, &other));
             for signature in [&one, &other] {
-                // The number s + n has the same power, and s with a zero in front is the same number.
+                // The number s + n has the same power, and s with a zero in front is the same
+                // number.
                 let above = (BigUint::from_bytes_be(signature) + pair.private.n()).to_bytes_be();
                 for algorithm in [pkcs1, pss] {
                     assert!(!pair.accepts(algorithm, &above));
@@ -177,7 +222,9 @@ fn signatures_of_the_oracle_are_good_at_every_size() {
             }
         }
         for salt in [0, 20, 31, 33, 64] {
-            let signature = Pss::new_with_salt::<Sha256>(salt).sign(Some(&mut numbers), &pair.private, d256).unwrap();
+            let signature = Pss::new_with_salt::<Sha256>(salt)
+                .sign(Some(&mut numbers), &pair.private, d256)
+                .unwrap();
             assert!(!pair.accepts(Algorithm::PS256, &signature), "a salt of {salt} bytes");
         }
     }
@@ -267,7 +314,8 @@ fn pss_encodings_that_differ_from_the_one_are_refused() {
         assert!(!accepts(&encode(&block(one_at, 0, None), 0xbc)), "no 01 {bits}");
         assert!(!accepts(&encode(&block(one_at, 1, Some(one_at - 1)), 0xbc)), "not zero {bits}");
         assert!(!accepts(&encode(&block(one_at, 1, Some(1)), 0xbc)), "not zero {bits}");
-        // Above the encoded message's bits: unused bits of its first byte, or the whole byte before it.
+        // Above the encoded message's bits: unused bits of its first byte, or the whole byte before
+        // it.
         let mut high = good.clone();
         match bits % 8 {
             1 => high[0] |= 1,
@@ -289,7 +337,10 @@ fn sizes_and_exponents_are_bounded() {
     let why = |modulus: &[u8], exponent: &[u8]| RsaKey::new(modulus, exponent).err();
     let f4: &[u8] = &[1, 0, 1];
     assert_eq!(why(&modulus(2047), f4), Some(KeyError::RsaTooSmall { bits: 2047 }));
-    assert_eq!(why(&[vec![0; 200], modulus(1024)].concat(), f4), Some(KeyError::RsaTooSmall { bits: 1024 }));
+    assert_eq!(
+        why(&[vec![0; 200], modulus(1024)].concat(), f4),
+        Some(KeyError::RsaTooSmall { bits: 1024 })
+    );
     assert_eq!(why(&[], f4), Some(KeyError::RsaTooSmall { bits: 0 }));
     assert_eq!(why(&modulus(2048), f4), None);
     assert_eq!(why(&modulus(8192), f4), None);
@@ -298,10 +349,13 @@ fn sizes_and_exponents_are_bounded() {
     let even = [&modulus(2048)[..255], &[0xfe]].concat();
     assert_eq!(why(&even, f4), Some(KeyError::RsaModulusEven));
     let n = modulus(2048);
-    for exponent in [&[3u8][..], &[0, 0, 3], &[0, 0, 0, 0, 0, 0, 0, 0, 3], &[1, 0xff, 0xff, 0xff, 0xff]] {
+    for exponent in
+        [&[3u8][..], &[0, 0, 3], &[0, 0, 0, 0, 0, 0, 0, 0, 3], &[1, 0xff, 0xff, 0xff, 0xff]]
+    {
         assert_eq!(why(&n, exponent), None, "{exponent:?}");
     }
-    for exponent in [&[][..], &[0], &[1], &[2], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1; 9], &[0xff; 256]] {
+    for exponent in [&[][..], &[0], &[1], &[2], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1; 9], &[0xff; 256]]
+    {
         assert_eq!(why(&n, exponent), Some(KeyError::RsaExponent), "{exponent:?}");
     }
 }

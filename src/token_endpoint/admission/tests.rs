@@ -99,7 +99,11 @@ fn an_outage_lets_one_call_through_at_a_time() {
     }
     let probe = admit(&mut state, now).unwrap();
     done(&mut state, probe, Outcome::Answered, now);
-    assert_eq!((state.pauses, state.evidence), (0, Evidence::default()), "the next outage begins anew");
+    assert_eq!(
+        (state.pauses, state.evidence),
+        (0, Evidence::default()),
+        "the next outage begins anew"
+    );
     assert!(admit(&mut state, now).is_ok());
     assert!(admit(&mut state, now).is_ok());
     assert!(admit(&mut state, now).is_err());
@@ -122,7 +126,10 @@ fn the_ramp_doubles_each_second() {
         now = now.plus_ms(10);
         permits.into_iter().for_each(|permit| done(&mut state, permit, Outcome::Answered, now));
     }
-    assert!(peaks.windows(2).all(|pair| pair[1] <= pair[0] * 2 + 1 && pair[1] >= pair[0]), "{peaks:?}");
+    assert!(
+        peaks.windows(2).all(|pair| pair[1] <= pair[0] * 2 + 1 && pair[1] >= pair[0]),
+        "{peaks:?}"
+    );
     assert!(peaks[0] <= 4 && peaks[7] == 50, "{peaks:?}");
     assert!(!state.is_ramping());
 }
@@ -190,7 +197,10 @@ fn clocks_that_jump_lock_nobody_out() {
             let _ = admit(&mut state, T0);
         }
         assert!(admit(&mut state, now).is_err() || now > T0, "still an outage");
-        assert!(admit(&mut state, now.plus_ms(PAUSE_MS_MAX)).is_ok() || state.under_way(now, &LIMITS) == 1);
+        assert!(
+            admit(&mut state, now.plus_ms(PAUSE_MS_MAX)).is_ok()
+                || state.under_way(now, &LIMITS) == 1
+        );
         let mut full = Admission::default();
         while admit(&mut full, T0).is_ok() {}
         assert!(admit(&mut full, now).is_ok());
@@ -207,7 +217,9 @@ fn the_line_moves_at_the_pace_of_the_server() {
     while admit(&mut state, T0).is_ok() {}
     let mut seen = [0u32; 61];
     for client in 0..5_000u64 {
-        let (next, Decision::Refuse { retry_after_s, .. }) = state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32)) else {
+        let (next, Decision::Refuse { retry_after_s, .. }) =
+            state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32))
+        else {
             panic!()
         };
         state = next;
@@ -218,7 +230,9 @@ fn the_line_moves_at_the_pace_of_the_server() {
     // Then it is full, and all moments are alike.
     let mut seen = [0u32; 61];
     for client in 0..60_000u64 {
-        let (next, Decision::Refuse { retry_after_s, .. }) = state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32)) else {
+        let (next, Decision::Refuse { retry_after_s, .. }) =
+            state.admit(T0, &LIMITS, Party::new(mix(client), mix(client) >> 32))
+        else {
             panic!()
         };
         state = next;
@@ -231,7 +245,13 @@ fn the_line_moves_at_the_pace_of_the_server() {
 fn other_bytes_are_a_server_in_health() {
     let state = outage(T0);
     assert_eq!(Admission::decode(&state.encode()), state);
-    for bytes in [&[][..], &[2; STATE_BYTES - 1], &[2; STATE_BYTES + 1], &[0; STATE_BYTES], &[1; STATE_BYTES]] {
+    for bytes in [
+        &[][..],
+        &[2; STATE_BYTES - 1],
+        &[2; STATE_BYTES + 1],
+        &[0; STATE_BYTES],
+        &[1; STATE_BYTES],
+    ] {
         assert_eq!(Admission::decode(bytes), Admission::default());
     }
 }
@@ -243,8 +263,14 @@ fn one_clients_failures_are_its_own() {
         let mut state = Admission::default();
         for n in 0..1_000 {
             let now = T0.plus_ms(n * 10);
-            assert!(call_of(&mut state, neighbour(1), Ended { outcome, asked_ms: Some(30_000) }, now), "{outcome:?}");
-            assert!(n % 7 > 0 || call_of(&mut state, neighbour(2), Outcome::Answered, now), "{outcome:?}");
+            assert!(
+                call_of(&mut state, neighbour(1), Ended { outcome, asked_ms: Some(30_000) }, now),
+                "{outcome:?}"
+            );
+            assert!(
+                n % 7 > 0 || call_of(&mut state, neighbour(2), Outcome::Answered, now),
+                "{outcome:?}"
+            );
         }
         assert!(!state.is_ramping(), "{outcome:?}");
     }
@@ -260,7 +286,8 @@ fn one_clients_failures_are_its_own() {
 #[test]
 fn made_up_clients_of_one_address_close_the_endpoint_for_that_address_alone() {
     let mut state = Admission::default();
-    let refused = (0..100).filter(|n| !call_of(&mut state, neighbour(*n), Outcome::Overloaded, T0)).count();
+    let refused =
+        (0..100).filter(|n| !call_of(&mut state, neighbour(*n), Outcome::Overloaded, T0)).count();
     assert_eq!(refused, 95);
     assert!((0..100).all(|_| call_of(&mut state, stranger(), Outcome::Answered, T0)));
     // Once others fail too it is an outage for all.
@@ -303,7 +330,11 @@ fn hanging_calls_of_one_client_leave_the_others_room() {
 #[test]
 fn one_address_leaves_others_room_where_there_are_several() {
     let mut state = Admission::default();
-    assert_eq!((0..100).filter(|n| admit_of(&mut state, neighbour(*n), T0).is_ok()).count(), 50, "it is the only one");
+    assert_eq!(
+        (0..100).filter(|n| admit_of(&mut state, neighbour(*n), T0).is_ok()).count(),
+        50,
+        "it is the only one"
+    );
     assert!(admit(&mut state, T0).is_err());
     let mut state = Admission::default();
     assert!(call_of(&mut state, stranger(), Outcome::Answered, T0));
@@ -321,7 +352,8 @@ fn one_client_does_not_win_all_tries_after_an_outage() {
         call_of(&mut state, neighbour(1), Outcome::Overloaded, now);
         if n % 20 == 0 {
             asked += 1;
-            served += u32::from(call_of(&mut state, neighbour(2), Outcome::Answered, now.plus_ms(1)));
+            served +=
+                u32::from(call_of(&mut state, neighbour(2), Outcome::Answered, now.plus_ms(1)));
         }
     }
     assert!(served >= asked - 2, "{served} of {asked}");
@@ -340,7 +372,12 @@ fn a_pause_that_two_clients_are_asked_for_is_everyones() {
     // Whichever way the clock goes, for no longer than that.
     let back = Time::from_ms(T0.ms() - 3_600_000);
     assert!(!call_of(&mut state, neighbour(3), Outcome::Answered, back));
-    assert!(call_of(&mut state.at(back, &LIMITS), neighbour(3), Outcome::Answered, back.plus_ms(20_000)));
+    assert!(call_of(
+        &mut state.at(back, &LIMITS),
+        neighbour(3),
+        Outcome::Answered,
+        back.plus_ms(20_000)
+    ));
     assert!(call_of(&mut state, neighbour(3), Outcome::Answered, now.plus_ms(20_000)));
 }
 

@@ -4,7 +4,8 @@ use super::super::fixtures::{bytes, endpoint};
 use super::*;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json;charset=UTF-8");
-const BEARER: &str = r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3600}"#;
+const BEARER: &str =
+    r#"{"access_token":"2YotnFZFEjr1zCsicMWpAA","token_type":"Bearer","expires_in":3600}"#;
 
 fn judge(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
     analyse(status, bytes(headers), body.as_bytes(), true, &endpoint())
@@ -31,10 +32,19 @@ fn rfc_6749_success() {
     let headers = [JSON, ("Cache-Control", "no-store"), ("Pragma", "no-cache")];
     let body = "{\n\"access_token\":\"2YotnFZFEjr1zCsicMWpAA\",\n\"token_type\":\"example\",\n\"expires_in\":3600,\n\"example_parameter\":\"example_value\"\n}";
     assert_eq!(not_stored(200, &headers, body), Some(NotStored::NotBearer));
-    let Answer::Storable(kept) = judge(200, &headers, &body.replace("\"example\"", "\"bearer\"")) else { panic!() };
-    assert_eq!((kept.expires_in_s, kept.jwt_exp_s, kept.access_token.as_str()), (3600, None, "2YotnFZFEjr1zCsicMWpAA"));
+    let Answer::Storable(kept) = judge(200, &headers, &body.replace("\"example\"", "\"bearer\""))
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (kept.expires_in_s, kept.jwt_exp_s, kept.access_token.as_str()),
+        (3600, None, "2YotnFZFEjr1zCsicMWpAA")
+    );
     let refresh = body.replace("\"example_parameter\"", "\"refresh_token\"");
-    assert_eq!(not_stored(200, &headers, &refresh.replace("\"example\"", "\"bearer\"")), Some(NotStored::Personal));
+    assert_eq!(
+        not_stored(200, &headers, &refresh.replace("\"example\"", "\"bearer\"")),
+        Some(NotStored::Personal)
+    );
 }
 
 #[test]
@@ -76,12 +86,23 @@ fn only_clean_tokens_are_stored() {
         ("{", "[{", Json),
         ("{", "<html>{", Json),
     ] {
-        assert_eq!(not_stored(200, &[JSON], &BEARER.replace(from, to)), Some(why), "{from} -> {to}");
+        assert_eq!(
+            not_stored(200, &[JSON], &BEARER.replace(from, to)),
+            Some(why),
+            "{from} -> {to}"
+        );
     }
     assert_eq!(not_stored(200, &[JSON], ""), Some(Json));
     assert_eq!(not_stored(200, &[JSON], &BEARER.replace("3600", "315360000")), None);
     assert_eq!(not_stored(200, &[JSON], &BEARER.replace("Bearer", "bEARER")), None);
-    assert_eq!(not_stored(200, &[JSON], &BEARER.replace('}', ",\"scope\":\"a\",\"x\":{\"refresh_token\":1}}")), None);
+    assert_eq!(
+        not_stored(
+            200,
+            &[JSON],
+            &BEARER.replace('}', ",\"scope\":\"a\",\"x\":{\"refresh_token\":1}}")
+        ),
+        None
+    );
     assert_eq!(not_stored(200, &[JSON], &with_token(&"x".repeat(20_000))), Some(TooLarge));
     for status in [100, 201, 204, 301, 403, 404, 429, 500, 502, 503, 504, 599] {
         assert_eq!(not_stored(status, &[JSON], BEARER), Some(Status), "{status}");
@@ -117,7 +138,10 @@ fn headers_of_the_answer() {
         assert_eq!(not_stored(200, &[JSON, (name, value)], BEARER), why, "{name}: {value}");
     }
     assert_eq!(not_stored(200, &[], BEARER), Some(NotStored::ContentType));
-    assert_eq!(not_stored(200, &[("content-type", "text/html")], BEARER), Some(NotStored::ContentType));
+    assert_eq!(
+        not_stored(200, &[("content-type", "text/html")], BEARER),
+        Some(NotStored::ContentType)
+    );
 }
 
 #[test]
@@ -156,7 +180,13 @@ fn lifetimes_in_any_type_and_members_that_are_null() {
 fn lifetimes_that_the_server_does_not_say() {
     let ours = TokenEndpoint { default_lifetime_s: Some(300), ..endpoint() };
     let jwt = with_token(&jwt("{}", r#"{"exp":1700000000}"#));
-    let read = |body: &str, endpoint: &TokenEndpoint| match analyse(200, bytes(&[JSON]), body.as_bytes(), true, endpoint) {
+    let read = |body: &str, endpoint: &TokenEndpoint| match analyse(
+        200,
+        bytes(&[JSON]),
+        body.as_bytes(),
+        true,
+        endpoint,
+    ) {
         Answer::Storable(kept) => Ok((kept.expires_in_s, kept.jwt_exp_s)),
         Answer::NotStored(why) => Err(why),
         Answer::Negative => panic!(),
@@ -165,7 +195,10 @@ fn lifetimes_that_the_server_does_not_say() {
         assert_eq!(read(&BEARER.replace(from, to), &endpoint()), Err(NotStored::Lifetime));
         assert_eq!(read(&BEARER.replace(from, to), &ours), Ok((300, None)));
         for endpoint in [&ours, &endpoint()] {
-            assert_eq!(read(&jwt.replace(from, to), endpoint), Ok((EXPIRES_IN_S_MAX, Some(1_700_000_000))));
+            assert_eq!(
+                read(&jwt.replace(from, to), endpoint),
+                Ok((EXPIRES_IN_S_MAX, Some(1_700_000_000)))
+            );
         }
     }
     // What is said and can't be read is no silence.
@@ -175,11 +208,13 @@ fn lifetimes_that_the_server_does_not_say() {
 
 #[test]
 fn a_jwt_bounds_its_own_life() {
-    let exp = |payload: &str| match judge(200, &[JSON], &with_token(&jwt(r#"{"alg":"RS256"}"#, payload))) {
-        Answer::Storable(kept) => Ok(kept.jwt_exp_s),
-        Answer::NotStored(why) => Err(why),
-        Answer::Negative => panic!(),
-    };
+    let exp =
+        |payload: &str| match judge(200, &[JSON], &with_token(&jwt(r#"{"alg":"RS256"}"#, payload)))
+        {
+            Answer::Storable(kept) => Ok(kept.jwt_exp_s),
+            Answer::NotStored(why) => Err(why),
+            Answer::Negative => panic!(),
+        };
     assert_eq!(exp(r#"{"exp":1700000000}"#), Ok(Some(1_700_000_000)));
     assert_eq!(exp(r#"{"exp":1700000000.9}"#), Ok(Some(1_700_000_000)));
     assert_eq!(exp(r#"{"exp":1.7e9}"#), Ok(Some(1_700_000_000)));
@@ -205,25 +240,48 @@ fn a_jwt_bounds_its_own_life() {
 /// The example of RFC 6749, section 5.2, and what may be remembered of it.
 #[test]
 fn refusals() {
-    let refusal = |status, error: &str| judge(status, &[JSON], &format!("{{\n\"error\":\"{error}\"\n}}"));
-    for lasting in ["invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope", "invalid_target"]
-    {
+    let refusal =
+        |status, error: &str| judge(status, &[JSON], &format!("{{\n\"error\":\"{error}\"\n}}"));
+    for lasting in [
+        "invalid_request",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_target",
+    ] {
         assert!(matches!(refusal(400, lasting), Answer::Negative), "{lasting}");
         assert!(matches!(refusal(401, lasting), Answer::Negative), "{lasting}");
         assert!(matches!(refusal(403, lasting), Answer::NotStored(NotStored::Status)), "{lasting}");
         assert!(matches!(refusal(503, lasting), Answer::NotStored(NotStored::Status)), "{lasting}");
     }
-    for passing in
-        ["invalid_grant", "slow_down", "authorization_pending", "use_dpop_nonce", "server_error", "temporarily_unavailable", "", "x"]
-    {
+    for passing in [
+        "invalid_grant",
+        "slow_down",
+        "authorization_pending",
+        "use_dpop_nonce",
+        "server_error",
+        "temporarily_unavailable",
+        "",
+        "x",
+    ] {
         assert!(matches!(refusal(400, passing), Answer::NotStored(NotStored::Error)), "{passing}");
     }
     assert_eq!(not_stored(401, &[JSON], "{}"), Some(NotStored::Error));
-    assert_eq!(not_stored(401, &[("content-type", "text/html")], "<html>"), Some(NotStored::ContentType));
-    assert_eq!(not_stored(400, &[JSON, ("retry-after", "1")], r#"{"error":"invalid_scope"}"#), Some(NotStored::Header));
+    assert_eq!(
+        not_stored(401, &[("content-type", "text/html")], "<html>"),
+        Some(NotStored::ContentType)
+    );
+    assert_eq!(
+        not_stored(400, &[JSON, ("retry-after", "1")], r#"{"error":"invalid_scope"}"#),
+        Some(NotStored::Header)
+    );
     let never = TokenEndpoint { negative_ttl_s: 0, ..endpoint() };
     let body = br#"{"error":"invalid_client"}"#;
-    assert!(matches!(analyse(401, bytes(&[JSON]), body, true, &never), Answer::NotStored(NotStored::Error)));
+    assert!(matches!(
+        analyse(401, bytes(&[JSON]), body, true, &never),
+        Answer::NotStored(NotStored::Error)
+    ));
     assert!(refusal(401, "invalid_client").purges(401));
     assert!(refusal(400, "invalid_client").purges(400));
     assert!(judge(401, &[], "<html>").purges(401));

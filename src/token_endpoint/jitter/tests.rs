@@ -4,8 +4,7 @@ use super::super::fixtures::{endpoint, key};
 use super::*;
 
 const NOW: Time = Time::from_s(1_700_000_000);
-const BODY: &str =
-    r#"{ "x":{"expires_in":3600}, "y":"\"expires_in\":3600", "expires_in" : 3600 , "access_token":"a","token_type":"Bearer" }"#;
+const BODY: &str = r#"{ "x":{"expires_in":3600}, "y":"\"expires_in\":3600", "expires_in" : 3600 , "access_token":"a","token_type":"Bearer" }"#;
 
 fn draw(n: u64) -> Draw {
     Draw::of(&key(), &key().digest("test", &[&n.to_le_bytes()]), NOW)
@@ -14,9 +13,15 @@ fn draw(n: u64) -> Draw {
 #[test]
 fn both_ends_are_reached_and_never_passed() {
     let (most, least) = (Draw(0), Draw(u64::MAX));
-    for (lifetime_s, jitter, from) in
-        [(3600, 0.1, 3240), (3600, 0.5, 1800), (3600, 0.0, 3600), (1, 0.5, 1), (2, 0.5, 1), (5, 0.1, 5), (86400, 0.3, 60480)]
-    {
+    for (lifetime_s, jitter, from) in [
+        (3600, 0.1, 3240),
+        (3600, 0.5, 1800),
+        (3600, 0.0, 3600),
+        (1, 0.5, 1),
+        (2, 0.5, 1),
+        (5, 0.1, 5),
+        (86400, 0.3, 60480),
+    ] {
         assert_eq!(most.advertised_s(lifetime_s, jitter), lifetime_s);
         assert_eq!(least.advertised_s(lifetime_s, jitter), from, "{lifetime_s} {jitter}");
     }
@@ -40,7 +45,8 @@ fn a_million_draws_in_one_millisecond_are_uniform() {
         seen[(advertised - 3240) as usize] += 1;
     }
     let expected = 1e6 / 361.0;
-    let chi_square: f64 = seen.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+    let chi_square: f64 =
+        seen.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
     assert!((250.0..470.0).contains(&chi_square), "{chi_square}");
     assert!(seen[0] > 0 && seen[360] > 0);
 }
@@ -59,7 +65,9 @@ fn grants() {
     let all = endpoint();
     assert!(applies(&all, None) && applies(&all, Some("password")));
     let some = TokenEndpoint { jitter_grants: Some(vec!["password".into()]), ..endpoint() };
-    assert!(applies(&some, Some("password")) && !applies(&some, Some("x")) && !applies(&some, None));
+    assert!(
+        applies(&some, Some("password")) && !applies(&some, Some("x")) && !applies(&some, None)
+    );
     assert!(!applies(&TokenEndpoint { jitter: 0.0, ..endpoint() }, None));
 }
 
@@ -69,7 +77,13 @@ fn only_the_number_changes() {
     let rewritten = aged(BODY, 99).unwrap();
     assert_eq!(String::from_utf8(rewritten).unwrap(), BODY.replace(" 3600 ", " 99 "));
     assert_eq!(aged(BODY, 10_000), None);
-    for odd in ["", "{}", r#"{"expires_in":"soon"}"#, r#"{"expires_in":3600,"expires_in":1}"#, r#"[{"expires_in":3600}]"#] {
+    for odd in [
+        "",
+        "{}",
+        r#"{"expires_in":"soon"}"#,
+        r#"{"expires_in":3600,"expires_in":1}"#,
+        r#"[{"expires_in":3600}]"#,
+    ] {
         assert_eq!(aged(odd, 1), None, "{odd}");
     }
 }
@@ -88,15 +102,25 @@ fn each_type_of_number_is_kept_in_its_length() {
         let body = BODY.replace(" 3600 ", number);
         match shorten(body.as_bytes(), Draw(u64::MAX), 0.1, NOW, Fit::SameLength) {
             Shortened::Rewritten { body: rewritten, expires_in_s } => {
-                assert_eq!((expires_in_s, String::from_utf8(rewritten).unwrap()), (900, body.replace(number, said)), "{number}");
+                assert_eq!(
+                    (expires_in_s, String::from_utf8(rewritten).unwrap()),
+                    (900, body.replace(number, said)),
+                    "{number}"
+                );
             }
             other => panic!("{number}: {other:?}"),
         }
     }
     let short = BODY.replace(" 3600 ", "1e3");
-    assert!(matches!(shorten(short.as_bytes(), Draw(u64::MAX), 0.1, NOW, Fit::SameLength), Shortened::Rewritten { .. }));
+    assert!(matches!(
+        shorten(short.as_bytes(), Draw(u64::MAX), 0.1, NOW, Fit::SameLength),
+        Shortened::Rewritten { .. }
+    ));
     let short = BODY.replace(" 3600 ", "4e3");
-    assert_eq!(shorten(short.as_bytes(), Draw(u64::MAX), 0.1, NOW, Fit::SameLength), Shortened::Odd);
+    assert_eq!(
+        shorten(short.as_bytes(), Draw(u64::MAX), 0.1, NOW, Fit::SameLength),
+        Shortened::Odd
+    );
 }
 
 /// Entra ID says twice how long; neither says more than the other is shortened to.
@@ -121,8 +145,18 @@ fn answers_of_any_grant_are_shortened() {
         other => panic!("{other:?}"),
     }
     assert_eq!(shorten(body.as_bytes(), Draw::NONE, 0.1, NOW, Fit::Shorter), Shortened::Same);
-    for odd in ["", "{}", r#"{"expires_in":0.5}"#, r#"{"expires_in":null}"#, r#"{"expires_in":3600,"error":"x"}"#] {
-        assert_eq!(shorten(odd.as_bytes(), draw(1), 0.1, NOW, Fit::Shorter), Shortened::Odd, "{odd}");
+    for odd in [
+        "",
+        "{}",
+        r#"{"expires_in":0.5}"#,
+        r#"{"expires_in":null}"#,
+        r#"{"expires_in":3600,"error":"x"}"#,
+    ] {
+        assert_eq!(
+            shorten(odd.as_bytes(), draw(1), 0.1, NOW, Fit::Shorter),
+            Shortened::Odd,
+            "{odd}"
+        );
     }
 }
 
@@ -130,14 +164,17 @@ fn answers_of_any_grant_are_shortened() {
 fn a_jwt_bounds_what_is_said() {
     use base64::Engine as _;
     let jwt = |exp_s: u64| {
-        let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp_s}}}"));
+        let payload =
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{exp_s}}}"));
         BODY.replace("\"a\"", &format!("\"e30.{payload}.\""))
     };
-    let said = |exp_s| match shorten(jwt(exp_s).as_bytes(), Draw::NONE, 0.1, NOW.plus_ms(1), Fit::Shorter) {
-        Shortened::Rewritten { expires_in_s, .. } => Some(expires_in_s),
-        Shortened::Same => Some(3600),
-        Shortened::Odd => None,
-    };
+    let said =
+        |exp_s| match shorten(jwt(exp_s).as_bytes(), Draw::NONE, 0.1, NOW.plus_ms(1), Fit::Shorter)
+        {
+            Shortened::Rewritten { expires_in_s, .. } => Some(expires_in_s),
+            Shortened::Same => Some(3600),
+            Shortened::Odd => None,
+        };
     assert_eq!(said(NOW.s() + 3601), Some(3600));
     assert_eq!(said(NOW.s() + 3600), Some(3599));
     assert_eq!(said(NOW.s() + 2), Some(1));

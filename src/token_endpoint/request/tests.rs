@@ -37,7 +37,10 @@ fn rfc_6749_other_grants() {
     let refresh = "grant_type=refresh_token&refresh_token=tGzv3JOkF0XG5Qx2TlKWIA&client_id=s6BhdRkqt3&client_secret=7Fjfp0ZBr1KtDRbnfVdmIw";
     let request = post(&[], refresh);
     assert_eq!(request.class(), Class::CoalesceRefresh);
-    assert_eq!((request.client_id(), request.auth_method()), (Some("s6BhdRkqt3"), AuthMethod::Post));
+    assert_eq!(
+        (request.client_id(), request.auth_method()),
+        (Some("s6BhdRkqt3"), AuthMethod::Post)
+    );
     let alone = TokenEndpoint { coalesce_refresh: false, ..endpoint() };
     let request = request::parse(POST, bytes(&[FORM]), refresh.as_bytes(), &alone);
     assert_eq!(request.class(), Class::PassThrough(Why::Grant));
@@ -53,15 +56,31 @@ fn one_request_has_one_reading() {
         (vec![], CC.to_owned(), Class::Reusable),
         (vec![BASIC], "grant_type=client_credentials".into(), Class::Reusable),
         (vec![BASIC], "grant_type=client_credentials&client_id=c".into(), Class::Reusable),
-        (vec![BASIC], "grant_type=client_credentials&client_id=d".into(), pass(Why::TwoCredentials)),
+        (
+            vec![BASIC],
+            "grant_type=client_credentials&client_id=d".into(),
+            pass(Why::TwoCredentials),
+        ),
         (vec![BASIC], CC.into(), pass(Why::TwoCredentials)),
-        (vec![BASIC], "grant_type=client_credentials&client_secret=".into(), pass(Why::TwoCredentials)),
+        (
+            vec![BASIC],
+            "grant_type=client_credentials&client_secret=".into(),
+            pass(Why::TwoCredentials),
+        ),
         (vec![BASIC, BASIC], "grant_type=client_credentials".into(), pass(Why::Authorization)),
         (vec![("authorization", "Bearer x")], CC.into(), pass(Why::Authorization)),
         (vec![("authorization", "")], CC.into(), pass(Why::Authorization)),
-        (vec![("authorization", "Basic Yzo=")], "grant_type=client_credentials".into(), pass(Why::NoSecret)),
+        (
+            vec![("authorization", "Basic Yzo=")],
+            "grant_type=client_credentials".into(),
+            pass(Why::NoSecret),
+        ),
         // A secret that ends in a colon is a secret.
-        (vec![("authorization", "Basic YzpzOg==")], "grant_type=client_credentials".into(), Class::Reusable),
+        (
+            vec![("authorization", "Basic YzpzOg==")],
+            "grant_type=client_credentials".into(),
+            Class::Reusable,
+        ),
         (vec![], format!("{CC}&scope=a&scope=a"), pass(Why::Duplicate)),
         (vec![], format!("{CC}&sc%6fpe=a&scope=a"), pass(Why::Duplicate)),
         (vec![], format!("{CC}&scope=a&scope="), pass(Why::Duplicate)),
@@ -70,13 +89,25 @@ fn one_request_has_one_reading() {
         (vec![], format!("{CC}&"), pass(Why::Form)),
         (vec![], format!("{CC}&a=%ff"), pass(Why::Form)),
         (vec![], "grant_type=client_credentials&client_id=c".into(), pass(Why::NoSecret)),
-        (vec![], "grant_type=client_credentials&client_id=c&client_secret=".into(), pass(Why::NoSecret)),
+        (
+            vec![],
+            "grant_type=client_credentials&client_id=c&client_secret=".into(),
+            pass(Why::NoSecret),
+        ),
         (vec![], "grant_type=client_credentials".into(), pass(Why::NoSecret)),
-        (vec![], "grant_type=Client_Credentials&client_id=c&client_secret=s".into(), pass(Why::Grant)),
+        (
+            vec![],
+            "grant_type=Client_Credentials&client_id=c&client_secret=s".into(),
+            pass(Why::Grant),
+        ),
         (vec![], "client_id=c&client_secret=s".into(), pass(Why::Grant)),
         (vec![], String::new(), pass(Why::Grant)),
         (vec![], CC.replace("=c&", "=fresh&"), pass(Why::ExceptedClient)),
-        (vec![("authorization", "Basic ZnJlc2g6cw==")], "grant_type=client_credentials".into(), pass(Why::ExceptedClient)),
+        (
+            vec![("authorization", "Basic ZnJlc2g6cw==")],
+            "grant_type=client_credentials".into(),
+            pass(Why::ExceptedClient),
+        ),
         (vec![], "a=1&".repeat(64) + "b=1", pass(Why::TooManyParameters)),
         (vec![], format!("{CC}&x={}", "x".repeat(9000)), pass(Why::TooLarge)),
     ] {
@@ -120,9 +151,13 @@ fn headers_that_forbid_sharing() {
     ] {
         assert_eq!(class_of(&[(name, value)], CC), Class::PassThrough(why), "{name}: {value}");
     }
-    for (name, value) in
-        [("accept", "application/json"), ("cache-control", "max-stale"), ("x-tenant", "a"), ("cookie", "a=b"), ("user-agent", "x")]
-    {
+    for (name, value) in [
+        ("accept", "application/json"),
+        ("cache-control", "max-stale"),
+        ("x-tenant", "a"),
+        ("cookie", "a=b"),
+        ("user-agent", "x"),
+    ] {
         assert_eq!(class_of(&[(name, value)], CC), Class::Reusable, "{name}: {value}");
     }
 }
@@ -130,15 +165,24 @@ fn headers_that_forbid_sharing() {
 #[test]
 fn other_request_lines_and_types() {
     let parse = |head: Head<'_>, content_type: &str| {
-        request::parse(head, bytes(&[("Content-Type", content_type)]), CC.as_bytes(), &endpoint()).class()
+        request::parse(head, bytes(&[("Content-Type", content_type)]), CC.as_bytes(), &endpoint())
+            .class()
     };
     let form = FORM.1;
     assert_eq!(parse(POST, form), Class::Reusable);
     assert_eq!(parse(POST, "Application/X-WWW-Form-Urlencoded; charset=UTF-8"), Class::Reusable);
     assert_eq!(parse(Head { method: b"PUT", ..POST }, form), Class::PassThrough(Why::Method));
     assert_eq!(parse(Head { has_query: true, ..POST }, form), Class::PassThrough(Why::Query));
-    assert_eq!(parse(Head { client_certificate: true, ..POST }, form), Class::PassThrough(Why::Certificate));
-    for other in ["", "text/json", "multipart/form-data", "application/x-www-form-urlencoded; charset=utf-16"] {
+    assert_eq!(
+        parse(Head { client_certificate: true, ..POST }, form),
+        Class::PassThrough(Why::Certificate)
+    );
+    for other in [
+        "",
+        "text/json",
+        "multipart/form-data",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    ] {
         assert_eq!(parse(POST, other), Class::PassThrough(Why::ContentType), "{other}");
     }
     let none = request::parse(POST, [], CC.as_bytes(), &endpoint());
@@ -172,7 +216,12 @@ fn the_client_is_named_only_when_it_is_certain() {
 fn forms_in_other_charsets() {
     let parse = |charset: &str, body: &str| {
         let content_type = format!("application/x-www-form-urlencoded; charset={charset}");
-        request::parse(POST, bytes(&[("content-type", &content_type)]), body.as_bytes(), &endpoint())
+        request::parse(
+            POST,
+            bytes(&[("content-type", &content_type)]),
+            body.as_bytes(),
+            &endpoint(),
+        )
     };
     let latin = parse("ISO-8859-1", CC);
     assert_eq!(latin.class(), Class::Reusable);
@@ -180,9 +229,19 @@ fn forms_in_other_charsets() {
     for other in ["utf-8", "iso-8859-15", "us-ascii"] {
         assert_ne!(key_of(&latin), key_of(&parse(other, CC)), "{other}");
     }
-    for (charset, body) in [("iso-8859-1", "&x=%c3%a9"), ("iso-8859-1", "&%c3%a9=x"), ("utf-16", ""), ("utf-7", ""), ("", "")] {
+    for (charset, body) in [
+        ("iso-8859-1", "&x=%c3%a9"),
+        ("iso-8859-1", "&%c3%a9=x"),
+        ("utf-16", ""),
+        ("utf-7", ""),
+        ("", ""),
+    ] {
         let read = parse(charset, &format!("{CC}{body}"));
-        assert_eq!((read.class(), read.client_id()), (Class::PassThrough(Why::ContentType), None), "{charset} {body}");
+        assert_eq!(
+            (read.class(), read.client_id()),
+            (Class::PassThrough(Why::ContentType), None),
+            "{charset} {body}"
+        );
     }
     assert_eq!(parse("utf-8", &format!("{CC}&x=%c3%a9")).class(), Class::Reusable);
 }
@@ -197,25 +256,48 @@ fn json_is_read_as_the_form_would_be() {
     };
     let body = r#"{"client_id":"c","client_secret":"s","audience":"https://api","grant_type":"client_credentials"}"#;
     let read = parse(&[], body);
-    assert_eq!((read.class(), read.client_id(), read.auth_method()), (Class::Reusable, Some("c"), AuthMethod::Post));
+    assert_eq!(
+        (read.class(), read.client_id(), read.auth_method()),
+        (Class::Reusable, Some("c"), AuthMethod::Post)
+    );
     let other_order = r#"{"grant_type":"client_credentials","audience":"https:\/\/api","client_secret":"\u0073","client_id":"c"}"#;
     assert_eq!(key_of(&read), key_of(&parse(&[], other_order)));
     // The server may answer a form in another way.
     let form = post(&[], &format!("{CC}&audience=https%3a%2f%2fapi"));
     assert_eq!(form.class(), Class::Reusable);
     assert_ne!(key_of(&read), key_of(&form));
-    let scopes = |scope: &str| parse(&[], &body.replace("https://api", "x").replace("audience", "scope").replace("\"x\"", scope));
+    let scopes = |scope: &str| {
+        parse(
+            &[],
+            &body.replace("https://api", "x").replace("audience", "scope").replace("\"x\"", scope),
+        )
+    };
     assert_eq!(key_of(&scopes("\"a b\"")), key_of(&scopes("\"b a\"")));
     let basic = parse(&[BASIC], r#"{"grant_type":"client_credentials"}"#);
     assert_eq!((basic.class(), basic.auth_method()), (Class::Reusable, AuthMethod::Basic));
     for (body, why) in [
         (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":null}"#, Why::Form),
         (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":1}"#, Why::Form),
-        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","scope":["a"]}"#, Why::Form),
-        (r#"{"grant_type":"client_credentials","client_id":"c","client_id":"d","client_secret":"s"}"#, Why::Form),
-        (r#"{"grant_type":"client_credentials","client_id":"c","Client_Id":"d","client_secret":"s"}"#, Why::Form),
-        (r#"{"grant_type":"authorization_code","client_id":"c","client_secret":"s","code":"x"}"#, Why::Grant),
-        (r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","nonce":"x"}"#, Why::Assertion),
+        (
+            r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","scope":["a"]}"#,
+            Why::Form,
+        ),
+        (
+            r#"{"grant_type":"client_credentials","client_id":"c","client_id":"d","client_secret":"s"}"#,
+            Why::Form,
+        ),
+        (
+            r#"{"grant_type":"client_credentials","client_id":"c","Client_Id":"d","client_secret":"s"}"#,
+            Why::Form,
+        ),
+        (
+            r#"{"grant_type":"authorization_code","client_id":"c","client_secret":"s","code":"x"}"#,
+            Why::Grant,
+        ),
+        (
+            r#"{"grant_type":"client_credentials","client_id":"c","client_secret":"s","nonce":"x"}"#,
+            Why::Assertion,
+        ),
         (r#"{"grant_type":"client_credentials","client_id":"c"}"#, Why::NoSecret),
         (CC, Why::Form),
     ] {
@@ -224,7 +306,8 @@ fn json_is_read_as_the_form_would_be() {
     assert_eq!(class_of(&[], body), Class::PassThrough(Why::Form));
 }
 
-/// RFC 7521, section 4.2: `client_id` is optional beside an assertion, and the same client where it is there.
+/// RFC 7521, section 4.2: `client_id` is optional beside an assertion, and the same client where it
+/// is there.
 #[test]
 fn an_assertion_names_the_client() {
     use base64::Engine as _;
@@ -232,7 +315,9 @@ fn an_assertion_names_the_client() {
     let form = |sub: &str, more: &str| {
         let claims = URL_SAFE_NO_PAD.encode(format!("{{\"iss\":\"{sub}\",\"sub\":\"{sub}\"}}"));
         let of_type = client_auth::JWT_BEARER.replace(':', "%3A");
-        format!("grant_type=client_credentials&client_assertion_type={of_type}&client_assertion=e30.{claims}.c2ln{more}")
+        format!(
+            "grant_type=client_credentials&client_assertion_type={of_type}&client_assertion=e30.{claims}.c2ln{more}"
+        )
     };
     for (headers, body, client) in [
         (vec![], form("c", ""), Some("c")),
@@ -322,8 +407,8 @@ fn keys_are_equal_for_equal_meanings() {
     assert!(!same(&tenant(&[("x-a", "1"), ("x-a", "2")]), &tenant(&[("x-a", "2"), ("x-a", "1")])));
 }
 
-/// Servers differ on whether a Basic pair is form-encoded, so its spellings are apart; where they are
-/// one to the server, that costs one more call.
+/// Servers differ on whether a Basic pair is form-encoded, so its spellings are apart; where they
+/// are one to the server, that costs one more call.
 #[test]
 fn basic_pairs_are_compared_as_they_came() {
     let plain = post(&[("authorization", "Basic YTphYg==")], "grant_type=client_credentials"); // a:ab
@@ -346,14 +431,16 @@ fn draws_belong_to_clients_or_to_requests() {
     let subject = |body: &str| post(&[], body).jitter_subject(&key, body.as_bytes());
     assert_eq!(subject(CC), subject(&format!("{CC}&scope=a")));
     assert_ne!(subject(CC), subject(&CC.replace("=c&", "=d&")));
-    let code = |code: &str| subject(&format!("grant_type=authorization_code&client_id=c&code={code}"));
+    let code =
+        |code: &str| subject(&format!("grant_type=authorization_code&client_id=c&code={code}"));
     assert_eq!(code("1"), code("1"));
     assert_ne!(code("1"), code("2"));
 }
 
 #[test]
 fn debug_tells_nothing() {
-    let shown = format!("{:?}", post(&[BASIC], "grant_type=client_credentials&client_id=c&x=topsecret"));
+    let shown =
+        format!("{:?}", post(&[BASIC], "grant_type=client_credentials&client_id=c&x=topsecret"));
     assert!(!shown.contains("topsecret") && !shown.contains("c:s"), "{shown}");
 }
 

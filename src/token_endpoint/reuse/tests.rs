@@ -20,7 +20,10 @@ fn hit(expires_in_s: u64) -> Serve {
 
 #[test]
 fn reuse_ends_at_the_earliest_bound() {
-    let endpoint = |fraction, min_remaining_s, max_s| TokenEndpoint { reuse: Reuse { fraction, min_remaining_s, max_s }, ..plain() };
+    let endpoint = |fraction, min_remaining_s, max_s| TokenEndpoint {
+        reuse: Reuse { fraction, min_remaining_s, max_s },
+        ..plain()
+    };
     for (endpoint, expires_in_s, ends_s) in [
         (endpoint(0.5, 30, 3300), 3600, 1800),
         (endpoint(1.0, 30, 10_000), 3600, 3570),
@@ -80,11 +83,22 @@ fn a_clock_that_goes_back_adds_nothing() {
 #[test]
 fn one_renews_in_the_last_part() {
     let ahead = TokenEndpoint { refresh_ahead: true, jitter: 0.0, ..endpoint() };
-    let starts =
-        |draw| (0..1800).find(|s| matches!(Life { draw, ..life(3600) }.serve(T0.plus_s(*s), &ahead), Serve::RefreshAhead { .. })).unwrap();
+    let starts = |draw| {
+        (0..1800)
+            .find(|s| {
+                matches!(
+                    Life { draw, ..life(3600) }.serve(T0.plus_s(*s), &ahead),
+                    Serve::RefreshAhead { .. }
+                )
+            })
+            .unwrap()
+    };
     assert_eq!(starts(Draw::NONE), 1620);
     assert_eq!(starts(Draw::from_bits(0xffff_ffff)), 1440);
-    assert_eq!(life(3600).serve(T0.plus_s(1700), &ahead), Serve::RefreshAhead { expires_in_s: 1900 });
+    assert_eq!(
+        life(3600).serve(T0.plus_s(1700), &ahead),
+        Serve::RefreshAhead { expires_in_s: 1900 }
+    );
     assert_eq!(life(3600).serve(T0.plus_s(1800), &ahead), Serve::Stale);
 }
 
@@ -94,7 +108,11 @@ fn jitter_shortens_reuse_too() {
     let endpoint = TokenEndpoint { refresh_ahead: false, ..endpoint() };
     assert_eq!(most.ends_at(&endpoint), T0.plus_s(1620));
     assert_eq!(most.serve(T0, &endpoint), hit(3240));
-    let long = TokenEndpoint { reuse: Reuse { fraction: 1.0, min_remaining_s: 30, max_s: 1000 }, refresh_ahead: false, ..endpoint };
+    let long = TokenEndpoint {
+        reuse: Reuse { fraction: 1.0, min_remaining_s: 30, max_s: 1000 },
+        refresh_ahead: false,
+        ..endpoint
+    };
     assert_eq!(most.ends_at(&long), T0.plus_s(900));
 }
 
@@ -137,25 +155,54 @@ fn a_kept_answer_has_aged_in_all_that_it_says() {
 #[test]
 fn lifetimes_that_the_server_does_not_say() {
     use base64::Engine as _;
-    let bare = |token: &str| format!("{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":null}}");
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", T0.s() + 1000));
+    let bare = |token: &str| {
+        format!("{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":null}}")
+    };
+    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .encode(format!("{{\"exp\":{}}}", T0.s() + 1000));
     let ours = TokenEndpoint { default_lifetime_s: Some(200), ..plain() };
     for (token, lifetime_s) in [("opaque".to_owned(), 200), (format!("e30.{payload}."), 1000)] {
         let body = bare(&token);
         let headers = bytes(&[("content-type", "application/json")]);
-        let Answer::Storable(storable) = answer::analyse(200, headers, body.as_bytes(), true, &ours) else { panic!() };
-        let kept = Stored::token(&key(), &storable, b"application/json", body.as_bytes(), (T0, Draw::NONE), &ours).unwrap();
+        let Answer::Storable(storable) =
+            answer::analyse(200, headers, body.as_bytes(), true, &ours)
+        else {
+            panic!()
+        };
+        let kept = Stored::token(
+            &key(),
+            &storable,
+            b"application/json",
+            body.as_bytes(),
+            (T0, Draw::NONE),
+            &ours,
+        )
+        .unwrap();
         assert_eq!(kept.serve(T0, &ours), hit(lifetime_s));
         assert_eq!(kept.ends_at(&ours), T0.plus_s(lifetime_s / 2));
         let said = kept.body_with(lifetime_s - 1, T0.plus_s(1)).unwrap();
-        assert_eq!(String::from_utf8(said).unwrap(), body.replace("null", &(lifetime_s - 1).to_string()));
+        assert_eq!(
+            String::from_utf8(said).unwrap(),
+            body.replace("null", &(lifetime_s - 1).to_string())
+        );
     }
 }
 
 fn stored(body: &str) -> Option<Stored> {
     let headers = bytes(&[("content-type", "application/json")]);
-    let Answer::Storable(storable) = answer::analyse(200, headers, body.as_bytes(), true, &endpoint()) else { panic!() };
-    Stored::token(&key(), &storable, b"application/json", body.as_bytes(), (T0, Draw::from_bits(7)), &endpoint())
+    let Answer::Storable(storable) =
+        answer::analyse(200, headers, body.as_bytes(), true, &endpoint())
+    else {
+        panic!()
+    };
+    Stored::token(
+        &key(),
+        &storable,
+        b"application/json",
+        body.as_bytes(),
+        (T0, Draw::from_bits(7)),
+        &endpoint(),
+    )
 }
 
 #[test]
@@ -163,7 +210,10 @@ fn from_answer_to_bytes_and_back() {
     let body = r#"{"access_token":"secret-token","token_type":"Bearer","expires_in":3600}"#;
     let kept = stored(body).unwrap();
     assert_eq!(Stored::decode(&kept.encode()), Some(kept.clone()));
-    assert_eq!(kept.body_with(1799, T0.plus_s(1)).unwrap(), body.replace("3600", "1799").as_bytes());
+    assert_eq!(
+        kept.body_with(1799, T0.plus_s(1)).unwrap(),
+        body.replace("3600", "1799").as_bytes()
+    );
     let Kind::Token { handle, .. } = kept.kind else { panic!() };
     assert_eq!(handle, revocation::token_handle(&key(), b"secret-token"));
     assert!(!format!("{kept:?}").contains("secret-token"));
@@ -176,7 +226,8 @@ fn from_answer_to_bytes_and_back() {
 
 #[test]
 fn other_bytes_are_not_an_answer() {
-    let good = stored(r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#).unwrap().encode();
+    let good =
+        stored(r#"{"access_token":"a","token_type":"Bearer","expires_in":3600}"#).unwrap().encode();
     for len in 0..good.len() {
         assert_eq!(Stored::decode(&good[..len]), None);
     }

@@ -1,6 +1,7 @@
 //! A filter that lets everything through: one VM entry for the request headers, nothing else.
 //!
-//! Its configuration, if there is one, is counted in bytes and logged once, so that a test can see that it arrived.
+//! Its configuration, if there is one, is counted in bytes and logged once, so that a test can see
+//! that it arrived.
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
@@ -15,7 +16,10 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, configuration_bytes: usize) -> bool {
-        let _ = proxy_wasm::hostcalls::log(LogLevel::Info, &format!("empty-filter: {configuration_bytes} bytes of configuration"));
+        let _ = proxy_wasm::hostcalls::log(
+            LogLevel::Info,
+            &format!("empty-filter: {configuration_bytes} bytes of configuration"),
+        );
         true
     }
 

@@ -20,12 +20,18 @@ impl Target {
     pub fn parse(text: &str) -> Result<Target, String> {
         let wrong = || format!("bad host {text:?}");
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.starts_with('/') { Ok(Target::Unix(path.into())) } else { Err(wrong()) };
+            return if path.starts_with('/') {
+                Ok(Target::Unix(path.into()))
+            } else {
+                Err(wrong())
+            };
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
         let bare = match host.strip_prefix('[') {
-            Some(inner) => inner.strip_suffix(']').filter(|inner| inner.contains(':')).ok_or_else(wrong)?,
+            Some(inner) => {
+                inner.strip_suffix(']').filter(|inner| inner.contains(':')).ok_or_else(wrong)?
+            }
             None => Some(host).filter(|host| !host.contains([':', '/', ' '])).ok_or_else(wrong)?,
         };
         if bare.is_empty() { Err(wrong()) } else { Ok(Target::Tcp { host: bare.into(), port }) }
@@ -67,7 +73,13 @@ pub struct Answer {
 
 /// Makes the call.
 pub fn perform(call: &Call) -> Answer {
-    let failed = |dispatch_status| Answer { id: call.id, status: None, headers: Headers::new(), body: Vec::new(), dispatch_status };
+    let failed = |dispatch_status| Answer {
+        id: call.id,
+        status: None,
+        headers: Headers::new(),
+        body: Vec::new(),
+        dispatch_status,
+    };
     if call.tls {
         // No TLS here; a test that needs an https endpoint needs the real host.
         return failed("tls handshake failure");
@@ -81,7 +93,9 @@ pub fn perform(call: &Call) -> Answer {
             Ok(talk(stream, &bytes, &call.method))
         }),
         Target::Tcp { host, port } => {
-            let Ok(mut addresses) = (host.as_str(), *port).to_socket_addrs() else { return failed("resolver failure") };
+            let Ok(mut addresses) = (host.as_str(), *port).to_socket_addrs() else {
+                return failed("resolver failure");
+            };
             let Some(address) = addresses.next() else { return failed("resolver failure") };
             TcpStream::connect_timeout(&address, timeout).and_then(|stream| {
                 stream.set_nodelay(true)?;
@@ -92,16 +106,24 @@ pub fn perform(call: &Call) -> Answer {
         }
     };
     match done {
-        Ok(Ok(response)) => {
-            Answer { id: call.id, status: Some(response.status), headers: response.headers, body: response.body, dispatch_status: "ok" }
-        }
+        Ok(Ok(response)) => Answer {
+            id: call.id,
+            status: Some(response.status),
+            headers: response.headers,
+            body: response.body,
+            dispatch_status: "ok",
+        },
         Ok(Err(http::Broken::Malformed(_))) => failed("reader failure"),
         Ok(Err(http::Broken::Io(error))) | Err(error) if timed_out(&error) => failed("timeout"),
         _ => failed("broken connection"),
     }
 }
 
-fn talk(mut stream: impl Read + Write, bytes: &[u8], method: &str) -> Result<http::Response, http::Broken> {
+fn talk(
+    mut stream: impl Read + Write,
+    bytes: &[u8],
+    method: &str,
+) -> Result<http::Response, http::Broken> {
     stream.write_all(bytes)?;
     http::read_response(&mut BufReader::new(stream), method)
 }
@@ -120,7 +142,19 @@ mod tests {
         assert_eq!(Target::parse("idp.example:443"), tcp("idp.example", 443));
         assert_eq!(Target::parse("[::1]:80"), tcp("::1", 80));
         assert_eq!(Target::parse("unix:/run/wait.sock"), Ok(Target::Unix("/run/wait.sock".into())));
-        for bad in ["", "idp", "idp.example", ":80", "::1:80", "[x]:80", "a:0", "a:99999", "http://a:80", "unix:", "unix:x"] {
+        for bad in [
+            "",
+            "idp",
+            "idp.example",
+            ":80",
+            "::1:80",
+            "[x]:80",
+            "a:0",
+            "a:99999",
+            "http://a:80",
+            "unix:",
+            "unix:x",
+        ] {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
     }

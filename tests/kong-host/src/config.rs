@@ -1,4 +1,5 @@
-//! Kong's declarative configuration (`kong.yml`, or the same as JSON), as far as this host serves it.
+//! Kong's declarative configuration (`kong.yml`, or the same as JSON), as far as this host serves
+//! it.
 
 use serde_json::Value;
 
@@ -100,7 +101,9 @@ impl Gateway {
     pub fn parse(text: &str) -> Result<Gateway, String> {
         let value: Value = match serde_json::from_str(text) {
             Ok(value) => value,
-            Err(_) => serde_saphyr::from_str(text).map_err(|error| format!("configuration: {error}"))?,
+            Err(_) => {
+                serde_saphyr::from_str(text).map_err(|error| format!("configuration: {error}"))?
+            }
         };
         let mut gateway = Gateway::default();
         for service in list(&value, "services") {
@@ -134,13 +137,19 @@ impl Gateway {
     }
 
     fn add_service(&mut self, value: &Value) -> Result<(), String> {
-        let name = text_of(value, "name").unwrap_or_else(|| format!("service-{}", self.services.len()));
-        let mut service = Service { name: name.clone(), scheme: "http".into(), port: 80, ..Service::default() };
+        let name =
+            text_of(value, "name").unwrap_or_else(|| format!("service-{}", self.services.len()));
+        let mut service =
+            Service { name: name.clone(), scheme: "http".into(), port: 80, ..Service::default() };
         if let Some(url) = text_of(value, "url") {
-            let wrong = || format!("services[{name}].url: expected http://HOST[:PORT][/PATH], got {url:?}");
+            let wrong =
+                || format!("services[{name}].url: expected http://HOST[:PORT][/PATH], got {url:?}");
             let (scheme, rest) = url.split_once("://").ok_or_else(wrong)?;
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let (host, port) = match authority.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+            let (host, port) = match authority
+                .rsplit_once(':')
+                .filter(|(host, _)| !host.contains(':') || host.ends_with(']'))
+            {
                 Some((host, port)) => (host, port.parse().map_err(|_| wrong())?),
                 None => (authority, if scheme == "https" { 443 } else { 80 }),
             };
@@ -149,13 +158,18 @@ impl Gateway {
             service.port = port;
             service.path = path.into();
         }
-        for (field, place) in [("protocol", &mut service.scheme), ("host", &mut service.host), ("path", &mut service.path)] {
+        for (field, place) in [
+            ("protocol", &mut service.scheme),
+            ("host", &mut service.host),
+            ("path", &mut service.path),
+        ] {
             if let Some(text) = text_of(value, field) {
                 *place = text;
             }
         }
         if let Some(port) = value.get("port").and_then(Value::as_u64) {
-            service.port = u16::try_from(port).map_err(|_| format!("services[{name}].port: {port}"))?;
+            service.port =
+                u16::try_from(port).map_err(|_| format!("services[{name}].port: {port}"))?;
         }
         self.services.push(service);
         for route in list(value, "routes") {
@@ -174,7 +188,9 @@ impl Gateway {
         let name = text_of(value, "name").unwrap_or_else(|| format!("route-{}", self.routes.len()));
         let paths = texts(value, "paths");
         if let Some(path) = paths.iter().find(|path| path.starts_with('~')) {
-            return Err(format!("routes[{name}].paths: this host has no regular expressions, got {path:?}"));
+            return Err(format!(
+                "routes[{name}].paths: this host has no regular expressions, got {path:?}"
+            ));
         }
         self.routes.push(Route {
             name: name.clone(),
@@ -199,7 +215,10 @@ impl Gateway {
             return Err("filter_chains[]: expected a service or a route".into());
         }
         if enabled(value) {
-            let entries = list(value, "filters").filter(|filter| enabled(filter)).map(entry).collect::<Result<_, _>>()?;
+            let entries = list(value, "filters")
+                .filter(|filter| enabled(filter))
+                .map(entry)
+                .collect::<Result<_, _>>()?;
             self.chains.push(Chain { owner, entries });
         }
         Ok(())
@@ -217,7 +236,10 @@ impl Gateway {
     fn check(&self) -> Result<(), String> {
         for route in &self.routes {
             if self.service(&route.service).is_none() {
-                return Err(format!("routes[{}].service: no service {:?}", route.name, route.service));
+                return Err(format!(
+                    "routes[{}].service: no service {:?}",
+                    route.name, route.service
+                ));
             }
         }
         for chain in &self.chains {
@@ -227,7 +249,10 @@ impl Gateway {
                 Owner::Global => false,
             };
             if !known {
-                return Err(format!("filter_chains[]: nothing is named as its owner {:?}", chain.owner));
+                return Err(format!(
+                    "filter_chains[]: nothing is named as its owner {:?}",
+                    chain.owner
+                ));
             }
         }
         Ok(())

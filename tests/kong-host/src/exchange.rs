@@ -99,7 +99,8 @@ impl Walk<'_> {
         let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
         traffic.vars.insert("kong_request_id".into(), format!("{id:032x}").into_bytes());
         traffic.vars.insert("upstream_uri".into(), found.upstream_target.clone().into_bytes());
-        let before = plugins::run(&self.flight.plan.gateway, &self.host.options, &found, &mut traffic);
+        let before =
+            plugins::run(&self.flight.plan.gateway, &self.host.options, &found, &mut traffic);
         let contexts = self.worker.contexts(&self.flight, &found);
         traffic.matched = Some(Arc::new(found));
         if let Some(answer) = before.answer {
@@ -142,7 +143,9 @@ impl Walk<'_> {
             // Fail-open, as the real host does it: only the upstream's scheme can still stop it.
             Halt::Released if self.traffic().in_response => Outcome::Reset,
             Halt::Released => Outcome::Answer(self.ask()),
-            Halt::Answered => Outcome::Answer(self.traffic().local.take().unwrap_or_else(proxy::unexpected)),
+            Halt::Answered => {
+                Outcome::Answer(self.traffic().local.take().unwrap_or_else(proxy::unexpected))
+            }
             Halt::Died => Outcome::Reset,
             Halt::Stuck => {
                 self.finish();
@@ -152,7 +155,14 @@ impl Walk<'_> {
     }
 
     /// Runs a callback of the filter at `at`; `params` without the context id.
-    pub fn call(&mut self, at: usize, step: Step, name: &str, params: &[u32], answer: Option<Answer>) -> Result<u32, Halt> {
+    pub fn call(
+        &mut self,
+        at: usize,
+        step: Step,
+        name: &str,
+        params: &[u32],
+        answer: Option<Answer>,
+    ) -> Result<u32, Halt> {
         let Some(context) = self.contexts.get(at) else { return Ok(0) };
         let first = if step == Step::Callout { context.filter.id } else { context.id };
         let params: Vec<u32> = std::iter::once(first).chain(params.iter().copied()).collect();
@@ -161,23 +171,33 @@ impl Walk<'_> {
 
     fn request_phases(&mut self) -> Result<Verdict, Halt> {
         let count = self.traffic().headers.len() as u32;
-        if let Some(reply) = self.request_phase(Step::RequestHeaders, "proxy_on_request_headers", &[count, 0])? {
+        if let Some(reply) =
+            self.request_phase(Step::RequestHeaders, "proxy_on_request_headers", &[count, 0])?
+        {
             return Ok(Verdict::Reply(reply));
         }
         // The body comes once, whole, even if it is too large to be read.
         if let Some(size) = self.traffic().body.as_ref().map(Vec::len) {
             self.traffic().body_read = true;
             let params = [size as u32, 1];
-            if let Some(reply) = self.request_phase(Step::RequestBody, "proxy_on_request_body", &params)? {
+            if let Some(reply) =
+                self.request_phase(Step::RequestBody, "proxy_on_request_body", &params)?
+            {
                 return Ok(Verdict::Reply(reply));
             }
         }
         Ok(Verdict::Go)
     }
 
-    fn request_phase(&mut self, step: Step, name: &str, params: &[u32]) -> Result<Option<Response>, Halt> {
+    fn request_phase(
+        &mut self,
+        step: Step,
+        name: &str,
+        params: &[u32],
+    ) -> Result<Option<Response>, Halt> {
         for at in 0..self.contexts.len() {
-            // An answer that was given after a callout is stashed, and the chain goes on: whoever answers now traps.
+            // An answer that was given after a callout is stashed, and the chain goes on: whoever
+            // answers now traps.
             let stashed = self.traffic().local.is_some();
             let action = self.call(at, step, name, params, None)?;
             if stashed {
@@ -201,7 +221,11 @@ impl Walk<'_> {
             let waits = !self.traffic().pending.is_empty();
             let wake = match waits {
                 true => self.flight.wakes.recv().ok(),
-                false => self.flight.wakes.recv_timeout(Duration::from_millis(self.host.options.stuck_ms)).ok(),
+                false => self
+                    .flight
+                    .wakes
+                    .recv_timeout(Duration::from_millis(self.host.options.stuck_ms))
+                    .ok(),
             };
             let answer = match wake {
                 Some(Wake::Answer(answer)) => answer,

@@ -1,5 +1,5 @@
-//! The host as tests see it: workers over one shared memory, configuration pushes, faults, records of
-//! what happened.
+//! The host as tests see it: workers over one shared memory, configuration pushes, faults, records
+//! of what happened.
 
 use crate::callout::{Call, Target};
 use crate::config::Gateway;
@@ -104,13 +104,14 @@ pub struct Host {
 impl Host {
     /// Compiles the modules, reads the configuration (YAML or JSON) and starts the workers.
     ///
-    /// # Errors
-    /// What keeps the real host from starting: a bad document, an unknown filter, a module that can't
-    /// be instantiated. A filter that refuses its configuration does not: its routes are unprotected.
+    /// # Errors What keeps the real host from starting: a bad document, an unknown filter, a module
+    /// that can't be instantiated. A filter that refuses its configuration does not: its routes are
+    /// unprotected.
     pub fn start(options: Options, config: &str) -> Result<Host, String> {
         let mut codes = HashMap::new();
         for (name, path) in &options.modules {
-            let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let bytes =
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
             codes.insert(name.clone(), Arc::new(Code::new(&bytes)?));
         }
         Host::with_codes(options, config, codes)
@@ -120,7 +121,11 @@ impl Host {
     ///
     /// # Errors
     /// As for [`Host::start`].
-    pub fn start_with(options: Options, config: &str, modules: &[(&str, &[u8])]) -> Result<Host, String> {
+    pub fn start_with(
+        options: Options,
+        config: &str,
+        modules: &[(&str, &[u8])],
+    ) -> Result<Host, String> {
         let mut codes = HashMap::new();
         for (name, bytes) in modules {
             codes.insert((*name).to_string(), Arc::new(Code::new(bytes)?));
@@ -128,7 +133,11 @@ impl Host {
         Host::with_codes(options, config, codes)
     }
 
-    fn with_codes(options: Options, config: &str, codes: HashMap<String, Arc<Code>>) -> Result<Host, String> {
+    fn with_codes(
+        options: Options,
+        config: &str,
+        codes: HashMap<String, Arc<Code>>,
+    ) -> Result<Host, String> {
         let shared = Arc::new(Shared {
             store: Mutex::new(Store::new(&options.zones)),
             metrics: Mutex::default(),
@@ -166,10 +175,17 @@ impl Host {
         let mut filters = Vec::new();
         for chain in &gateway.chains {
             for entry in &chain.entries {
-                let code = self.codes.get(&entry.filter).ok_or_else(|| format!("no filter named {:?}", entry.filter))?;
+                let code = self
+                    .codes
+                    .get(&entry.filter)
+                    .ok_or_else(|| format!("no filter named {:?}", entry.filter))?;
                 let id = self.next_filter.fetch_add(1, Ordering::Relaxed);
-                let (name, config, code) = (entry.filter.clone(), entry.config.clone(), code.clone());
-                filters.push((chain.owner.clone(), Arc::new(Filter { id, generation, name, config, code })));
+                let (name, config, code) =
+                    (entry.filter.clone(), entry.config.clone(), code.clone());
+                filters.push((
+                    chain.owner.clone(),
+                    Arc::new(Filter { id, generation, name, config, code }),
+                ));
             }
         }
         Ok(Arc::new(Plan { generation, gateway, filters }))
@@ -254,7 +270,8 @@ impl Host {
         lock(&self.shared.callouts).clone()
     }
 
-    /// Names of the host calls that `run` caused, with their workers, in order. Not for parallel use.
+    /// Names of the host calls that `run` caused, with their workers, in order. Not for parallel
+    /// use.
     pub fn traced(&self, run: impl FnOnce(&Host)) -> Vec<(usize, &'static str)> {
         self.shared.tracing.store(true, Ordering::Relaxed);
         run(self);

@@ -12,12 +12,18 @@ pub type Headers = Vec<(String, Vec<u8>)>;
 
 /// The first value under a name, in any case.
 pub fn get<'a>(headers: &'a Headers, name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
+    headers
+        .iter()
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_slice())
 }
 
 /// Every value under a name, in any case.
 pub fn get_all<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    headers.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_slice())
+    headers
+        .iter()
+        .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_slice())
 }
 
 /// Replaces the first value under a name, or adds one.
@@ -183,8 +189,11 @@ fn length(headers: &Headers) -> Result<Option<usize>, Broken> {
     if lengths.next().is_some() {
         return Err(Broken::Malformed("two content-lengths"));
     }
-    let text = std::str::from_utf8(first).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    let length = text.and_then(|text| text.parse().ok()).ok_or(Broken::Malformed("content-length"))?;
+    let text = std::str::from_utf8(first)
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length =
+        text.and_then(|text| text.parse().ok()).ok_or(Broken::Malformed("content-length"))?;
     if length > BODY_MAX { Err(Broken::Malformed("body too long")) } else { Ok(Some(length)) }
 }
 
@@ -224,7 +233,9 @@ fn read_chunks(stream: &mut impl BufRead) -> Result<Vec<u8>, Broken> {
 pub fn read_request<S: Read + Write>(stream: &mut BufReader<S>) -> Result<Request, Broken> {
     let head = read_head(stream)?;
     let mut words = head.first.split(' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(Broken::Malformed("request line"));
     };
     if !version.starts_with("HTTP/1.") || !target.starts_with('/') {
@@ -235,11 +246,16 @@ pub fn read_request<S: Read + Write>(stream: &mut BufReader<S>) -> Result<Reques
         return Err(Broken::Malformed("host"));
     }
     let length = length(&head.headers)?;
-    if get(&head.headers, "transfer-encoding").is_some() && (length.is_some() || !chunked(&head.headers)) {
+    if get(&head.headers, "transfer-encoding").is_some()
+        && (length.is_some() || !chunked(&head.headers))
+    {
         return Err(Broken::Malformed("transfer-encoding"));
     }
     let reads = length.is_some_and(|length| length > 0) || chunked(&head.headers);
-    if reads && get(&head.headers, "expect").is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")) {
+    if reads
+        && get(&head.headers, "expect")
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
+    {
         stream.get_mut().write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
     let body = if chunked(&head.headers) {
@@ -263,7 +279,9 @@ pub fn read_response(stream: &mut impl BufRead, method: &str) -> Result<Response
     loop {
         let head = read_head(stream)?;
         let status = head.first.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
-        let status = status.filter(|_| head.first.starts_with("HTTP/1.")).ok_or(Broken::Malformed("status line"))?;
+        let status = status
+            .filter(|_| head.first.starts_with("HTTP/1."))
+            .ok_or(Broken::Malformed("status line"))?;
         if (100..200).contains(&status) {
             continue;
         }
@@ -285,7 +303,12 @@ pub fn read_response(stream: &mut impl BufRead, method: &str) -> Result<Response
 }
 
 /// The bytes of a request; `Content-Length` is set from the body if it has one.
-pub fn request_bytes(method: &str, target: &str, headers: &Headers, body: Option<&[u8]>) -> Vec<u8> {
+pub fn request_bytes(
+    method: &str,
+    target: &str,
+    headers: &Headers,
+    body: Option<&[u8]>,
+) -> Vec<u8> {
     let mut out = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
     write_headers(&mut out, headers);
     out.extend_from_slice(body.unwrap_or(&[]));
@@ -294,7 +317,8 @@ pub fn request_bytes(method: &str, target: &str, headers: &Headers, body: Option
 
 /// The bytes of a response as its headers frame it.
 pub fn response_bytes(response: &Response, head_only: bool) -> Vec<u8> {
-    let mut out = format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status)).into_bytes();
+    let mut out =
+        format!("HTTP/1.1 {} {}\r\n", response.status, reason(response.status)).into_bytes();
     let mut headers = response.headers.clone();
     let bodiless = head_only || response.status == 204 || response.status == 304;
     let chunks = !bodiless && get(&headers, "content-length").is_none();

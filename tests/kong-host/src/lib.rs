@@ -5,8 +5,9 @@
 //! each line with its test.
 //!
 //! Rooms, from the top: `server` (listeners) over `host` (workers, configuration pushes) over
-//! `exchange` (one request's walk) over `worker` (one process: instances, timers, death) over `vm` and
-//! `abi` (one instance and what it may call) over `store`, `slab`, `metrics` (the shared memory).
+//! `exchange` (one request's walk) over `worker` (one process: instances, timers, death) over `vm`
+//! and `abi` (one instance and what it may call) over `store`, `slab`, `metrics` (the shared
+//! memory).
 
 mod abi;
 mod callout;

@@ -1,5 +1,5 @@
-//! `kong-host serve`: the test host as a gateway on loopback, so that the integration cases run against
-//! it as they run against a real Kong.
+//! `kong-host serve`: the test host as a gateway on loopback, so that the integration cases run
+//! against it as they run against a real Kong.
 
 use kong_host::{Host, Options, Zone, herdgate_wasm, serve, serve_admin, serve_waits};
 use std::net::TcpListener;
@@ -43,11 +43,17 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
         let value = args.next().ok_or_else(|| format!("{flag} needs a value\n{USAGE}"))?;
         match flag.as_str() {
             "--wasm" => options.modules.push(module(&value)),
-            "--config" => config = Some(std::fs::read_to_string(&value).map_err(|error| format!("{value}: {error}"))?),
+            "--config" => {
+                config = Some(
+                    std::fs::read_to_string(&value).map_err(|error| format!("{value}: {error}"))?,
+                )
+            }
             "--listen" => listen = value,
             "--admin" => admin = Some(value),
             "--workers" => options.workers = number(&value)?,
-            "--wait-socket" => serve_waits(Path::new(&value)).map_err(|error| format!("{value}: {error}"))?,
+            "--wait-socket" => {
+                serve_waits(Path::new(&value)).map_err(|error| format!("{value}: {error}"))?
+            }
             "--zone" => zones.push(Zone::parse(&value)?),
             "--queue" => options.queues.push(value),
             "--env" => {
@@ -56,7 +62,8 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
             }
             "--body-buffer" => options.body_buffer = number(&value)?,
             "--response-buffers" => {
-                let (count, size) = value.split_once('x').ok_or("--response-buffers: expected COUNTxBYTES")?;
+                let (count, size) =
+                    value.split_once('x').ok_or("--response-buffers: expected COUNTxBYTES")?;
                 options.response_buffers = number(count)?;
                 options.response_buffer = number(size)?;
             }
@@ -105,7 +112,10 @@ fn module(text: &str) -> (String, PathBuf) {
         Some((name, path)) => (name.into(), path.into()),
         None => {
             let path = PathBuf::from(text);
-            let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            let name = path
+                .file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned())
+                .unwrap_or_default();
             (name, path)
         }
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 /// How a zone makes room (`nginx_wasm_shm_kv`, `eviction=`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eviction {
-    /// Least recently used of the same size class first, then of larger, then of smaller ones; the default.
+    /// Least recently used of the same size class first, then of larger, then of smaller ones; the
+    /// default.
     Slru,
     /// Least recently used, whatever its size.
     Lru,
@@ -86,13 +87,15 @@ pub struct Options {
     pub bolt: Option<String>,
     /// Ticks come by themselves; false means that only [`crate::Host::tick`] makes them come.
     pub ticks: bool,
-    /// How long a request may stay paused with nothing on its way before the host calls it stuck, ms.
+    /// How long a request may stay paused with nothing on its way before the host calls it stuck,
+    /// ms.
     pub stuck_ms: u64,
     /// How long the host waits for an API, ms.
     pub upstream_timeout_ms: u64,
 }
 
-/// The filter under test: the file that `HERDGATE_WASM` names, else the repository's `dist/herdgate.wasm`.
+/// The filter under test: the file that `HERDGATE_WASM` names, else the repository's
+/// `dist/herdgate.wasm`.
 pub fn herdgate_wasm() -> PathBuf {
     let built = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../dist/herdgate.wasm"));
     std::env::var_os("HERDGATE_WASM").map_or_else(built, PathBuf::from)

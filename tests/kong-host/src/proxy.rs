@@ -9,7 +9,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Headers of one connection, which don't go on (RFC 9110, section 7.6.1).
-const HOP: &[&str] = &["connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"];
+const HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// An answer in the shape of Kong's own.
 pub fn kong_error(status: u16, message: &str) -> Response {
@@ -24,8 +32,8 @@ pub fn unexpected() -> Response {
     kong_error(500, "An unexpected error occurred")
 }
 
-/// Sends the request to its service. A scheme that nginx doesn't know is Kong's own 500, and the API
-/// sees nothing.
+/// Sends the request to its service. A scheme that nginx doesn't know is Kong's own 500, and the
+/// API sees nothing.
 pub fn ask(host: &Shared, traffic: &Traffic) -> Response {
     let Some(found) = &traffic.matched else { return unexpected() };
     let scheme = traffic.vars.get("upstream_scheme").map(Vec::as_slice).unwrap_or_default();
@@ -35,7 +43,10 @@ pub fn ask(host: &Shared, traffic: &Traffic) -> Response {
         _ => return unexpected(),
     }
     let service = &found.service;
-    let address = (service.host.as_str(), service.port).to_socket_addrs().ok().and_then(|mut found| found.next());
+    let address = (service.host.as_str(), service.port)
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next());
     let timeout = Duration::from_millis(host.options.upstream_timeout_ms);
     let stream = address.and_then(|address| TcpStream::connect_timeout(&address, timeout).ok());
     let Some(mut stream) = stream else {
@@ -43,12 +54,17 @@ pub fn ask(host: &Shared, traffic: &Traffic) -> Response {
     };
     let _ = stream.set_nodelay(true);
     let _ = stream.set_read_timeout(Some(timeout));
-    let target = traffic.vars.get("upstream_uri").map(|uri| String::from_utf8_lossy(uri).into_owned()).unwrap_or_default();
+    let target = traffic
+        .vars
+        .get("upstream_uri")
+        .map(|uri| String::from_utf8_lossy(uri).into_owned())
+        .unwrap_or_default();
     let headers = forwarded(traffic);
     let bytes = http::request_bytes(&traffic.method, &target, &headers, traffic.body.as_deref());
     host.upstream_requests.fetch_add(1, Ordering::Relaxed);
     let sent = stream.write_all(&bytes).map_err(http::Broken::from);
-    let answered = sent.and_then(|()| http::read_response(&mut BufReader::new(stream), &traffic.method));
+    let answered =
+        sent.and_then(|()| http::read_response(&mut BufReader::new(stream), &traffic.method));
     match answered {
         Ok(mut response) => {
             HOP.iter().for_each(|name| http::remove(&mut response.headers, name));

@@ -1,4 +1,5 @@
-//! The way back: response callbacks, with the real host's rules about buffering and the end of a stream.
+//! The way back: response callbacks, with the real host's rules about buffering and the end of a
+//! stream.
 
 use crate::exchange::{Outcome, Walk};
 use crate::http::{self, Response};
@@ -29,8 +30,8 @@ impl Walk<'_> {
         traffic.in_response = true;
         traffic.status = response.status;
         traffic.response_headers.extend(response.headers);
-        let length =
-            http::get(&traffic.response_headers, "content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
+        let length = http::get(&traffic.response_headers, "content-length")
+            .and_then(|value| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
         let count = traffic.response_headers.len() as u32;
         for at in 0..self.contexts.len() {
             self.call(at, Step::ResponseHeaders, "proxy_on_response_headers", &[count, 0], None)?;
@@ -43,7 +44,8 @@ impl Walk<'_> {
         let mut stream = Stream { length, ..Stream::default() };
         if !head_only {
             self.traffic().in_response_body = true;
-            let pieces: Vec<Vec<u8>> = body.chunks(self.host.options.response_piece).map(<[u8]>::to_vec).collect();
+            let pieces: Vec<Vec<u8>> =
+                body.chunks(self.host.options.response_piece).map(<[u8]>::to_vec).collect();
             let pieces = pieces.into_iter().map(|piece| (piece, false)).chain([(Vec::new(), true)]);
             for (piece, last) in pieces {
                 match self.piece(&mut stream, piece, last) {
@@ -91,7 +93,13 @@ impl Walk<'_> {
             let mut action = 0;
             if size > 0 || stream.end {
                 let params = [size as u32, u32::from(stream.end)];
-                action = self.call(stream.at, Step::ResponseBody, "proxy_on_response_body", &params, None)?;
+                action = self.call(
+                    stream.at,
+                    Step::ResponseBody,
+                    "proxy_on_response_body",
+                    &params,
+                    None,
+                )?;
             }
             if action == PAUSE && !stream.buffered {
                 stream.buffering = true;

@@ -12,7 +12,8 @@ pub struct Match {
     pub service: Service,
     /// Path and query that the API is asked for.
     pub upstream_target: String,
-    /// Path and query as nginx has them after Kong's router: decoded, and stripped if the route says so.
+    /// Path and query as nginx has them after Kong's router: decoded, and stripped if the route
+    /// says so.
     pub path: String,
 }
 
@@ -23,18 +24,29 @@ pub fn find(gateway: &Gateway, request: &Request) -> Option<Match> {
         None => (request.target.as_str(), String::new()),
     };
     let path = kong_path(raw);
-    let host = http::get(&request.headers, "host").map(|host| String::from_utf8_lossy(host).to_lowercase());
-    let host = host.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name)).unwrap_or("");
+    let host = http::get(&request.headers, "host")
+        .map(|host| String::from_utf8_lossy(host).to_lowercase());
+    let host = host
+        .as_deref()
+        .map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name))
+        .unwrap_or("");
     let mut best: Option<(bool, usize, &Route)> = None;
     for route in &gateway.routes {
         let methods = route.methods.is_empty() || route.methods.contains(&request.method);
         let hosts = route.hosts.is_empty() || route.hosts.iter().any(|known| known == host);
         let prefix = match route.paths.is_empty() {
             true => Some(0),
-            false => route.paths.iter().filter(|known| path.starts_with(known.as_str())).map(String::len).max(),
+            false => route
+                .paths
+                .iter()
+                .filter(|known| path.starts_with(known.as_str()))
+                .map(String::len)
+                .max(),
         };
         if let (true, true, Some(prefix)) = (methods, hosts, prefix) {
-            let better = best.is_none_or(|(by_host, length, _)| (by_host, length) < (!route.hosts.is_empty(), prefix));
+            let better = best.is_none_or(|(by_host, length, _)| {
+                (by_host, length) < (!route.hosts.is_empty(), prefix)
+            });
             if better {
                 best = Some((!route.hosts.is_empty(), prefix, route));
             }
@@ -59,7 +71,9 @@ pub fn find(gateway: &Gateway, request: &Request) -> Option<Match> {
 
 /// As Kong's router reads it: unreserved characters decoded, dot segments and doubled slashes gone.
 pub fn kong_path(raw: &str) -> String {
-    let decoded = decode(raw, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'));
+    let decoded = decode(raw, |byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+    });
     let mut segments: Vec<&str> = Vec::new();
     let text = String::from_utf8_lossy(&decoded).into_owned();
     for segment in text.split('/').filter(|segment| !segment.is_empty()) {
@@ -71,7 +85,13 @@ pub fn kong_path(raw: &str) -> String {
             _ => segments.push(segment),
         }
     }
-    let slash = if !segments.is_empty() && (text.ends_with('/') || text.ends_with("/.") || text.ends_with("/..")) { "/" } else { "" };
+    let slash = if !segments.is_empty()
+        && (text.ends_with('/') || text.ends_with("/.") || text.ends_with("/.."))
+    {
+        "/"
+    } else {
+        ""
+    };
     format!("/{}{slash}", segments.join("/"))
 }
 

@@ -18,13 +18,15 @@ pub fn serve(host: Arc<Host>, listener: TcpListener) {
     });
 }
 
-/// Serves the Admin API's `POST /config` (a push), `POST /clock` (milliseconds by which it moves), `GET /metrics`, and
-/// `GET /host`: deaths, requests sent upstream, log lines.
+/// Serves the Admin API's `POST /config` (a push), `POST /clock` (milliseconds by which it moves),
+/// `GET /metrics`, and `GET /host`: deaths, requests sent upstream, log lines.
 pub fn serve_admin(host: Arc<Host>, listener: TcpListener) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let host = host.clone();
-            std::thread::spawn(move || converse(stream, |request| Outcome::Answer(administer(&host, &request))));
+            std::thread::spawn(move || {
+                converse(stream, |request| Outcome::Answer(administer(&host, &request)))
+            });
         }
     });
 }
@@ -43,7 +45,10 @@ fn administer(host: &Host, request: &Request) -> Response {
             Err(_) => proxy::kong_error(400, "expected milliseconds"),
         },
         ("GET", "/metrics") => {
-            let lines = host.metrics().into_iter().map(|(name, _, value)| format!("{} {value}\n", name.replace('.', "_")));
+            let lines = host
+                .metrics()
+                .into_iter()
+                .map(|(name, _, value)| format!("{} {value}\n", name.replace('.', "_")));
             Response::new(200, lines.collect::<String>())
         }
         ("GET", "/host") => {
@@ -83,17 +88,26 @@ fn converse(stream: TcpStream, answer: impl Fn(Request) -> Outcome) {
         };
         request.address = address.clone();
         let head_only = request.method == "HEAD";
-        let close = http::get(&request.headers, "connection").is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
+        let close = http::get(&request.headers, "connection")
+            .is_some_and(|value| value.eq_ignore_ascii_case(b"close"));
         match answer(request) {
             Outcome::Answer(mut response) => {
                 let whole = framed(&response, head_only);
-                http::set(&mut response.headers, "Connection", if close || !whole { "close" } else { "keep-alive" });
-                if stream.get_mut().write_all(&http::response_bytes(&response, head_only)).is_err() || close || !whole {
+                http::set(
+                    &mut response.headers,
+                    "Connection",
+                    if close || !whole { "close" } else { "keep-alive" },
+                );
+                if stream.get_mut().write_all(&http::response_bytes(&response, head_only)).is_err()
+                    || close
+                    || !whole
+                {
                     return;
                 }
             }
             Outcome::Cut => {
-                let _ = stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut");
+                let _ =
+                    stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut");
                 return;
             }
             Outcome::Reset | Outcome::Stuck => return,
@@ -103,6 +117,7 @@ fn converse(stream: TcpStream, answer: impl Fn(Request) -> Outcome) {
 
 /// A filter that changes a body and leaves content-length breaks the connection's framing.
 fn framed(response: &Response, head_only: bool) -> bool {
-    let length = http::get(&response.headers, "content-length").map(|value| String::from_utf8_lossy(value).into_owned());
+    let length = http::get(&response.headers, "content-length")
+        .map(|value| String::from_utf8_lossy(value).into_owned());
     head_only || length.is_none_or(|length| length == response.body.len().to_string())
 }

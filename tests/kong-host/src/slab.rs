@@ -60,7 +60,9 @@ impl Slab {
                 page
             }
         };
-        let Page::Chunks { used, .. } = &mut self.pages[page] else { unreachable!("a roomy page has chunks") };
+        let Page::Chunks { used, .. } = &mut self.pages[page] else {
+            unreachable!("a roomy page has chunks")
+        };
         let chunk = used.iter().position(|used| !used).expect("a roomy page has room");
         used[chunk] = true;
         if !used.contains(&false) {

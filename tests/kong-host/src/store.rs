@@ -1,5 +1,5 @@
-//! The shared key-value store (`nginx_wasm_shm_kv`): keys known by their CRC-32, a slab of fixed size,
-//! compare-and-set as Kong means it.
+//! The shared key-value store (`nginx_wasm_shm_kv`): keys known by their CRC-32, a slab of fixed
+//! size, compare-and-set as Kong means it.
 
 use crate::options::{Eviction, Zone};
 use crate::slab::{CHUNK_MAX, Place, Slab, rounded};
@@ -64,14 +64,17 @@ impl Store {
         Store { zones, redirect: None, spoil: None }
     }
 
-    /// From now on reads and writes of a key go to the record of the key that `redirect` names: what two
-    /// keys of one CRC-32 do to each other, without the search for them.
-    pub fn redirect(&mut self, redirect: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) {
+    /// From now on reads and writes of a key go to the record of the key that `redirect` names:
+    /// what two keys of one CRC-32 do to each other, without the search for them.
+    pub fn redirect(
+        &mut self,
+        redirect: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) {
         self.redirect = Some(Box::new(redirect));
     }
 
-    /// From now on `spoil` may change what a read returns: the real host copies a value after it has
-    /// given up the lock, so that a reader can get half of one value and half of the next.
+    /// From now on `spoil` may change what a read returns: the real host copies a value after it
+    /// has given up the lock, so that a reader can get half of one value and half of the next.
     pub fn spoil(&mut self, spoil: impl Fn(&[u8], &mut Vec<u8>) + Send + Sync + 'static) {
         self.spoil = Some(Box::new(spoil));
     }
@@ -139,7 +142,10 @@ impl Store {
 
     /// Every key of every zone, as it was first written.
     pub fn keys(&self) -> Vec<Vec<u8>> {
-        self.zones.iter().flat_map(|zone| zone.records.values().map(|record| record.key.clone())).collect()
+        self.zones
+            .iter()
+            .flat_map(|zone| zone.records.values().map(|record| record.key.clone()))
+            .collect()
     }
 
     /// Records in all zones.
@@ -229,13 +235,16 @@ impl ZoneState {
                 None => return Err(Refused::Trap("the zone has no room for the record")),
             }
         };
-        self.records.insert(id, Record { key: key.into(), value: value.into(), cas, place, class, stamp: 0 });
+        self.records.insert(
+            id,
+            Record { key: key.into(), value: value.into(), cas, place, class, stamp: 0 },
+        );
         self.touch(id);
         Ok(())
     }
 
-    /// A value that grows gets a new place while the old one still lies in the eviction queue: when that
-    /// one is what gives way, the host goes on with freed memory.
+    /// A value that grows gets a new place while the old one still lies in the eviction queue: when
+    /// that one is what gives way, the host goes on with freed memory.
     fn replace(&mut self, id: u32, key: &[u8], value: &[u8], cas: u32) -> Result<(), Refused> {
         let grows = self.records.get(&id).is_some_and(|record| value.len() > record.value.len());
         if grows {
@@ -245,7 +254,10 @@ impl ZoneState {
             };
             self.remove(id);
             let class = self.class(size);
-            self.records.insert(id, Record { key: key.into(), value: value.into(), cas, place, class, stamp: 0 });
+            self.records.insert(
+                id,
+                Record { key: key.into(), value: value.into(), cas, place, class, stamp: 0 },
+            );
         } else if let Some(record) = self.records.get_mut(&id) {
             record.value = value.to_vec();
             record.cas = cas;
@@ -260,7 +272,8 @@ impl ZoneState {
         }
         let oldest = |queue: &BTreeMap<u64, u32>| queue.values().next().copied();
         let larger = self.used.range(class..).find_map(|(_, queue)| oldest(queue));
-        let id = larger.or_else(|| self.used.range(..class).rev().find_map(|(_, queue)| oldest(queue)));
+        let id =
+            larger.or_else(|| self.used.range(..class).rev().find_map(|(_, queue)| oldest(queue)));
         id.is_some_and(|id| self.remove(id))
     }
 }

@@ -127,7 +127,12 @@ pub struct Vm {
 
 impl Vm {
     /// Instantiates a module; an import that the host doesn't have, or not so, is an error.
-    pub fn new(filter: &Arc<Filter>, host: &Arc<Shared>, worker: usize, next_call: &Arc<AtomicU32>) -> Result<Vm, String> {
+    pub fn new(
+        filter: &Arc<Filter>,
+        host: &Arc<Shared>,
+        worker: usize,
+        next_call: &Arc<AtomicU32>,
+    ) -> Result<Vm, String> {
         let code = filter.code.clone();
         let cx = Cx {
             host: host.clone(),
@@ -146,12 +151,17 @@ impl Vm {
         };
         let mut store = Store::new(&code.engine, cx);
         let linker = abi::linker(&code.engine).map_err(|error| error.to_string())?;
-        let instance = linker.instantiate_and_start(&mut store, &code.module).map_err(|error| error.to_string())?;
+        let instance = linker
+            .instantiate_and_start(&mut store, &code.module)
+            .map_err(|error| error.to_string())?;
         let memory = instance.get_memory(&store, "memory");
-        let alloc = instance.get_func(&store, "proxy_on_memory_allocate").or_else(|| instance.get_func(&store, "malloc"));
+        let alloc = instance
+            .get_func(&store, "proxy_on_memory_allocate")
+            .or_else(|| instance.get_func(&store, "malloc"));
         store.data_mut().memory = memory;
         store.data_mut().alloc = alloc;
-        let mut vm = Vm { store, instance, trapped: false, roots: HashSet::new(), contexts: HashSet::new() };
+        let mut vm =
+            Vm { store, instance, trapped: false, roots: HashSet::new(), contexts: HashSet::new() };
         for start in ["_initialize", "_start"] {
             if vm.has(start) {
                 vm.call(start, &[]).map_err(|fault| format!("{fault:?}"))?;

@@ -1,5 +1,5 @@
-//! The server block behind `kong.wait_uri`, on a unix socket: `GET /MS` (or `GET /?ms=MS`) is answered
-//! with 204 after that many milliseconds, at most a second.
+//! The server block behind `kong.wait_uri`, on a unix socket: `GET /MS` (or `GET /?ms=MS`) is
+//! answered with 204 after that many milliseconds, at most a second.
 
 use crate::http::{self, Request, Response};
 use std::io::{self, BufReader, Write};

@@ -97,7 +97,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts a worker process; an instance that can't be made is an error, as nginx then won't start.
+    /// Starts a worker process; an instance that can't be made is an error, as nginx then won't
+    /// start.
     pub fn start(index: usize, host: Arc<Shared>, plan: Arc<Plan>) -> Result<Arc<Worker>, String> {
         let inner = Inner {
             process: 1,
@@ -144,7 +145,11 @@ impl Worker {
             match self.start_root(inner, filter, true) {
                 Ok(()) => {}
                 Err(fault) => {
-                    self.note(&format!("failed starting filter {}: {}; its routes are unprotected", filter.name, reason(&fault)));
+                    self.note(&format!(
+                        "failed starting filter {}: {}; its routes are unprotected",
+                        filter.name,
+                        reason(&fault)
+                    ));
                     inner.failed.insert(filter.id);
                     inner.deaths += u64::from(matches!(fault, Fault::Death(_)));
                 }
@@ -171,9 +176,14 @@ impl Worker {
         vm.ok_or_else(|| Fault::Trap("no instance".into()))
     }
 
-    /// Starts a root context in the present instance unless it lives there. Only a new process calls
-    /// on_vm_start: an instance made after a trap does not get it.
-    fn start_root(self: &Arc<Worker>, inner: &mut Inner, filter: &Arc<Filter>, vm_start: bool) -> Result<(), Fault> {
+    /// Starts a root context in the present instance unless it lives there. Only a new process
+    /// calls on_vm_start: an instance made after a trap does not get it.
+    fn start_root(
+        self: &Arc<Worker>,
+        inner: &mut Inner,
+        filter: &Arc<Filter>,
+        vm_start: bool,
+    ) -> Result<(), Fault> {
         let vm = self.vm(inner, filter)?;
         if vm.roots.contains(&filter.id) {
             return Ok(());
@@ -200,7 +210,11 @@ impl Worker {
             if period.is_zero() {
                 inner.timers.retain(|timer| timer.filter.id != id);
             } else {
-                inner.timers.push(Timer { filter: filter.clone(), period, due: Instant::now() + period });
+                inner.timers.push(Timer {
+                    filter: filter.clone(),
+                    period,
+                    due: Instant::now() + period,
+                });
             }
         }
         let process = inner.process;
@@ -217,13 +231,15 @@ impl Worker {
     fn root_answer(self: &Arc<Worker>, filter: &Arc<Filter>, process: u64, answer: Answer) {
         let mut inner = self.lock();
         let key = (filter.generation, filter.name.clone());
-        let there = inner.vms.get(&key).is_some_and(|vm| !vm.trapped && vm.roots.contains(&filter.id));
+        let there =
+            inner.vms.get(&key).is_some_and(|vm| !vm.trapped && vm.roots.contains(&filter.id));
         if inner.process != process || !there {
             return;
         }
         let Ok(vm) = self.vm(&mut inner, filter) else { return };
         root_call(vm, filter, Step::Callout);
-        let params = [filter.id, answer.id, answer.headers.len() as u32, answer.body.len() as u32, 0];
+        let params =
+            [filter.id, answer.id, answer.headers.len() as u32, answer.body.len() as u32, 0];
         vm.cx().answer = Some(answer);
         let done = vm.call("proxy_on_http_call_response", &params);
         vm.cx().answer = None;
@@ -251,7 +267,8 @@ impl Worker {
             if inner.process != process {
                 return;
             }
-            // A root context of a configuration that is gone ticks on, in a new instance of its own.
+            // A root context of a configuration that is gone ticks on, in a new instance of its
+            // own.
             let done = self.start_root(&mut inner, &filter, false).and_then(|()| {
                 let vm = self.vm(&mut inner, &filter)?;
                 root_call(vm, &filter, Step::Tick);
@@ -295,7 +312,8 @@ impl Worker {
         }
     }
 
-    /// The contexts that a request's chain needs; none if it has no chain, or one that failed to start.
+    /// The contexts that a request's chain needs; none if it has no chain, or one that failed to
+    /// start.
     pub fn contexts(&self, flight: &Flight, found: &Match) -> Vec<HttpContext> {
         let mut inner = self.lock();
         let chain = flight.plan.chain(found);
@@ -309,7 +327,8 @@ impl Worker {
         chain.into_iter().map(&mut context).collect()
     }
 
-    /// Runs one callback of a request; `params` follow the context id, or stand alone for a callout.
+    /// Runs one callback of a request; `params` follow the context id, or stand alone for a
+    /// callout.
     pub fn enter(
         self: &Arc<Worker>,
         flight: &Flight,
@@ -354,10 +373,15 @@ impl Worker {
                 calls.into_iter().for_each(|call| self.send(call, sender.clone()));
                 Ok(result.unwrap_or(0))
             }
-            Err(Fault::Trap(message)) if traffic.as_ref().is_some_and(|traffic| traffic.local.is_some()) => {
+            Err(Fault::Trap(message))
+                if traffic.as_ref().is_some_and(|traffic| traffic.local.is_some()) =>
+            {
                 self.note(&format!("trap: {message}"));
                 if inner.paused.iter().any(|id| *id != flight.id) {
-                    self.die(inner, "segmentation fault after a trap of a request with a stashed answer");
+                    self.die(
+                        inner,
+                        "segmentation fault after a trap of a request with a stashed answer",
+                    );
                 }
                 Err(Halt::Answered)
             }
@@ -376,8 +400,18 @@ impl Worker {
     }
 
     /// What a fault does to the worker and to the request in whose callback it came.
-    fn fail(self: &Arc<Worker>, inner: &mut Inner, by: Option<u64>, step: Step, fault: &Fault) -> Halt {
-        self.note(&format!("{}: {}", if matches!(fault, Fault::Trap(_)) { "trap" } else { "crash" }, reason(fault)));
+    fn fail(
+        self: &Arc<Worker>,
+        inner: &mut Inner,
+        by: Option<u64>,
+        step: Step,
+        fault: &Fault,
+    ) -> Halt {
+        self.note(&format!(
+            "{}: {}",
+            if matches!(fault, Fault::Trap(_)) { "trap" } else { "crash" },
+            reason(fault)
+        ));
         if matches!(fault, Fault::Death(_)) {
             self.die(inner, "segmentation fault");
             return Halt::Died;
@@ -432,7 +466,11 @@ impl Worker {
         let process = inner.process;
         for (_, filter) in &plan.filters {
             if let Err(fault) = self.start_root(&mut inner, filter, true) {
-                let message = format!("failed starting filter {}: {}; keeping the old chains", filter.name, reason(&fault));
+                let message = format!(
+                    "failed starting filter {}: {}; keeping the old chains",
+                    filter.name,
+                    reason(&fault)
+                );
                 self.note(&message);
                 if matches!(fault, Fault::Death(_)) {
                     self.die(&mut inner, "segmentation fault");

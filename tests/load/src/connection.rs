@@ -42,8 +42,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends one request and reads its answer to the end; returns the status. A reused connection that the server had
-    /// closed meanwhile is replaced once.
+    /// Sends one request and reads its answer to the end; returns the status. A reused connection
+    /// that the server had closed meanwhile is replaced once.
     pub fn exchange(&mut self, request: &[u8], is_head: bool) -> Result<u16, ErrorKind> {
         let reused = self.stream.is_some();
         match self.attempt(request, is_head) {
@@ -54,9 +54,13 @@ impl Connection {
 
     fn attempt(&mut self, request: &[u8], is_head: bool) -> Result<u16, ErrorKind> {
         self.connect()?;
-        // The stream is put back only after a whole answer: after any error the next attempt connects anew.
+        // The stream is put back only after a whole answer: after any error the next attempt
+        // connects anew.
         let mut stream = self.stream.take().ok_or("connect")?;
-        stream.get_mut().write_all(request).map_err(|error| kind_of(&error, "closed before the answer"))?;
+        stream
+            .get_mut()
+            .write_all(request)
+            .map_err(|error| kind_of(&error, "closed before the answer"))?;
         let mut head = read_head(&mut stream)?;
         while head.status == 100 {
             head = read_head(&mut stream)?;
@@ -74,8 +78,10 @@ impl Connection {
 fn read_head(stream: &mut impl BufRead) -> Result<Head, ErrorKind> {
     let mut line = String::new();
     read_line(stream, &mut line, "closed before the answer")?;
-    let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("bad status line")?;
-    let mut head = Head { status, body: Body::UntilClose, keep_alive: line.starts_with("HTTP/1.1") };
+    let status =
+        line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or("bad status line")?;
+    let mut head =
+        Head { status, body: Body::UntilClose, keep_alive: line.starts_with("HTTP/1.1") };
     loop {
         line.clear();
         read_line(stream, &mut line, "closed in the head")?;
@@ -87,7 +93,9 @@ fn read_head(stream: &mut impl BufRead) -> Result<Head, ErrorKind> {
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
             head.body = Body::Length(value.parse().map_err(|_| "bad content-length")?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
+        } else if name.eq_ignore_ascii_case("transfer-encoding")
+            && value.eq_ignore_ascii_case("chunked")
+        {
             head.body = Body::Chunked;
         } else if name.eq_ignore_ascii_case("connection") {
             head.keep_alive = !value.eq_ignore_ascii_case("close");
@@ -98,7 +106,9 @@ fn read_head(stream: &mut impl BufRead) -> Result<Head, ErrorKind> {
 fn skip_body(stream: &mut impl BufRead, body: &Body) -> Result<(), ErrorKind> {
     match *body {
         Body::Length(length) => skip(stream, length),
-        Body::UntilClose => io::copy(stream, &mut io::sink()).map(drop).map_err(|error| kind_of(&error, "closed in the body")),
+        Body::UntilClose => io::copy(stream, &mut io::sink())
+            .map(drop)
+            .map_err(|error| kind_of(&error, "closed in the body")),
         Body::Chunked => {
             let mut line = String::new();
             loop {
@@ -106,7 +116,8 @@ fn skip_body(stream: &mut impl BufRead, body: &Body) -> Result<(), ErrorKind> {
                 read_line(stream, &mut line, "closed in the body")?;
                 let digits = line.split(';').next().unwrap_or("").trim();
                 let length = u64::from_str_radix(digits, 16).map_err(|_| "bad chunk")?;
-                // Each chunk ends in a line break; after the last one comes the empty trailer section.
+                // Each chunk ends in a line break; after the last one comes the empty trailer
+                // section.
                 skip(stream, length + 2)?;
                 if length == 0 {
                     return Ok(());
@@ -117,11 +128,16 @@ fn skip_body(stream: &mut impl BufRead, body: &Body) -> Result<(), ErrorKind> {
 }
 
 fn skip(stream: &mut impl BufRead, length: u64) -> Result<(), ErrorKind> {
-    let skipped = io::copy(&mut stream.take(length), &mut io::sink()).map_err(|error| kind_of(&error, "closed in the body"))?;
+    let skipped = io::copy(&mut stream.take(length), &mut io::sink())
+        .map_err(|error| kind_of(&error, "closed in the body"))?;
     if skipped == length { Ok(()) } else { Err("closed in the body") }
 }
 
-fn read_line(stream: &mut impl BufRead, line: &mut String, closed: ErrorKind) -> Result<(), ErrorKind> {
+fn read_line(
+    stream: &mut impl BufRead,
+    line: &mut String,
+    closed: ErrorKind,
+) -> Result<(), ErrorKind> {
     match stream.read_line(line) {
         Ok(0) => Err(closed),
         Ok(_) => Ok(()),

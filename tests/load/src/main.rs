@@ -1,8 +1,9 @@
-//! `herdgate-load`: sends many HTTP/1.1 requests over keep-alive connections and prints what came back as one JSON line.
+//! `herdgate-load`: sends many HTTP/1.1 requests over keep-alive connections and prints what came
+//! back as one JSON line.
 //!
-//! Without `--rate` every connection sends its next request as soon as the last one is answered (closed loop). With
-//! `--rate` request number i is due at i / rate seconds, and its latency counts from when it was due, so that a slow
-//! server cannot hide its queue.
+//! Without `--rate` every connection sends its next request as soon as the last one is answered
+//! (closed loop). With `--rate` request number i is due at i / rate seconds, and its latency counts
+//! from when it was due, so that a slow server cannot hide its queue.
 mod connection;
 mod options;
 mod report;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Sends everything that `options` asks for, `requests` in turn; returns what all connections saw together.
+/// Sends everything that `options` asks for, `requests` in turn; returns what all connections saw
+/// together.
 fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
     let next = AtomicU64::new(0);
     let total = Mutex::new(Report::default());
@@ -39,18 +41,19 @@ fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
 
     std::thread::scope(|scope| {
         for _ in 0..options.connections {
-            let spawned = std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, || {
-                let mut connection = Connection::new(&options.address, options.timeout);
-                let mut seen = Report::default();
-                if let Err(kind) = connection.connect() {
-                    seen.connect_error(kind);
-                }
-                // All connections are open before the first request leaves.
-                barrier.wait();
-                let start = *started.lock().unwrap().get_or_insert_with(Instant::now);
-                send(options, requests, &next, start, &mut connection, &mut seen);
-                total.lock().unwrap().merge(seen);
-            });
+            let spawned =
+                std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, || {
+                    let mut connection = Connection::new(&options.address, options.timeout);
+                    let mut seen = Report::default();
+                    if let Err(kind) = connection.connect() {
+                        seen.connect_error(kind);
+                    }
+                    // All connections are open before the first request leaves.
+                    barrier.wait();
+                    let start = *started.lock().unwrap().get_or_insert_with(Instant::now);
+                    send(options, requests, &next, start, &mut connection, &mut seen);
+                    total.lock().unwrap().merge(seen);
+                });
             spawned.expect("a thread for each connection");
         }
     });
@@ -61,10 +64,19 @@ fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
 }
 
 /// One connection's share: takes the next number until there is none left, or the time is up.
-fn send(options: &Options, requests: &[Vec<u8>], next: &AtomicU64, start: Instant, connection: &mut Connection, seen: &mut Report) {
+fn send(
+    options: &Options,
+    requests: &[Vec<u8>],
+    next: &AtomicU64,
+    start: Instant,
+    connection: &mut Connection,
+    seen: &mut Report,
+) {
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= options.requests || options.duration.is_some_and(|limit| start.elapsed() >= limit) {
+        if number >= options.requests
+            || options.duration.is_some_and(|limit| start.elapsed() >= limit)
+        {
             return;
         }
         let due = match options.rate {

@@ -1,7 +1,8 @@
 //! The command line.
 use std::time::Duration;
 
-pub const USAGE: &str = "usage: herdgate-load --url http://127.0.0.1:PORT/path --connections N --requests M
+pub const USAGE: &str =
+    "usage: herdgate-load --url http://127.0.0.1:PORT/path --connections N --requests M
   --duration S          stop after S seconds, whichever comes first
   --rate R              R requests a second in all, evenly spaced (default: as fast as answers come)
   --method METHOD       default GET, or POST with --body
@@ -52,12 +53,18 @@ impl Options {
                 "--url" => url = Some(value),
                 "--connections" => options.connections = number(&name, &value)?,
                 "--requests" => options.requests = number(&name, &value)?,
-                "--duration" => options.duration = Some(Duration::from_secs_f64(number(&name, &value)?)),
+                "--duration" => {
+                    options.duration = Some(Duration::from_secs_f64(number(&name, &value)?))
+                }
                 "--rate" => options.rate = Some(number(&name, &value)?),
                 "--timeout" => options.timeout = Duration::from_secs_f64(number(&name, &value)?),
                 "--method" => method = Some(value),
                 "--header" => options.headers.push(value),
-                "--tokens" => options.lines.extend(lines(&value)?.into_iter().map(|token| format!("authorization: Bearer {token}"))),
+                "--tokens" => options.lines.extend(
+                    lines(&value)?
+                        .into_iter()
+                        .map(|token| format!("authorization: Bearer {token}")),
+                ),
                 "--header-lines" => options.lines.extend(lines(&value)?),
                 "--body" => options.body = Some(value),
                 _ => return Err(format!("unknown option {name}")),
@@ -77,14 +84,17 @@ impl Options {
         if !host.starts_with("127.") && host != "localhost" && host != "[::1]" {
             return Err(format!("{host} is not on this machine"));
         }
-        options.address = if address.contains(':') { address.into() } else { format!("{address}:80") };
+        options.address =
+            if address.contains(':') { address.into() } else { format!("{address}:80") };
         options.path = format!("/{path}");
-        options.method = method.unwrap_or_else(|| if options.body.is_some() { "POST".into() } else { "GET".into() });
+        options.method = method
+            .unwrap_or_else(|| if options.body.is_some() { "POST".into() } else { "GET".into() });
         options.is_head = options.method == "HEAD";
         Ok(options)
     }
 
-    /// The requests to send in turn, ready for the wire: one for each token or header line, at least one.
+    /// The requests to send in turn, ready for the wire: one for each token or header line, at
+    /// least one.
     pub fn request_bytes(&self) -> Vec<Vec<u8>> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
         if !self.headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:")) {
@@ -125,8 +135,19 @@ mod tests {
 
     #[test]
     fn builds_a_request() {
-        let options = parse(&["--url", "http://127.0.0.1:8080/a?b=1", "--requests", "1", "--header", "x-a: 1", "--body", "hi"]).unwrap();
-        let expected = "POST /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi";
+        let options = parse(&[
+            "--url",
+            "http://127.0.0.1:8080/a?b=1",
+            "--requests",
+            "1",
+            "--header",
+            "x-a: 1",
+            "--body",
+            "hi",
+        ])
+        .unwrap();
+        let expected =
+            "POST /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi";
         assert_eq!(options.request_bytes(), vec![expected.as_bytes().to_vec()]);
     }
 

@@ -47,7 +47,8 @@ impl Report {
         let answers: u64 = self.statuses.values().sum();
         let errors: u64 = self.errors.values().sum();
         let seconds = self.elapsed.as_secs_f64();
-        let mean = self.latencies_us.iter().map(|&us| f64::from(us)).sum::<f64>() / (answers.max(1) as f64);
+        let mean = self.latencies_us.iter().map(|&us| f64::from(us)).sum::<f64>()
+            / (answers.max(1) as f64);
         let mut out = String::new();
         let _ = write!(
             out,
@@ -76,7 +77,9 @@ impl Report {
     }
 }
 
-fn join<K: std::fmt::Display>(entries: impl Iterator<Item = (K, impl std::fmt::Display)>) -> String {
+fn join<K: std::fmt::Display>(
+    entries: impl Iterator<Item = (K, impl std::fmt::Display)>,
+) -> String {
     entries.map(|(key, count)| format!("\"{key}\":{count}")).collect::<Vec<_>>().join(",")
 }
 

@@ -1,4 +1,5 @@
-//! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer and jwt.
+//! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer
+//! and jwt.
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::jwt::issuer::Index;
@@ -46,27 +47,46 @@ pub fn summary(config: &Config) -> Vec<String> {
     for issuer in &config.issuers {
         let covers = match &issuer.matcher {
             IssuerMatch::Exact(iss) => format!("iss {iss:?}"),
-            IssuerMatch::Template(template) => format!("every iss that fits its template (captures: {})", template.captures().join(", ")),
+            IssuerMatch::Template(template) => format!(
+                "every iss that fits its template (captures: {})",
+                template.captures().join(", ")
+            ),
             IssuerMatch::Any => "every iss that no other issuer covers".to_owned(),
         };
         let keys = match &issuer.keys {
             KeySource::Inline(keys) => format!("{} in the document", keys.len()),
-            KeySource::Jwks { at: JwksAt::Uri(uri), .. } => format!("the JWK Set at {}", uri.authority),
-            KeySource::Jwks { at: JwksAt::Discovery(uri), .. } => format!("the JWK Set that the metadata at {} names", uri.authority),
+            KeySource::Jwks { at: JwksAt::Uri(uri), .. } => {
+                format!("the JWK Set at {}", uri.authority)
+            }
+            KeySource::Jwks { at: JwksAt::Discovery(uri), .. } => {
+                format!("the JWK Set that the metadata at {} names", uri.authority)
+            }
             KeySource::Credentials(credentials) => {
-                let lookup = if credentials.lookup.is_some() { " and looked up one by one" } else { "" };
+                let lookup =
+                    if credentials.lookup.is_some() { " and looked up one by one" } else { "" };
                 format!("{} credentials in the document{lookup}", credentials.inline.len())
             }
         };
-        lines.push(format!("Issuer {}: {covers}; {}; keys: {keys}.", issuer.name, issuer.algorithms));
+        lines.push(format!(
+            "Issuer {}: {covers}; {}; keys: {keys}.",
+            issuer.name, issuer.algorithms
+        ));
     }
     for endpoint in &config.token_endpoints {
-        lines.push(format!("Token endpoint {}: answers to {} are reused.", endpoint.path, or_none(&endpoint.grant_types)));
+        lines.push(format!(
+            "Token endpoint {}: answers to {} are reused.",
+            endpoint.path,
+            or_none(&endpoint.grant_types)
+        ));
     }
     let unknown = match &config.on_unknown_issuer {
         UnknownIssuer::Refuse => "refused".to_owned(),
-        UnknownIssuer::Pass { then: Some(then) } => format!("passed on; the filter {then:?} checks them next"),
-        UnknownIssuer::Pass { then: None } => "passed on, if a Kong plugin has authenticated the request".to_owned(),
+        UnknownIssuer::Pass { then: Some(then) } => {
+            format!("passed on; the filter {then:?} checks them next")
+        }
+        UnknownIssuer::Pass { then: None } => {
+            "passed on, if a Kong plugin has authenticated the request".to_owned()
+        }
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
     if config.mode == Mode::Shadow {
@@ -88,8 +108,14 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
     if path != asked.target {
         lines.push(format!("The path is read as {path:?}."));
     }
-    let host = |wanted: &Option<String>| wanted.as_ref().is_none_or(|host| asked.host.eq_ignore_ascii_case(host));
-    if let Some(endpoint) = config.token_endpoints.iter().find(|endpoint| endpoint.takes(path.as_bytes()) && host(&endpoint.host)) {
+    let host = |wanted: &Option<String>| {
+        wanted.as_ref().is_none_or(|host| asked.host.eq_ignore_ascii_case(host))
+    };
+    if let Some(endpoint) = config
+        .token_endpoints
+        .iter()
+        .find(|endpoint| endpoint.takes(path.as_bytes()) && host(&endpoint.host))
+    {
         if asked.method == "POST" {
             token_endpoint(config, endpoint, &mut lines);
             return lines;
@@ -108,7 +134,12 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
     let mut depends = Vec::new();
     let found = config.rules.iter().enumerate().find(|(index, rule)| {
         let route = rule.matches.route.as_ref().map(String::as_bytes);
-        let seen = Request { method: asked.method.as_bytes(), host: asked.host.as_bytes(), route, path: path.as_bytes() };
+        let seen = Request {
+            method: asked.method.as_bytes(),
+            host: asked.host.as_bytes(),
+            route,
+            path: path.as_bytes(),
+        };
         let fits = matches(&rule.matches, &seen).is_some();
         if fits && route.is_some() {
             depends.push(format!(
@@ -121,7 +152,10 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
     lines.append(&mut depends);
     match found {
         Some((index, rule)) => {
-            lines.push(format!("rules[{index}] ({}) is the first that matches.", match_in_words(&rule.matches)));
+            lines.push(format!(
+                "rules[{index}] ({}) is the first that matches.",
+                match_in_words(&rule.matches)
+            ));
             self::rule(config, rule, &mut lines);
         }
         None => match config.unmatched {
@@ -137,7 +171,11 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
 
 fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
     let names = |indices: &[usize]| {
-        let names: Vec<&str> = indices.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.name.as_str()).collect();
+        let names: Vec<&str> = indices
+            .iter()
+            .filter_map(|index| config.issuers.get(*index))
+            .map(|issuer| issuer.name.as_str())
+            .collect();
         names.join(" or ")
     };
     let issuers = match &rule.requires.issuers {
@@ -145,9 +183,14 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
         None => "of any issuer".to_owned(),
     };
     match rule.access {
-        Access::Public => lines.push("It is public: no token is read. Headers that the filter sets elsewhere are removed.".to_owned()),
+        Access::Public => lines.push(
+            "It is public: no token is read. Headers that the filter sets elsewhere are removed."
+                .to_owned(),
+        ),
         Access::Optional => {
-            lines.push(format!("Without a token it passes as anonymous; a token must be valid and {issuers}."));
+            lines.push(format!(
+                "Without a token it passes as anonymous; a token must be valid and {issuers}."
+            ));
         }
         Access::Required => {
             lines.push(format!("It needs a valid token {issuers}."));
@@ -160,7 +203,8 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
         ("scopes: one of", &rule.requires.scopes_any),
     ] {
         if !values.is_empty() {
-            let lacking = if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
+            let lacking =
+                if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
             lines.push(format!("Needed {what} {}{lacking}.", values.join(", ")));
         }
     }
@@ -191,15 +235,23 @@ fn token_endpoint(config: &Config, endpoint: &TokenEndpoint, lines: &mut Vec<Str
         lines.push("Each path that the template covers has answers of its own; the cap on calls is one for all.".to_owned());
     }
     if let Some(seconds) = endpoint.default_lifetime_s {
-        lines.push(format!("A token lives {seconds} s where neither the answer nor the token says how long."));
+        lines.push(format!(
+            "A token lives {seconds} s where neither the answer nor the token says how long."
+        ));
     }
     if !endpoint.keep_with_cookies {
         lines.push("An answer that sets a cookie is not reused.".to_owned());
     }
     if !endpoint.ignore_headers.is_empty() {
-        lines.push(format!("Requests that differ in {} alone share an answer.", endpoint.ignore_headers.join(", ")));
+        lines.push(format!(
+            "Requests that differ in {} alone share an answer.",
+            endpoint.ignore_headers.join(", ")
+        ));
     }
-    lines.push(format!("Its lifetime is shortened by up to {:.0} %, differently for each client.", endpoint.jitter * 100.0));
+    lines.push(format!(
+        "Its lifetime is shortened by up to {:.0} %, differently for each client.",
+        endpoint.jitter * 100.0
+    ));
     lines.push(format!(
         "Identical calls that come together wait up to {} ms for one call upstream; at most {} such calls are under way.",
         endpoint.wait_ms_max, endpoint.upstream_calls_max
@@ -210,7 +262,9 @@ fn token_endpoint(config: &Config, endpoint: &TokenEndpoint, lines: &mut Vec<Str
 fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
     for limit in indices.iter().filter_map(|index| config.rate_limits.get(*index)) {
         let amount = match limit.amount {
-            Amount::Rate { limit, per_s, burst } => format!("{limit} in {per_s} s, {burst} at one instant"),
+            Amount::Rate { limit, per_s, burst } => {
+                format!("{limit} in {per_s} s, {burst} at one instant")
+            }
             Amount::Quota { quota, window } => format!(
                 "{quota} in a {} (UTC)",
                 match window {
@@ -226,7 +280,11 @@ fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
             Some(sync) => format!(" Gateways that meet at {} share it.", sync.uri.authority),
             None => String::new(),
         };
-        lines.push(format!("Limit {}: {amount}, for each {}{shadow}.{together}", limit.name, parts.join(" and ")));
+        lines.push(format!(
+            "Limit {}: {amount}, for each {}{shadow}.{together}",
+            limit.name,
+            parts.join(" and ")
+        ));
     }
 }
 
@@ -290,9 +348,13 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     let jwt = match herdgate::jwt::parse(token.as_bytes()) {
         Ok(jwt) => jwt,
         Err(_) if config.introspection.is_some() && !token.contains('.') => {
-            return vec!["The token is no JWT: only a rule with introspect: true can accept it.".to_owned()];
+            return vec![
+                "The token is no JWT: only a rule with introspect: true can accept it.".to_owned(),
+            ];
         }
-        Err(reason) => return vec![format!("401 invalid_token: the token is not read ({reason:?}).")],
+        Err(reason) => {
+            return vec![format!("401 invalid_token: the token is not read ({reason:?}).")];
+        }
     };
     let mut lines = vec![format!(
         "The token's header says alg {}{}.",
@@ -303,7 +365,8 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     let position = match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
         Ok(position) => position,
         Err(reason) => {
-            let passed = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. }) && reason == herdgate::reply::Reason::UnknownIssuer;
+            let passed = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. })
+                && reason == herdgate::reply::Reason::UnknownIssuer;
             lines.push(match passed {
                 true => "No issuer covers its iss: it is passed on.".to_owned(),
                 false => format!("401 invalid_token: no issuer answers for it ({reason:?})."),
@@ -320,7 +383,9 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     if let KeySource::Inline(keys) = &issuer.keys {
         let signed = keys.iter().any(|key| {
             key.algorithms().contains(jwt.algorithm)
-                && key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::signature::NoHost).is_ok()
+                && key
+                    .verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::signature::NoHost)
+                    .is_ok()
         });
         if signed {
             lines.push("Its signature verifies with a key of the document.".to_owned());
@@ -330,7 +395,9 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     } else {
         lines.push("Its signature is not checked here: the keys are elsewhere, or one for each credential.".to_owned());
     }
-    if !issuer.audiences.is_empty() && !jwt.claims.aud.iter().any(|aud| issuer.audiences.contains(aud)) {
+    if !issuer.audiences.is_empty()
+        && !jwt.claims.aud.iter().any(|aud| issuer.audiences.contains(aud))
+    {
         refused.push("its aud names none of the issuer's audiences".to_owned());
     }
     if herdgate::jwt::check::typ(issuer, jwt.typ.as_deref(), &jwt.claims).is_err() {

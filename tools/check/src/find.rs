@@ -32,7 +32,9 @@ pub struct Environment {
 /// One sentence. It shows nothing of the file, which may hold secrets.
 pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
     let json = name.ends_with(".json") || text.trim_start().starts_with('{');
-    let whole = |document: Vec<u8>| vec![Found { place: String::new(), host: HostKind::Unknown, document, environment: None }];
+    let whole = |document: Vec<u8>| {
+        vec![Found { place: String::new(), host: HostKind::Unknown, document, environment: None }]
+    };
     let value: Value = if json {
         match serde_json::from_str(text) {
             Ok(value) => value,
@@ -41,9 +43,15 @@ pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
         }
     } else {
         let options = serde_saphyr::options! { with_snippet: false };
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| match error.location() {
-            Some(at) => format!("{name} is not YAML that can be read: see line {}, column {}", at.line(), at.column()),
-            None => format!("{name} is not YAML that can be read"),
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+            match error.location() {
+                Some(at) => format!(
+                    "{name} is not YAML that can be read: see line {}, column {}",
+                    at.line(),
+                    at.column()
+                ),
+                None => format!("{name} is not YAML that can be read"),
+            }
         })?
     };
     let mut candidates = Vec::new();
@@ -54,16 +62,28 @@ pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
     if !candidates.is_empty() {
         return Ok(candidates.into_iter().map(|candidate| candidate.found).collect());
     }
-    let of_a_host = ["static_resources", "dynamic_resources", "resources", "_format_version", "services", "routes", "filter_chains"];
+    let of_a_host = [
+        "static_resources",
+        "dynamic_resources",
+        "resources",
+        "_format_version",
+        "services",
+        "routes",
+        "filter_chains",
+    ];
     let members = value.as_object();
-    let is_host_file = members.is_some_and(|members| of_a_host.iter().any(|name| members.contains_key(*name)));
-    let is_document = members.is_some_and(|members| members.keys().any(|name| DOCUMENT.field(name).is_some()));
+    let is_host_file =
+        members.is_some_and(|members| of_a_host.iter().any(|name| members.contains_key(*name)));
+    let is_document =
+        members.is_some_and(|members| members.keys().any(|name| DOCUMENT.field(name).is_some()));
     match (json, is_host_file, is_document) {
         (_, true, _) => Err(format!("{name} has no filter with a configuration of Herdgate")),
         // As it stands in the file: its repeated members, too.
         (true, ..) => Ok(whole(text.as_bytes().to_vec())),
         (false, _, true) => Ok(whole(bytes(&value))),
-        _ => Err(format!("{name} is neither a configuration nor an envoy.yaml or kong.yml that contains one")),
+        _ => Err(format!(
+            "{name} is neither a configuration nor an envoy.yaml or kong.yml that contains one"
+        )),
     }
 }
 
@@ -99,27 +119,42 @@ fn walk(value: &Value, place: &str, found: &mut Vec<Candidate>) {
 /// A `PluginConfig` of Envoy.
 fn of_envoy(plugin: &Map<String, Value>, place: &str) -> Option<Candidate> {
     let configuration = plugin.get("configuration")?;
-    let document = match (configuration.get("value"), configuration.get("@type").and_then(Value::as_str)) {
-        (Some(Value::String(text)), _) => text.as_bytes().to_vec(),
-        (Some(value), _) => bytes(value),
-        (None, Some(_)) => {
-            // A Struct without `value`: its members stand beside `@type`.
-            let mut members = configuration.as_object()?.clone();
-            members.remove("@type");
-            bytes(&Value::Object(members))
-        }
-        (None, None) => return None,
-    };
+    let document =
+        match (configuration.get("value"), configuration.get("@type").and_then(Value::as_str)) {
+            (Some(Value::String(text)), _) => text.as_bytes().to_vec(),
+            (Some(value), _) => bytes(value),
+            (None, Some(_)) => {
+                // A Struct without `value`: its members stand beside `@type`.
+                let mut members = configuration.as_object()?.clone();
+                members.remove("@type");
+                bytes(&Value::Object(members))
+            }
+            (None, None) => return None,
+        };
     let variables = plugin.get("vm_config").and_then(|vm| vm.get("environment_variables"));
-    let values = variables.and_then(|variables| variables.get("key_values")).and_then(Value::as_object);
-    let names = variables.and_then(|variables| variables.get("host_env_keys")).and_then(Value::as_array);
+    let values =
+        variables.and_then(|variables| variables.get("key_values")).and_then(Value::as_object);
+    let names =
+        variables.and_then(|variables| variables.get("host_env_keys")).and_then(Value::as_array);
     let environment = Environment {
-        values: values.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
-        names: names.into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+        values: values
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect(),
+        names: names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .collect(),
     };
-    let named = ["name", "root_id", "vm_config"].iter().filter_map(|name| plugin.get(*name)).any(names_us);
+    let named =
+        ["name", "root_id", "vm_config"].iter().filter_map(|name| plugin.get(*name)).any(names_us);
     let place = join(place, "configuration");
-    Some(Candidate { found: Found { place, host: HostKind::Envoy, document, environment: Some(environment) }, named })
+    Some(Candidate {
+        found: Found { place, host: HostKind::Envoy, document, environment: Some(environment) },
+        named,
+    })
 }
 
 /// An entry of a filter chain of Kong.
@@ -131,7 +166,8 @@ fn of_kong(filter: &Value, place: &str) -> Option<Candidate> {
         value => bytes(value),
     };
     let named = filter.get("name").is_some_and(names_us);
-    let found = Found { place: join(place, "config"), host: HostKind::Kong, document, environment: None };
+    let found =
+        Found { place: join(place, "config"), host: HostKind::Kong, document, environment: None };
     Some(Candidate { found, named })
 }
 

@@ -18,7 +18,10 @@ pub fn warnings(text: &str) -> Vec<String> {
 
 fn walk(value: &Value, place: &str, found: &mut Vec<String>) {
     match value {
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| walk(item, &format!("{place}[{index}]"), found)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| walk(item, &format!("{place}[{index}]"), found)),
         Value::Object(members) => {
             for (name, member) in members {
                 let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
@@ -34,10 +37,12 @@ fn walk(value: &Value, place: &str, found: &mut Vec<String>) {
 
 fn replacing(plugins: &Value, place: &str) -> Vec<String> {
     let plugins = plugins.as_array().map(Vec::as_slice).unwrap_or_default();
-    let objects = plugins.iter().enumerate().filter_map(|(index, plugin)| Some((index, plugin.as_object()?)));
+    let objects =
+        plugins.iter().enumerate().filter_map(|(index, plugin)| Some((index, plugin.as_object()?)));
     let replaces = |plugin: &Map<String, Value>| {
         let says = |name: &str| plugin.get(name).is_some_and(|value| !value.is_null());
-        let is_narrow = place != "plugins" || ["service", "route", "consumer", "consumer_group"].into_iter().any(says);
+        let is_narrow = place != "plugins"
+            || ["service", "route", "consumer", "consumer_group"].into_iter().any(says);
         plugin.get("name").and_then(Value::as_str) == Some("post-function")
             && plugin.get("enabled").and_then(Value::as_bool) != Some(false)
             && is_narrow

@@ -1,6 +1,9 @@
 //! Reads a Herdgate configuration without a host: all mistakes, all warnings, and in words what it
 //! does with a request. Makes the JSON Schemas, too, from the tables by which the loader reads.
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
 
 pub mod explain;
 pub mod find;

@@ -48,20 +48,27 @@ fn run() -> Result<bool, String> {
     }
     let file = options.file.as_deref().ok_or(USAGE)?;
     let asked = options.request.as_deref().map(Asked::parse).transpose()?;
-    let text = std::fs::read_to_string(file).map_err(|error| format!("{file} can't be read: {error}"))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|error| format!("{file} can't be read: {error}"))?;
     let mut good = true;
     let mut out = String::new();
     for found in find::configurations(file, &text)? {
         good &= check(file, &found, &options, asked.as_ref(), &mut out);
     }
-    guard::warnings(&text).iter().for_each(|warning| line(&mut out, &format!("{file}: warning: {warning}")));
+    guard::warnings(&text)
+        .iter()
+        .for_each(|warning| line(&mut out, &format!("{file}: warning: {warning}")));
     std::io::stdout().write_all(out.as_bytes()).map_err(|error| error.to_string())?;
     Ok(good)
 }
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let mut options = Options { request: environment("REQUEST"), token: environment("TOKEN"), ..Options::default() };
+    let mut options = Options {
+        request: environment("REQUEST"),
+        token: environment("TOKEN"),
+        ..Options::default()
+    };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--host" => {
@@ -75,7 +82,9 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
             "--request" => options.request = Some(arguments.next().ok_or(USAGE)?),
             "--schema" => options.schema = Some(arguments.next().ok_or(USAGE)?),
             "--help" | "-h" => return Err(USAGE.to_owned()),
-            other if other.starts_with("--") => return Err(format!("{other} is not known\n{USAGE}")),
+            other if other.starts_with("--") => {
+                return Err(format!("{other} is not known\n{USAGE}"));
+            }
             _ if options.file.is_some() => return Err(USAGE.to_owned()),
             _ => options.file = Some(argument),
         }
@@ -83,7 +92,13 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     Ok(options)
 }
 
-fn check(file: &str, found: &Found, options: &Options, asked: Option<&Asked>, out: &mut String) -> bool {
+fn check(
+    file: &str,
+    found: &Found,
+    options: &Options,
+    asked: Option<&Asked>,
+    out: &mut String,
+) -> bool {
     let host = options.host.unwrap_or(found.host);
     let name = match host {
         HostKind::Envoy => "for Envoy",
@@ -95,7 +110,8 @@ fn check(file: &str, found: &Found, options: &Options, asked: Option<&Asked>, ou
     let mut notes = BTreeSet::new();
     let result = {
         let seen = RefCell::new(&mut notes);
-        let env = |variable: &str| value_of(variable, found, options.strict, &mut seen.borrow_mut());
+        let env =
+            |variable: &str| value_of(variable, found, options.strict, &mut seen.borrow_mut());
         Config::load(&found.document, &env, host)
     };
     let config = match result {
@@ -106,7 +122,10 @@ fn check(file: &str, found: &Found, options: &Options, asked: Option<&Asked>, ou
             return false;
         }
     };
-    notes.iter().chain(&config.warnings).for_each(|warning| line(out, &format!("  warning: {warning}")));
+    notes
+        .iter()
+        .chain(&config.warnings)
+        .for_each(|warning| line(out, &format!("  warning: {warning}")));
     explain::summary(&config).iter().for_each(|said| line(out, &format!("  {said}")));
     if let Some(asked) = asked {
         line(out, &format!("  {}:", options.request.as_deref().unwrap_or_default()));
@@ -121,7 +140,12 @@ fn check(file: &str, found: &Found, options: &Options, asked: Option<&Asked>, ou
 
 /// The value of an environment variable as the filter would see it. Where it isn't set here, it
 /// probably will be where the gateway runs, so something takes its place.
-fn value_of(variable: &str, found: &Found, strict: bool, notes: &mut BTreeSet<String>) -> Option<String> {
+fn value_of(
+    variable: &str,
+    found: &Found,
+    strict: bool,
+    notes: &mut BTreeSet<String>,
+) -> Option<String> {
     let own = std::env::var(variable).ok();
     let value = match &found.environment {
         None => own,
@@ -147,13 +171,17 @@ fn line(out: &mut String, text: &str) {
 }
 
 fn write_schemas(folder: &Path) -> Result<(), String> {
-    for (name, schema) in [("herdgate.schema.json", schema::document()), ("kong/herdgate.meta.json", schema::kong())] {
+    for (name, schema) in
+        [("herdgate.schema.json", schema::document()), ("kong/herdgate.meta.json", schema::kong())]
+    {
         let path = folder.join(name);
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(folder))?;
             std::fs::write(&path, schema::text(&schema))
         };
-        write().map_err(|error: std::io::Error| format!("{} can't be written: {error}", path.display()))?;
+        write().map_err(|error: std::io::Error| {
+            format!("{} can't be written: {error}", path.display())
+        })?;
     }
     Ok(())
 }

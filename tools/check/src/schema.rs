@@ -1,7 +1,7 @@
 //! JSON Schemas out of the loader's own description of the document.
 //!
-//! A schema knows form alone; what fields mean together is said by the loader. So every document that
-//! loads fits the schemas, and not every document that fits loads.
+//! A schema knows form alone; what fields mean together is said by the loader. So every document
+//! that loads fits the schemas, and not every document that fits loads.
 
 use herdgate::config::DOCUMENT;
 use herdgate::config::shape::{Field, Kind, Need, Shape, Syntax};
@@ -53,7 +53,8 @@ fn object(shape: &Shape) -> Value {
             required.push(field.name);
         }
     }
-    let mut schema = json!({ "type": "object", "properties": properties, "additionalProperties": false });
+    let mut schema =
+        json!({ "type": "object", "properties": properties, "additionalProperties": false });
     // An empty list is no valid `required` in draft-04.
     if !required.is_empty() {
         extend(&mut schema, json!({ "required": required }));
@@ -94,9 +95,13 @@ fn of(kind: &Kind) -> Value {
             { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "maxItems": 8 },
         ] }),
         Kind::Scalar => json!({ "type": ["string", "number", "boolean"] }),
-        Kind::List(items, min, max) => json!({ "type": "array", "items": of(items), "minItems": min, "maxItems": max }),
+        Kind::List(items, min, max) => {
+            json!({ "type": "array", "items": of(items), "minItems": min, "maxItems": max })
+        }
         Kind::Object(shape) => object(shape),
-        Kind::Map(_, values, max) => json!({ "type": "object", "additionalProperties": of(values), "maxProperties": max }),
+        Kind::Map(_, values, max) => {
+            json!({ "type": "object", "additionalProperties": of(values), "maxProperties": max })
+        }
         Kind::Either(one, other) => json!({ "anyOf": [of(one), of(other)] }),
         // Left out by `object`.
         Kind::Later => json!({ "not": {} }),

@@ -50,7 +50,11 @@ static_resources:
 
 fn envoy(kind: &str, value: &str) -> String {
     let value: String = value.lines().map(|line| format!("                    {line}\n")).collect();
-    format!("{}                  value:{}\n{value}", ENVOY.replace("CONFIGURATION", kind), if kind == "StringValue" { " |" } else { "" })
+    format!(
+        "{}                  value:{}\n{value}",
+        ENVOY.replace("CONFIGURATION", kind),
+        if kind == "StringValue" { " |" } else { "" }
+    )
 }
 
 #[test]
@@ -66,14 +70,16 @@ fn strict_wants_every_variable() {
     let (code, out, _) = run(&["--strict", &example("jwt")], &[]);
     assert_eq!(code, 1);
     assert!(out.contains("mistake: shared.secret: expected an environment variable that is set, got no value of HERDGATE_SECRET"), "{out}");
-    let (code, out, _) = run(&["--strict", &example("jwt")], &[("HERDGATE_SECRET", "0123456789abcdef")]);
+    let (code, out, _) =
+        run(&["--strict", &example("jwt")], &[("HERDGATE_SECRET", "0123456789abcdef")]);
     assert_eq!(code, 0, "{out}");
     assert!(!out.contains("0123456789abcdef"));
 }
 
 #[test]
 fn all_mistakes_are_1() {
-    let (code, out, _) = run(&[&file("bad.json", r#"{ "mode": "x", "rules": [{}], "colour": "red" }"#)], &[]);
+    let (code, out, _) =
+        run(&[&file("bad.json", r#"{ "mode": "x", "rules": [{}], "colour": "red" }"#)], &[]);
     assert_eq!(code, 1);
     assert_eq!(out.matches("mistake: ").count(), 3, "{out}");
     let (code, out, _) = run(&[&file("cut.json", r#"{ "mode": "#)], &[]);
@@ -82,7 +88,13 @@ fn all_mistakes_are_1() {
 
 #[test]
 fn what_is_not_understood_is_2() {
-    for arguments in [vec![], vec!["--host", "nginx"], vec!["--what"], vec!["/nowhere/at/all.json"], vec!["a", "b"]] {
+    for arguments in [
+        vec![],
+        vec!["--host", "nginx"],
+        vec!["--what"],
+        vec!["/nowhere/at/all.json"],
+        vec!["a", "b"],
+    ] {
         let (code, out, err) = run(&arguments, &[]);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
         assert!(!err.is_empty());
@@ -103,12 +115,18 @@ fn an_envoy_yaml_is_looked_through() {
     let (code, out, _) = run(&["--strict", &file("string.yaml", &envoy("StringValue", json))], &[]);
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("http_filters[1].typed_config.config.configuration (for Envoy)"), "{out}");
-    let (code, out, _) = run(&[&file("struct.yaml", &envoy("Struct", "shared: { secret: { env: A } }\nmode: enforced"))], &[]);
+    let (code, out, _) = run(
+        &[&file("struct.yaml", &envoy("Struct", "shared: { secret: { env: A } }\nmode: enforced"))],
+        &[],
+    );
     assert_eq!(code, 1);
     assert!(out.contains(r#"mistake: mode: expected one of "enforce", "shadow", got "enforced" (did you mean "enforce"?)"#), "{out}");
     // What Envoy doesn't hand on is not there, whatever this shell has.
     let other = json.replace("\"A\"", "\"C\"");
-    let (code, out, _) = run(&["--strict", &file("other.yaml", &envoy("StringValue", &other))], &[("C", "a-value-of-more-than-16-bytes")]);
+    let (code, out, _) = run(
+        &["--strict", &file("other.yaml", &envoy("StringValue", &other))],
+        &[("C", "a-value-of-more-than-16-bytes")],
+    );
     assert_eq!(code, 1);
     assert!(out.contains("environment_variables doesn't name C"), "{out}");
     let twice = r#"{ "mode": "shadow", "mode": "enforce" }"#;
@@ -127,7 +145,10 @@ fn a_kong_yml_is_looked_through() {
     let string = kong.replace("CONFIG", r#"'{ "rules": [] }'"#);
     let (code, out, _) = run(&[&file("kong-string.yml", &string)], &[]);
     assert_eq!(code, 1);
-    assert!(out.contains("mistake: shared.secret: expected a secret of at least 16 bytes, got nothing"), "{out}");
+    assert!(
+        out.contains("mistake: shared.secret: expected a secret of at least 16 bytes, got nothing"),
+        "{out}"
+    );
 }
 
 #[test]
@@ -135,7 +156,10 @@ fn a_request_is_explained() {
     let explained = |request: &str| run(&["--request", request, &example("everything")], &[]).1;
     let orders = explained("GET /%6frders/1");
     assert!(orders.contains(r#"The path is read as "/orders/1"."#), "{orders}");
-    assert!(orders.contains("rules[3] (path_prefix /orders) is the first that matches."), "{orders}");
+    assert!(
+        orders.contains("rules[3] (path_prefix /orders) is the first that matches."),
+        "{orders}"
+    );
     assert!(orders.contains("It needs a valid token of issuer idp."), "{orders}");
     assert!(orders.contains(r#"401, WWW-Authenticate: Bearer realm="api"."#), "{orders}");
     assert!(orders.contains("scopes: all of orders:read"), "{orders}");
@@ -146,7 +170,10 @@ fn a_request_is_explained() {
     assert!(explained("GET /health/live").contains("It is public: no token is read."));
     assert!(explained("GET /v1/../orders").contains("400: "));
     assert!(explained("POST /oauth2/token").contains("It is a token endpoint"));
-    assert!(explained("GET https://api.example/v1/x").contains("It needs a valid token of issuer mobile or legacy."));
+    assert!(
+        explained("GET https://api.example/v1/x")
+            .contains("It needs a valid token of issuer mobile or legacy.")
+    );
 }
 
 #[test]
@@ -161,7 +188,10 @@ fn a_token_is_explained_without_its_claims() {
     assert!(out.contains("Its iss belongs to the issuer j."), "{out}");
     assert!(out.contains("Its signature verifies with a key of the document."), "{out}");
     assert!(!out.contains("is_root") && !out.contains("AyM1") && !out.contains("dBjf"), "{out}");
-    let (_, out, _) = run(&[&file("joe2.json", document)], &[("TOKEN", &format!("Bearer {}A", token.trim_end_matches('k')))]);
+    let (_, out, _) = run(
+        &[&file("joe2.json", document)],
+        &[("TOKEN", &format!("Bearer {}A", token.trim_end_matches('k')))],
+    );
     assert!(out.contains("401 invalid_token"), "{out}");
     let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", token)]);
     assert!(out.contains("401 invalid_token: no issuer answers for it (UnknownIssuer)."), "{out}");
@@ -171,25 +201,41 @@ fn a_token_is_explained_without_its_claims() {
 
 #[test]
 fn a_post_function_that_replaces_the_guard_is_warned_of() {
-    let shipped = std::fs::read_to_string(format!("{}/../../kong/kong.yml", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let shipped =
+        std::fs::read_to_string(format!("{}/../../kong/kong.yml", env!("CARGO_MANIFEST_DIR")))
+            .unwrap();
     let own = "{ name: post-function, config: { access: ['kong.ctx.shared.own = true'] } }";
     let guarded = "{ name: post-function, config: { access: ['if ngx.ctx.buffered_proxying then return kong.response.exit(503) end'] } }";
-    let on_the_service = |plugin: &str| shipped.replace("    protocol: http\n", &format!("    protocol: http\n    plugins: [{plugin}]\n"));
+    let on_the_service = |plugin: &str| {
+        shipped.replace(
+            "    protocol: http\n",
+            &format!("    protocol: http\n    plugins: [{plugin}]\n"),
+        )
+    };
     let beside_the_guard = |plugin: &str| format!("{shipped}  - {plugin}\n");
     let said = |text: String| {
         let (code, out, _) = run(&[&file("guard.yml", &text)], &[]);
         assert_eq!(code, 0, "{out}");
-        out.lines().filter_map(|line| Some(line.split_once("guard.yml: warning: ")?.1.to_owned())).collect::<Vec<_>>()
+        out.lines()
+            .filter_map(|line| Some(line.split_once("guard.yml: warning: ")?.1.to_owned()))
+            .collect::<Vec<_>>()
     };
     let global = said(shipped.clone());
     assert_eq!(global, Vec::<String>::new());
-    for (text, place) in
-        [(on_the_service(own), "services[0].plugins[0]"), (beside_the_guard(&own.replacen("{ ", "{ route: api, ", 1)), "plugins[1]")]
-    {
+    for (text, place) in [
+        (on_the_service(own), "services[0].plugins[0]"),
+        (beside_the_guard(&own.replacen("{ ", "{ route: api, ", 1)), "plugins[1]"),
+    ] {
         let [warning] = said(text).try_into().unwrap();
-        assert!(warning.starts_with(&format!("{place}: this post-function replaces the global guard")), "{warning}");
+        assert!(
+            warning.starts_with(&format!("{place}: this post-function replaces the global guard")),
+            "{warning}"
+        );
     }
     assert_eq!(said(on_the_service(guarded)), Vec::<String>::new());
-    assert_eq!(said(on_the_service(&own.replacen("{ ", "{ enabled: false, ", 1))), Vec::<String>::new());
+    assert_eq!(
+        said(on_the_service(&own.replacen("{ ", "{ enabled: false, ", 1))),
+        Vec::<String>::new()
+    );
     assert_eq!(said(beside_the_guard(own)), Vec::<String>::new());
 }

@@ -26,8 +26,12 @@ fn examples() -> Vec<(String, Value)> {
 }
 
 fn schemas() -> [(&'static str, Validator); 2] {
-    let compile = |draft, schema: &Value| jsonschema::options().with_draft(draft).build(schema).unwrap();
-    [("document", compile(Draft::Draft7, &schema::document())), ("kong", compile(Draft::Draft4, &schema::kong()["config_schema"]))]
+    let compile =
+        |draft, schema: &Value| jsonschema::options().with_draft(draft).build(schema).unwrap();
+    [
+        ("document", compile(Draft::Draft7, &schema::document())),
+        ("kong", compile(Draft::Draft4, &schema::kong()["config_schema"])),
+    ]
 }
 
 fn loads(document: &Value) -> bool {
@@ -37,7 +41,9 @@ fn loads(document: &Value) -> bool {
 
 #[test]
 fn committed_schemas_are_the_generated_ones() {
-    for (name, schema) in [("herdgate.schema.json", schema::document()), ("kong/herdgate.meta.json", schema::kong())] {
+    for (name, schema) in
+        [("herdgate.schema.json", schema::document()), ("kong/herdgate.meta.json", schema::kong())]
+    {
         let committed = std::fs::read_to_string(root().join(name)).unwrap();
         assert!(committed == schema::text(&schema), "{name} is out of date: run `make schema`");
     }
@@ -56,7 +62,10 @@ fn examples_fit_both_schemas() {
     for (name, document) in examples() {
         assert!(loads(&document), "{name}");
         for (schema, validator) in schemas() {
-            let errors: Vec<String> = validator.iter_errors(&document).map(|error| format!("{} {error}", error.instance_path)).collect();
+            let errors: Vec<String> = validator
+                .iter_errors(&document)
+                .map(|error| format!("{} {error}", error.instance_path))
+                .collect();
             assert!(errors.is_empty(), "{name} and {schema}: {errors:?}");
         }
     }
@@ -89,8 +98,13 @@ fn schemas_refuse_what_has_a_wrong_form() {
 fn places(value: &Value, at: &str, all: &mut Vec<String>) {
     all.push(at.to_owned());
     match value {
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
-        Value::Object(members) => members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all)),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
+        Value::Object(members) => {
+            members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all))
+        }
         _ => {}
     }
 }

@@ -19,7 +19,9 @@ pub fn get(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
         VM_CONFIGURATION => Some(Vec::new()),
         REQUEST_BODY => {
             if !within(cx, &[Step::RequestHeaders, Step::RequestBody, Step::Log]) {
-                return Err(trap("can only get request body during \"on_request_body\", \"on_log\""));
+                return Err(trap(
+                    "can only get request body during \"on_request_body\", \"on_log\"",
+                ));
             }
             // A body over the buffer lies in a file, which the host doesn't read.
             let traffic = cx.traffic.as_ref().filter(|traffic| traffic.body_read);
@@ -33,7 +35,9 @@ pub fn get(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
         }
         CALL_BODY => {
             if !within(cx, &[Step::Callout, Step::Log]) {
-                return Err(trap("can only get dispatch response body during \"on_http_dispatch_response\""));
+                return Err(trap(
+                    "can only get dispatch response body during \"on_http_dispatch_response\"",
+                ));
             }
             let Some(answer) = &cx.answer else { return Ok(status::BAD_ARGUMENT) };
             Some(answer.body.clone()).filter(|body| !body.is_empty())

@@ -67,16 +67,20 @@ pub fn http_call(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
         ));
     }
     let target = call.text(0)?;
-    let pairs = maps::unmarshal(&call.bytes(2)?).ok_or_else(|| trap("dispatch failed: bad headers"))?;
+    let pairs =
+        maps::unmarshal(&call.bytes(2)?).ok_or_else(|| trap("dispatch failed: bad headers"))?;
     let body = call.bytes(4)?;
     let timeout_ms = call.arg(8);
     let special = |name: &str| {
         let found = pairs.iter().find(|(found, _)| found == name);
-        found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).filter(|value| !value.is_empty())
+        found
+            .map(|(_, value)| String::from_utf8_lossy(value).into_owned())
+            .filter(|value| !value.is_empty())
     };
     let method = special(":method").ok_or_else(|| trap("dispatch failed: no :method"))?;
     let path = special(":path").ok_or_else(|| trap("dispatch failed: no :path"))?;
-    let target = Target::parse(&target).map_err(|error| trap(format!("dispatch failed: {error}")))?;
+    let target =
+        Target::parse(&target).map_err(|error| trap(format!("dispatch failed: {error}")))?;
     let tls = special(":scheme").as_deref() == Some("https");
     let authority = special(":authority").unwrap_or_else(|| target.authority());
     let mut headers: Headers = vec![
@@ -85,7 +89,9 @@ pub fn http_call(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
         ("Content-Length".into(), body.len().to_string().into_bytes()),
     ];
     for (name, value) in pairs {
-        let ours = ["host", "connection", "content-length"].iter().any(|ours| name.eq_ignore_ascii_case(ours));
+        let ours = ["host", "connection", "content-length"]
+            .iter()
+            .any(|ours| name.eq_ignore_ascii_case(ours));
         if !name.starts_with(':') && !ours {
             headers.push((name, maps::escape(&value)));
         }

@@ -24,9 +24,17 @@ fn special(cx: &mut Cx, kind: u32, name: &str) -> Result<Option<Vec<u8>>, Error>
         (REQUEST, ":scheme") => Some(b"http".to_vec()),
         // Not what the client asked for: nginx's own name.
         (REQUEST, ":authority") => Some(b"kong:8000".to_vec()),
-        (RESPONSE, ":status") => Some(traffic(cx)?.status).filter(|status| *status > 0).map(|status| status.to_string().into_bytes()),
-        (CALL, ":status") => cx.answer.as_ref().and_then(|answer| answer.status).map(|status| status.to_string().into_bytes()),
-        (CALL, ":dispatch_status") => cx.answer.as_ref().map(|answer| answer.dispatch_status.as_bytes().to_vec()),
+        (RESPONSE, ":status") => Some(traffic(cx)?.status)
+            .filter(|status| *status > 0)
+            .map(|status| status.to_string().into_bytes()),
+        (CALL, ":status") => cx
+            .answer
+            .as_ref()
+            .and_then(|answer| answer.status)
+            .map(|status| status.to_string().into_bytes()),
+        (CALL, ":dispatch_status") => {
+            cx.answer.as_ref().map(|answer| answer.dispatch_status.as_bytes().to_vec())
+        }
         _ => None,
     })
 }
@@ -168,7 +176,8 @@ pub fn set_all(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     }
     for (name, value) in pairs {
         if !set_special(traffic, kind, &name, &value) {
-            let headers = if kind == REQUEST { &mut traffic.headers } else { &mut traffic.response_headers };
+            let headers =
+                if kind == REQUEST { &mut traffic.headers } else { &mut traffic.response_headers };
             http::set(headers, &escape_name(&name), escape(&value));
         }
     }
@@ -190,7 +199,9 @@ pub fn escape(value: &[u8]) -> Vec<u8> {
 
 fn escape_name(name: &str) -> String {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    name.bytes().map(|byte| if token(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    name.bytes()
+        .map(|byte| if token(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 /// Count, lengths, then names and values with a NUL after each.

@@ -1,4 +1,5 @@
-//! The host functions of Proxy-Wasm 0.2.1 as ngx_wasm_module has them, and WASI as far as it has that.
+//! The host functions of Proxy-Wasm 0.2.1 as ngx_wasm_module has them, and WASI as far as it has
+//! that.
 
 mod body;
 mod calls;
@@ -113,13 +114,15 @@ impl Hostcall<'_, '_> {
         self.write(address, &value.to_le_bytes())
     }
 
-    /// Hands bytes to the instance in memory that it allocates; arguments `at` and `at + 1` say where
-    /// address and length go.
+    /// Hands bytes to the instance in memory that it allocates; arguments `at` and `at + 1` say
+    /// where address and length go.
     fn give(&mut self, at: usize, bytes: &[u8]) -> Result<u32, Error> {
         let alloc = self.cx().alloc.ok_or_else(|| trap("no allocator exported"))?;
         let mut result = [Val::I32(0)];
         alloc.call(&mut *self.caller, &[Val::I32(bytes.len() as i32)], &mut result)?;
-        let Val::I32(address) = result[0] else { return Err(trap("the allocator returned no address")) };
+        let Val::I32(address) = result[0] else {
+            return Err(trap("the allocator returned no address"));
+        };
         if address == 0 {
             return Ok(status::INTERNAL_FAILURE);
         }
@@ -139,13 +142,22 @@ pub fn linker(engine: &Engine) -> Result<Linker<Cx>, Error> {
     for (name, params, body) in wasi::FUNCTIONS {
         add(&mut linker, "wasi_snapshot_preview1", name, params, *body)?;
     }
-    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |_: i32| -> Result<(), Error> { Err(trap("proc_exit")) })?;
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |_: i32| -> Result<(), Error> {
+        Err(trap("proc_exit"))
+    })?;
     Ok(linker)
 }
 
 /// `params` has a letter for each parameter: `i` is i32, `l` is i64.
-fn add(linker: &mut Linker<Cx>, module: &str, name: &'static str, params: &str, body: Body) -> Result<(), Error> {
-    let params: Vec<ValType> = params.chars().map(|kind| if kind == 'l' { ValType::I64 } else { ValType::I32 }).collect();
+fn add(
+    linker: &mut Linker<Cx>,
+    module: &str,
+    name: &'static str,
+    params: &str,
+    body: Body,
+) -> Result<(), Error> {
+    let params: Vec<ValType> =
+        params.chars().map(|kind| if kind == 'l' { ValType::I64 } else { ValType::I32 }).collect();
     let kind = FuncType::new(params, [ValType::I32]);
     linker.func_new(module, name, kind, move |mut caller, args, results| {
         let cx = caller.data_mut();
@@ -157,8 +169,8 @@ fn add(linker: &mut Linker<Cx>, module: &str, name: &'static str, params: &str, 
     Ok(())
 }
 
-/// Only the functions that exist in the host, with the host's idea of their parameters: an import that
-/// differs (`proxy_get_log_level` of the 0.2.1 SDKs) fails at instantiation.
+/// Only the functions that exist in the host, with the host's idea of their parameters: an import
+/// that differs (`proxy_get_log_level` of the 0.2.1 SDKs) fails at instantiation.
 const FUNCTIONS: &[(&str, &str, Body)] = &[
     ("proxy_log", "iii", log),
     ("proxy_get_log_level", "ii", missing),

@@ -9,8 +9,9 @@ fn path(call: &mut Hostcall<'_, '_>) -> Result<String, Error> {
     Ok(call.text(0)?.replace('\0', "."))
 }
 
-/// The host goes to Lua for these. After a callout that may be on a sleeping timer's coroutine, which then
-/// belongs to this request, and fires when the request is gone: the worker dies, now and then and later.
+/// The host goes to Lua for these. After a callout that may be on a sleeping timer's coroutine,
+/// which then belongs to this request, and fires when the request is gone: the worker dies, now and
+/// then and later.
 fn asks_lua(call: &mut Hostcall<'_, '_>, path: &str) -> Result<(), Error> {
     let called_back = call.cx().traffic.as_deref().is_some_and(|traffic| traffic.called_back);
     match called_back && path.starts_with("kong.") {
@@ -86,12 +87,16 @@ fn find(cx: &mut Cx, path: &str) -> Option<Vec<u8>> {
         "request.referer" => return header("referer"),
         "request.useragent" => return header("user-agent"),
         "request.id" => return header("x-request-id"),
-        "response.code" | "ngx.status" => Some(traffic.status).filter(|status| *status > 0).map(|status| status.to_string())?,
+        "response.code" | "ngx.status" => {
+            Some(traffic.status).filter(|status| *status > 0).map(|status| status.to_string())?
+        }
         "kong.route_name" => traffic.matched.as_ref()?.route.name.clone(),
         "kong.route_id" => id(traffic, true)?,
         "kong.service_name" => traffic.matched.as_ref()?.service.name.clone(),
         "kong.service_id" => id(traffic, false)?,
-        other => return other.strip_prefix("ngx.").and_then(|name| traffic.vars.get(name).cloned()),
+        other => {
+            return other.strip_prefix("ngx.").and_then(|name| traffic.vars.get(name).cloned());
+        }
     };
     Some(text.into_bytes())
 }
@@ -103,7 +108,11 @@ fn split(target: &str) -> (&str, &str) {
 /// An id that has the shape of Kong's and is the same for the same name.
 fn id(traffic: &Traffic, route: bool) -> Option<String> {
     let matched = traffic.matched.as_ref()?;
-    let name = if route { format!("route:{}", matched.route.name) } else { format!("service:{}", matched.service.name) };
+    let name = if route {
+        format!("route:{}", matched.route.name)
+    } else {
+        format!("service:{}", matched.service.name)
+    };
     let hash = crc32fast::hash(name.as_bytes());
     Some(format!("{hash:08x}-0000-4000-8000-{hash:012x}"))
 }

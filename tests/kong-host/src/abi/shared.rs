@@ -59,7 +59,13 @@ pub fn enqueue(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
 
 pub fn dequeue(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     let at = call.arg(0) as usize;
-    let found = call.cx().host.queues().get_mut(at).ok_or_else(|| trap("could not find queue"))?.pop_front();
+    let found = call
+        .cx()
+        .host
+        .queues()
+        .get_mut(at)
+        .ok_or_else(|| trap("could not find queue"))?
+        .pop_front();
     match found {
         Some(bytes) => call.give(1, &bytes),
         None => Ok(status::EMPTY),

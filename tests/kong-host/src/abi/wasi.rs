@@ -91,7 +91,9 @@ fn write(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     let mut text = Vec::new();
     for entry in 0..count {
         let pair = call.read(list + entry * 8, 8)?;
-        let word = |at: usize| u32::from_le_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]) as usize;
+        let word = |at: usize| {
+            u32::from_le_bytes([pair[at], pair[at + 1], pair[at + 2], pair[at + 3]]) as usize
+        };
         text.extend(call.read(word(0), word(4))?);
     }
     call.write_u32(3, text.len() as u32)?;

@@ -59,7 +59,11 @@ fn end_of_stream_is_always_false_in_header_callbacks() {
 #[test]
 fn a_pause_in_the_response_body_delivers_it_again_whole() {
     for length in [true, false] {
-        let rig = Rig::over(sized(length), "resp_body: eos\nresp_body@1: pause\nresp_body@2: setrbody changed", options());
+        let rig = Rig::over(
+            sized(length),
+            "resp_body: eos\nresp_body@1: pause\nresp_body@2: setrbody changed",
+            options(),
+        );
         let response = rig.get("/10000").response();
         rig.logged("resp_body size=4096 end=false");
         rig.logged("resp_body size=10000 end=true");
@@ -101,7 +105,10 @@ fn without_a_pause_the_end_may_never_come() {
 fn response_headers_can_be_set_in_their_callback_only() {
     let rig = Rig::new("resp_headers: rset x-new 1\nresp_headers: rdel content-length");
     let response = rig.get("/").response();
-    assert_eq!((response.header("x-new").as_deref(), response.header("content-length")), (Some("1"), None));
+    assert_eq!(
+        (response.header("x-new").as_deref(), response.header("content-length")),
+        (Some("1"), None)
+    );
     let rig = Rig::new("resp_body: rset x-new 1");
     assert!(matches!(rig.get("/"), Outcome::Cut));
     rig.logged("can only set response headers");
@@ -112,8 +119,14 @@ fn a_reply_in_response_headers_keeps_the_old_content_length() {
     let rig = Rig::new("resp_headers: reply 403 replaced\nresp_headers: pause");
     let response = rig.get("/").response();
     assert_eq!((response.status, response.text().as_str()), (403, "replaced\n"));
-    assert_eq!(response.header("content-length").as_deref(), Some("7"), "of the API's body: the framing breaks");
-    let rig = Rig::new("resp_headers: rdel content-length\nresp_headers: reply 403 replaced\nresp_headers: pause");
+    assert_eq!(
+        response.header("content-length").as_deref(),
+        Some("7"),
+        "of the API's body: the framing breaks"
+    );
+    let rig = Rig::new(
+        "resp_headers: rdel content-length\nresp_headers: reply 403 replaced\nresp_headers: pause",
+    );
     let response = rig.get("/").response();
     assert_eq!((response.text().as_str(), response.header("content-length")), ("replaced\n", None));
 }
@@ -127,8 +140,9 @@ fn a_reply_after_the_body_has_begun_traps() {
 
 #[test]
 fn own_replies_pass_the_response_callbacks_and_end_in_a_newline() {
-    let rig =
-        Rig::new("req_headers: reply 401 no\nresp_headers: rget :status\nresp_headers: rget x-filter\nresp_body: eos\nlog: rget :status");
+    let rig = Rig::new(
+        "req_headers: reply 401 no\nresp_headers: rget :status\nresp_headers: rget x-filter\nresp_body: eos\nlog: rget :status",
+    );
     let response = rig.get("/").response();
     assert_eq!((response.status, response.text().as_str()), (401, "no\n"));
     assert_eq!(get(&response.headers, "content-length"), Some(b"3".as_slice()));

@@ -34,9 +34,14 @@ fn a_further_call_in_the_callback_goes_on_waiting() {
 
 #[test]
 fn several_calls_at_once_all_come_back_before_it_resumes() {
-    let rig = Rig::new("req_headers: dispatch IDP /slow\nreq_headers: dispatch IDP /fast\nreq_headers: pause\ncall: cbody");
+    let rig = Rig::new(
+        "req_headers: dispatch IDP /slow\nreq_headers: dispatch IDP /fast\nreq_headers: pause\ncall: cbody",
+    );
     assert_eq!(rig.get("/x").status(), 200);
-    assert_eq!((rig.count("cbody=hello /slow"), rig.count("cbody=hello /fast"), rig.api.hits()), (1, 1, 1));
+    assert_eq!(
+        (rig.count("cbody=hello /slow"), rig.count("cbody=hello /fast"), rig.api.hits()),
+        (1, 1, 1)
+    );
 }
 
 #[test]
@@ -57,7 +62,10 @@ fn dispatch_and_continue_lets_the_request_go_and_kills_the_worker() {
 fn targets_are_host_and_port_v6_or_unix() {
     let socket = std::env::temp_dir().join(format!("kong-host-{}.sock", std::process::id()));
     serve_waits(&socket).unwrap();
-    let rig = Rig::new(&format!("req_headers: dispatch unix:{} /5\nreq_headers: pause\ncall: cget :status", socket.display()));
+    let rig = Rig::new(&format!(
+        "req_headers: dispatch unix:{} /5\nreq_headers: pause\ncall: cget :status",
+        socket.display()
+    ));
     assert_eq!(rig.get("/x").status(), 200);
     rig.logged("cget :status=204");
     std::fs::remove_file(&socket).unwrap();
@@ -65,7 +73,9 @@ fn targets_are_host_and_port_v6_or_unix() {
     if let Ok(listener) = TcpListener::bind("[::1]:0") {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let rig = Rig::new(&format!("req_headers: dispatch [::1]:{port} /\nreq_headers: pause\ncall: cget :dispatch_status"));
+        let rig = Rig::new(&format!(
+            "req_headers: dispatch [::1]:{port} /\nreq_headers: pause\ncall: cget :dispatch_status"
+        ));
         assert_eq!(rig.get("/x").status(), 200);
         rig.logged("cget :dispatch_status=broken connection");
     }
@@ -94,7 +104,9 @@ fn a_failed_call_has_no_headers_and_a_dispatch_status() {
 
 #[test]
 fn a_call_times_out() {
-    let rig = Rig::new("req_headers: dispatch IDP /slow 50\nreq_headers: pause\ncall: cget :dispatch_status\ncall: reply 503");
+    let rig = Rig::new(
+        "req_headers: dispatch IDP /slow 50\nreq_headers: pause\ncall: cget :dispatch_status\ncall: reply 503",
+    );
     let start = Instant::now();
     assert_eq!(rig.get("/x").status(), 503);
     assert!(start.elapsed() < Duration::from_millis(250));
@@ -171,15 +183,23 @@ fn chained_waits_on_the_wait_socket() {
 
 #[test]
 fn a_chunked_answer_of_a_call_is_whole() {
-    let chunked = Api::start(|_| kong_host::http::Response { status: 200, headers: Vec::new(), body: vec![b'x'; 5000] });
+    let chunked = Api::start(|_| kong_host::http::Response {
+        status: 200,
+        headers: Vec::new(),
+        body: vec![b'x'; 5000],
+    });
     let rig = Rig::new(&format!("req_headers: dispatch {} /\nreq_headers: pause", chunked.address));
     assert_eq!(rig.get("/x").status(), 200);
     rig.logged("size=5000");
 }
 
-/// A chain of two on one service: the first one answers after a callout, which takes 300 ms; the second one does `then`.
+/// A chain of two on one service: the first one answers after a callout, which takes 300 ms; the
+/// second one does `then`.
 fn answered_after_a_callout(api: &Api, then: &str) -> Host {
-    let first = format!("req_headers: dispatch {} /slow\nreq_headers: pause\ncall: reply 401 first", api.address);
+    let first = format!(
+        "req_headers: dispatch {} /slow\nreq_headers: pause\ncall: reply 401 first",
+        api.address
+    );
     let filters = serde_json::json!([{ "filters": [{ "name": "fixture", "config": first }, { "name": "fixture", "config": then }] }]);
     let document = serde_json::json!({
         "services": [{ "name": "api", "url": format!("http://{}", api.address), "routes": [{ "name": "a", "paths": ["/"] }],
@@ -206,7 +226,9 @@ fn a_second_answer_traps_and_kills_the_worker_beside_paused_neighbours() {
     assert!(host.logged("local response already stashed"));
     assert_eq!(host.deaths(), 0);
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let sent: Vec<_> = (0..4).map(|_| scope.spawn(|| host.request(0, Request::new("GET", "/x")).status())).collect();
+        let sent: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| host.request(0, Request::new("GET", "/x")).status()))
+            .collect();
         sent.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert!(statuses.contains(&401) && statuses.contains(&0), "{statuses:?}");

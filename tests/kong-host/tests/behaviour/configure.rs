@@ -14,7 +14,10 @@ fn a_refused_configuration_leaves_the_route_unprotected_at_start() {
 
 #[test]
 fn a_trap_at_the_start_leaves_the_route_unprotected() {
-    let rig = Rig::with("configure: kv_get k\nreq_headers: reply 401 no", Options { zones: Vec::new(), ..options() });
+    let rig = Rig::with(
+        "configure: kv_get k\nreq_headers: reply 401 no",
+        Options { zones: Vec::new(), ..options() },
+    );
     assert_eq!(rig.get("/secret").status(), 200);
     assert!(rig.api.saw("/secret"), "fail-open, as the real host");
     rig.logged("no zone");
@@ -22,7 +25,10 @@ fn a_trap_at_the_start_leaves_the_route_unprotected() {
 
 #[test]
 fn the_bolt_holds_where_a_configuration_was_refused() {
-    let rig = Rig::with("configure: fail\nreq_headers: reply 401 no", Options { bolt: Some("scheme".into()), ..options() });
+    let rig = Rig::with(
+        "configure: fail\nreq_headers: reply 401 no",
+        Options { bolt: Some("scheme".into()), ..options() },
+    );
     assert_eq!(rig.get("/secret").status(), 500);
     assert_eq!(rig.api.hits(), 0);
 }
@@ -48,12 +54,17 @@ fn a_push_takes_effect_with_a_new_instance() {
 
 #[test]
 fn old_root_contexts_go_on_ticking_after_a_push() {
-    let rig = Rig::new("configure: tick 10\nconfigure: log old root\ntick: log old tick\ntick: static");
+    let rig =
+        Rig::new("configure: tick 10\nconfigure: log old root\ntick: log old tick\ntick: static");
     rig.host.tick(0);
     rig.host.push(&document(&rig.api, "configure: tick 10\ntick: log new tick")).unwrap();
     rig.host.tick(0);
     assert_eq!((rig.count("old tick"), rig.count("new tick")), (2, 1));
-    assert_eq!((rig.count("old root"), rig.count("static=1")), (2, 2), "in an instance of its own: the old one is gone");
+    assert_eq!(
+        (rig.count("old root"), rig.count("static=1")),
+        (2, 2),
+        "in an instance of its own: the old one is gone"
+    );
     rig.host.tick(0);
     assert!(rig.count("old tick") >= 4, "configured anew, it ticks twice as often");
     assert_eq!(rig.host.deaths(), 0);
@@ -61,7 +72,9 @@ fn old_root_contexts_go_on_ticking_after_a_push() {
 
 #[test]
 fn a_push_during_a_paused_request_lets_it_end_under_the_old_chain() {
-    let rig = Rig::new("req_headers /wait: dispatch IDP /slow\nreq_headers /wait: pause\ncall: reply 200 waited");
+    let rig = Rig::new(
+        "req_headers /wait: dispatch IDP /slow\nreq_headers /wait: pause\ncall: reply 200 waited",
+    );
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| rig.get("/wait"));
         until("paused", || rig.host.paused() == 1);
@@ -85,7 +98,12 @@ fn one_instance_per_worker_is_shared_by_all_routes_with_a_root_context_each() {
     let host = Host::start(Options { workers: 2, ..options() }, &document.to_string()).unwrap();
     let get = |worker, path: &str| host.request(worker, Request::new("GET", path)).status();
     assert_eq!((get(0, "/a"), get(0, "/b"), get(1, "/a")), (200, 200, 200));
-    let statics: Vec<String> = host.log().into_iter().map(|line| line.message).filter(|line| line.starts_with("static")).collect();
+    let statics: Vec<String> = host
+        .log()
+        .into_iter()
+        .map(|line| line.message)
+        .filter(|line| line.starts_with("static"))
+        .collect();
     assert_eq!(statics, ["static=1", "static=2", "static=1"], "one memory per worker");
     let roots = host.log().iter().filter(|line| line.message.starts_with("root ")).count();
     assert_eq!(roots, 4, "one root context per chain entry and worker");
@@ -104,7 +122,12 @@ fn a_filter_on_service_and_route_runs_twice_and_shares_the_request() {
     });
     let host = Host::start(options(), &document.to_string()).unwrap();
     host.request(0, Request::new("GET", "/"));
-    let log: Vec<String> = host.log().into_iter().map(|line| line.message).filter(|line| line == "service" || line == "route").collect();
+    let log: Vec<String> = host
+        .log()
+        .into_iter()
+        .map(|line| line.message)
+        .filter(|line| line == "service" || line == "route")
+        .collect();
     assert_eq!(log, ["service", "route"]);
     assert!(host.logged("prop kong.ctx.shared.mark=here"));
 }
@@ -121,7 +144,12 @@ fn a_paused_filter_is_followed_by_the_next_one() {
     });
     let host = Host::start(options(), &document.to_string()).unwrap();
     assert_eq!(host.request(0, Request::new("GET", "/x")).status(), 200);
-    let log: Vec<String> = host.log().into_iter().map(|line| line.message).filter(|line| line == "first" || line == "second").collect();
+    let log: Vec<String> = host
+        .log()
+        .into_iter()
+        .map(|line| line.message)
+        .filter(|line| line == "first" || line == "second")
+        .collect();
     assert_eq!(log, ["first", "second"]);
 }
 
@@ -148,8 +176,14 @@ fn a_document_with_mistakes_does_not_start() {
     for (wrong, message) in [
         (r#"{"services":[{"name":"a","url":"nowhere"}]}"#, "url"),
         (r#"{"routes":[{"name":"r","service":"none"}]}"#, "no service"),
-        (r#"{"services":[{"name":"a"}],"filter_chains":[{"filters":[]}]}"#, "expected a service or a route"),
-        (r#"{"services":[{"name":"a"}],"filter_chains":[{"service":"a","filters":[{"name":"unknown"}]}]}"#, "no filter named"),
+        (
+            r#"{"services":[{"name":"a"}],"filter_chains":[{"filters":[]}]}"#,
+            "expected a service or a route",
+        ),
+        (
+            r#"{"services":[{"name":"a"}],"filter_chains":[{"service":"a","filters":[{"name":"unknown"}]}]}"#,
+            "no filter named",
+        ),
     ] {
         let error = Host::start(options(), wrong).err().unwrap_or_else(|| panic!("{wrong} starts"));
         assert!(error.contains(message), "{error}");

@@ -1,5 +1,5 @@
-//! The filter itself, where the host's shared memory lies to it: another key's record comes back for a
-//! slot, or half of one. No table takes such a record for its own.
+//! The filter itself, where the host's shared memory lies to it: another key's record comes back
+//! for a slot, or half of one. No table takes such a record for its own.
 
 use crate::support::{Api, options};
 use kong_host::http::{self, Request};
@@ -34,7 +34,8 @@ fn rig() -> Rig {
         }],
     });
     let modules = vec![("herdgate".into(), herdgate_wasm())];
-    let host = Host::start(Options { modules, workers: 2, ..options() }, &document.to_string()).unwrap();
+    let host =
+        Host::start(Options { modules, workers: 2, ..options() }, &document.to_string()).unwrap();
     Rig { host, api }
 }
 
@@ -44,8 +45,9 @@ impl Rig {
         self.host.request(worker, bearer).status()
     }
 
-    /// A good token is admitted under its own identity, or not at all where a table that must be sure
-    /// (limits, revocations) finds nothing of its own; a forged one never. Tells how many good ones passed.
+    /// A good token is admitted under its own identity, or not at all where a table that must be
+    /// sure (limits, revocations) finds nothing of its own; a forged one never. Tells how many good
+    /// ones passed.
     fn judges_rightly(&self, number: usize) -> usize {
         let token = TOKENS.lines().nth(number).unwrap();
         let forged = forged(token);
@@ -54,24 +56,40 @@ impl Rig {
             match self.send(worker, token) {
                 200 => {
                     let consumer = format!("consumer-{}", number % 2 + 1);
-                    assert_eq!(http::get(&self.api.last().headers, "x-consumer-username"), Some(consumer.as_bytes()));
+                    assert_eq!(
+                        http::get(&self.api.last().headers, "x-consumer-username"),
+                        Some(consumer.as_bytes())
+                    );
                     passed += 1;
                 }
-                status => assert!([429, 503].contains(&status), "token {number} on worker {worker}: {status}"),
+                status => assert!(
+                    [429, 503].contains(&status),
+                    "token {number} on worker {worker}: {status}"
+                ),
             }
             let hits = self.api.hits();
-            assert!([401, 503].contains(&self.send(worker, &forged)), "forged token {number} on worker {worker}");
+            assert!(
+                [401, 503].contains(&self.send(worker, &forged)),
+                "forged token {number} on worker {worker}"
+            );
             assert_eq!(self.api.hits(), hits);
         }
         // Refused for its signature, not for its form.
         let metrics = self.host.metrics();
-        assert!(metrics.iter().any(|(name, _, count)| name.ends_with("bad_signature") && *count > 0), "{metrics:?}");
-        assert!(!metrics.iter().any(|(name, _, count)| name.ends_with("malformed") && *count > 0), "{metrics:?}");
+        assert!(
+            metrics.iter().any(|(name, _, count)| name.ends_with("bad_signature") && *count > 0),
+            "{metrics:?}"
+        );
+        assert!(
+            !metrics.iter().any(|(name, _, count)| name.ends_with("malformed") && *count > 0),
+            "{metrics:?}"
+        );
         passed
     }
 }
 
-/// The same token with another signature: a well-formed one, since a character in the middle of base64url is whole.
+/// The same token with another signature: a well-formed one, since a character in the middle of
+/// base64url is whole.
 fn forged(token: &str) -> String {
     let (signed, signature) = token.rsplit_once('.').unwrap();
     let (before, after) = signature.split_at(signature.len() / 2);
@@ -92,11 +110,17 @@ fn another_keys_record_is_refused_by_every_table() {
     // Each slot that holds a record is in turn what every other name finds.
     for (number, victim) in slots.iter().enumerate().take(24) {
         let victim = victim.clone();
-        rig.host.store().redirect(move |key| (key.starts_with(b"hg") && key != victim && key[2] != b'k').then(|| victim.clone()));
+        rig.host.store().redirect(move |key| {
+            (key.starts_with(b"hg") && key != victim && key[2] != b'k').then(|| victim.clone())
+        });
         rig.judges_rightly(number % 24);
         rig.host.store().sound();
     }
-    assert_eq!((0..24).map(|number| rig.judges_rightly(number)).sum::<usize>(), 48, "once the memory is sound again");
+    assert_eq!(
+        (0..24).map(|number| rig.judges_rightly(number)).sum::<usize>(),
+        48,
+        "once the memory is sound again"
+    );
     assert_eq!(rig.host.deaths(), 0);
 }
 

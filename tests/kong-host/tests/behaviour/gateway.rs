@@ -27,7 +27,16 @@ fn serve(name: &str, document: &str) -> Served {
     let (config, socket) = (stem.with_extension("json"), stem.with_extension("sock"));
     std::fs::write(&config, document).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_kong-host"))
-        .args(["serve", "--workers", "2", "--zone", "*=1m,none", "--admin", "127.0.0.1:0", "--wasm"])
+        .args([
+            "serve",
+            "--workers",
+            "2",
+            "--zone",
+            "*=1m,none",
+            "--admin",
+            "127.0.0.1:0",
+            "--wasm",
+        ])
         .arg(fixture())
         .arg("--config")
         .arg(&config)
@@ -37,7 +46,8 @@ fn serve(name: &str, document: &str) -> Served {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut address = |what: &str| lines.next().unwrap().unwrap().strip_prefix(what).unwrap().trim().to_string();
+    let mut address =
+        |what: &str| lines.next().unwrap().unwrap().strip_prefix(what).unwrap().trim().to_string();
     let (gateway, admin) = (address("listening"), address("admin"));
     Served { child, gateway, admin, files: vec![config, socket] }
 }
@@ -60,7 +70,10 @@ fn the_binary_serves_pushes_and_reports() {
     assert_eq!(get(&served.gateway, "/yes").text(), "hello /yes");
     assert_eq!(get(&served.gateway, "/no").status, 401);
     let push = |body: String| {
-        let head = format!("POST /config HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "POST /config HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
         ask(&served.admin, &(head + &body)).status
     };
     assert_eq!(push(document(&api, "req_headers: reply 403 pushed")), 201);
@@ -72,8 +85,12 @@ fn the_binary_serves_pushes_and_reports() {
     let wrapped = serde_json::json!({ "config": document(&api, "req_headers: reply 410 wrapped") });
     assert_eq!(push(wrapped.to_string()), 201);
     assert_eq!(get(&served.gateway, "/yes").status, 410);
-    let report: serde_json::Value = serde_json::from_slice(&get(&served.admin, "/host").body).unwrap();
-    assert_eq!((report["deaths"].as_u64(), report["upstream_requests"].as_u64()), (Some(0), Some(1)));
+    let report: serde_json::Value =
+        serde_json::from_slice(&get(&served.admin, "/host").body).unwrap();
+    assert_eq!(
+        (report["deaths"].as_u64(), report["upstream_requests"].as_u64()),
+        (Some(0), Some(1))
+    );
 }
 
 #[test]
@@ -108,12 +125,19 @@ fn what_nginx_refuses_is_400() {
 #[test]
 fn a_dead_workers_connection_is_closed_without_an_answer() {
     let api = Api::plain();
-    let served = serve("dead", &document(&api, "req_headers: dispatch 127.0.0.1:1 /\nreq_headers: pause\ncall: kv_fill k 10\ncall: trap"));
+    let served = serve(
+        "dead",
+        &document(
+            &api,
+            "req_headers: dispatch 127.0.0.1:1 /\nreq_headers: pause\ncall: kv_fill k 10\ncall: trap",
+        ),
+    );
     let mut stream = TcpStream::connect(&served.gateway).unwrap();
     stream.write_all(b"GET /a HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let report: serde_json::Value = serde_json::from_slice(&get(&served.admin, "/host").body).unwrap();
+    let report: serde_json::Value =
+        serde_json::from_slice(&get(&served.admin, "/host").body).unwrap();
     assert_eq!(report["deaths"].as_u64(), Some(1));
 }
 
@@ -125,6 +149,12 @@ fn a_path_without_a_route_is_404() {
     let served = serve("route", &document.to_string());
     assert_eq!(get(&served.gateway, "/v1/x").status, 200);
     assert_eq!(get(&served.gateway, "/v2").status, 404);
-    assert_eq!(ask(&served.gateway, "GET /v1 HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n").status, 404);
-    assert_eq!(ask(&served.gateway, "DELETE /v1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").status, 404);
+    assert_eq!(
+        ask(&served.gateway, "GET /v1 HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n").status,
+        404
+    );
+    assert_eq!(
+        ask(&served.gateway, "DELETE /v1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").status,
+        404
+    );
 }

@@ -23,7 +23,8 @@ fn setting_nothing_blanks_it() {
 #[test]
 fn a_second_copy_of_a_duplicated_header_stays() {
     let rig = Rig::new("req_headers: set x-user alice");
-    rig.host.request(0, Request::new("GET", "/").header("x-user", "mallory").header("x-user", "eve"));
+    rig.host
+        .request(0, Request::new("GET", "/").header("x-user", "mallory").header("x-user", "eve"));
     let seen = rig.api.last();
     let values: Vec<&[u8]> = get_all(&seen.headers, "x-user").collect();
     assert_eq!(values, [b"alice".as_slice(), b"eve"]);
@@ -73,7 +74,9 @@ fn path_is_decoded_and_stripped_while_request_path_is_raw() {
 
 #[test]
 fn authority_is_nginxs_name_and_not_the_clients() {
-    let rig = Rig::new("req_headers: get :authority\nreq_headers: get host\nreq_headers: prop request.host");
+    let rig = Rig::new(
+        "req_headers: get :authority\nreq_headers: get host\nreq_headers: prop request.host",
+    );
     rig.get("/");
     rig.logged("get :authority=kong:8000");
     rig.logged("get host=api.test");

@@ -6,7 +6,9 @@ use kong_host::{Host, Options};
 
 #[test]
 fn an_unknown_upstream_scheme_is_kongs_own_500_and_the_api_sees_nothing() {
-    let rig = Rig::new("req_headers: prop ngx.upstream_scheme\nreq_headers: setprop ngx.upstream_scheme herdgate");
+    let rig = Rig::new(
+        "req_headers: prop ngx.upstream_scheme\nreq_headers: setprop ngx.upstream_scheme herdgate",
+    );
     let response = rig.get("/").response();
     assert_eq!(response.status, 500);
     assert!(response.text().contains("An unexpected error occurred"));
@@ -25,7 +27,9 @@ fn putting_the_scheme_back_lets_the_request_go() {
 
 #[test]
 fn an_early_resume_with_the_latch_set_is_500() {
-    let rig = Rig::new("req_headers: setprop ngx.upstream_scheme herdgate\nreq_headers: dispatch IDP /\nreq_headers: pause");
+    let rig = Rig::new(
+        "req_headers: setprop ngx.upstream_scheme herdgate\nreq_headers: dispatch IDP /\nreq_headers: pause",
+    );
     assert_eq!((rig.get("/").status(), rig.api.hits(), rig.host.deaths()), (500, 0, 0));
 }
 
@@ -51,10 +55,15 @@ fn route_and_service_are_known_by_name_and_id() {
 
 #[test]
 fn ctx_shared_lives_as_long_as_the_request() {
-    let rig = Rig::new("req_headers: prop kong.ctx.shared.a\nreq_headers: setprop kong.ctx.shared.a 1\nlog: prop kong.ctx.shared.a");
+    let rig = Rig::new(
+        "req_headers: prop kong.ctx.shared.a\nreq_headers: setprop kong.ctx.shared.a 1\nlog: prop kong.ctx.shared.a",
+    );
     rig.get("/");
     rig.get("/");
-    assert_eq!((rig.count("prop kong.ctx.shared.a=None"), rig.count("prop kong.ctx.shared.a=1")), (2, 2));
+    assert_eq!(
+        (rig.count("prop kong.ctx.shared.a=None"), rig.count("prop kong.ctx.shared.a=1")),
+        (2, 2)
+    );
 }
 
 #[test]
@@ -62,8 +71,13 @@ fn each_request_has_an_id_of_its_own() {
     let rig = Rig::new("req_headers: prop ngx.kong_request_id\nlog: prop ngx.kong_request_id");
     rig.get("/");
     rig.get("/");
-    let said: Vec<String> =
-        rig.host.log().into_iter().filter(|line| line.message.contains("kong_request_id=")).map(|line| line.message).collect();
+    let said: Vec<String> = rig
+        .host
+        .log()
+        .into_iter()
+        .filter(|line| line.message.contains("kong_request_id="))
+        .map(|line| line.message)
+        .collect();
     assert_eq!(said.len(), 4);
     assert!(said[0] == said[1] && said[2] == said[3] && said[1] != said[2], "{said:?}");
 }
@@ -153,7 +167,10 @@ fn the_post_functions_are_recognised_in_the_document() {
                    req_headers /open: setprop ngx.upstream_scheme http";
     let (host, api) = with_plugin(program, bolt, options());
     assert_eq!((host.request(0, Request::new("GET", "/")).status(), api.hits()), (500, 0));
-    assert!(host.logged("prop kong.ctx.shared.herdgate_scheme=http") && host.logged("prop ngx.upstream_scheme=herdgate"));
+    assert!(
+        host.logged("prop kong.ctx.shared.herdgate_scheme=http")
+            && host.logged("prop ngx.upstream_scheme=herdgate")
+    );
     assert_eq!((host.request(0, Request::new("GET", "/open")).status(), api.hits()), (200, 1));
 }
 
@@ -162,7 +179,10 @@ fn the_bolt_holds_without_a_chain_with_wasm_off_and_for_buffered_requests() {
     let bolted = Options { bolt: Some("scheme".into()), ..options() };
     let (host, api) = with_plugin("req_headers: reply 401", buffering(), bolted.clone());
     assert_eq!((host.request(0, Request::new("GET", "/")).status(), api.hits()), (500, 0));
-    let rig = Rig::with("req_headers: setprop ngx.upstream_scheme http", Options { wasm: false, ..bolted.clone() });
+    let rig = Rig::with(
+        "req_headers: setprop ngx.upstream_scheme http",
+        Options { wasm: false, ..bolted.clone() },
+    );
     assert_eq!((rig.get("/").status(), rig.api.hits()), (500, 0));
     let api = Api::plain();
     let bare = serde_json::json!({ "services": [{ "name": "api", "url": format!("http://{}", api.address),
@@ -182,8 +202,14 @@ fn key_auth_names_the_consumer_before_the_filter_runs() {
     let plugin = serde_json::json!({ "name": "key-auth", "config": { "anonymous": "nobody" } });
     let program = "req_headers: get x-consumer-username\nreq_headers: get x-credential-identifier\nreq_headers: get x-anonymous-consumer";
     let (host, api) = with_plugin(program, plugin, options());
-    host.request(0, Request::new("GET", "/").header("apikey", "k1").header("x-anonymous-consumer", "true"));
-    assert!(host.logged("get x-consumer-username=alice") && host.logged("get x-credential-identifier=k1"));
+    host.request(
+        0,
+        Request::new("GET", "/").header("apikey", "k1").header("x-anonymous-consumer", "true"),
+    );
+    assert!(
+        host.logged("get x-consumer-username=alice")
+            && host.logged("get x-credential-identifier=k1")
+    );
     assert!(host.logged("get x-anonymous-consumer=None"));
     host.request(0, Request::new("GET", "/"));
     assert!(host.logged("get x-anonymous-consumer=true"));

@@ -5,7 +5,9 @@ use kong_host::{Host, Options};
 
 #[test]
 fn counters_increment_and_read() {
-    let rig = Rig::new("configure: define counter hits\nreq_headers: increment hits 2\nreq_headers: metric hits");
+    let rig = Rig::new(
+        "configure: define counter hits\nreq_headers: increment hits 2\nreq_headers: metric hits",
+    );
     rig.get("/");
     rig.get("/");
     rig.logged("metric hits=Ok(4)");
@@ -14,7 +16,9 @@ fn counters_increment_and_read() {
 
 #[test]
 fn gauges_record_and_read() {
-    let rig = Rig::new("configure: define gauge level\nreq_headers: record level 7\nreq_headers: metric level");
+    let rig = Rig::new(
+        "configure: define gauge level\nreq_headers: record level 7\nreq_headers: metric level",
+    );
     assert_eq!(rig.get("/").status(), 200);
     rig.logged("metric level=Ok(7)");
 }
@@ -117,7 +121,9 @@ fn ticks_come_by_themselves() {
 
 #[test]
 fn a_roots_call_comes_back_to_the_root() {
-    let rig = Rig::new("configure: tick 10\ntick: dispatch IDP /x\nroot_call: cbody\nroot_call: cget :status");
+    let rig = Rig::new(
+        "configure: tick 10\ntick: dispatch IDP /x\nroot_call: cbody\nroot_call: cget :status",
+    );
     rig.host.tick(0);
     until("the answer", || rig.count("cget :status=200") == 1);
     rig.logged("cbody=hello /x");
@@ -129,7 +135,12 @@ fn the_clock_counts_milliseconds_and_tests_can_move_it() {
     rig.get("/");
     rig.host.move_clock(-3_600_000);
     rig.get("/");
-    let times: Vec<u64> = rig.host.log().iter().filter_map(|line| line.message.strip_prefix("time=")?.parse().ok()).collect();
+    let times: Vec<u64> = rig
+        .host
+        .log()
+        .iter()
+        .filter_map(|line| line.message.strip_prefix("time=")?.parse().ok())
+        .collect();
     assert!(times.iter().all(|time| time % 1_000_000 == 0));
     assert!(times[0] - times[1] > 3_590_000_000_000);
 }
@@ -148,7 +159,12 @@ fn every_worker_draws_the_same_numbers() {
             (drop (call $log (i32.const 2) (i32.const 0) (i32.const 2)))
             (i32.const 1)))"#;
     let api = Api::plain();
-    let host = Host::start_with(Options { workers: 2, ..options() }, &document(&api, ""), &[("fixture", module)]).unwrap();
+    let host = Host::start_with(
+        Options { workers: 2, ..options() },
+        &document(&api, ""),
+        &[("fixture", module)],
+    )
+    .unwrap();
     let drawn: Vec<String> = host.log().into_iter().map(|line| line.message).collect();
     assert_eq!(drawn.len(), 2);
     assert_eq!(drawn[0], drawn[1], "random() is seeded alike: not for keys");
@@ -157,7 +173,10 @@ fn every_worker_draws_the_same_numbers() {
 #[test]
 fn the_environment_is_the_workers() {
     let env = vec![("HERDGATE_SECRET".to_string(), "s".to_string())];
-    let rig = Rig::with("configure: env HERDGATE_SECRET\nconfigure: env HOME", Options { env, ..options() });
+    let rig = Rig::with(
+        "configure: env HERDGATE_SECRET\nconfigure: env HOME",
+        Options { env, ..options() },
+    );
     rig.logged("env HERDGATE_SECRET=Some(\"s\")");
     rig.logged("env HOME=None");
 }
@@ -191,6 +210,10 @@ fn host_calls_can_be_traced() {
     let calls = rig.host.traced(|host| {
         host.request(0, kong_host::http::Request::new("GET", "/"));
     });
-    let names: Vec<&str> = calls.into_iter().map(|(_, name)| name).filter(|name| *name != "proxy_log").collect();
-    assert_eq!(names, ["proxy_get_property", "proxy_get_header_map_value", "proxy_get_shared_data"]);
+    let names: Vec<&str> =
+        calls.into_iter().map(|(_, name)| name).filter(|name| *name != "proxy_log").collect();
+    assert_eq!(
+        names,
+        ["proxy_get_property", "proxy_get_header_map_value", "proxy_get_shared_data"]
+    );
 }

@@ -11,7 +11,8 @@ fn store(bytes: usize, eviction: Eviction) -> Store {
 fn fill(store: &mut Store, prefix: &str, value: usize) -> usize {
     for at in 0..100_000 {
         let before = store.len();
-        let done = store.set(format!("{prefix}{at:06}").as_bytes(), Some(&vec![1; value]), Expect::Absent);
+        let done =
+            store.set(format!("{prefix}{at:06}").as_bytes(), Some(&vec![1; value]), Expect::Absent);
         if done.is_err() || store.len() <= before {
             return store.len();
         }
@@ -22,7 +23,11 @@ fn fill(store: &mut Store, prefix: &str, value: usize) -> usize {
 #[test]
 fn cas_zero_means_absent_and_another_means_that_version() {
     let mut store = store(1 << 20, Eviction::None);
-    assert_eq!(store.set(b"k", Some(b"v"), Expect::Version(7)), Err(Refused::CasMismatch), "a version of a missing key");
+    assert_eq!(
+        store.set(b"k", Some(b"v"), Expect::Version(7)),
+        Err(Refused::CasMismatch),
+        "a version of a missing key"
+    );
     assert_eq!(store.set(b"k", Some(b"v"), Expect::Absent), Ok(()));
     assert_eq!(store.set(b"k", Some(b"w"), Expect::Absent), Err(Refused::CasMismatch));
     assert_eq!(store.get(b"k"), Ok(Some((b"v".to_vec(), 1))));
@@ -33,7 +38,11 @@ fn cas_zero_means_absent_and_another_means_that_version() {
 #[test]
 fn deleting_takes_the_current_cas_and_a_new_key_restarts_at_1() {
     let mut store = store(1 << 20, Eviction::None);
-    assert_eq!(store.set(b"k", None, Expect::Absent), Err(Refused::CasMismatch), "nothing to delete");
+    assert_eq!(
+        store.set(b"k", None, Expect::Absent),
+        Err(Refused::CasMismatch),
+        "nothing to delete"
+    );
     store.set(b"k", Some(b"v"), Expect::Absent).unwrap();
     store.set(b"k", Some(b"w"), Expect::Version(1)).unwrap();
     assert_eq!(store.set(b"k", None, Expect::Version(1)), Err(Refused::CasMismatch));
@@ -50,7 +59,13 @@ fn the_filter_meets_the_same_rules() {
          req_headers: kv_get k\nreq_headers: kv_set none w 4\nreq_headers: kv_del k\nreq_headers: kv_del k 2\nreq_headers: kv_get k",
     );
     assert_eq!(rig.get("/").status(), 200);
-    let log: Vec<String> = rig.host.log().into_iter().map(|line| line.message).filter(|line| line.starts_with("kv_")).collect();
+    let log: Vec<String> = rig
+        .host
+        .log()
+        .into_iter()
+        .map(|line| line.message)
+        .filter(|line| line.starts_with("kv_"))
+        .collect();
     let mismatch = "kv_set Err(CasMismatch)";
     let expected = [
         "kv_set Ok(())",
@@ -142,7 +157,10 @@ fn lru_takes_the_least_recently_used_of_any_size() {
 #[test]
 fn a_full_zone_without_eviction_traps() {
     let zones = vec![Zone::default_zone(64 << 10, Eviction::None)];
-    let rig = Rig::with("req_headers: kv_fill k 2000\nreq_headers: log went on", Options { zones, ..options() });
+    let rig = Rig::with(
+        "req_headers: kv_fill k 2000\nreq_headers: log went on",
+        Options { zones, ..options() },
+    );
     fill(&mut rig.host.store(), "x", 1500);
     assert_eq!(rig.get("/").status(), 500);
     rig.logged("no room");
@@ -206,9 +224,13 @@ fn zones_are_shared_by_workers_outlive_a_push_and_end_with_hup() {
     let api = Api::plain();
     let program = "req_headers /set: kv_set k v\nreq_headers: kv_get k";
     let host = Host::start(Options { workers: 2, ..options() }, &document(&api, program)).unwrap();
-    let get = |worker, path: &str| host.request(worker, kong_host::http::Request::new("GET", path)).status();
+    let get = |worker, path: &str| {
+        host.request(worker, kong_host::http::Request::new("GET", path)).status()
+    };
     assert_eq!((get(0, "/set"), get(1, "/")), (200, 200));
-    let found = |count| host.log().iter().filter(|line| line.message == "kv_get k=v cas=Some(1)").count() == count;
+    let found = |count| {
+        host.log().iter().filter(|line| line.message == "kv_get k=v cas=Some(1)").count() == count
+    };
     assert!(found(2));
     host.push(&document(&api, program)).unwrap();
     get(1, "/");

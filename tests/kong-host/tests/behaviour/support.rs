@@ -47,7 +47,11 @@ impl Api {
                     while let Ok(request) = http::read_request(&mut stream) {
                         let response = answer(&request);
                         seen.lock().unwrap().push(request);
-                        if stream.get_mut().write_all(&http::response_bytes(&response, false)).is_err() {
+                        if stream
+                            .get_mut()
+                            .write_all(&http::response_bytes(&response, false))
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -100,7 +104,8 @@ pub fn document(api: &Api, program: &str) -> String {
     .to_string()
 }
 
-/// `IDP` in a program stands for the address of a second server, `DEAD` for a port that nobody serves.
+/// `IDP` in a program stands for the address of a second server, `DEAD` for a port that nobody
+/// serves.
 pub fn written(program: &str, idp: &Api) -> String {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     program.replace("IDP", &idp.address.to_string()).replace("DEAD", &dead.to_string())
@@ -108,7 +113,12 @@ pub fn written(program: &str, idp: &Api) -> String {
 
 /// Options for tests: the fixture, no ticks but by hand, quick to call a request stuck.
 pub fn options() -> Options {
-    Options { modules: vec![("fixture".into(), fixture())], ticks: false, stuck_ms: 200, ..Options::default() }
+    Options {
+        modules: vec![("fixture".into(), fixture())],
+        ticks: false,
+        stuck_ms: 200,
+        ..Options::default()
+    }
 }
 
 impl Rig {

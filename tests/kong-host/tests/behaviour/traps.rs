@@ -18,7 +18,8 @@ fn with_a_neighbour(program: &str, trapping: Request) -> (Rig, Outcome, Outcome)
     (rig, waiting, trapped)
 }
 
-const WAIT: &str = "req_headers /wait: dispatch IDP /slow\nreq_headers /wait: pause\ncall /wait: reply 401\n";
+const WAIT: &str =
+    "req_headers /wait: dispatch IDP /slow\nreq_headers /wait: pause\ncall /wait: reply 401\n";
 
 #[test]
 fn a_trap_alone_is_500_and_a_new_instance_without_statics() {
@@ -30,7 +31,11 @@ fn a_trap_alone_is_500_and_a_new_instance_without_statics() {
     assert_eq!(rig.api.hits(), 2, "the API has not seen it");
     assert_eq!(rig.get("/").status(), 200);
     assert_eq!(rig.count("static=1"), 2, "statics began anew");
-    assert_eq!((rig.host.deaths(), rig.count("vm_start")), (0, 1), "on_vm_start is not called again");
+    assert_eq!(
+        (rig.host.deaths(), rig.count("vm_start")),
+        (0, 1),
+        "on_vm_start is not called again"
+    );
 }
 
 #[test]
@@ -50,14 +55,17 @@ fn a_trap_in_a_callouts_callback_sends_the_request_upstream_and_kills_the_worker
 
 #[test]
 fn the_latch_turns_that_into_500_and_the_api_sees_nothing() {
-    let rig = Rig::new(&format!("{LATCH}req_headers: dispatch IDP /hello\nreq_headers: pause\ncall: trap"));
+    let rig = Rig::new(&format!(
+        "{LATCH}req_headers: dispatch IDP /hello\nreq_headers: pause\ncall: trap"
+    ));
     assert_eq!(rig.get("/secret").status(), 500);
     assert_eq!((rig.api.hits(), rig.host.upstream_requests(), rig.host.deaths()), (0, 0, 1));
 }
 
 #[test]
 fn a_trap_beside_a_paused_neighbour_sends_both_upstream_and_kills_the_worker() {
-    let (rig, _, _) = with_a_neighbour(&format!("{WAIT}req_headers /trap: trap"), Request::new("GET", "/trap"));
+    let (rig, _, _) =
+        with_a_neighbour(&format!("{WAIT}req_headers /trap: trap"), Request::new("GET", "/trap"));
     assert!(rig.api.saw("/wait") && rig.api.saw("/trap"), "fail-open, as the real host");
     assert_eq!(rig.host.deaths(), 1);
 }
@@ -152,11 +160,18 @@ fn a_trap_in_a_response_body_cuts_the_response() {
 fn a_module_without_on_done_or_on_log_kills_the_worker_after_each_request() {
     for name in ["proxy_on_done", "proxy_on_log"] {
         let mut module = std::fs::read(fixture()).unwrap();
-        let at = module.windows(name.len()).position(|bytes| bytes == name.as_bytes()).expect("the fixture exports it");
+        let at = module
+            .windows(name.len())
+            .position(|bytes| bytes == name.as_bytes())
+            .expect("the fixture exports it");
         module[at] = b'x';
-        let path = std::env::temp_dir().join(format!("kong-host-{}-{name}.wasm", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("kong-host-{}-{name}.wasm", std::process::id()));
         std::fs::write(&path, module).unwrap();
-        let rig = Rig::with("req_headers /no: reply 401 no", Options { modules: vec![("fixture".into(), path.clone())], ..options() });
+        let rig = Rig::with(
+            "req_headers /no: reply 401 no",
+            Options { modules: vec![("fixture".into(), path.clone())], ..options() },
+        );
         std::fs::remove_file(path).unwrap();
         assert_eq!((rig.get("/yes").status(), rig.host.deaths()), (200, 1));
         assert_eq!((rig.get("/no").status(), rig.host.deaths()), (401, 2));
