@@ -18,11 +18,9 @@ use crate::signature::{Algorithm, host_passes};
 use crate::time::Time;
 
 use super::abi;
-use super::admitted::Meeting;
-use super::dialect::{Dialect, HostStore, random};
+use super::hosts::{Dialect, EnvoyVerify, HostStore, Meeting, Untrusted, random};
 use super::meter::HostMeter;
-use super::verify::{EnvoyVerify, Untrusted};
-use super::waiters::Waiters;
+use super::wait::waiters::Waiters;
 
 /// One configuration in one worker.
 pub struct Chain {

@@ -16,14 +16,12 @@ use crate::request::{HeaderBlock, Surroundings};
 use crate::time::Time;
 
 use super::abi::{self, Buffer, Map};
-use super::admitted::Meeting;
 use super::chain::Chain;
-use super::dialect::{self, Dialect};
-use super::latch::{self, Latch};
-use super::poll::{self, Seat};
+use super::hosts::{self, Dialect, Latch, Meeting, latch};
 use super::response::Watching;
 use super::root::{dispatch, status};
-use super::waiters::Waiter;
+use super::wait::poll::{self, Seat};
+use super::wait::waiters::Waiter;
 
 /// One exchange as the host sees it.
 pub struct Http {
@@ -443,7 +441,7 @@ fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
     }
     let mut refusal = Refusal::from(reason);
     if reason.status() == 503 {
-        refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
+        refusal.retry_after_s = Some(RETRY_AFTER_S + hosts::random() % RETRY_AFTER_S);
     }
     let (style, realm) = chain.style();
     Finish::Answer(exchange::answer(headers, &refusal, style, realm))

@@ -13,7 +13,7 @@ use crate::request::HeaderBlock;
 use crate::token_endpoint::integrity::DIGESTS;
 
 use super::abi::{self, Buffer, Map};
-use super::dialect::Dialect;
+use super::hosts::Dialect;
 use super::http::Http;
 use super::root::status;
 

@@ -15,10 +15,10 @@ use crate::time::Time;
 
 use super::abi::{self, Buffer, Level, Map};
 use super::chain::{Chain, Ordered};
-use super::dialect::{self, Dialect};
 use super::entry::note_callout;
+use super::hosts::{self, Dialect};
 use super::http::{Around, carry_out_finish};
-use super::waiters::Waiter;
+use super::wait::waiters::Waiter;
 
 /// Until the first tick, which fetches what requests will ask for, in milliseconds.
 const TICK_FIRST_MS: u32 = 100;
@@ -220,7 +220,7 @@ impl Root {
             // One name has one owner, so each root context of each virtual machine has its own.
             Dialect::Envoy => hostcalls::register_shared_queue(&format!(
                 "herdgate.{:016x}.{}",
-                dialect::random(),
+                hosts::random(),
                 self.id
             ))
             .ok(),

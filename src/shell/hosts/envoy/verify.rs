@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::signature::{Algorithm, HostVerify};
 
-use super::abi;
+use crate::shell::abi;
 
 /// The host's `verify_signature`, for the algorithms that passed their known vectors at load.
 #[derive(Default)]

@@ -1,5 +1,12 @@
 //! The one place where Envoy and Kong differ, and how the difference is found out: by behaviour.
 
+mod envoy;
+mod kong;
+
+pub use envoy::verify::{EnvoyVerify, Untrusted};
+pub use kong::admitted::Meeting;
+pub use kong::latch::{self, Latch};
+
 use std::cell::{Cell, OnceCell};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -102,7 +109,7 @@ impl Dialect {
     }
 
     /// The route's name. On Kong only to be asked for in the headers callback, as anything in
-    /// `kong.*`: see [`super::admitted`].
+    /// `kong.*`: see [`kong::admitted`].
     pub fn route(self) -> Option<String> {
         let path: &[&str] = match self {
             Dialect::Envoy => &["xds", "route_name"],

@@ -1,0 +1,3 @@
+//! Envoy 1.40.
+
+pub mod verify;

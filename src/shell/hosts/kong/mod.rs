@@ -1,0 +1,4 @@
+//! Kong 3.9.
+
+pub mod admitted;
+pub mod latch;
