@@ -242,7 +242,7 @@ fn limit_headers<'a>(
     limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>,
     style: ErrorStyle,
 ) -> Vec<(String, String)> {
-    let (mut standing, mut policies, mut kong) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut standing, mut policies, mut by_period) = (Vec::new(), Vec::new(), Vec::new());
     for (limit, status) in limits {
         let (quota, window_s, period) = numbers(limit.amount);
         standing.push(format!("\"{}\";r={};t={}", limit.name, status.remaining, status.reset_s));
@@ -251,8 +251,9 @@ fn limit_headers<'a>(
             None => format!("\"{}\";q={quota}", limit.name),
         });
         if let Some(period) = period.filter(|_| style == ErrorStyle::Kong) {
-            kong.push((format!("x-ratelimit-limit-{period}"), quota.to_string()));
-            kong.push((format!("x-ratelimit-remaining-{period}"), status.remaining.to_string()));
+            by_period.push((format!("x-ratelimit-limit-{period}"), quota.to_string()));
+            by_period
+                .push((format!("x-ratelimit-remaining-{period}"), status.remaining.to_string()));
         }
     }
     if standing.is_empty() {
@@ -262,7 +263,7 @@ fn limit_headers<'a>(
         ("ratelimit".to_owned(), standing.join(", ")),
         ("ratelimit-policy".to_owned(), policies.join(", ")),
     ];
-    headers.extend(kong);
+    headers.extend(by_period);
     headers
 }
 

@@ -1,13 +1,16 @@
 //! The shell: the host's callbacks become inputs, effects become host calls. Built for wasm alone.
 
 mod abi;
+mod call;
 mod chain;
 mod entry;
+mod finish;
 mod hosts;
 mod http;
 mod meter;
 mod response;
 mod root;
+mod store;
 mod wait;
 
 // The SDK's start; what the host calls after it is in `entry`.
