@@ -8,8 +8,8 @@ use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::sync::{self, Push};
 use crate::facts::{Fact, Facts, Host, Queue, Runtime};
+use crate::gateways::{self, Push};
 use crate::metrics::{Meter, Metric};
 use crate::reply::ErrorStyle;
 use crate::request::HeaderBlock;
@@ -356,7 +356,7 @@ impl Chain {
 
     /// Milliseconds between the ticks that limits of several gateways need.
     pub fn sync_tick_ms(&self) -> Option<u32> {
-        sync::tick_ms(self.config.as_ref()?).and_then(|ms| u32::try_from(ms).ok())
+        gateways::tick_ms(self.config.as_ref()?).and_then(|ms| u32::try_from(ms).ok())
     }
 
     /// Tells other gateways what was charged here, where that is due. `dispatch` makes a call.

@@ -15,6 +15,8 @@ const ORDER: &[&str] = &[
     "shell",
     "exchange",
     "decide",
+    "charging",
+    "gateways",
     "facts",
     "config",
     "token_endpoint",
