@@ -3,8 +3,9 @@
 
 use std::rc::Rc;
 
+use crate::charging::Payer;
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
-use crate::facts::{Fact, Facts, Payer, Stop, Verified};
+use crate::facts::{Fact, Facts, Stop, Verified};
 use crate::jwt::check::{self, Requirements};
 use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};

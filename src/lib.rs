@@ -17,6 +17,10 @@ pub mod exchange;
 
 pub mod decide;
 
+pub mod charging;
+
+pub mod gateways;
+
 pub mod facts;
 
 pub mod config;

@@ -340,3 +340,31 @@ pub(super) fn repeated<'a>(
     let mut seen = std::collections::BTreeSet::new();
     texts.filter(|(_, text)| !seen.insert(*text)).collect()
 }
+
+/// The one field of `names` that an object has; otherwise that is reported.
+pub(super) fn one_of(
+    check: &mut Check,
+    node: &Node<'_>,
+    names: &[&'static str],
+) -> Option<&'static str> {
+    let given: Vec<&'static str> = names.iter().copied().filter(|name| node.has(name)).collect();
+    match given.as_slice() {
+        [one] => Some(one),
+        [] => {
+            check.report.error(
+                &node.path,
+                format_args!("one of {}", names.join(", ")),
+                "none of them",
+            );
+            None
+        }
+        several => {
+            check.report.error(
+                &node.path,
+                format_args!("one of {}", names.join(", ")),
+                several.join(" and "),
+            );
+            None
+        }
+    }
+}

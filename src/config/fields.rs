@@ -1,12 +1,20 @@
 //! Every field of the document: its type, bounds, default and meaning. The loader reads by these
 //! tables and the JSON Schemas are made from them.
 
+mod forward;
+mod keys;
+mod memory;
+mod token_endpoints;
+
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
 use super::syntax;
+use forward::FORWARD;
+use keys::{CREDENTIALS, JWKS, KEY};
+use memory::{KONG, MEMORY, SHARED};
+use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
-    Bool, ClaimPath, Either, Fraction, Later, List, Map, Object, OneOf, Opaque, Pem, Scalar,
-    Secret, Text, Url, Whole,
+    Bool, ClaimPath, Either, Later, List, Map, Object, OneOf, Pem, Scalar, Secret, Text, Url, Whole,
 };
 use Need::{Optional, Required};
 
@@ -279,144 +287,6 @@ static ISSUER: Shape = Shape {
     shared: CALL,
 };
 
-static KEY: Shape = Shape {
-    own: &[
-        field("pem", Pem, Optional, "A public key or certificate as PEM."),
-        field("jwk", Opaque, Optional, "A JWK (RFC 7517)."),
-        field("jwks", Opaque, Optional, "A JWK Set (RFC 7517, section 5)."),
-        field(
-            "x509",
-            Map(&syntax::TEXT, &PEM, 100),
-            Optional,
-            "Certificates as PEM by `kid`, as Google and Firebase publish them.",
-        ),
-        field("secret", Secret, Optional, "An HMAC secret."),
-    ],
-    shared: &[],
-};
-
-static JWKS: Shape = Shape {
-    own: &[
-        field(
-            "ttl_s",
-            Whole(1, 7 * DAY_S),
-            Need::Whole(600),
-            "Seconds for which a set is fresh; a removed key stops within them.",
-        ),
-        field(
-            "ttl_s_max",
-            Whole(1, 7 * DAY_S),
-            Need::Whole(DAY_S),
-            "The most seconds that Cache-Control may ask for.",
-        ),
-        field(
-            "stale_s_max",
-            Whole(0, 30 * DAY_S),
-            Need::Whole(DAY_S),
-            "Seconds for which an old set serves while the endpoint fails.",
-        ),
-        field(
-            "refetch_s",
-            Whole(1, 3600),
-            Need::Whole(30),
-            "Seconds between the fetches that unknown key ids may cause.",
-        ),
-        field("keys_max", Whole(1, 1000), Need::Whole(100), "Keys in a set at most."),
-        field("bytes_max", Whole(256, 1_048_576), Need::Whole(262_144), "Bytes of a set at most."),
-    ],
-    shared: &[],
-};
-
-static CREDENTIALS: Shape = Shape {
-    own: &[
-        field(
-            "inline",
-            List(&Object(&CREDENTIAL), 1, 65_536),
-            Optional,
-            "Credentials in the document.",
-        ),
-        field(
-            "lookup",
-            Object(&LOOKUP),
-            Optional,
-            "Credentials at a server, in the shape of Kong's Admin API.",
-        ),
-    ],
-    shared: &[],
-};
-
-static CREDENTIAL: Shape = Shape {
-    own: &[
-        field("key", Text(&syntax::TEXT), Required, "Its id: the token's `iss`."),
-        field("secret", Secret, Optional, "Its HMAC secret."),
-        field("pem", Pem, Optional, "Its public key as PEM."),
-        field("consumer", Text(&syntax::TEXT), Optional, "The consumer that it belongs to."),
-    ],
-    shared: &[],
-};
-
-static LOOKUP: Shape = Shape {
-    own: &[
-        field("uri", Url, Required, "The credential's address, with `{key}` in its path."),
-        field("consumer_uri", Url, Optional, "Its consumer's address, with `{key}` in its path."),
-        field(
-            "ttl_s",
-            Whole(1, DAY_S),
-            Need::Whole(600),
-            "Seconds for which a credential is kept.",
-        ),
-        field(
-            "negative_ttl_s",
-            Whole(0, 3600),
-            Need::Whole(5),
-            "Seconds for which its absence is kept.",
-        ),
-        field(
-            "calls_per_s_max",
-            Whole(1, 100_000),
-            Need::Whole(400),
-            "New ids asked for a second at most; beyond them 503.",
-        ),
-    ],
-    shared: CALL,
-};
-
-static FORWARD: Shape = Shape {
-    own: &[
-        field(
-            "claims",
-            Either(&CLAIMS_TO_HEADERS, &CLAIM_LIST),
-            Optional,
-            "Claims and the headers that they become.",
-        ),
-        field("token", Bool, Need::Bool(true), "Whether the token stays in the request."),
-        field(
-            "payload_header",
-            Text(&syntax::HEADER),
-            Optional,
-            "A header for the payload segment of the token.",
-        ),
-        field(
-            "claim_bytes_max",
-            Whole(1, 16_384),
-            Need::Whole(1024),
-            "Bytes of one forwarded claim at most.",
-        ),
-    ],
-    shared: &[],
-};
-
-static CLAIMS_TO_HEADERS: Kind = Map(&syntax::CLAIM, &HEADER, 64);
-static CLAIM_LIST: Kind = List(&Object(&CLAIM_TO_HEADER), 1, 64);
-
-static CLAIM_TO_HEADER: Shape = Shape {
-    own: &[
-        field("claim", ClaimPath, Required, "The claim."),
-        field("header", Text(&syntax::HEADER), Required, "The header that it becomes."),
-    ],
-    shared: &[],
-};
-
 static RULE: Shape = Shape {
     own: &[
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
@@ -483,143 +353,6 @@ static MATCH: Shape = Shape {
             Need::Bool(false),
             "The promise that headers set here don't change the route.",
         ),
-    ],
-    shared: &[],
-};
-
-static TOKEN_ENDPOINT: Shape = Shape {
-    own: &[
-        field(
-            "path",
-            Text(&syntax::PATH),
-            Optional,
-            "Its path, exactly; POST to it needs no rule. This, or `path_template`.",
-        ),
-        field(
-            "path_template",
-            Text(&syntax::PATH),
-            Optional,
-            "The paths of one server with many realms, as in `/realms/{realm}/token`; each path has answers of its own.",
-        ),
-        field("host", Text(&syntax::HOST), Optional, "Its host. Default: any."),
-        field(
-            "grant_types",
-            List(&Kind::OneOf(&["client_credentials"]), 0, 1),
-            Need::Texts(&["client_credentials"]),
-            "Grants whose answers are reused. All others are used once and pass through.",
-        ),
-        field(
-            "reuse",
-            Object(&REUSE),
-            Optional,
-            "How long an answer is reused: whichever ends earlier.",
-        ),
-        field(
-            "jitter",
-            Fraction(0.0, 0.5),
-            Need::Fraction(0.1),
-            "The share of the lifetime by which it may be shortened.",
-        ),
-        field(
-            "jitter_grants",
-            List(&TEXT, 0, 16),
-            Optional,
-            "Grants whose `expires_in` is shortened. Default: all.",
-        ),
-        field(
-            "negative_ttl_s",
-            Whole(0, 300),
-            Need::Whole(5),
-            "Seconds for which a refusal of the server is remembered.",
-        ),
-        field(
-            "wait_ms_max",
-            Whole(0, 60_000),
-            Need::Whole(5000),
-            "Milliseconds that a follower waits at most.",
-        ),
-        field(
-            "lease_ms",
-            Whole(100, 300_000),
-            Need::Whole(10_000),
-            "Milliseconds for which a leader's lease holds; longer than the longest call.",
-        ),
-        field(
-            "upstream_calls_max",
-            Whole(1, 10_000),
-            Need::Whole(50),
-            "Token calls under way at the server at most.",
-        ),
-        field(
-            "waiters_max",
-            Whole(0, 5000),
-            Optional,
-            "Followers at most. Default: 5000, on Kong 500.",
-        ),
-        field(
-            "body_bytes_max",
-            Whole(256, 65_536),
-            Need::Whole(8192),
-            "Bytes of a request's body at most; over it 413.",
-        ),
-        field(
-            "answer_bytes_max",
-            Whole(256, 65_536),
-            Need::Whole(8192),
-            "Bytes of an answer that is stored at most.",
-        ),
-        field(
-            "revocation_path",
-            Text(&syntax::PATH),
-            Optional,
-            "Where tokens are revoked (RFC 7009); beside `path_template` it may be a template too.",
-        ),
-        field(
-            "except_clients",
-            List(&TEXT, 0, 1024),
-            Optional,
-            "Clients whose answers are never reused.",
-        ),
-        field(
-            "keep_with_cookies",
-            Bool,
-            Need::Bool(true),
-            "Whether an answer that sets a cookie is kept, without the cookie.",
-        ),
-        field(
-            "ignore_headers",
-            List(&Kind::Text(&syntax::HEADER), 0, 64),
-            Optional,
-            "Further request headers that shape no answer, such as a tracer's; see docs/token-endpoints.md.",
-        ),
-        field(
-            "default_lifetime_s",
-            Whole(1, 30 * DAY_S),
-            Optional,
-            "Seconds that a token lives where neither the answer's `expires_in` nor the token's own `exp` says so.",
-        ),
-        field(
-            "refresh_ahead",
-            Bool,
-            Need::Bool(false),
-            "Whether one caller renews while the others are served.",
-        ),
-        field(
-            "coalesce_refresh",
-            Bool,
-            Need::Bool(false),
-            "Whether identical concurrent refreshes become one call, within a worker.",
-        ),
-        field("limits", List(&NAME, 1, 16), Optional, "Limits that hold."),
-    ],
-    shared: &[],
-};
-
-static REUSE: Shape = Shape {
-    own: &[
-        field("fraction", Fraction(0.0, 1.0), Need::Fraction(0.5), "The share of the lifetime."),
-        field("min_remaining_s", Whole(1, DAY_S), Need::Whole(30), "Seconds that must remain."),
-        field("max_s", Whole(1, 30 * DAY_S), Need::Whole(3300), "Seconds at most."),
     ],
     shared: &[],
 };
@@ -735,70 +468,4 @@ static FEED: Shape = Shape {
         ),
     ],
     shared: CALL,
-};
-
-static SHARED: Shape = Shape {
-    own: &[
-        field(
-            "secret",
-            Secret,
-            Optional,
-            "Part of the key under which everything in shared memory is named; at least 16 bytes. Required on Kong, and for `sync`.",
-        ),
-        field(
-            "tokens_max",
-            Whole(16, SLOTS_MAX),
-            Need::Whole(65_536),
-            "Slots for verified tokens.",
-        ),
-        field(
-            "counters_max",
-            Whole(16, 8 * SLOTS_MAX),
-            Need::Whole(262_144),
-            "Counters in use at once; eight share a slot.",
-        ),
-        field(
-            "answers_max",
-            Whole(16, SLOTS_MAX),
-            Need::Whole(4096),
-            "Slots for token answers and documents.",
-        ),
-    ],
-    shared: &[],
-};
-
-static MEMORY: Shape = Shape {
-    own: &[
-        field(
-            "tokens_max",
-            Whole(1, 1_000_000),
-            Need::Whole(16_384),
-            "Verified tokens in each worker.",
-        ),
-        field(
-            "bytes_max",
-            Whole(65_536, 1_073_741_824),
-            Need::Whole(33_554_432),
-            "Bytes of them in each worker.",
-        ),
-    ],
-    shared: &[],
-};
-
-static KONG: Shape = Shape {
-    own: &[
-        field(
-            "wait_uri",
-            Text(&syntax::WAIT_URI),
-            Optional,
-            "Where followers wait: the server block that kong/ ships.",
-        ),
-        field(
-            "auth_plugin",
-            Bool,
-            Need::Bool(false),
-            "The promise that a Kong plugin has authenticated every request.",
-        ),
-    ],
-    shared: &[],
 };

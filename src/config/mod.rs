@@ -8,7 +8,9 @@
 
 mod check;
 mod check_call;
+mod check_forward;
 mod check_issuers;
+mod check_keys;
 mod check_limits;
 mod check_places;
 mod check_rules;

@@ -70,7 +70,7 @@ impl Changes {
     pub fn remove_reserved(&mut self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) {
         for (name, _) in request.headers.iter() {
             let is_reserved = forward::is_reserved(name, &facts.runtime.compiled.reserved_headers);
-            if is_reserved && !(vouched && forward::is_set_by_kong(name)) {
+            if is_reserved && !(vouched && forward::is_set_by_plugins(name)) {
                 self.edit().remove.push(text(name));
             }
         }

@@ -9,11 +9,12 @@ pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started
 
 use self::changes::Changes;
 use self::token_call::TokenCall;
+use crate::charging::Payer;
 use crate::config::Mode;
 use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::{Fact, Facts, Payer, Queue, Turn};
+use crate::facts::{Fact, Facts, Queue, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::ErrorStyle;

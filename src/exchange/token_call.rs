@@ -4,6 +4,7 @@
 mod answered;
 
 use self::answered::challenge_header;
+use crate::charging::Payer;
 use crate::config::Mode;
 use crate::digest::Digest;
 use crate::exchange::changes::Changes;
@@ -11,7 +12,7 @@ use crate::exchange::{Abilities, Effect, Finish, shadowed};
 use crate::facts::clients::{Client, Pause};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
-use crate::facts::{Facts, Payer, Queue};
+use crate::facts::{Facts, Queue};
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
 use crate::request::Request;

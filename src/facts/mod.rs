@@ -16,7 +16,6 @@ mod introspection;
 mod keys;
 #[cfg(test)]
 mod keys_tests;
-mod limits;
 pub mod memory;
 mod metadata;
 mod queue;
@@ -25,7 +24,6 @@ mod revoked;
 mod shelf;
 #[cfg(test)]
 mod sight_tests;
-pub mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tokens;
@@ -40,7 +38,6 @@ use std::sync::Arc;
 pub use fact::Fact;
 pub use flight::{State, Turn};
 pub use keys::KeySet;
-pub use limits::Payer;
 pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::{Consumer, Verified};
@@ -52,9 +49,9 @@ use crate::jwt::issuer::Issuer;
 use crate::metrics::Meter;
 use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
-use crate::rate_limit::sync::Ledger;
+use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
-use crate::shared::Store;
+use crate::shared::{Moment, Store};
 use crate::signature::HostVerify;
 use crate::time::{Span, Time};
 
@@ -80,7 +77,7 @@ pub struct Runtime {
     /// The host-wide key.
     pub host_key: HostKey,
     /// What names counters where gateways meet.
-    sync_key: HostKey,
+    pub(crate) sync_key: HostKey,
     /// Whether another configuration may verify tokens that this one doesn't know, as far as the
     /// worker knows.
     pub verifies_elsewhere: Cell<bool>,
@@ -92,7 +89,7 @@ impl Runtime {
     /// A worker that knows nothing yet.
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
         let compiled = Compiled::new(&config);
-        let sync_key = sync::key(&config);
+        let sync_key = sync::key(&config.shared.secret);
         let memory = config.memory;
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
@@ -134,9 +131,9 @@ pub struct Compiled {
     /// Whether a rule asks for the route's name.
     pub reads_routes: bool,
     /// Counters of all limits.
-    counters: Counters,
+    pub(crate) counters: Counters,
     /// Where limits meet those of other gateways.
-    targets: sync::Targets,
+    pub(crate) targets: Targets,
     /// Whether this configuration hears of revocations itself, so that each request looks for news.
     pub hears_of_revocations: bool,
     /// Whether some limit is charged for refused requests too.
@@ -156,7 +153,7 @@ impl Compiled {
             reserved_headers: reserved.cloned().collect(),
             reads_routes: config.matches_routes(),
             counters: Counters::new(config.shared.counters_max),
-            targets: sync::Targets::new(config),
+            targets: Targets::new(&config.rate_limits),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
@@ -182,7 +179,7 @@ pub struct Worker {
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
     /// What is to be told, for each of `Compiled::targets`.
-    ledgers: Vec<Ledger>,
+    pub(crate) ledgers: Vec<Ledger>,
     generation: u64,
 }
 
@@ -228,7 +225,7 @@ pub struct Facts<'a> {
 
 impl Facts<'_> {
     #[inline(always)]
-    fn issuer(&self, index: usize) -> Result<&Issuer, Stop> {
+    pub(crate) fn issuer(&self, index: usize) -> Result<&Issuer, Stop> {
         self.runtime.config.issuers.get(index).ok_or_else(|| Reason::UnknownIssuer.into())
     }
 
@@ -238,6 +235,11 @@ impl Facts<'_> {
 
     fn shared(&self) -> Shelf<'_> {
         Shelf::new(self)
+    }
+
+    /// What every access to shared memory needs.
+    pub(crate) fn moment(&self) -> Moment<'_> {
+        Moment { store: self.host.store, host: &self.runtime.host_key, now: self.now }
     }
 
     /// A refusal since something can't be had until about `until`.

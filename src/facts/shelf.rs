@@ -312,11 +312,7 @@ impl<'a> Shelf<'a> {
 
     /// What every access needs.
     pub fn moment(&self) -> Moment<'a> {
-        Moment {
-            store: self.facts.host.store,
-            host: &self.facts.runtime.host_key,
-            now: self.facts.now,
-        }
+        self.facts.moment()
     }
 
     fn counted<T>(&self, result: Result<T, Unavailable>) -> Option<T> {

@@ -8,8 +8,8 @@ use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::sync::{self, Push};
 use crate::facts::{Fact, Facts, Host, Queue, Runtime};
+use crate::gateways::{self, Push};
 use crate::metrics::{Meter, Metric};
 use crate::reply::ErrorStyle;
 use crate::request::HeaderBlock;
@@ -18,11 +18,10 @@ use crate::signature::{Algorithm, host_passes};
 use crate::time::Time;
 
 use super::abi;
-use super::admitted::Meeting;
-use super::dialect::{Dialect, HostStore, random};
+use super::hosts::{Dialect, Meeting, Trusted, Untrusted};
 use super::meter::HostMeter;
-use super::verify::{EnvoyVerify, Untrusted};
-use super::waiters::Waiters;
+use super::store::{HostStore, random};
+use super::wait::waiters::Waiters;
 
 /// One configuration in one worker.
 pub struct Chain {
@@ -34,7 +33,7 @@ pub struct Chain {
     runtime: RefCell<Option<Rc<Runtime>>>,
     host_random: Cell<Option<HostRandom>>,
     store: HostStore,
-    verify: EnvoyVerify,
+    verify: Trusted,
     meter: HostMeter,
     queue: Option<u32>,
     watched: RefCell<HashMap<u32, Watched>>,
@@ -96,7 +95,7 @@ impl Chain {
             runtime: RefCell::default(),
             host_random: Cell::default(),
             store: HostStore::new(dialect),
-            verify: EnvoyVerify::default(),
+            verify: Trusted::default(),
             meter,
             queue,
             watched: RefCell::default(),
@@ -175,30 +174,20 @@ impl Chain {
         }
     }
 
-    /// Whether shared memory may be used outside of a request. Where Kong has no zone each use
-    /// traps: at a start it would then serve the route without the filter, and on a tick end the
-    /// instance. A request is held back before its first use, so that it is the one to find out.
+    /// Whether shared memory may be used outside of a request: where it may be missing, only once a
+    /// request has found it.
     pub fn may_share(&self) -> bool {
-        self.dialect != Dialect::Kong || self.runtime.borrow().is_some()
+        self.dialect.caps().has_memory || self.runtime.borrow().is_some()
     }
 
     /// Uses the host's signature function for what it provably does right, of what the issuers use:
     /// to try it costs seven verifications, milliseconds with P-521.
     fn trust_the_host(&self) {
-        let Some(config) = self.config.as_ref().filter(|_| self.dialect == Dialect::Envoy) else {
-            return;
-        };
-        let candidates = [
-            Algorithm::RS256,
-            Algorithm::RS384,
-            Algorithm::RS512,
-            Algorithm::ES256,
-            Algorithm::ES512,
-        ];
+        let Some(config) = &self.config else { return };
         let is_used = |algorithm: &Algorithm| {
             config.issuers.iter().any(|issuer| issuer.algorithms.contains(*algorithm))
         };
-        for algorithm in candidates.into_iter().filter(is_used) {
+        for algorithm in self.dialect.caps().verifies.iter().copied().filter(is_used) {
             match host_passes(&Untrusted, algorithm) {
                 true => self.verify.trust(algorithm),
                 false => self.meter.count(Metric::HostVerifyRefused),
@@ -291,21 +280,21 @@ impl Chain {
     /// What this host can do to a request.
     #[inline(always)]
     pub fn abilities(&self) -> Abilities {
-        let waits = self.dialect.wakes_others()
+        let waits = self.dialect.caps().wakes_others
             || self.config.as_ref().is_some_and(|config| config.kong.wait_uri.is_some());
-        Abilities { removes_headers: self.dialect.removes_headers(), waits }
+        Abilities { removes_headers: self.dialect.caps().removes_headers, waits }
     }
 
     /// The call that is answered after `ms` milliseconds (Kong): the only way to wait there.
     pub fn waiting_call(&self, ms: u64) -> Option<Call> {
-        let uri = self.config.as_ref()?.kong.wait_uri.as_ref()?;
-        Some(Call::wait(uri, ms))
+        let config = self.config.as_ref()?;
+        Some(Call::wait(config.kong.wait_uri.as_ref()?, ms))
     }
 
     /// The name of the request's route, where any configuration asks for it: no later one can, once
     /// the first has made a callout, and so takes it from the first (Kong).
     pub fn route(&self, meeting: Option<&Meeting>) -> Option<String> {
-        if !ROUTES_ASKED.get() || self.dialect != Dialect::Kong {
+        if !ROUTES_ASKED.get() || self.dialect.caps().tells_route_late {
             return None;
         }
         meeting.and_then(Meeting::noted_route).unwrap_or_else(|| self.dialect.route())
@@ -319,13 +308,13 @@ impl Chain {
     /// The name under which an admitted request is noted (Kong). Nothing while this worker has one
     /// configuration alone, so that no request can meet the filter twice.
     pub fn name_to_note(&self) -> Option<&str> {
-        let several = self.dialect == Dialect::Kong && OPENED.get() > 1;
+        let several = self.dialect.caps().meets_twice && OPENED.get() > 1;
         several.then_some(self.note_name.as_str())
     }
 
     /// Notes that requests still come here.
     pub fn note_request(&self) {
-        if self.dialect == Dialect::Kong {
+        if self.dialect.caps().keeps_roots {
             self.in_use_at.set(abi::now());
         }
     }
@@ -333,7 +322,7 @@ impl Chain {
     /// Whether requests have come lately. Kong lets the root context of a configuration that is
     /// gone tick on for ever, and such a one is to do nothing.
     pub fn is_in_use(&self, now: Time) -> bool {
-        self.dialect != Dialect::Kong || now.ms_since(self.in_use_at.get()) < IN_USE_MS
+        !self.dialect.caps().keeps_roots || now.ms_since(self.in_use_at.get()) < IN_USE_MS
     }
 
     /// Asks the root to fetch a fact.
@@ -367,7 +356,7 @@ impl Chain {
 
     /// Milliseconds between the ticks that limits of several gateways need.
     pub fn sync_tick_ms(&self) -> Option<u32> {
-        sync::tick_ms(self.config.as_ref()?).and_then(|ms| u32::try_from(ms).ok())
+        gateways::tick_ms(self.config.as_ref()?).and_then(|ms| u32::try_from(ms).ok())
     }
 
     /// Tells other gateways what was charged here, where that is due. `dispatch` makes a call.

@@ -6,24 +6,22 @@ use std::rc::Rc;
 use proxy_wasm::types::Action;
 
 use crate::digest::Digest;
-use crate::exchange::changes::Changes;
-use crate::exchange::{self, Effect, Exchange, Finish, Input, RETRY_AFTER_S};
+use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Facts, Queue};
 use crate::metrics::Metric;
-use crate::reply::{Answer, Reason, Refusal};
+use crate::reply::Reason;
 use crate::request::{HeaderBlock, Surroundings};
 use crate::time::Time;
 
 use super::abi::{self, Buffer, Map};
-use super::admitted::Meeting;
+use super::call::{dispatch, status};
 use super::chain::Chain;
-use super::dialect::{self, Dialect};
-use super::latch::{self, Latch};
-use super::poll::{self, Seat};
+use super::finish::{apply, carry_out_finish, refuse};
+use super::hosts::{Dialect, Latch, Meeting, latch};
 use super::response::Watching;
-use super::root::{dispatch, status};
-use super::waiters::Waiter;
+use super::wait::poll::{self, Seat};
+use super::wait::waiters::Waiter;
 
 /// One exchange as the host sees it.
 pub struct Http {
@@ -84,29 +82,23 @@ pub fn request_headers(
     end_of_stream: bool,
 ) -> (Action, Option<Box<Http>>) {
     // A context without a root is a mistake of the host's.
-    let chain = chain.unwrap_or_else(|| Rc::new(Chain::closed(Dialect::Envoy)));
-    match chain.dialect {
-        Dialect::Envoy if !chain.is_closed() => {
-            begin(id, chain, abi::request_headers(), None, Arrival::default(), end_of_stream)
-        }
-        _ => request_headers_on_kong(id, chain, end_of_stream),
+    let chain = chain.unwrap_or_else(|| Rc::new(Chain::closed(Dialect::UNASKED)));
+    if chain.dialect.caps().lets_requests_go || chain.is_closed() {
+        return hold_and_begin(id, chain, end_of_stream);
     }
+    begin(id, chain, abi::request_headers(), None, Arrival::default(), end_of_stream)
 }
 
 /// The same where the host is asked for more; and where nothing is admitted.
 #[inline(never)]
-fn request_headers_on_kong(
-    id: u32,
-    chain: Rc<Chain>,
-    end_of_stream: bool,
-) -> (Action, Option<Box<Http>>) {
+fn hold_and_begin(id: u32, chain: Rc<Chain>, end_of_stream: bool) -> (Action, Option<Box<Http>>) {
     let headers = abi::request_headers();
     let meeting = chain.name_to_note().and_then(Meeting::of);
     if meeting.as_ref().is_some_and(Meeting::was_admitted) {
         return (Action::Continue, None);
     }
     // Before anything that can trap, as shared memory can.
-    let held = match chain.dialect.lets_requests_go() {
+    let held = match chain.dialect.caps().lets_requests_go {
         // Nothing that becomes of the filter may keep the request from its API.
         true if chain.is_in_shadow() => latch::stand_aside(),
         true => latch::hold().map(Some),
@@ -156,7 +148,7 @@ fn begin(
         && !changes.has_edits()
         && arrival.meeting.is_none()
     {
-        chain.dialect.apply(changes);
+        apply(changes, chain.dialect);
         arrival.let_go_at_once();
         abi::give_back(exchange.into_headers());
         return (Action::Continue, None);
@@ -179,13 +171,13 @@ impl Surroundings for Around<'_> {
         self.dialect.address()
     }
     fn route(&self) -> Option<String> {
-        match self.dialect {
-            Dialect::Envoy => self.dialect.route(),
-            Dialect::Kong => self.route.map(str::to_owned),
+        match self.dialect.caps().tells_route_late {
+            true => self.dialect.route(),
+            false => self.route.map(str::to_owned),
         }
     }
     fn client_certificate(&self) -> bool {
-        self.dialect.client_certificate()
+        (self.dialect.caps().client_certificate)()
     }
 }
 
@@ -270,14 +262,16 @@ impl Http {
             let (fact, sleep_until) = match effect {
                 Effect::Finish(finish) => return self.finish(Some(&exchange), finish),
                 Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
-                Effect::Fetch(fact, deadline) if self.chain.dialect.wakes_others() => {
+                Effect::Fetch(fact, deadline) if self.chain.dialect.caps().wakes_others => {
                     // The root makes the call, so that it outlives this exchange; this one waits
                     // like the others.
                     let (name, queue) = (self.chain.digest(&fact), Queue::of(&fact));
                     self.chain.order(fact);
                     return self.wait(exchange, name, deadline, queue);
                 }
-                Effect::SleepUntil(deadline, name, queue) if self.chain.dialect.wakes_others() => {
+                Effect::SleepUntil(deadline, name, queue)
+                    if self.chain.dialect.caps().wakes_others =>
+                {
                     return self.wait(exchange, Some(name), deadline, queue);
                 }
                 Effect::Fetch(fact, _) => (Some(fact), None),
@@ -325,7 +319,7 @@ impl Http {
 
     /// Gives up a call that this exchange itself was to make (Kong); the root's calls outlive it.
     fn abandon(&self, exchange: &Rc<RefCell<Exchange>>) {
-        if !self.chain.dialect.wakes_others() {
+        if !self.chain.dialect.caps().wakes_others {
             self.chain.with_facts(|facts| exchange.borrow_mut().abandon(facts));
         }
     }
@@ -358,7 +352,7 @@ impl Http {
     fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
         self.pause(&exchange);
         self.reading = Some(Reading { exchange, bytes_max, size: 0 });
-        if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
+        if self.chain.dialect.caps().holds_headers { Action::Pause } else { Action::Continue }
     }
 
     fn body_has_come(&mut self, body: Option<&[u8]>) -> Action {
@@ -414,7 +408,7 @@ impl Http {
             (None, Finish::Admit(_)) => self.arrival.let_go_at_once(),
             (Some(_), Finish::Admit(_)) if self.arrival.scheme.is_some() => latch::let_go(),
             // After a callout the host goes on to the next instance although it has an answer.
-            (Some(_), Finish::Answer(_)) if self.chain.dialect.lets_requests_go() => {
+            (Some(_), Finish::Answer(_)) if self.chain.dialect.caps().lets_requests_go => {
                 latch::note_answered()
             }
             (_, Finish::Admit(_) | Finish::Answer(_)) => {}
@@ -436,19 +430,6 @@ impl Http {
     }
 }
 
-fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
-    if chain.is_in_shadow() {
-        chain.count(Metric::Shadowed(reason));
-        return Finish::Admit(Changes::default());
-    }
-    let mut refusal = Refusal::from(reason);
-    if reason.status() == 503 {
-        refusal.retry_after_s = Some(RETRY_AFTER_S + dialect::random() % RETRY_AFTER_S);
-    }
-    let (style, realm) = chain.style();
-    Finish::Answer(exchange::answer(headers, &refusal, style, realm))
-}
-
 impl Http {
     /// A part of the request's body has come; `size` is what there is of it.
     pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
@@ -468,7 +449,7 @@ impl Http {
     /// Whether an instance before this one has answered the call or taken it on, so that this one
     /// has no part in it (Kong).
     fn is_anothers(&mut self) -> bool {
-        if !self.chain.dialect.lets_requests_go() {
+        if !self.chain.dialect.caps().lets_requests_go {
             return false;
         }
         if latch::is_answered() {
@@ -535,20 +516,6 @@ impl Drop for Http {
             if let Some(name) = name {
                 self.chain.call_waiters(&name);
             }
-        }
-    }
-}
-
-/// Carries out how an exchange was decided.
-pub fn carry_out_finish(finish: &Finish, dialect: Dialect) -> Action {
-    match finish {
-        Finish::Admit(changes) => {
-            dialect.apply(changes);
-            Action::Continue
-        }
-        Finish::Answer(Answer { status, headers, body }) => {
-            abi::respond(*status, headers, body);
-            Action::Pause
         }
     }
 }

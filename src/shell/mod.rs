@@ -1,18 +1,17 @@
 //! The shell: the host's callbacks become inputs, effects become host calls. Built for wasm alone.
 
 mod abi;
-mod admitted;
+mod call;
 mod chain;
-mod dialect;
 mod entry;
+mod finish;
+mod hosts;
 mod http;
-mod latch;
 mod meter;
-mod poll;
 mod response;
 mod root;
-mod verify;
-mod waiters;
+mod store;
+mod wait;
 
 // The SDK's start; what the host calls after it is in `entry`.
 proxy_wasm::main! {{}}

@@ -13,9 +13,9 @@ use crate::request::HeaderBlock;
 use crate::token_endpoint::integrity::DIGESTS;
 
 use super::abi::{self, Buffer, Map};
-use super::dialect::Dialect;
+use super::call::status;
+use super::hosts::Dialect;
 use super::http::Http;
-use super::root::status;
 
 /// An answer on its way back.
 pub struct Watching {
@@ -68,7 +68,7 @@ impl Http {
                 return answer_instead(&answer, &headers, self.chain.dialect);
             }
             Some(Started::Watch { may_change_length }) => {
-                if may_change_length && !self.chain.dialect.holds_headers() {
+                if may_change_length && !self.chain.dialect.caps().holds_headers {
                     abi::remove_header(Map::Response, "content-length");
                     // Nor may the head promise the bytes of a body that may be replaced.
                     for name in DIGESTS {
@@ -81,7 +81,7 @@ impl Http {
         if end_of_stream {
             return self.answer_has_come(&[], true);
         }
-        if self.chain.dialect.holds_headers() { Action::Pause } else { Action::Continue }
+        if self.chain.dialect.caps().holds_headers { Action::Pause } else { Action::Continue }
     }
 
     /// A part of its body has come; `size` is what there is of it.
@@ -130,7 +130,7 @@ impl Http {
             Some(Passed::Body(rewritten)) => {
                 abi::set_buffer(Buffer::Response, body.len(), &rewritten);
             }
-            Some(Passed::Kept(kept)) if self.chain.dialect.holds_headers() => {
+            Some(Passed::Kept(kept)) if self.chain.dialect.caps().holds_headers => {
                 return answer_instead(&kept, &watching.headers, self.chain.dialect);
             }
             Some(Passed::Kept(kept)) => {
@@ -153,7 +153,7 @@ impl Http {
 /// Answers the client in place of the server, none of whose answer has gone on yet: it has these
 /// headers.
 fn answer_instead(answer: &Answer, instead_of: &HeaderBlock, dialect: Dialect) -> Action {
-    if !dialect.holds_headers() {
+    if !dialect.caps().holds_headers {
         let may_have_body = instead_of.get("content-length") != Some(b"0");
         // There a reply takes over status and body alone, and headers can be changed in this
         // callback.

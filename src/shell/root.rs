@@ -6,29 +6,32 @@ use std::rc::Rc;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
-use crate::config::{Config, HostKind};
+use crate::config::Config;
 use crate::exchange::{Effect, Finish, Input};
-use crate::facts::call::{Call, CallAnswer};
+use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Queue, Turn};
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
 use super::abi::{self, Buffer, Level, Map};
+use super::call::{dispatch, status};
 use super::chain::{Chain, Ordered};
-use super::dialect::{self, Dialect};
-use super::entry::note_callout;
-use super::http::{Around, carry_out_finish};
-use super::waiters::Waiter;
+use super::finish::carry_out_finish;
+use super::hosts::Dialect;
+use super::http::Around;
+use super::store::random;
+use super::wait::waiters::Waiter;
 
 /// Until the first tick, which fetches what requests will ask for, in milliseconds.
 const TICK_FIRST_MS: u32 = 100;
 /// Between ticks when nobody waits, in milliseconds. Each costs tens of microseconds, in a virtual
 /// machine for each worker and one more.
 const TICK_MS: u32 = 500;
-/// Between ticks on Kong, which wakes nobody, and where root contexts that are gone tick on.
-const TICK_KONG_MS: u32 = 1_000;
+/// Between ticks where the root wakes nobody, so that no time is better than another (Kong): root
+/// contexts that are gone may tick on there.
+const TICK_FIXED_MS: u32 = 1_000;
 /// The same where limits of several gateways ask for a shorter time: not below this.
-const TICK_KONG_MS_MIN: u32 = 100;
+const TICK_FIXED_MS_MIN: u32 = 100;
 /// Between ticks while someone waits for what another worker fetches, in milliseconds.
 const TICK_ELSEWHERE_MS: u32 = 10;
 /// Between ticks while someone waits: for the deadlines, since what this worker fetches calls by
@@ -51,7 +54,7 @@ impl Root {
     pub fn new(id: u32) -> Self {
         Root {
             id,
-            chain: Rc::new(Chain::closed(Dialect::Envoy)),
+            chain: Rc::new(Chain::closed(Dialect::UNASKED)),
             queue: None,
             looked_at: Time::default(),
             tick_ms: TICK_FIRST_MS,
@@ -63,14 +66,14 @@ impl Root {
         &self.chain
     }
 
-    /// Tells the operator what is wrong. Envoy keeps what it had; Kong would serve the route
-    /// without us, so there the filter stays and refuses everything.
+    /// Tells the operator what is wrong. Where the host doesn't keep what it had, the filter stays
+    /// and refuses everything.
     fn misconfigured(&mut self, dialect: Dialect, mistakes: &str) -> bool {
         for line in mistakes.lines() {
             abi::log(Level::Error, &format!("herdgate: configuration: {line}"));
         }
         self.chain = Rc::new(Chain::closed(dialect));
-        dialect == Dialect::Kong
+        !dialect.caps().keeps_configuration
     }
 
     /// Makes calls that exchanges have ordered.
@@ -195,7 +198,7 @@ impl Root {
             (false, _) => TICK_WAITING_MS.min(idle_ms),
         };
         drop(waiters);
-        if self.chain.dialect.wakes_others() && tick_ms != self.tick_ms {
+        if self.chain.dialect.caps().wakes_others && tick_ms != self.tick_ms {
             self.tick_ms = tick_ms;
             abi::set_tick_period(tick_ms);
         }
@@ -205,10 +208,7 @@ impl Root {
     pub fn on_configure(&mut self, size: usize) -> bool {
         let dialect = Dialect::probe();
         let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
-        let kind = match dialect {
-            Dialect::Envoy => HostKind::Envoy,
-            Dialect::Kong => HostKind::Kong,
-        };
+        let kind = dialect.caps().kind;
         let config = match Config::load(&document, &|name| std::env::var(name).ok(), kind) {
             Ok(config) => config,
             Err(errors) => return self.misconfigured(dialect, &errors.to_string()),
@@ -216,24 +216,18 @@ impl Root {
         for warning in &config.warnings {
             abi::log(Level::Warn, &format!("herdgate: configuration: {warning}"));
         }
-        self.queue = match dialect {
-            // One name has one owner, so each root context of each virtual machine has its own.
-            Dialect::Envoy => hostcalls::register_shared_queue(&format!(
-                "herdgate.{:016x}.{}",
-                dialect::random(),
-                self.id
-            ))
-            .ok(),
-            Dialect::Kong => None,
-        };
+        // One name has one owner, so each root context of each virtual machine has its own.
+        let name = || format!("herdgate.{:016x}.{}", random(), self.id);
+        let wakes_others = dialect.caps().wakes_others;
+        self.queue = wakes_others.then(|| hostcalls::register_shared_queue(&name()).ok()).flatten();
         self.chain = Rc::new(Chain::open(dialect, config, self.queue));
         abi::log(Level::Info, "herdgate: configuration in force");
         self.tick_ms = TICK_FIRST_MS;
-        let kong_ms = self
+        let fixed_ms = self
             .chain
             .sync_tick_ms()
-            .map_or(TICK_KONG_MS, |ms| ms.clamp(TICK_KONG_MS_MIN, TICK_KONG_MS));
-        abi::set_tick_period(if dialect.wakes_others() { TICK_FIRST_MS } else { kong_ms });
+            .map_or(TICK_FIXED_MS, |ms| ms.clamp(TICK_FIXED_MS_MIN, TICK_FIXED_MS));
+        abi::set_tick_period(if wakes_others { TICK_FIRST_MS } else { fixed_ms });
         true
     }
 
@@ -246,7 +240,7 @@ impl Root {
         self.look_at_what_is_due(now);
         self.serve_orders();
         self.push_charges(now);
-        if self.chain.dialect.wakes_others() {
+        if self.chain.dialect.caps().wakes_others {
             self.chain.look_elsewhere();
             self.wake();
         }
@@ -288,21 +282,4 @@ impl Root {
         self.serve_orders();
         self.pace();
     }
-}
-
-/// The status of a callout's answer; 0 if none came.
-pub fn status(headers: &HeaderBlock) -> u16 {
-    let digits = headers.get(":status").unwrap_or_default();
-    std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0)
-}
-
-/// Makes a call whose answer is for `context`.
-pub fn dispatch(call: &Call, dialect: Dialect, context: u32) -> Option<u32> {
-    let upstream = match dialect {
-        Dialect::Envoy => call.cluster.as_deref()?,
-        Dialect::Kong => &call.address,
-    };
-    let token = abi::http_call(upstream, &call.headers, &call.body, call.timeout_ms)?;
-    note_callout(token, context);
-    Some(token)
 }

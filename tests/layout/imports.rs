@@ -15,6 +15,8 @@ pub struct Imports {
     pub modules: BTreeSet<String>,
     /// (file, the top-level module it belongs to, the other top-level module that it names).
     pub arrows: BTreeSet<(String, String, String)>,
+    /// (file, the word by which it names a host).
+    pub hosts: BTreeSet<(String, String)>,
     /// What can't be read, as sentences: a blind spot would be a way around the test.
     pub unclear: Vec<String>,
 }
@@ -32,6 +34,7 @@ pub fn read(files: &Files) -> Imports {
         let Some(text) = files.get(&file) else { continue };
         let scan = Scan::of(text, &path);
         found.unclear.extend(scan.unclear.iter().map(|what| format!("{file}: {what}")));
+        found.hosts.extend(scan.hosts.iter().map(|&word| (file.clone(), word.to_owned())));
         for child in scan.children {
             let stem = child.join("/");
             let place = [format!("{stem}.rs"), format!("{stem}/mod.rs")];
@@ -66,6 +69,7 @@ struct Scan<'a> {
     depth: usize,
     children: Vec<Vec<String>>,
     named: BTreeSet<String>,
+    hosts: BTreeSet<&'a str>,
     unclear: Vec<String>,
 }
 
@@ -79,6 +83,7 @@ impl<'a> Scan<'a> {
             depth: 0,
             children: Vec::new(),
             named: BTreeSet::new(),
+            hosts: BTreeSet::new(),
             unclear: Vec::new(),
         };
         scan.run();
@@ -128,6 +133,11 @@ impl<'a> Scan<'a> {
                     }
                     self.names_below(&base);
                     continue;
+                }
+                // What users have configured for a host, and a style of answers.
+                ("config", ".", "kong") | ("ErrorStyle", "::", "Kong") => self.at += 2,
+                (word, ..) if ["envoy", "kong"].iter().any(|host| contains(word, host)) => {
+                    self.hosts.insert(word);
                 }
                 _ => {}
             }
@@ -240,6 +250,10 @@ impl<'a> Scan<'a> {
             self.at += 1;
         }
     }
+}
+
+fn contains(word: &str, lower: &str) -> bool {
+    word.to_ascii_lowercase().contains(lower)
 }
 
 /// Words and signs, without comments, texts, characters and numbers' inner life.

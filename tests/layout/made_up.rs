@@ -143,3 +143,23 @@ fn what_cannot_be_read_is_a_fault() {
     }
     assert_eq!(read(&Files::new()).unclear, ["there is no lib.rs"]);
 }
+
+#[test]
+fn a_host_is_named_in_its_table_alone() {
+    for floor in [
+        "fn f(d: Dialect) -> bool { d == Dialect::Envoy }",
+        "fn f(d: Dialect) -> bool { matches!(d, Dialect::Kong) }",
+        "fn on_kong() {}",
+        "use other::EnvoyVerify;",
+    ] {
+        let found = of_two("", floor);
+        assert!(found.iter().any(|fault| fault.starts_with("floor.rs names a host")), "{floor}");
+    }
+    for floor in [
+        "// Kong does.\nconst A: &str = \"envoy\";",
+        "fn f(config: &Config) -> bool { config.kong.auth_plugin || style == ErrorStyle::Kong }",
+        "#[cfg(test)] const KONG: u8 = 1;",
+    ] {
+        assert_eq!(of_two("", floor), [""; 0], "{floor}");
+    }
+}

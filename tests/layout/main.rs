@@ -15,6 +15,8 @@ const ORDER: &[&str] = &[
     "shell",
     "exchange",
     "decide",
+    "charging",
+    "gateways",
     "facts",
     "config",
     "token_endpoint",
@@ -35,6 +37,10 @@ const ORDER: &[&str] = &[
 /// Arrows that go up today: (file, the module that it names). Each that is gone must go from here
 /// too.
 const KNOWN: &[(&str, &str)] = &[];
+
+/// Where a host may be named: in the shell's table of hosts, and where users configure one. `reply`
+/// has a style of answers of that name.
+const HOSTS_NAMED_IN: &[&str] = &["shell/hosts/", "config/", "reply/"];
 
 /// What is wrong with these imports, as sentences; nothing if all is well.
 fn faults(found: &Imports, order: &[&str], known: &[(&str, &str)]) -> Vec<String> {
@@ -74,6 +80,13 @@ fn faults(found: &Imports, order: &[&str], known: &[(&str, &str)]) -> Vec<String
     out.extend(unused.iter().map(|(file, to)| {
         format!("{file} doesn't import {to} any more: take it from the known ones")
     }));
+    out.extend(
+        found
+            .hosts
+            .iter()
+            .filter(|(file, _)| !HOSTS_NAMED_IN.iter().any(|folder| file.starts_with(folder)))
+            .map(|(file, word)| format!("{file} names a host: {word}")),
+    );
     out.extend(circle(&down).map(|modules| format!("a circle: {}", modules.join(" -> "))));
     out
 }

@@ -30,10 +30,21 @@
 //! total. What it can admit too much is what comes to it from one answer to the next.
 
 pub mod ledger;
+mod targets;
 pub mod wire;
 
 #[cfg(test)]
 mod model_tests;
 
 pub use ledger::{Ledger, Owed, Sent};
+pub use targets::Targets;
 pub use wire::Name;
+
+use crate::callout::Secret;
+use crate::digest::{HostKey, sha256};
+
+/// The key under which counters are named where gateways meet. Unlike the host's own it follows
+/// from `shared.secret` alone: the host's random bytes are of one gateway.
+pub fn key(secret: &Secret) -> HostKey {
+    HostKey::new(&sha256(b"herdgate counters of several gateways v1"), secret.expose())
+}

@@ -96,7 +96,7 @@ impl Encoded {
 
 /// Whether it is one of the headers that each of Kong's authentication plugins sets or clears.
 /// Groups are not among them: without the acl plugin nobody would have looked at those.
-pub fn is_set_by_kong(name: &[u8]) -> bool {
+pub fn is_set_by_plugins(name: &[u8]) -> bool {
     const SET: [&[u8]; 5] = [
         b"x-consumer-id",
         b"x-consumer-custom-id",
@@ -113,15 +113,15 @@ pub fn is_set_by_kong(name: &[u8]) -> bool {
 #[inline(always)]
 pub fn is_reserved<N: AsRef<[u8]>>(name: &[u8], configured: &[N]) -> bool {
     // Most headers of most requests are dismissed by their first bytes.
-    let may_be_kongs = matches!(name, [b'x' | b'X', _, b'a' | b'A' | b'c' | b'C', ..]);
-    (may_be_kongs && is_kongs(name))
+    let may_be_of_consumer = matches!(name, [b'x' | b'X', _, b'a' | b'A' | b'c' | b'C', ..]);
+    (may_be_of_consumer && is_of_consumer(name))
         || configured
             .iter()
             .any(|ours| ours.as_ref().len() == name.len() && same_header(name, ours.as_ref()))
 }
 
 #[inline(never)]
-fn is_kongs(name: &[u8]) -> bool {
+fn is_of_consumer(name: &[u8]) -> bool {
     const CONSUMER: &[u8] = b"x-consumer-";
     name.get(..CONSUMER.len()).is_some_and(|start| same_header(start, CONSUMER))
         || same_header(name, b"x-credential-identifier")

@@ -1,6 +1,7 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
 
 use crate::digest::{Digest, HostKey};
+use crate::facts::{Facts, Verified};
 use crate::jwt::issuer::IssuerMatch;
 use crate::metrics::Metric;
 use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What, counter_digest};
@@ -9,8 +10,6 @@ use crate::reply::ErrorStyle;
 use crate::reply::{Reason, Refusal};
 use crate::request::Request;
 use crate::shared::Unavailable;
-
-use super::{Facts, Verified};
 
 /// Who is charged: everything that a limit's key may name.
 pub struct Payer<'a> {
@@ -62,8 +61,7 @@ impl Facts<'_> {
                 gateways: self.gateways(*index),
             })
             .collect();
-        let outcome =
-            rate_limit::charge(&self.runtime.compiled.counters, &self.shared().moment(), &claims);
+        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.moment(), &claims);
         for ((index, _), status) in charged.iter().zip(&outcome.limits) {
             self.count_limit(*index, status);
         }
@@ -82,7 +80,7 @@ impl Facts<'_> {
                     charged.iter().zip(&claims).zip(&outcome.limits)
                 {
                     if limit.sync.is_some() && status.what == What::Charged {
-                        self.note_charge(*index, claim, payer);
+                        self.note_charge(*index, claim, |key| self.counter(key, limit, payer));
                     }
                 }
                 Ok(Some(headers(true)).filter(|headers| !headers.is_empty()))
@@ -119,7 +117,7 @@ impl Facts<'_> {
             })
             .collect();
         let Some((verdict, statuses)) =
-            rate_limit::over(&self.runtime.compiled.counters, &self.shared().moment(), &claims)
+            rate_limit::over(&self.runtime.compiled.counters, &self.moment(), &claims)
         else {
             return Ok(());
         };
@@ -154,7 +152,7 @@ impl Facts<'_> {
     }
 
     /// The digest of a limit's counter under a key: the host's, or that of all gateways.
-    pub(super) fn counter(&self, key: &HostKey, limit: &RateLimit, payer: &Payer<'_>) -> Digest {
+    pub(crate) fn counter(&self, key: &HostKey, limit: &RateLimit, payer: &Payer<'_>) -> Digest {
         let owned: Vec<Part> = limit.key.iter().map(|part| self.part(part, payer)).collect();
         let values: Vec<KeyPartValue<'_>> = owned
             .iter()
@@ -242,7 +240,7 @@ fn limit_headers<'a>(
     limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>,
     style: ErrorStyle,
 ) -> Vec<(String, String)> {
-    let (mut standing, mut policies, mut kong) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut standing, mut policies, mut by_period) = (Vec::new(), Vec::new(), Vec::new());
     for (limit, status) in limits {
         let (quota, window_s, period) = numbers(limit.amount);
         standing.push(format!("\"{}\";r={};t={}", limit.name, status.remaining, status.reset_s));
@@ -251,8 +249,9 @@ fn limit_headers<'a>(
             None => format!("\"{}\";q={quota}", limit.name),
         });
         if let Some(period) = period.filter(|_| style == ErrorStyle::Kong) {
-            kong.push((format!("x-ratelimit-limit-{period}"), quota.to_string()));
-            kong.push((format!("x-ratelimit-remaining-{period}"), status.remaining.to_string()));
+            by_period.push((format!("x-ratelimit-limit-{period}"), quota.to_string()));
+            by_period
+                .push((format!("x-ratelimit-remaining-{period}"), status.remaining.to_string()));
         }
     }
     if standing.is_empty() {
@@ -262,7 +261,7 @@ fn limit_headers<'a>(
         ("ratelimit".to_owned(), standing.join(", ")),
         ("ratelimit-policy".to_owned(), policies.join(", ")),
     ];
-    headers.extend(kong);
+    headers.extend(by_period);
     headers
 }
 

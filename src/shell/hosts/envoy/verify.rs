@@ -4,15 +4,15 @@ use std::cell::RefCell;
 
 use crate::signature::{Algorithm, HostVerify};
 
-use super::abi;
+use crate::shell::abi;
 
 /// The host's `verify_signature`, for the algorithms that passed their known vectors at load.
 #[derive(Default)]
-pub struct EnvoyVerify {
+pub struct Trusted {
     trusted: RefCell<Vec<Algorithm>>,
 }
 
-impl EnvoyVerify {
+impl Trusted {
     /// Uses the host's function for `algorithm` from now on.
     pub fn trust(&self, algorithm: Algorithm) {
         let mut trusted = self.trusted.borrow_mut();
@@ -22,7 +22,7 @@ impl EnvoyVerify {
     }
 }
 
-impl HostVerify for EnvoyVerify {
+impl HostVerify for Trusted {
     fn verify(
         &self,
         algorithm: Algorithm,

@@ -13,7 +13,7 @@
 //! | `herdgate.2.http` | two instances that haven't decided; `http` is right |
 //! | `herdgate.answered` | an instance whose answer the host has, and hasn't sent yet |
 
-use super::abi;
+use crate::shell::abi;
 
 const SCHEME: &[&str] = &["ngx", "upstream_scheme"];
 const BOLT: &[u8] = b"herdgate";

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use crate::charging::Payer;
 use crate::config::{Config, HostKind};
 use crate::digest::HostKey;
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::sync::{Push, tick_ms};
-use crate::facts::{Facts, Host, Payer, Runtime};
+use crate::facts::{Facts, Host, Runtime};
+use crate::gateways::{Push, tick_ms};
 use crate::metrics::{Meter, Metric};
 use crate::reply::Reason;
 use crate::request::{Field, HeaderBlock, Request, Surroundings};

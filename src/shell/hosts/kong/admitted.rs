@@ -9,7 +9,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use super::abi;
+use crate::shell::abi;
 
 /// Drawn by Kong for each request, whatever the client sends.
 const REQUEST_ID: &[&str] = &["ngx", "kong_request_id"];

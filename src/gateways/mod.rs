@@ -2,42 +2,15 @@
 //! is heard.
 
 use crate::config::Config;
-use crate::digest::{Digest, HostKey, sha256};
+use crate::digest::{Digest, HostKey};
+use crate::facts::Facts;
+use crate::facts::call::{Call, CallAnswer};
 use crate::metrics::Metric;
 use crate::rate_limit::Sync;
 use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
 use crate::rate_limit::{Charge, Claim, Known, Policy, quota};
 use crate::shared::Unavailable;
 use crate::time::Time;
-
-use super::call::{Call, CallAnswer};
-use super::{Facts, Payer};
-
-/// Where the limits of a configuration meet those of other gateways: each Redis and rhythm once.
-pub(super) struct Targets {
-    pub all: Vec<Sync>,
-    /// Of each limit, which it is.
-    of_limits: Vec<Option<usize>>,
-}
-
-impl Targets {
-    pub fn new(config: &Config) -> Self {
-        let mut all: Vec<Sync> = Vec::new();
-        let mut target = |sync: &Sync| {
-            all.iter().position(|known| known == sync).unwrap_or_else(|| {
-                all.push(sync.clone());
-                all.len() - 1
-            })
-        };
-        let of_limits =
-            config.rate_limits.iter().map(|limit| limit.sync.as_ref().map(&mut target)).collect();
-        Targets { all, of_limits }
-    }
-
-    fn of(&self, limit: usize) -> Option<usize> {
-        self.of_limits.get(limit).copied().flatten()
-    }
-}
 
 /// A call under way: what it tells, and when it was made.
 pub struct Push {
@@ -60,15 +33,6 @@ impl Push {
 /// Milliseconds after the latest end of a call at which it is given up.
 const GIVEN_UP_MS: u64 = 5_000;
 
-/// The key under which counters are named where gateways meet. Unlike the host's own it follows
-/// from `shared.secret` alone: the host's random bytes are of one gateway.
-pub(super) fn key(config: &Config) -> HostKey {
-    HostKey::new(
-        &sha256(b"herdgate counters of several gateways v1"),
-        config.shared.secret.expose(),
-    )
-}
-
 /// Milliseconds between the ticks that a configuration's limits need; nothing without `sync`.
 pub fn tick_ms(config: &Config) -> Option<u64> {
     config
@@ -81,13 +45,18 @@ pub fn tick_ms(config: &Config) -> Option<u64> {
 
 impl Facts<'_> {
     /// How many gateways share a limit, as far as this worker has heard.
-    pub(super) fn gateways(&self, limit: usize) -> u32 {
+    pub(crate) fn gateways(&self, limit: usize) -> u32 {
         let Some(target) = self.runtime.compiled.targets.of(limit) else { return 1 };
         self.with_ledger(target, |ledger| ledger.gateways()).unwrap_or(1)
     }
 
-    /// Notes a charge that is to be told.
-    pub(super) fn note_charge(&self, index: usize, claim: &Claim<'_>, payer: &Payer<'_>) {
+    /// Notes a charge that is to be told. `name` gives the counter's name under a key.
+    pub(crate) fn note_charge(
+        &self,
+        index: usize,
+        claim: &Claim<'_>,
+        name: impl FnOnce(&HostKey) -> Digest,
+    ) {
         let Some(target) = self.runtime.compiled.targets.of(index) else { return };
         let Some(policy) = Policy::of(claim.limit, claim.gateways) else { return };
         let (much, window_end) = match policy {
@@ -96,7 +65,7 @@ impl Facts<'_> {
         };
         let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
             Some(true) => wire::Name::default(),
-            _ => wire::Name::new(self.counter(&self.runtime.sync_key, claim.limit, payer)),
+            _ => wire::Name::new(name(&self.runtime.sync_key)),
         };
         let charge = Owed { limit: index, name, much, since: self.now, window_end };
         let noted =
@@ -190,8 +159,7 @@ impl Facts<'_> {
                 None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
                 Some(window_end) => Known::Counted { window_end, total: number },
             };
-            let raised =
-                self.runtime.compiled.counters.raise(&self.shared().moment(), &charge, known);
+            let raised = self.runtime.compiled.counters.raise(&self.moment(), &charge, known);
             match raised {
                 Ok(_) => {}
                 Err(Unavailable::Exhausted) => self.host.meter.count(Metric::CasExhausted),
@@ -207,8 +175,7 @@ impl Facts<'_> {
 
     /// How far ahead the arrival time of a counter lies, if it has a cell.
     fn ahead_ns(&self, counter: &Digest) -> Option<u64> {
-        let cell =
-            self.runtime.compiled.counters.cells().get(&self.shared().moment(), counter).ok()??;
+        let cell = self.runtime.compiled.counters.cells().get(&self.moment(), counter).ok()??;
         Some(cell.until.ns().saturating_sub(self.now.ns()))
     }
 

@@ -1,0 +1,45 @@
+//! Envoy 1.40.
+
+pub mod verify;
+
+use super::Capabilities;
+use crate::config::HostKind;
+use crate::shell::abi::{self, Map};
+use crate::signature::Algorithm;
+
+/// What Envoy can do.
+pub static CAPABILITIES: Capabilities = Capabilities {
+    kind: HostKind::Envoy,
+    keeps_configuration: true,
+    lets_requests_go: false,
+    meets_twice: false,
+    keeps_roots: false,
+    wakes_others: true,
+    has_memory: true,
+    // A version of 0 overwrites. A wrong one creates, and is refused for what exists; no value has
+    // this one.
+    absent: u32::MAX,
+    has_randomness: true,
+    verifies: &[
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::ES256,
+        Algorithm::ES512,
+    ],
+    removes_headers: true,
+    holds_headers: true,
+    tells_ends: true,
+    pairs_max: usize::MAX,
+    target: None,
+    set_target: |target| {
+        abi::replace_header(Map::Request, ":path", target);
+    },
+    route: &["xds", "route_name"],
+    tells_route_late: true,
+    // A boolean is one byte.
+    client_certificate: || {
+        abi::property(&["connection", "mtls"]).is_some_and(|value| value.first() == Some(&1))
+    },
+    upstream: |call| call.cluster.as_deref(),
+};
