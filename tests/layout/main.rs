@@ -24,6 +24,7 @@ const ORDER: &[&str] = &[
     "metrics",
     "retry_after",
     "request",
+    "proof",
     "jwt",
     "signature",
     "callout",
