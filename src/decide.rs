@@ -7,6 +7,7 @@ use crate::charging::Payer;
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
 use crate::jwt::check::{self, Requirements};
+use crate::proof::{Binding, Proven};
 use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};
 use crate::request::bearer::{self, Candidate};
@@ -232,6 +233,9 @@ fn weigh_token<'a>(
         }
         other => other?,
     };
+    if let Some(binding) = &verified.binding {
+        prove(binding)?;
+    }
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
         check::rule_allows(
@@ -244,7 +248,7 @@ fn weigh_token<'a>(
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
-        introspect(request, facts, config)?;
+        introspect(request, facts, config, &verified)?;
     }
     let remove_token = (!verified.is_forwarded).then_some(source);
     Ok(Verdict::Admit(Admission { verified: Some(verified), remove_token, ..anonymous }))
@@ -299,14 +303,31 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
 }
 
 #[inline(never)]
-fn introspect(request: &Request<'_>, facts: &Facts<'_>, config: &Config) -> Result<(), Stop> {
+fn introspect(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    config: &Config,
+    verified: &Verified,
+) -> Result<(), Stop> {
     let candidate = bearer::locate(
         request.authorization,
         request.headers.iter(),
         request.target,
         &config.bearer_sources,
     )?;
-    facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())
+    let binding = facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())?;
+    let ignores_cnf = config.issuers.get(verified.issuer).is_some_and(|issuer| issuer.ignores_cnf);
+    match binding {
+        Some(binding) if !ignores_cnf => prove(&binding),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the caller has proven the keys that a token is bound to. A request can prove none yet,
+/// so a bound token is refused: as a plain bearer token it would be good in any thief's hands.
+#[inline(never)]
+fn prove(binding: &Binding) -> Result<(), Stop> {
+    if binding.is_met_by(&Proven::default()) { Ok(()) } else { Err(Reason::Bound.into()) }
 }
 
 /// The method that a preflight of the Fetch standard announces, to be asked for of an OPTIONS

@@ -39,6 +39,8 @@ pub mod retry_after;
 
 pub mod request;
 
+pub mod proof;
+
 pub mod jwt;
 
 pub mod signature;

@@ -97,9 +97,14 @@ impl Check {
                 .text("sunset")
                 .and_then(syntax::day_number)
                 .map(|day| (day + 1) * 86_400),
+            ignores_cnf: node.text("cnf") == Some("ignore"),
             forward,
             consumer: node.owned("consumer"),
         };
+        if issuer.ignores_cnf {
+            let message = "whoever steals a token that is bound to a key can use it: nothing is asked to prove the key";
+            self.report.warn(&node.at("cnf"), message);
+        }
         if matches!(issuer.keys, KeySource::Jwks { .. }) && issuer.audiences.is_empty() {
             self.report.warn(
                 &node.path,

@@ -263,6 +263,12 @@ static ISSUER: Shape = Shape {
             Optional,
             "The `typ` that the header must carry, such as `at+jwt` (RFC 9068).",
         ),
+        field(
+            "cnf",
+            OneOf(&["check", "ignore"]),
+            Need::Text("check"),
+            "Whether a token that is bound to a key (`cnf`, RFC 7800) is refused unless the key is proven. `ignore` admits it from whoever has it.",
+        ),
         field("claims_required", List(&CLAIM_PATH, 1, 64), Optional, "Claims that must be there."),
         field(
             "scope_claim",

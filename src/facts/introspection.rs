@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::config::{Introspection, IntrospectionKind};
 use crate::jwt::{self, Rounding};
 use crate::metrics::Metric;
+use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::time::{Span, Time};
 
@@ -16,40 +17,45 @@ use super::{Fact, Facts, Stop};
 pub struct Known {
     span: Span,
     active: bool,
+    binding: Option<Binding>,
 }
 
 /// An answer of more bytes isn't one.
 const ANSWER_BYTES_MAX: usize = 65_536;
 
 impl Facts<'_> {
-    /// Asks whether the token is active still.
+    /// Asks whether the token is active still, and to which keys it is bound if it is (RFC 8705,
+    /// section 3.2; RFC 9449, section 6.2).
     ///
     /// # Errors `Inactive` if it isn't, `IntrospectionUnavailable` while the endpoint fails,
     /// `Missing` if it is to be asked.
-    pub fn introspected(&self, token: &[u8]) -> Result<(), Stop> {
+    pub fn introspected(&self, token: &[u8]) -> Result<Option<Binding>, Stop> {
         let Some(introspection) = &self.runtime.config.introspection else {
             return Err(self.unavailable(Reason::IntrospectionUnavailable, self.now));
         };
         let hash = self.runtime.host_key.short(token);
         let holds = |known: &Known| known.span.holds(self.now);
         let known = |known: &mut BoundedMap<Known>| {
-            known.get_if(hash, token, holds).map(|known| known.active)
+            known.get_if(hash, token, holds).map(|known| (known.active, known.binding))
         };
-        if let Some(active) = known(&mut self.runtime.worker.borrow_mut().introspections) {
+        if let Some((active, binding)) = known(&mut self.runtime.worker.borrow_mut().introspections)
+        {
             self.host.meter.count(Metric::IntrospectionHit);
-            return verdict(active);
+            return verdict(active, binding);
         }
         let fact = Fact::Introspection(token.to_vec());
         let digest = self.digest(&fact);
-        if let Some(document) = self.shared().read_asked(&digest, 1) {
-            let active = document.body == [1];
+        if let Some(document) = self.shared().read_asked(&digest, Binding::BYTES)
+            && let Some((active, binding)) = read_kept(&document.body)
+        {
             self.keep_introspection(
                 token,
                 active,
+                binding,
                 document.expires.min(self.now.plus_s(longest_s(introspection))),
             );
             self.host.meter.count(Metric::IntrospectionHit);
-            return verdict(active);
+            return verdict(active, binding);
         }
         let state = self.shared().read_state(&digest);
         if state.failures > 0 && self.now < state.retry_at {
@@ -58,20 +64,26 @@ impl Facts<'_> {
         Err(fact.into())
     }
 
-    fn keep_introspection(&self, token: &[u8], active: bool, until: Time) {
+    fn keep_introspection(
+        &self,
+        token: &[u8],
+        active: bool,
+        binding: Option<Binding>,
+        until: Time,
+    ) {
         let hash = self.runtime.host_key.short(token);
         self.runtime.worker.borrow_mut().introspections.put(
             hash,
             token,
-            Known { span: Span { from: self.now, until }, active },
-            32,
+            Known { span: Span { from: self.now, until }, active, binding },
+            std::mem::size_of::<Known>(),
         );
     }
 
     /// Takes an introspection answer in.
     pub(super) fn learn_introspection(&self, token: &[u8], answer: &CallAnswer<'_>) -> bool {
         let Some(introspection) = &self.runtime.config.introspection else { return false };
-        let Some(Told { active, exp_s, nbf_s }) = read(introspection.kind, answer) else {
+        let Some(Told { active, exp_s, nbf_s, binding }) = read(introspection.kind, answer) else {
             return false;
         };
         let until = match active {
@@ -88,17 +100,23 @@ impl Facts<'_> {
         let until =
             if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
         let digest = self.digest(&Fact::Introspection(token.to_vec()));
-        self.keep_introspection(token, active, until);
+        self.keep_introspection(token, active, binding, until);
         if !active {
             self.withdraw_inactive(token);
         }
-        let _ = self.shared().write_asked(&digest, active.then_some(&[1][..]), until);
+        let kept = Binding::to_bytes(binding.as_ref());
+        let _ = self.shared().write_asked(&digest, active.then_some(&kept[..]), until);
         true
     }
 }
 
-fn verdict(active: bool) -> Result<(), Stop> {
-    if active { Ok(()) } else { Err(Reason::Inactive.into()) }
+/// What shared memory has kept of an answer; nothing if it is of another form.
+fn read_kept(body: &[u8]) -> Option<(bool, Option<Binding>)> {
+    if body.is_empty() { Some((false, None)) } else { Some((true, Binding::from_bytes(body)?)) }
+}
+
+fn verdict(active: bool, binding: Option<Binding>) -> Result<Option<Binding>, Stop> {
+    if active { Ok(binding) } else { Err(Reason::Inactive.into()) }
 }
 
 fn longest_s(introspection: &Introspection) -> u64 {
@@ -111,6 +129,7 @@ struct Told {
     active: bool,
     exp_s: Option<u64>,
     nbf_s: Option<u64>,
+    binding: Option<Binding>,
 }
 
 /// Reads an answer; nothing if it is none. A date that is none (RFC 7662, section 2.2: a number, as
@@ -118,7 +137,7 @@ struct Told {
 /// failure of the endpoint, which the operator sees, and the client is told 503 and not that its
 /// token is bad.
 fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
-    let told = |active| Told { active, exp_s: None, nbf_s: None };
+    let told = |active| Told { active, exp_s: None, nbf_s: None, binding: None };
     match (kind, answer.status) {
         (IntrospectionKind::Status, 200) => Some(told(true)),
         (IntrospectionKind::Status, 401 | 403 | 404) => Some(told(false)),
@@ -136,7 +155,7 @@ fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
             date("iat", Rounding::Down).ok()?;
             let (exp_s, nbf_s) =
                 (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
-            Some(Told { active: true, exp_s, nbf_s })
+            Some(Told { active: true, exp_s, nbf_s, binding: Binding::of(&answered) })
         }
         _ => None,
     }

@@ -3,6 +3,7 @@
 
 pub(crate) mod fixture;
 
+mod bound;
 mod introspection;
 mod keys;
 mod lookups;

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Jwt, check};
 use crate::metrics::Metric;
+use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::request::forward;
 use crate::revocation::Names;
@@ -48,6 +49,8 @@ pub struct Verified {
     pub consumer: Consumer,
     /// Headers that it sets for the API.
     pub headers: Vec<(String, String)>,
+    /// The keys that its caller has to prove on every request.
+    pub binding: Option<Binding>,
     /// When it is in its time.
     window: check::Window,
     /// Whether its issuer has a sunset.
@@ -232,6 +235,7 @@ impl Facts<'_> {
             self.host.meter.count(Metric::WeakSecret);
         }
         let headers = identity_headers(issuer, &jwt, &key)?;
+        let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
         let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
             issuer: index,
@@ -239,6 +243,7 @@ impl Facts<'_> {
             credential: key.credential,
             consumer: key.consumer,
             headers,
+            binding,
             window,
             is_legacy: issuer.sunset_s.is_some(),
             is_forwarded: issuer.forward.token,

@@ -41,6 +41,8 @@ pub struct Issuer {
     /// Seconds since the epoch from which this issuer is refused: 00:00 UTC of the day after
     /// `sunset`.
     pub sunset_s: Option<u64>,
+    /// Whether a token's `cnf` isn't looked at, so that whoever has the token may use it.
+    pub ignores_cnf: bool,
     /// What goes to the API.
     pub forward: Forward,
     /// The consumer of every token of this issuer, as Kong would name it.

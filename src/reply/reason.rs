@@ -48,6 +48,8 @@ pub enum Reason {
     Revoked,
     /// Introspection says that the token is not active (RFC 7662, section 2.2).
     Inactive,
+    /// The token is bound to a key that the request doesn't prove to hold (RFC 7800).
+    Bound,
     /// The rule does not admit this issuer.
     IssuerNotAllowed,
     /// Scopes are missing (RFC 6750, section 3.1).
@@ -144,6 +146,9 @@ impl Reason {
             Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
             Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
             Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
+            Reason::Bound => {
+                ("bound", 401, TOKEN, "The access token is bound to a key that was not proven")
+            }
             Reason::IssuerNotAllowed => {
                 ("issuer_not_allowed", 401, TOKEN, "The issuer is not accepted here")
             }
@@ -183,7 +188,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 34] = [
+    pub const ALL: [Reason; 35] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -206,6 +211,7 @@ impl Reason {
         Reason::Sunset,
         Reason::Revoked,
         Reason::Inactive,
+        Reason::Bound,
         Reason::IssuerNotAllowed,
         Reason::Scope,
         Reason::NoRule,

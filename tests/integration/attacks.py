@@ -344,6 +344,31 @@ CLAIMS = [
     Attack("forwarded claim of 60 KB", lambda w: w.own(note="n" * 20_000), statuses={400, 401, 431}),
 ]
 
+def bound(cnf: str) -> Attack:
+    """A token that is bound to a key, stolen: sent as a plain bearer token."""
+    return Attack(f"bound by {cnf}", with_claim(f'"cnf":{cnf}'))
+
+
+THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
+
+BOUND = [
+    bound(cnf)
+    for cnf in (
+        '{"jkt":"%s"}' % THUMBPRINT,
+        '{"x5t#S256":"%s"}' % THUMBPRINT,
+        '{"jkt":"%s","x5t#S256":"%s"}' % (THUMBPRINT, THUMBPRINT),
+        '{"jwk":{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}',
+        '{"kid":"rsa-1"}',
+        '{"jkt":null}',
+        '{"jkt":""}',
+        "{}",
+        "[]",
+        '""',
+        "1",
+        "false",
+    )
+]
+
 PRESENTATION = [
     Attack("two Authorization headers, one good", headers=lambda w: [("authorization", f"Bearer {w.own()}"), ("authorization", "Basic YTpi")]),
     Attack("two Authorization headers, both good", headers=lambda w: [("authorization", f"Bearer {w.own()}")] * 2),
@@ -366,5 +391,5 @@ PRESENTATION = [
 ]
 
 CATALOGUE = (
-    ALGORITHMS + CONFUSION + SIGNATURES + KID + HEADERS + DUPLICATES + NUMBERS + BASE64 + FRAMING + CLAIMS + PRESENTATION
+    ALGORITHMS + CONFUSION + SIGNATURES + KID + HEADERS + DUPLICATES + NUMBERS + BASE64 + FRAMING + CLAIMS + BOUND + PRESENTATION
 )

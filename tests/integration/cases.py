@@ -60,6 +60,8 @@ TOKENS = [
     Case("not yet valid", 401, lambda w: w.own(nbf=claims(OWN)["iat"] + 600), error="invalid_token", reason="not_yet_valid"),
     Case("issued in the future", 401, lambda w: w.own(iat=claims(OWN)["iat"] + 600, lifetime_s=1200), error="invalid_token", reason="not_yet_valid"),
     Case("lives too long", 401, lambda w: w.own(lifetime_s=90000), error="invalid_token", reason="lifetime_too_long"),
+    Case("bound to a key", 401, lambda w: w.own(cnf={"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), error="invalid_token", reason="bound"),
+    Case("bound to a certificate", 401, lambda w: w.own(cnf={"x5t#S256": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}), error="invalid_token", reason="bound"),
     Case("one bit of the signature changed", 401, lambda w: forged(w.own()), error="invalid_token", reason="bad_signature"),
     Case("signed with a stranger's key", 401, lambda w: w.own(w.stranger), error="invalid_token", reason="bad_signature"),
     Case("forged, of the real server", 401, lambda w: forged(w.idp.token()), error="invalid_token", reason="bad_signature"),

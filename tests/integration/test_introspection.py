@@ -118,6 +118,17 @@ def test_a_failing_endpoint_is_not_stormed_and_heals(start_gateway, world: World
     wait_until(lambda: get(gateway, token).status == 200, PATIENCE_S, "recovery", every=0.2)
 
 
+@pytest.mark.parametrize("cnf", ['{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}', '{"x5t#S256":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}', "{}", "1"])
+def test_a_token_that_the_endpoint_calls_bound_is_refused(cnf, start_gateway, world: World, says):
+    gateway = start_gateway(config(world))
+    says('{"active": true, "cnf": %s}' % cnf)
+    token = world.own()
+    assert [get(gateway, token).status for _ in range(10)] == [401] * 10
+    assert world.idp.requests(PATH) == 1
+    assert gateway.metrics()["herdgate.bearer.rejected.bound"] == 10
+    assert get(gateway, token, "/orders").status == 200, "a rule that doesn't ask the endpoint"
+
+
 def test_by_status_alone(start_gateway, world: World, says):
     gateway = start_gateway(config(world, kind="status"))
     says("", 200)

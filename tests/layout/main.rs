@@ -26,6 +26,7 @@ const ORDER: &[&str] = &[
     "metrics",
     "retry_after",
     "request",
+    "proof",
     "jwt",
     "signature",
     "callout",

@@ -23,6 +23,7 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
         claims_required: Vec::new(),
         scope_claim: None,
         sunset_s: None,
+        ignores_cnf: false,
         forward: Forward {
             claims: Vec::new(),
             token: true,

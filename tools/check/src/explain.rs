@@ -409,6 +409,10 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     for claim in issuer.claims_required.iter().filter(|claim| jwt.claims.get(claim).is_none()) {
         refused.push(format!("it has no claim {}", claim.0.join(".")));
     }
+    let binding = herdgate::proof::Binding::of(&jwt.claims.raw);
+    if binding.is_some() && !issuer.ignores_cnf {
+        refused.push("it is bound to a key (cnf) that its request has to prove".to_owned());
+    }
     if refused.is_empty() {
         lines.push("Nothing in it is refused, as far as can be seen without a clock.".to_owned());
     }
