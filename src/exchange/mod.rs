@@ -14,7 +14,7 @@ use crate::config::Mode;
 use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::{Fact, Facts, Queue, Turn};
+use crate::facts::{Fact, Facts, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::ErrorStyle;
@@ -214,7 +214,7 @@ impl Exchange {
         });
         if facts.now >= deadline {
             facts.host.meter.count(Metric::WaitTimedOut);
-            let mut refusal = Refusal::from(unavailable(&missing));
+            let mut refusal = Refusal::from(missing.refused_as());
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
             return Effect::Finish(self.refuse_unless(
                 late.shadow,
@@ -230,7 +230,7 @@ impl Exchange {
             // Who can't wait fetches for itself.
             Turn::Follow if self.abilities.waits => {
                 let name = missing.digest(&facts.runtime.host_key, &facts.runtime.config);
-                Effect::SleepUntil(deadline, name, Queue::of(&missing))
+                Effect::SleepUntil(deadline, name, missing.queue())
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
@@ -528,7 +528,7 @@ impl Exchange {
         until: Time,
         facts: &Facts<'_>,
     ) -> Finish {
-        let mut refusal = Refusal::from(unavailable(missing));
+        let mut refusal = Refusal::from(missing.refused_as());
         refusal.retry_after_s = Some(facts.retry_after_s(until));
         self.refuse_unless(shadow, request, Box::new(refusal), facts)
     }
@@ -615,15 +615,6 @@ pub fn answer(headers: &HeaderBlock, refusal: &Refusal, style: ErrorStyle, realm
     let grpc =
         headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     reply::answer(refusal, style, realm, Place { token_endpoint: false, grpc })
-}
-
-/// What a request is told for whom a fact can't be had.
-pub fn unavailable(fact: &Fact) -> Reason {
-    match fact {
-        Fact::Introspection(_) => Reason::IntrospectionUnavailable,
-        Fact::Feed(..) => Reason::RevocationUnavailable,
-        _ => Reason::KeysUnavailable,
-    }
 }
 
 #[cfg(test)]

@@ -125,8 +125,8 @@ fn tagged(values: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rate_limit::Window;
     use crate::rate_limit::Charging;
+    use crate::rate_limit::Window;
     use crate::reply::FailureMode;
     use proptest::prelude::*;
 
