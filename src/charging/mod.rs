@@ -1,4 +1,5 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use crate::digest::{Digest, HostKey};
 use crate::facts::{Facts, Verified};

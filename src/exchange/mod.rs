@@ -1,4 +1,5 @@
 //! One HTTP exchange: what comes in becomes a verdict, a fetch or a wait. No host is named here.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod changes;
 mod effect;
@@ -158,13 +159,16 @@ impl Exchange {
                 // would give them back.
                 let usual = match self.pass(&request, false, facts) {
                     Finish::Admit(usual) => usual,
-                    refused => return Effect::Finish(refused),
+                    refused @ Finish::Answer(_) => return Effect::Finish(refused),
                 };
                 match call.go(&request, &mut late.deadline, self.abilities, facts) {
                     Effect::Finish(Finish::Admit(changes)) => {
                         Effect::Finish(Finish::Admit(changes.beside(usual)))
                     }
-                    other => other,
+                    other @ (Effect::Fetch(..)
+                    | Effect::SleepUntil(..)
+                    | Effect::ReadBody(_)
+                    | Effect::Finish(Finish::Answer(_))) => other,
                 }
             }
             Stage::Revocation(call) => {
@@ -180,7 +184,7 @@ impl Exchange {
     fn pass_with(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
         match self.pass(request, false, facts) {
             Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
-            refused => refused,
+            refused @ Finish::Answer(_) => refused,
         }
     }
 
@@ -248,7 +252,9 @@ impl Exchange {
                     facts.give_way(&missing);
                     Effect::Finish(self.finish(request, verdict, facts))
                 }
-                _ => Effect::Fetch(missing, deadline),
+                Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => {
+                    Effect::Fetch(missing, deadline)
+                }
             },
         }
     }
@@ -263,7 +269,7 @@ impl Exchange {
         match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
             Stage::Revocation(call) => call.started(status, facts),
-            _ => Started::Pass,
+            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => Started::Pass,
         }
     }
 
@@ -271,7 +277,10 @@ impl Exchange {
     pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
         match self.stage_mut() {
             Stage::Token(call) => call.answered(answer, facts),
-            _ => Passed::Unchanged,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => Passed::Unchanged,
         }
     }
 
@@ -300,7 +309,10 @@ impl Exchange {
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match self.stage_mut() {
             Stage::Token(call) => call.closed(facts),
-            _ => None,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => None,
         }
     }
 
@@ -331,7 +343,10 @@ impl Exchange {
     pub fn name(&self) -> Option<Digest> {
         match self.stage() {
             Stage::Token(call) => call.name(),
-            _ => None,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => None,
         }
     }
 
@@ -605,7 +620,7 @@ fn take_body(
             token_call::charge(index, request, None, facts)?;
             *stage = Stage::Revocation(Box::new(RevocationCall::begin(request, body, facts)));
         }
-        _ => {}
+        Stage::Bearer | Stage::Token(_) | Stage::Revocation(_) => {}
     }
     Ok(())
 }

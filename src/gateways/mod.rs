@@ -1,5 +1,6 @@
 //! Limits that meet those of other gateways: what was charged here is told, what all have charged
 //! is heard.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};

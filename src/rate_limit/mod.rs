@@ -1,4 +1,5 @@
 //! Limits: what a request is charged to, and whether it passes.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod charge;
 pub mod counters;
