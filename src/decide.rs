@@ -1,5 +1,6 @@
 //! The verdict on a request: a pure function of the request, the facts and the time. It changes
 //! nothing; where a fact is missing, it names it, and is run again from the top when it is there.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use std::rc::Rc;
 
@@ -217,7 +218,7 @@ fn weigh_token<'a>(
     else {
         return match access {
             Access::Optional => Ok(Verdict::Admit(anonymous)),
-            _ => Err(Reason::NoToken.into()),
+            Access::Required | Access::Public => Err(Reason::NoToken.into()),
         };
     };
     let source = candidate.source();
@@ -395,9 +396,9 @@ fn wanted_captures(
 #[inline(never)]
 fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec<(String, String)> {
     let limits = rule.limits.iter().filter_map(|index| config.rate_limits.get(*index));
-    let names = limits.flat_map(|limit| &limit.key).filter_map(|part| match part {
-        KeyPart::Capture(name) => Some(name),
-        _ => None,
+    let names = limits.flat_map(|limit| &limit.key).filter_map(|part| {
+        let KeyPart::Capture(name) = part else { return None };
+        Some(name)
     });
     names
         .filter_map(|name| {

@@ -1,11 +1,12 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use crate::digest::{Digest, HostKey};
 use crate::facts::{Facts, Verified};
 use crate::jwt::issuer::IssuerMatch;
 use crate::metrics::Metric;
 use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What, counter_digest};
-use crate::rate_limit::{Amount, KeyPart, RateLimit, Window};
+use crate::rate_limit::{KeyPart, RateLimit, Told};
 use crate::reply::ErrorStyle;
 use crate::reply::{Reason, Refusal};
 use crate::request::Request;
@@ -242,7 +243,7 @@ fn limit_headers<'a>(
 ) -> Vec<(String, String)> {
     let (mut standing, mut policies, mut by_period) = (Vec::new(), Vec::new(), Vec::new());
     for (limit, status) in limits {
-        let (quota, window_s, period) = numbers(limit.amount);
+        let Told { quota, window_s, period } = limit.amount.told();
         standing.push(format!("\"{}\";r={};t={}", limit.name, status.remaining, status.reset_s));
         policies.push(match window_s {
             Some(window_s) => format!("\"{}\";q={quota};w={window_s}", limit.name),
@@ -263,23 +264,4 @@ fn limit_headers<'a>(
     ];
     headers.extend(by_period);
     headers
-}
-
-/// How much, in how many seconds, and Kong's name for the period.
-fn numbers(amount: Amount) -> (u64, Option<u64>, Option<&'static str>) {
-    match amount {
-        Amount::Rate { limit, per_s, .. } => {
-            let period = match per_s {
-                1 => Some("second"),
-                60 => Some("minute"),
-                3_600 => Some("hour"),
-                86_400 => Some("day"),
-                _ => None,
-            };
-            (limit, Some(per_s), period)
-        }
-        Amount::Quota { quota, window: Window::Hour } => (quota, Some(3_600), Some("hour")),
-        Amount::Quota { quota, window: Window::Day } => (quota, Some(86_400), Some("day")),
-        Amount::Quota { quota, window: Window::Month } => (quota, None, Some("month")),
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::error::{ConfigErrors, Report, nearest, shown_text};
 use super::fields::DOCUMENT;
+use super::host::Next;
 use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
@@ -219,8 +220,8 @@ impl Check {
             }
             return UnknownIssuer::Refuse;
         }
-        match self.host {
-            HostKind::Envoy if !node.has("then") => {
+        match self.host.needs().next {
+            Next::Filter if !node.has("then") => {
                 let got = "nothing (without it such tokens would reach the API unchecked)";
                 self.report.error(
                     "then",
@@ -228,7 +229,7 @@ impl Check {
                     got,
                 );
             }
-            HostKind::Kong if !kong.auth_plugin => {
+            Next::Plugin if !kong.auth_plugin => {
                 let got =
                     "nothing (without that promise such tokens would reach the API unchecked)";
                 self.report.error(
@@ -237,11 +238,11 @@ impl Check {
                     got,
                 );
             }
-            HostKind::Unknown if !node.has("then") && !kong.auth_plugin => {
+            Next::Either if !node.has("then") && !kong.auth_plugin => {
                 let expected = "then (on Envoy) or kong.auth_plugin (on Kong) beside on_unknown_issuer: \"pass\"";
                 self.report.error("on_unknown_issuer", expected, "neither");
             }
-            _ => {}
+            Next::Filter | Next::Plugin | Next::Either => {}
         }
         UnknownIssuer::Pass { then }
     }
@@ -265,31 +266,22 @@ impl Check {
                     got,
                 );
             }
-            None if !shared.has("secret") => match self.host {
-                HostKind::Kong => {
-                    let got = "nothing (Kong's random numbers can be foretold, so the keys of shared memory need it)";
-                    self.report.error(
+            None if !shared.has("secret") => {
+                let of_gateways = self.synced.as_deref().map(|why| {
+                    format!("{why}: gateways that name the same secret find each other's counters")
+                });
+                match self.host.needs().secret.map(str::to_owned).or(of_gateways) {
+                    Some(why) => self.report.error(
                         &path,
                         format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"),
-                        got,
-                    );
-                }
-                _ if self.synced.is_some() => {
-                    let why = self.synced.as_deref().unwrap_or_default();
-                    let got = format!(
-                        "nothing ({why}: gateways that name the same secret find each other's counters)"
-                    );
-                    self.report.error(
+                        format_args!("nothing ({why})"),
+                    ),
+                    None => self.report.warn(
                         &path,
-                        format_args!("a secret of at least {SHARED_SECRET_BYTES_MIN} bytes"),
-                        got,
-                    );
+                        "absent; names in shared memory then hang on the host's random bytes alone",
+                    ),
                 }
-                _ => self.report.warn(
-                    &path,
-                    "absent; names in shared memory then hang on the host's random bytes alone",
-                ),
-            },
+            }
             _ => {}
         }
         Shared {

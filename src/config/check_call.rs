@@ -2,8 +2,9 @@
 
 use super::check::Check;
 use super::error::shown_text;
+use super::host::Cluster;
 use super::read::Node;
-use super::{HostKind, syntax};
+use super::syntax;
 use crate::callout::{Callout, Uri};
 
 /// Fields of an HTTP message that a callout's `headers` can't set: they are the host's.
@@ -78,15 +79,15 @@ impl Check {
     pub(super) fn callout(&mut self, node: &Node<'_>) -> Callout {
         let cluster = node.owned("cluster");
         if cluster.is_none() && !node.has("cluster") {
-            match self.host {
-                HostKind::Envoy => {
+            match self.host.needs().cluster {
+                Cluster::Needed => {
                     let got = "nothing (on Envoy a call goes to a cluster, whatever the URL says)";
                     self.report.error(&node.at("cluster"), "the name of an Envoy cluster", got);
                 }
-                HostKind::Unknown => self
+                Cluster::MayBeNeeded => self
                     .report
                     .warn(&node.at("cluster"), "absent; Envoy needs the name of a cluster here"),
-                HostKind::Kong => {}
+                Cluster::Unused => {}
             }
         }
         let mut headers = Vec::new();

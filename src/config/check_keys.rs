@@ -176,7 +176,7 @@ impl Check {
         let path = node.at("discovery");
         let exact = match matcher? {
             IssuerMatch::Exact(issuer) => issuer,
-            _ => {
+            IssuerMatch::Template(_) | IssuerMatch::Any => {
                 let got = "a template or \"*\" (the metadata names one issuer, which must equal the configured one)";
                 self.report.error(&node.at("issuer"), "an exact issuer beside discovery", got);
                 return None;

@@ -193,7 +193,7 @@ fn always_absent(part: &KeyPart, rule: &Rule, config: &Config) -> Option<String>
             IssuerMatch::Template(template) => {
                 template.captures().iter().any(|other| other == name)
             }
-            _ => false,
+            IssuerMatch::Exact(_) | IssuerMatch::Any => false,
         });
     (!in_path && !in_issuer).then(|| format!("no template has the capture {name}"))
 }

@@ -3,16 +3,12 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use super::{HostKind, Introspection, IntrospectionKind};
+use super::{Introspection, IntrospectionKind};
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::reply::FailureMode;
 use crate::request::path::{PathMatch, PathPolicy};
 use crate::revocation::feed::Feed;
 use crate::token_endpoint::{Reuse, TokenEndpoint};
-
-/// Followers at most where the document doesn't say: a Kong worker can hold fewer.
-const WAITERS_MAX: u64 = 5000;
-const WAITERS_MAX_KONG: u64 = 500;
 
 /// Fields that say when, how often and for whom the server is called, and nothing of its answer: to
 /// change them forgets none. Any other field counts.
@@ -57,7 +53,7 @@ impl Check {
             }
             endpoints.push(endpoint);
         }
-        if !endpoints.is_empty() && self.host == HostKind::Kong {
+        if !endpoints.is_empty() && self.host.needs().waits_at_uri {
             let kong = document.object_or_default("kong");
             if !kong.has("wait_uri") {
                 self.report.warn(&kong.at("wait_uri"), "absent; without it identical token calls that come together all go to the server");
@@ -128,8 +124,7 @@ impl Check {
                 self.report.warn(&node.at("limits"), message);
             }
         }
-        let waiters = if self.host == HostKind::Kong { WAITERS_MAX_KONG } else { WAITERS_MAX };
-        let waiters = node.whole_given("waiters_max").unwrap_or(waiters);
+        let waiters = node.whole_given("waiters_max").unwrap_or(self.host.needs().waiters_max);
         TokenEndpoint {
             digest: node.digest_without("herdgate token endpoint v1", ENDPOINT_PACE),
             path,

@@ -17,6 +17,7 @@ mod check_rules;
 mod check_tokens;
 mod error;
 mod fields;
+mod host;
 mod json;
 mod protobuf;
 mod read;
@@ -28,15 +29,5 @@ mod types;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use fields::DOCUMENT;
+pub use host::HostKind;
 pub use types::*;
-
-/// Which host will run the filter: some fields are required on one alone.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum HostKind {
-    /// Envoy.
-    Envoy,
-    /// Kong.
-    Kong,
-    /// Not known, as in a check without a host: what one host would refuse is a warning.
-    Unknown,
-}

@@ -64,7 +64,7 @@ impl Form<'_> {
             },
             Kind::List(of, min, max) => {
                 // Lua has one empty table, so Kong writes an empty list as {}.
-                if self.host == HostKind::Kong
+                if self.host.needs().has_one_empty_table
                     && matches!(json, Json::Object(members) if members.is_empty())
                 {
                     *json = Json::List(Vec::new());
@@ -178,12 +178,7 @@ impl Form<'_> {
                 [(name, Json::Text(variable))] if name == "env" => {
                     if syntax::is_env_name(variable) {
                         let text = (self.env)(variable);
-                        let hint = match self.host {
-                            HostKind::Kong => "",
-                            _ => {
-                                " (Envoy hands on only the variables that vm_config.environment_variables names)"
-                            }
-                        };
+                        let hint = self.host.needs().environment_hint;
                         let got = format!("no value of {variable}{hint}");
                         (text, "an environment variable that is set", got)
                     } else {
@@ -266,7 +261,12 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
         Kind::Text(_) | Kind::OneOf(_) | Kind::Url => matches!(json, Json::Text(_)),
         Kind::Object(_) | Kind::Map(..) | Kind::Opaque => matches!(json, Json::Object(_)),
         Kind::List(..) => matches!(json, Json::List(_)),
-        _ => true,
+        Kind::Secret
+        | Kind::Pem
+        | Kind::ClaimPath
+        | Kind::Scalar
+        | Kind::Either(..)
+        | Kind::Later => true,
     }
 }
 
@@ -516,6 +516,18 @@ fn shape_of(kind: &Kind) -> Option<&'static Shape> {
         Kind::Object(shape) => Some(shape),
         Kind::List(of, _, _) => shape_of(of),
         Kind::Either(one, other) => shape_of(one).or_else(|| shape_of(other)),
-        _ => None,
+        Kind::Bool
+        | Kind::Whole(..)
+        | Kind::Fraction(..)
+        | Kind::Text(_)
+        | Kind::OneOf(_)
+        | Kind::Url
+        | Kind::Secret
+        | Kind::Pem
+        | Kind::Opaque
+        | Kind::ClaimPath
+        | Kind::Scalar
+        | Kind::Map(..)
+        | Kind::Later => None,
     }
 }

@@ -139,7 +139,14 @@ impl Kind {
             Kind::List(of, _, _) | Kind::Map(_, of, _) => of.holds_secrets(),
             Kind::Object(shape) => shape.fields().any(|field| field.kind.holds_secrets()),
             Kind::Either(one, other) => one.holds_secrets() || other.holds_secrets(),
-            _ => false,
+            Kind::Bool
+            | Kind::Whole(..)
+            | Kind::Fraction(..)
+            | Kind::Text(_)
+            | Kind::OneOf(_)
+            | Kind::Url
+            | Kind::ClaimPath
+            | Kind::Scalar => false,
         }
     }
 }

@@ -1,4 +1,5 @@
 //! One HTTP exchange: what comes in becomes a verdict, a fetch or a wait. No host is named here.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod changes;
 mod effect;
@@ -14,7 +15,7 @@ use crate::config::Mode;
 use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::{Fact, Facts, Queue, Turn};
+use crate::facts::{Fact, Facts, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::ErrorStyle;
@@ -158,13 +159,16 @@ impl Exchange {
                 // would give them back.
                 let usual = match self.pass(&request, false, facts) {
                     Finish::Admit(usual) => usual,
-                    refused => return Effect::Finish(refused),
+                    refused @ Finish::Answer(_) => return Effect::Finish(refused),
                 };
                 match call.go(&request, &mut late.deadline, self.abilities, facts) {
                     Effect::Finish(Finish::Admit(changes)) => {
                         Effect::Finish(Finish::Admit(changes.beside(usual)))
                     }
-                    other => other,
+                    other @ (Effect::Fetch(..)
+                    | Effect::SleepUntil(..)
+                    | Effect::ReadBody(_)
+                    | Effect::Finish(Finish::Answer(_))) => other,
                 }
             }
             Stage::Revocation(call) => {
@@ -180,7 +184,7 @@ impl Exchange {
     fn pass_with(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
         match self.pass(request, false, facts) {
             Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
-            refused => refused,
+            refused @ Finish::Answer(_) => refused,
         }
     }
 
@@ -214,7 +218,7 @@ impl Exchange {
         });
         if facts.now >= deadline {
             facts.host.meter.count(Metric::WaitTimedOut);
-            let mut refusal = Refusal::from(unavailable(&missing));
+            let mut refusal = Refusal::from(missing.refused_as());
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
             return Effect::Finish(self.refuse_unless(
                 late.shadow,
@@ -230,7 +234,7 @@ impl Exchange {
             // Who can't wait fetches for itself.
             Turn::Follow if self.abilities.waits => {
                 let name = missing.digest(&facts.runtime.host_key, &facts.runtime.config);
-                Effect::SleepUntil(deadline, name, Queue::of(&missing))
+                Effect::SleepUntil(deadline, name, missing.queue())
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
@@ -248,7 +252,9 @@ impl Exchange {
                     facts.give_way(&missing);
                     Effect::Finish(self.finish(request, verdict, facts))
                 }
-                _ => Effect::Fetch(missing, deadline),
+                Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => {
+                    Effect::Fetch(missing, deadline)
+                }
             },
         }
     }
@@ -263,7 +269,7 @@ impl Exchange {
         match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
             Stage::Revocation(call) => call.started(status, facts),
-            _ => Started::Pass,
+            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => Started::Pass,
         }
     }
 
@@ -271,7 +277,10 @@ impl Exchange {
     pub fn answered(&mut self, answer: &ServerAnswer<'_>, facts: &Facts<'_>) -> Passed {
         match self.stage_mut() {
             Stage::Token(call) => call.answered(answer, facts),
-            _ => Passed::Unchanged,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => Passed::Unchanged,
         }
     }
 
@@ -300,7 +309,10 @@ impl Exchange {
     pub fn close(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         match self.stage_mut() {
             Stage::Token(call) => call.closed(facts),
-            _ => None,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => None,
         }
     }
 
@@ -331,7 +343,10 @@ impl Exchange {
     pub fn name(&self) -> Option<Digest> {
         match self.stage() {
             Stage::Token(call) => call.name(),
-            _ => None,
+            Stage::Bearer
+            | Stage::TokenHead(_)
+            | Stage::RevocationHead(_)
+            | Stage::Revocation(_) => None,
         }
     }
 
@@ -528,7 +543,7 @@ impl Exchange {
         until: Time,
         facts: &Facts<'_>,
     ) -> Finish {
-        let mut refusal = Refusal::from(unavailable(missing));
+        let mut refusal = Refusal::from(missing.refused_as());
         refusal.retry_after_s = Some(facts.retry_after_s(until));
         self.refuse_unless(shadow, request, Box::new(refusal), facts)
     }
@@ -605,7 +620,7 @@ fn take_body(
             token_call::charge(index, request, None, facts)?;
             *stage = Stage::Revocation(Box::new(RevocationCall::begin(request, body, facts)));
         }
-        _ => {}
+        Stage::Bearer | Stage::Token(_) | Stage::Revocation(_) => {}
     }
     Ok(())
 }
@@ -615,15 +630,6 @@ pub fn answer(headers: &HeaderBlock, refusal: &Refusal, style: ErrorStyle, realm
     let grpc =
         headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
     reply::answer(refusal, style, realm, Place { token_endpoint: false, grpc })
-}
-
-/// What a request is told for whom a fact can't be had.
-pub fn unavailable(fact: &Fact) -> Reason {
-    match fact {
-        Fact::Introspection(_) => Reason::IntrospectionUnavailable,
-        Fact::Feed(..) => Reason::RevocationUnavailable,
-        _ => Reason::KeysUnavailable,
-    }
 }
 
 #[cfg(test)]

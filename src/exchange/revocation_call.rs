@@ -4,7 +4,7 @@
 use crate::config::Mode;
 use crate::exchange::Started;
 use crate::exchange::{Abilities, Effect};
-use crate::facts::{Facts, Queue, Revocation, Turn};
+use crate::facts::{Facts, Revocation, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::{self, Answer, Place, Reason, Refusal};
@@ -74,7 +74,7 @@ impl RevocationCall {
             match facts.join_for(&missing, address) {
                 Turn::Follow if abilities.waits => {
                     let name = missing.digest(&facts.runtime.host_key, &facts.runtime.config);
-                    return Some(Effect::SleepUntil(until, name, Queue::of(&missing)));
+                    return Some(Effect::SleepUntil(until, name, missing.queue()));
                 }
                 // Who can't wait fetches for itself, if it may.
                 Turn::Follow if facts.ask_beside(&missing, address).is_ok() => {

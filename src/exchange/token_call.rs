@@ -217,7 +217,9 @@ impl TokenCall {
             {
                 Known::Nothing
             }
-            known => known,
+            known @ (Known::Answer(..) | Known::Failed(_) | Known::Unshared | Known::Nothing) => {
+                known
+            }
         }
     }
 

@@ -8,7 +8,6 @@ use crate::rate_limit::{self, Address, Claim, Verdict};
 use crate::rate_limit::{Amount, RateLimit};
 use crate::reply::FailureMode;
 use crate::retry_after;
-use crate::signature::source::KeySource;
 use crate::time::Time;
 
 use super::call::CallAnswer;
@@ -16,11 +15,11 @@ use super::flight::ASKED_MS_MAX;
 use super::{Fact, Facts};
 
 /// Where a fact that strangers can name is asked for.
-struct Source {
-    name: Digest,
-    calls_per_s_max: u64,
-    capped: Metric,
-    paused: Metric,
+pub(super) struct Source {
+    pub name: Digest,
+    pub calls_per_s_max: u64,
+    pub capped: Metric,
+    pub paused: Metric,
 }
 
 impl Facts<'_> {
@@ -36,7 +35,7 @@ impl Facts<'_> {
         fact: &Fact,
         address: impl FnOnce() -> Option<Address>,
     ) -> Result<(), Time> {
-        let Some(source) = self.source(fact) else { return Ok(()) };
+        let Some(source) = fact.source(self.runtime) else { return Ok(()) };
         let (shared, key) = (self.shared(), &self.runtime.host_key);
         let counters = &self.runtime.compiled.counters;
         let total = pace(source.calls_per_s_max);
@@ -66,7 +65,7 @@ impl Facts<'_> {
 
     /// Until when a fact's source is to be left alone, if it asked for that.
     pub(super) fn source_pause(&self, fact: &Fact) -> Option<Time> {
-        let source = self.source(fact)?;
+        let source = fact.source(self.runtime)?;
         let state = self.shared().read_state(&source.name);
         let pauses = state.failures > 0 && self.now < state.retry_at;
         pauses.then(|| {
@@ -77,7 +76,7 @@ impl Facts<'_> {
 
     /// Takes in what an answer says about further questions.
     pub(super) fn note_source(&self, fact: &Fact, answer: &CallAnswer<'_>) {
-        let Some(source) = self.source(fact) else { return };
+        let Some(source) = fact.source(self.runtime) else { return };
         let asked_ms = retry_after::asked_ms(answer.headers, self.now);
         let is_told = answer.status == 429 || (answer.status == 503 && asked_ms.is_some());
         let before = self.shared().read_state(&source.name);
@@ -100,39 +99,6 @@ impl Facts<'_> {
                 state.heal();
             }
         });
-    }
-
-    fn source(&self, fact: &Fact) -> Option<Source> {
-        let (config, key) = (&self.runtime.config, &self.runtime.host_key);
-        match fact {
-            Fact::Introspection(_) => {
-                let introspection = config.introspection.as_ref()?;
-                Some(Source {
-                    name: key.digest(
-                        "source",
-                        &[b"introspection", introspection.uri.to_string().as_bytes()],
-                    ),
-                    calls_per_s_max: introspection.calls_per_s_max,
-                    capped: Metric::IntrospectionCapped,
-                    paused: Metric::IntrospectionPaused,
-                })
-            }
-            Fact::Credential(index, _) | Fact::Consumer(index, _) => {
-                let issuer = config.issuers.get(*index)?;
-                let KeySource::Credentials(credentials) = &issuer.keys else { return None };
-                let lookup = credentials.lookup.as_ref()?;
-                Some(Source {
-                    name: key.digest(
-                        "source",
-                        &[b"lookup", issuer.name.as_bytes(), lookup.uri.to_string().as_bytes()],
-                    ),
-                    calls_per_s_max: lookup.calls_per_s_max,
-                    capped: Metric::LookupCapped,
-                    paused: Metric::LookupPaused,
-                })
-            }
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => None,
-        }
     }
 }
 

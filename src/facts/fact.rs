@@ -1,12 +1,18 @@
-//! The facts that a verdict may lack, each one call away.
+//! The facts that a verdict may lack, each one call away: how each is called for, taken in,
+//! counted, and refused when it can't be had. A new one is a variant here, and a file beside this.
 
 use crate::callout::Uri;
 use crate::config::{Config, IntrospectionKind};
 use crate::digest::{Digest, HostKey};
+use crate::metrics::Metric;
+use crate::reply::Reason;
 use crate::revocation::feed::Feed;
 use crate::signature::source::{JwksAt, KeySource};
+use crate::time::Time;
 
-use super::call::{Call, percent_encode};
+use super::asked::Source;
+use super::call::{Call, CallAnswer, percent_encode};
+use super::{Facts, Queue, Runtime};
 
 /// One missing fact.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +38,85 @@ impl std::fmt::Debug for Fact {
 }
 
 impl Fact {
+    /// Takes in what a fetch brought that was asked for at `asked_at`; tells whether it brought the
+    /// fact.
+    pub(super) fn take_in(
+        &self,
+        facts: &Facts<'_>,
+        asked_at: Time,
+        answer: &CallAnswer<'_>,
+    ) -> bool {
+        match self {
+            Fact::Metadata(issuer) => facts.learn_metadata(*issuer, answer),
+            Fact::Keys(issuer, _) => facts.learn_keys(*issuer, asked_at, answer),
+            Fact::Credential(issuer, id) => facts.learn_credential(*issuer, id, answer),
+            Fact::Consumer(issuer, id) => facts.learn_consumer(*issuer, id, answer),
+            Fact::Introspection(token) => facts.learn_introspection(token, answer),
+            Fact::Feed(index, _) => facts.learn_feed(*index, asked_at, answer),
+        }
+    }
+
+    /// What is counted when a fetch has brought it, and when it hasn't.
+    pub(super) fn counted(&self) -> (Metric, Metric) {
+        match self {
+            Fact::Metadata(_) | Fact::Keys(..) => (Metric::JwksFetched, Metric::JwksFetchFailed),
+            Fact::Credential(..) | Fact::Consumer(..) => {
+                (Metric::LookupFetched, Metric::LookupFailed)
+            }
+            Fact::Introspection(_) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
+            Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
+        }
+    }
+
+    /// Why a request is refused for whom it can't be had.
+    pub fn refused_as(&self) -> Reason {
+        match self {
+            Fact::Introspection(_) => Reason::IntrospectionUnavailable,
+            Fact::Feed(..) => Reason::RevocationUnavailable,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
+                Reason::KeysUnavailable
+            }
+        }
+    }
+
+    /// Among whom it is waited for.
+    pub fn queue(&self) -> Queue {
+        match self {
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => Queue::Keys,
+            Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(_) => Queue::Asked,
+        }
+    }
+
+    /// Where it is asked for, if strangers can name it: then questions have a pace.
+    pub(super) fn source(&self, runtime: &Runtime) -> Option<Source> {
+        let (config, key) = (&runtime.config, &runtime.host_key);
+        match self {
+            Fact::Introspection(_) => {
+                let introspection = config.introspection.as_ref()?;
+                let uri = introspection.uri.to_string();
+                Some(Source {
+                    name: key.digest("source", &[b"introspection", uri.as_bytes()]),
+                    calls_per_s_max: introspection.calls_per_s_max,
+                    capped: Metric::IntrospectionCapped,
+                    paused: Metric::IntrospectionPaused,
+                })
+            }
+            Fact::Credential(index, _) | Fact::Consumer(index, _) => {
+                let issuer = config.issuers.get(*index)?;
+                let KeySource::Credentials(credentials) = &issuer.keys else { return None };
+                let lookup = credentials.lookup.as_ref()?;
+                let (name, uri) = (issuer.name.as_bytes(), lookup.uri.to_string());
+                Some(Source {
+                    name: key.digest("source", &[b"lookup", name, uri.as_bytes()]),
+                    calls_per_s_max: lookup.calls_per_s_max,
+                    capped: Metric::LookupCapped,
+                    paused: Metric::LookupPaused,
+                })
+            }
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => None,
+        }
+    }
+
     /// A word for logs.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -80,14 +165,17 @@ impl Fact {
                 KeySource::Jwks { at: JwksAt::Discovery(uri), call, .. } => {
                     Some(Call::get(uri, call))
                 }
-                _ => None,
+                KeySource::Jwks { at: JwksAt::Uri(_), .. }
+                | KeySource::Inline(_)
+                | KeySource::Credentials(_) => None,
             },
             Fact::Keys(index, found) => match (&config.issuers.get(*index)?.keys, found) {
                 (KeySource::Jwks { call, .. }, Some(uri)) => Some(Call::get(uri, call)),
                 (KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }, None) => {
                     Some(Call::get(uri, call))
                 }
-                _ => None,
+                (KeySource::Jwks { at: JwksAt::Discovery(_), .. }, None)
+                | (KeySource::Inline(_) | KeySource::Credentials(_), _) => None,
             },
             Fact::Credential(index, id) => {
                 let KeySource::Credentials(credentials) = &config.issuers.get(*index)?.keys else {

@@ -1,7 +1,6 @@
 //! Leader and followers: whoever holds the lease fetches a fact, everyone else waits for it.
 
 use crate::digest::Digest;
-use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::retry_after;
 use crate::shared::Owner;
@@ -176,22 +175,8 @@ impl Facts<'_> {
         let digest = self.digest(fact);
         let leading = self.runtime.worker.borrow_mut().leading.remove(&digest);
         let asked_at = leading.as_ref().map_or(self.now, |leading| leading.asked_at);
-        let learnt = match fact {
-            Fact::Metadata(issuer) => self.learn_metadata(*issuer, answer),
-            Fact::Keys(issuer, _) => self.learn_keys(*issuer, asked_at, answer),
-            Fact::Credential(issuer, id) => self.learn_credential(*issuer, id, answer),
-            Fact::Consumer(issuer, id) => self.learn_consumer(*issuer, id, answer),
-            Fact::Introspection(token) => self.learn_introspection(token, answer),
-            Fact::Feed(index, _) => self.learn_feed(*index, asked_at, answer),
-        };
-        let (fetched, failed) = match fact {
-            Fact::Metadata(_) | Fact::Keys(..) => (Metric::JwksFetched, Metric::JwksFetchFailed),
-            Fact::Credential(..) | Fact::Consumer(..) => {
-                (Metric::LookupFetched, Metric::LookupFailed)
-            }
-            Fact::Introspection(_) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
-            Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
-        };
+        let learnt = fact.take_in(self, asked_at, answer);
+        let (fetched, failed) = fact.counted();
         self.host.meter.count(if learnt { fetched } else { failed });
         if !learnt && let Fact::Keys(issuer, Some(_)) = fact {
             self.doubt_discovered(*issuer);
@@ -215,7 +200,7 @@ impl Facts<'_> {
             true => state.heal(),
             false => state.fail(self.now, asked_ms, self.host.store.random()),
         };
-        match Queue::of(fact) {
+        match fact.queue() {
             // What strangers can name gives way before what the configuration does.
             Queue::Asked => self.shared().update_state_for(digest, ASKED_TTL_S, change),
             Queue::Keys | Queue::Token => self.shared().update_state(digest, change),

@@ -1,5 +1,6 @@
 //! Facts: from this worker's memory, then from the host's shared memory, else missing. The one
 //! read-through.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod asked;
 #[cfg(test)]

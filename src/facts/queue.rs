@@ -1,8 +1,6 @@
 //! Who waits for what: each kind has places of its own, so that those who wait for what strangers
 //! can name take none from the others.
 
-use super::Fact;
-
 /// A kind of waiting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Queue {
@@ -21,13 +19,5 @@ impl Queue {
     /// Its place among them.
     pub const fn place(self) -> usize {
         self as usize
-    }
-
-    /// The one in which a fact is waited for.
-    pub fn of(fact: &Fact) -> Queue {
-        match fact {
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => Queue::Keys,
-            Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(_) => Queue::Asked,
-        }
     }
 }

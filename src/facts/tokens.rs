@@ -71,7 +71,9 @@ impl Facts<'_> {
                     _ if self.is_withdrawn(key, document.version, &stored, credential) => {
                         Known::Nothing
                     }
-                    serve => Known::Answer(stored, serve),
+                    serve @ (Serve::Hit { .. } | Serve::RefreshAhead { .. } | Serve::Refusal) => {
+                        Known::Answer(stored, serve)
+                    }
                 },
                 None => Known::Nothing,
             },

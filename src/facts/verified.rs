@@ -112,7 +112,7 @@ fn value_bytes(value: &Value) -> usize {
         Value::String(text) => text.len(),
         Value::Array(elements) => elements.iter().map(value_bytes).sum(),
         Value::Object(members) => members_bytes(members),
-        _ => 0,
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     })
 }
 

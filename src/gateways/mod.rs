@@ -1,5 +1,6 @@
 //! Limits that meet those of other gateways: what was charged here is told, what all have charged
 //! is heard.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};
@@ -8,7 +9,7 @@ use crate::facts::call::{Call, CallAnswer};
 use crate::metrics::Metric;
 use crate::rate_limit::Sync;
 use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
-use crate::rate_limit::{Charge, Claim, Known, Policy, quota};
+use crate::rate_limit::{Charge, Claim, Known, Policy};
 use crate::shared::Unavailable;
 use crate::time::Time;
 
@@ -59,10 +60,7 @@ impl Facts<'_> {
     ) {
         let Some(target) = self.runtime.compiled.targets.of(index) else { return };
         let Some(policy) = Policy::of(claim.limit, claim.gateways) else { return };
-        let (much, window_end) = match policy {
-            Policy::Rate(gcra) => (gcra.emission_ns(), None),
-            Policy::Quota(quota) => (1, Some(quota::window_end(quota.window(), self.now))),
-        };
+        let (much, window_end) = policy.adds(self.now);
         let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
             Some(true) => wire::Name::default(),
             _ => wire::Name::new(name(&self.runtime.sync_key)),
@@ -114,7 +112,7 @@ impl Facts<'_> {
         let late_ns = ledger::late_ns(sync.every_ms);
         let send = |(counter, mut owed)| {
             let charge = self.charge_of(&owed, counter)?;
-            let Policy::Rate(gcra) = charge.policy else {
+            let Some(gcra) = charge.policy.rate() else {
                 return Some(Sent { counter, owed, ahead_ns_max: 0 });
             };
             if self.now.ns().saturating_sub(owed.since.ns()) > late_ns {

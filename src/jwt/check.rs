@@ -1,5 +1,6 @@
 //! What a token's claims must fulfil, as pure functions: they run on a fresh token and again on
 //! each hit of a cached one.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
 //! Issuer templates, and the choice of the configured issuer that answers for a token.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 #[cfg(test)]
 pub(crate) mod tests;

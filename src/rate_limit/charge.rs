@@ -207,11 +207,7 @@ fn refused_at_first_look(
 
 /// How a limit stands without the request that it would have been charged: `reset_ns` is with it.
 fn uncharged(charged: Status, policy: Policy, reset_ns: u64) -> Status {
-    let reset_ns = match policy {
-        Policy::Rate(gcra) => reset_ns.saturating_sub(gcra.emission_ns()),
-        // A window ends when it ends.
-        Policy::Quota(_) => reset_ns,
-    };
+    let reset_ns = policy.reset_ns_without_one(reset_ns);
     Status { remaining: charged.remaining.saturating_add(1), reset_s: seconds(reset_ns), ..charged }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::digest::{Digest, HostKey};
-use crate::rate_limit::{Amount, KeyPart, RateLimit, Window};
+use crate::rate_limit::{Amount, KeyPart, RateLimit};
 
 /// The value of one part of a limit's key in one request. An absent value is a value of its own,
 /// never equal to a present one, the empty one included.
@@ -89,12 +89,7 @@ pub(super) fn limit_digest(host: &HostKey, limit: &RateLimit) -> Digest {
 }
 
 fn numbers(amount: Amount) -> [u8; 25] {
-    let (kind, numbers) = match amount {
-        Amount::Rate { limit, per_s, burst } => (0, [limit, per_s, burst]),
-        Amount::Quota { quota, window: Window::Hour } => (1, [quota, 0, 0]),
-        Amount::Quota { quota, window: Window::Day } => (2, [quota, 0, 0]),
-        Amount::Quota { quota, window: Window::Month } => (3, [quota, 0, 0]),
-    };
+    let (kind, numbers) = amount.name();
     let mut bytes = [kind; 25];
     bytes
         .iter_mut()
@@ -131,6 +126,7 @@ fn tagged(values: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 mod tests {
     use super::*;
     use crate::rate_limit::Charging;
+    use crate::rate_limit::Window;
     use crate::reply::FailureMode;
     use proptest::prelude::*;
 

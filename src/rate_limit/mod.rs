@@ -1,18 +1,16 @@
 //! Limits: what a request is charged to, and whether it passes.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod charge;
 pub mod counters;
-pub mod gcra;
 mod key;
 mod limit;
 mod policy;
-pub mod quota;
 pub mod sketch;
 pub mod sync;
 
 pub use charge::{Claim, Outcome, Status, Verdict, What, charge, over, remaining};
 pub use counters::{Charge, Counters};
-pub use gcra::Gcra;
 pub use key::{Address, KeyPartValue, counter_digest};
 pub use limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
-pub use policy::{Decision, Known, Policy};
+pub use policy::{Decision, Gcra, Known, Policy, Told};

@@ -1,10 +1,17 @@
 //! What a limit does to a cell, rate or quota alike.
 
-use super::gcra::Gcra;
-use super::quota::Quota;
-use crate::rate_limit::{Amount, RateLimit, Sync};
+mod gcra;
+mod quota;
+
+pub use gcra::Gcra;
+#[cfg(test)]
+pub use gcra::RAISE_NS_MIN;
+
+use crate::rate_limit::{Amount, RateLimit, Sync, Window};
 use crate::shared::cells::Cell;
 use crate::time::{NS_PER_MS, Time};
+
+use quota::Quota;
 
 /// A limit's numbers, checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,7 +119,33 @@ impl Policy {
             (Policy::Quota(quota), Known::Counted { window_end, total }) => {
                 quota.raise(cell, window_end, total, now)
             }
-            _ => None,
+            (Policy::Rate(_), Known::Counted { .. }) | (Policy::Quota(_), Known::Until(_)) => None,
+        }
+    }
+
+    /// What one more charge adds to what gateways tell each other, and when its window ends if it
+    /// counts in one.
+    pub fn adds(&self, now: Time) -> (u64, Option<Time>) {
+        match self {
+            Policy::Rate(gcra) => (gcra.emission_ns(), None),
+            Policy::Quota(quota) => (1, Some(quota::window_end(quota.window(), now))),
+        }
+    }
+
+    /// The rate, if it is one.
+    pub fn rate(&self) -> Option<&Gcra> {
+        match self {
+            Policy::Rate(gcra) => Some(gcra),
+            Policy::Quota(_) => None,
+        }
+    }
+
+    /// Nanoseconds until the limit is as unused without one of its charges; `reset_ns` is with it.
+    pub fn reset_ns_without_one(&self, reset_ns: u64) -> u64 {
+        match self {
+            Policy::Rate(gcra) => reset_ns.saturating_sub(gcra.emission_ns()),
+            // A window ends when it ends.
+            Policy::Quota(_) => reset_ns,
         }
     }
 
@@ -132,6 +165,70 @@ impl Policy {
             (_, Some(cell)) if cell.until <= now => 0,
             (Policy::Rate(_), Some(cell)) => cell.until.ns() - now.ns(),
             (Policy::Quota(_), Some(cell)) => cell.word,
+        }
+    }
+}
+
+/// What clients are told of an amount.
+pub struct Told {
+    /// How much.
+    pub quota: u64,
+    /// In how many seconds, where that is one number.
+    pub window_s: Option<u64>,
+    /// The name of that time, where it has one.
+    pub period: Option<&'static str>,
+}
+
+impl Amount {
+    /// What clients are told of it.
+    pub fn told(self) -> Told {
+        match self {
+            Amount::Rate { limit, per_s, .. } => {
+                let period = match per_s {
+                    1 => Some("second"),
+                    60 => Some("minute"),
+                    3_600 => Some("hour"),
+                    86_400 => Some("day"),
+                    _ => None,
+                };
+                Told { quota: limit, window_s: Some(per_s), period }
+            }
+            Amount::Quota { quota, window } => {
+                let (window_s, period) = match window {
+                    Window::Hour => (Some(3_600), "hour"),
+                    Window::Day => (Some(86_400), "day"),
+                    Window::Month => (None, "month"),
+                };
+                Told { quota, window_s, period: Some(period) }
+            }
+        }
+    }
+
+    /// What is part of its counters' names: its kind, and numbers.
+    pub(super) fn name(self) -> (u8, [u64; 3]) {
+        match self {
+            Amount::Rate { limit, per_s, burst } => (0, [limit, per_s, burst]),
+            Amount::Quota { quota, window: Window::Hour } => (1, [quota, 0, 0]),
+            Amount::Quota { quota, window: Window::Day } => (2, [quota, 0, 0]),
+            Amount::Quota { quota, window: Window::Month } => (3, [quota, 0, 0]),
+        }
+    }
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Amount::Rate { limit, per_s, burst } => {
+                write!(f, "{limit} in {per_s} s, {burst} at one instant")
+            }
+            Amount::Quota { quota, window } => {
+                let window = match window {
+                    Window::Hour => "hour",
+                    Window::Day => "day",
+                    Window::Month => "month",
+                };
+                write!(f, "{quota} in a calendar {window} (UTC)")
+            }
         }
     }
 }

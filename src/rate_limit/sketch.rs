@@ -126,7 +126,7 @@ impl Sketch {
             {
                 Charged::Allowed { wrote, remaining, reset_ns }
             }
-            _ => {
+            Charged::Allowed { .. } | Charged::Refused { .. } => {
                 self.refund(at, place, policy, wrote);
                 // Others are being charged at this moment; when they are done, this may pass.
                 Charged::Refused { retry_after_ns: 1, reset_ns: 1 }

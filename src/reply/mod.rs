@@ -1,4 +1,5 @@
 //! Reason to status, challenge and body, in three dialects: the only such place.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod reason;
 #[cfg(test)]
@@ -91,9 +92,9 @@ pub fn answer(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -
 
 /// Kong's jwt plugin answers 401 where RFC 6750 has 400 or 403.
 fn status(reason: Reason, style: ErrorStyle) -> u16 {
-    match (style, reason) {
-        (ErrorStyle::Kong, Reason::TwoTokens | Reason::MalformedRequest) => 401,
-        _ => reason.status(),
+    match style {
+        ErrorStyle::Kong if matches!(reason, Reason::TwoTokens | Reason::MalformedRequest) => 401,
+        ErrorStyle::Kong | ErrorStyle::Oauth | ErrorStyle::Problem => reason.status(),
     }
 }
 
@@ -158,7 +159,27 @@ fn kong_body(reason: Reason) -> String {
         }
         Reason::NoRule | Reason::Scope => "You cannot consume this service",
         Reason::Limited => "API rate limit exceeded",
-        other => other.description(),
+        // The plugins know no such case.
+        Reason::BadPath
+        | Reason::DuplicateHeader
+        | Reason::TooManyHeaders
+        | Reason::WrongType
+        | Reason::WrongAudience
+        | Reason::Claim
+        | Reason::ClaimTooLong
+        | Reason::Sunset
+        | Reason::Revoked
+        | Reason::Bound
+        | Reason::Inactive
+        | Reason::IssuerNotAllowed
+        | Reason::KeysUnavailable
+        | Reason::IntrospectionUnavailable
+        | Reason::RevocationUnavailable
+        | Reason::TokenServerUnavailable
+        | Reason::Throttled
+        | Reason::BodyTooLarge
+        | Reason::Misconfigured
+        | Reason::ClockUnset => reason.description(),
     };
     json!({ "message": message }).to_string()
 }

@@ -5,6 +5,7 @@
 //! what it says: by (`iss`, `jti`), and one without `jti` by its header and payload. What can't be
 //! verified here is revoked by its very bytes ([`names::Names`]), in the one spelling that anyone
 //! can write it in ([`spelling`]).
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod feed;
 pub mod names;

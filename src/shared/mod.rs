@@ -1,5 +1,6 @@
 //! Shared memory as the host gives it: slots with a version, and no unconditional write. On it, two
 //! kinds of tables: [`table`] for what may be forgotten, [`cells`] for what must not.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod cells;
 pub mod document;

@@ -265,7 +265,7 @@ impl Http {
                 Effect::Fetch(fact, deadline) if self.chain.dialect.caps().wakes_others => {
                     // The root makes the call, so that it outlives this exchange; this one waits
                     // like the others.
-                    let (name, queue) = (self.chain.digest(&fact), Queue::of(&fact));
+                    let (name, queue) = (self.chain.digest(&fact), fact.queue());
                     self.chain.order(fact);
                     return self.wait(exchange, name, deadline, queue);
                 }

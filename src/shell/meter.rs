@@ -64,10 +64,12 @@ fn increment(counter: Counter) {
 
 impl Meter for HostMeter {
     fn count(&self, metric: Metric) {
-        match metric {
-            Metric::L1Hit => self.count_on(&self.l1_hit, metric),
-            Metric::Accepted => self.count_on(&self.accepted, metric),
-            _ => self.count_rare(metric),
+        if matches!(metric, Metric::L1Hit) {
+            self.count_on(&self.l1_hit, metric);
+        } else if matches!(metric, Metric::Accepted) {
+            self.count_on(&self.accepted, metric);
+        } else {
+            self.count_rare(metric);
         }
     }
 }

@@ -1,4 +1,5 @@
 //! The shell: the host's callbacks become inputs, effects become host calls. Built for wasm alone.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod abi;
 mod call;

@@ -9,7 +9,7 @@ use proxy_wasm::types::Action;
 use crate::config::Config;
 use crate::exchange::{Effect, Finish, Input};
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Queue, Turn};
+use crate::facts::{Fact, Turn};
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
@@ -133,7 +133,7 @@ impl Root {
                 let name = self.chain.digest(&fact).unwrap_or(waiter.name);
                 self.wait_on(
                     context,
-                    Waiter { name, deadline, queue: Queue::of(&fact), is_led_here: true, ..waiter },
+                    Waiter { name, deadline, queue: fact.queue(), is_led_here: true, ..waiter },
                 );
                 self.chain.order(fact);
             }

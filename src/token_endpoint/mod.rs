@@ -11,6 +11,7 @@
 //! 4. [`admission::Admission`] says whether the authorization server can take one more call.
 //! 5. [`answer::analyse`] says whether what came back may be kept, and [`jitter::shorten`] rewrites
 //!    its lifetime so that clients which started together don't end together.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod admission;
 pub mod answer;

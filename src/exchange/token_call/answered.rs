@@ -37,7 +37,7 @@ impl TokenCall {
         let none = ServerAnswer { status, headers, body: &[], complete: false };
         match self.answered(&none, facts) {
             Passed::Kept(answer) => Started::Kept(answer),
-            _ => Started::Pass,
+            Passed::Unchanged | Passed::Body(_) => Started::Pass,
         }
     }
 

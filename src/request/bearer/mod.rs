@@ -3,6 +3,7 @@
 //! Whatever another reader of the same request could take for a second token is refused, since
 //! the API behind the gateway may be that reader: a repeated header, a comma list, another
 //! spelling of a header's or parameter's name, a `Bearer` inside another scheme's credentials.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 #[cfg(test)]
 mod tests;
@@ -128,7 +129,9 @@ pub fn locate<'a>(
     for (position, source) in sources.iter().take(SOURCES_MAX).enumerate() {
         match source {
             BearerSource::Authorization => search.authorization(position, authorization)?,
-            _ => search.elsewhere(position, source, headers.clone(), target)?,
+            BearerSource::Header(_) | BearerSource::Cookie(_) | BearerSource::Query(_) => {
+                search.elsewhere(position, source, headers.clone(), target)?
+            }
         }
     }
     Ok(search.candidate)
@@ -195,7 +198,10 @@ impl<'a> Search<'a> {
                 }
                 Ok(())
             }
-            _ => Ok(()),
+            BearerSource::Authorization
+            | BearerSource::Header(_)
+            | BearerSource::Cookie(_)
+            | BearerSource::Query(_) => Ok(()),
         }
     }
 

@@ -14,6 +14,7 @@
 //!
 //! A slash at the end is common, and most APIs keep `/orders` and `/orders/` apart; here too they
 //! differ: an exact `/orders` doesn't cover `/orders/`, the prefix `/orders` covers both.
+#![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 #[cfg(test)]
 mod tests;

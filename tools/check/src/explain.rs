@@ -4,7 +4,7 @@
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::jwt::issuer::Index;
 use herdgate::jwt::issuer::{ExpPolicy, IssuerMatch};
-use herdgate::rate_limit::{Amount, KeyPart, Window};
+use herdgate::rate_limit::KeyPart;
 use herdgate::reply::ErrorStyle;
 use herdgate::request::path::{PathMatch, RuleMatch, Segment};
 use herdgate::request::path::{Request, Target, matches};
@@ -261,19 +261,6 @@ fn token_endpoint(config: &Config, endpoint: &TokenEndpoint, lines: &mut Vec<Str
 
 fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
     for limit in indices.iter().filter_map(|index| config.rate_limits.get(*index)) {
-        let amount = match limit.amount {
-            Amount::Rate { limit, per_s, burst } => {
-                format!("{limit} in {per_s} s, {burst} at one instant")
-            }
-            Amount::Quota { quota, window } => format!(
-                "{quota} in a {} (UTC)",
-                match window {
-                    Window::Hour => "calendar hour",
-                    Window::Day => "calendar day",
-                    Window::Month => "calendar month",
-                }
-            ),
-        };
         let parts: Vec<String> = limit.key.iter().map(key_part).collect();
         let shadow = if limit.shadow { ", only counted" } else { "; over it 429" };
         let together = match &limit.sync {
@@ -281,8 +268,9 @@ fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
             None => String::new(),
         };
         lines.push(format!(
-            "Limit {}: {amount}, for each {}{shadow}.{together}",
+            "Limit {}: {}, for each {}{shadow}.{together}",
             limit.name,
+            limit.amount,
             parts.join(" and ")
         ));
     }

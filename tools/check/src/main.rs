@@ -72,10 +72,10 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--host" => {
-                options.host = match arguments.next().as_deref() {
-                    Some("envoy") => Some(HostKind::Envoy),
-                    Some("kong") => Some(HostKind::Kong),
-                    _ => return Err("--host is envoy or kong".to_owned()),
+                let named = arguments.next();
+                options.host = named.as_deref().and_then(HostKind::parse);
+                if options.host.is_none() {
+                    return Err("--host is envoy or kong".to_owned());
                 }
             }
             "--strict" => options.strict = true,
@@ -100,13 +100,8 @@ fn check(
     out: &mut String,
 ) -> bool {
     let host = options.host.unwrap_or(found.host);
-    let name = match host {
-        HostKind::Envoy => "for Envoy",
-        HostKind::Kong => "for Kong",
-        HostKind::Unknown => "for either host",
-    };
     let place = if found.place.is_empty() { String::new() } else { format!(", {}", found.place) };
-    line(out, &format!("{file}{place} ({name})"));
+    line(out, &format!("{file}{place} (for {})", host.name()));
     let mut notes = BTreeSet::new();
     let result = {
         let seen = RefCell::new(&mut notes);

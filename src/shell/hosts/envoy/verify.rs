@@ -57,7 +57,17 @@ fn call(algorithm: Algorithm, spki_der: &[u8], message: &[u8], signature: &[u8])
         Algorithm::RS256 | Algorithm::ES256 => "sha256",
         Algorithm::RS384 | Algorithm::ES384 => "sha384",
         Algorithm::RS512 | Algorithm::ES512 => "sha512",
-        _ => return None,
+        Algorithm::HS256
+        | Algorithm::HS384
+        | Algorithm::HS512
+        | Algorithm::PS256
+        | Algorithm::PS384
+        | Algorithm::PS512
+        | Algorithm::ES256K
+        | Algorithm::EdDSA
+        | Algorithm::MlDsa44
+        | Algorithm::MlDsa65
+        | Algorithm::MlDsa87 => return None,
     };
     // VerifySignatureArguments: hash_function = 1, public_key = 2, signature = 3, text = 4.
     let mut arguments = Vec::with_capacity(spki_der.len() + message.len() + signature.len() + 32);

@@ -3,7 +3,7 @@
 //! A cell of a quota is busy until its window ends, which also says which window it counts, and its
 //! number is the count. A restart of the host that loses shared memory starts the window afresh.
 
-use super::policy::Decision;
+use super::Decision;
 use crate::rate_limit::Window;
 use crate::shared::cells::Cell;
 use crate::shared::twin::{Twin, broken};

@@ -4,9 +4,9 @@
 //! put it further ahead than `burst` intervals. What is missing to that *is* `Retry-After`.
 //!
 //! Where several gateways share the limit, each admits only its share of the burst at one instant,
-//! but the TAT may lie ahead by more: that is what the others have admitted. See [`super::sync`].
+//! but the TAT may lie ahead by more: that is what the others have admitted. See [`crate::rate_limit::sync`].
 
-use super::policy::Decision;
+use super::Decision;
 use crate::shared::cells::{CLOCK_SLACK_NS, Cell};
 use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_MS, NS_PER_S, Time};
