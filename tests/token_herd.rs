@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 
-use herdgate::digest::{Digest, HostKey};
-use herdgate::time::Time;
-use herdgate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Party, Permit};
-use herdgate::token_endpoint::answer::{self, Answer};
-use herdgate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
-use herdgate::token_endpoint::request::{self, Head};
-use herdgate::token_endpoint::reuse::{Kind, Life, Serve, Stored};
-use herdgate::token_endpoint::{Reuse, TokenEndpoint};
+use herdgate::testing::digest::{Digest, HostKey};
+use herdgate::testing::time::Time;
+use herdgate::testing::token_endpoint::admission::{
+    Admission, Decision, Limits, Outcome, Party, Permit,
+};
+use herdgate::testing::token_endpoint::answer::{self, Answer};
+use herdgate::testing::token_endpoint::jitter::{self, Draw, Fit, Shortened};
+use herdgate::testing::token_endpoint::request::{self, Head};
+use herdgate::testing::token_endpoint::reuse::{Kind, Life, Serve, Stored};
+use herdgate::testing::token_endpoint::{Reuse, TokenEndpoint};
 
 const T0: Time = Time::from_s(1_700_000_000);
 const LIFETIME_S: u64 = 3600;

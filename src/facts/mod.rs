@@ -37,11 +37,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use fact::Fact;
-pub use flight::{State, Turn};
+pub use flight::Turn;
 pub use keys::KeySet;
 pub use queue::Queue;
 pub use revoked::Revocation;
-pub use verified::{Consumer, Verified};
+pub use verified::Verified;
 
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};

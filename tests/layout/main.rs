@@ -12,6 +12,7 @@ use imports::{Files, Imports};
 
 /// The modules of `src/lib.rs` from the top to the floor. Each may name those below it.
 const ORDER: &[&str] = &[
+    "testing",
     "shell",
     "exchange",
     "decide",

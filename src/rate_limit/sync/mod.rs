@@ -38,7 +38,6 @@ mod model_tests;
 
 pub use ledger::{Ledger, Owed, Sent};
 pub use targets::Targets;
-pub use wire::Name;
 
 use crate::callout::Secret;
 use crate::digest::{HostKey, sha256};
