@@ -14,12 +14,12 @@
 //! | [`charging`] | what a request is charged to |
 //! | [`gateways`] | what gateways tell each other, in the background |
 //! | [`facts`] | what must be known: from memory, from shared memory, or fetched |
+//! | [`metrics`] | one name for each event |
 //! | [`config`] | a document becomes checked types, once, at load |
 //! | [`token_endpoint`] | token calls (RFC 6749): what may be shared, and for how long |
 //! | [`revocation`] | what revoked tokens are called, feeds, the table of them |
 //! | [`rate_limit`] | rates and quotas over one cell |
 //! | [`shared`] | tables in the host's shared memory |
-//! | [`metrics`] | one name for each event |
 //! | [`retry_after`] | how long a server asks to be left alone |
 //! | [`request`] | a client's request: headers, path, the one token in it, what is forwarded |
 //! | [`proof`] | what a token is bound to, and whether its caller has proven it |
@@ -53,6 +53,8 @@ mod gateways;
 
 mod facts;
 
+mod metrics;
+
 pub mod config;
 
 mod token_endpoint;
@@ -62,8 +64,6 @@ mod revocation;
 mod rate_limit;
 
 mod shared;
-
-mod metrics;
 
 mod retry_after;
 

@@ -114,7 +114,7 @@ pub mod token_endpoint {
     }
 
     pub mod reuse {
-        pub use crate::token_endpoint::reuse::{Kind, Life, Serve, Stored};
+        pub use crate::token_endpoint::reuse::{Granted, Kind, Life, Serve, Stored};
     }
 
     pub mod revocation {
