@@ -71,4 +71,4 @@ impl HostVerify for NoHost {
 }
 
 #[cfg(test)]
-mod vectors_tests;
+mod tests;

@@ -34,7 +34,7 @@ mod targets;
 pub mod wire;
 
 #[cfg(test)]
-mod model_tests;
+mod tests;
 
 pub use ledger::{Ledger, Owed, Sent};
 pub use targets::Targets;
