@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use fixture::{Worker, plain, request, ruled, ruled_and_revoked, token};
-use herdgate::request::HeaderBlock;
+use herdgate::testing::request::HeaderBlock;
 
 const ROUNDS: usize = 31;
 const REPEATS: usize = 20_000;

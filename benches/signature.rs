@@ -8,7 +8,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use herdgate::signature::{Algorithm, AlgorithmSet, NoHost, VerifyKey};
+use herdgate::testing::signature::{Algorithm, AlgorithmSet, NoHost, VerifyKey};
 use jwt_simple::prelude::*;
 use std::hint::black_box;
 use std::time::Instant;

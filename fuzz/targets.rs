@@ -6,24 +6,24 @@
 //! target.
 
 use herdgate::config::{Config, HostKind};
-use herdgate::digest::{Digest, HostKey};
-use herdgate::jwt;
-use herdgate::request::HeaderBlock;
-use herdgate::request::bearer;
-use herdgate::request::bearer::BearerSource;
-use herdgate::request::path::PathPolicy;
-use herdgate::request::path::Target;
-use herdgate::revocation::feed::List;
-use herdgate::shared::TableId;
-use herdgate::shared::record::{OVERHEAD, Shape};
-use herdgate::signature::AlgorithmSet;
-use herdgate::signature::jwk_set;
-use herdgate::time::Time;
-use herdgate::token_endpoint::answer::{self, Answer};
-use herdgate::token_endpoint::jitter::aged;
-use herdgate::token_endpoint::request::{self, Head};
-use herdgate::token_endpoint::reuse::Stored;
-use herdgate::token_endpoint::revocation::{TOKENS_MAX, named};
+use herdgate::testing::digest::{Digest, HostKey};
+use herdgate::testing::jwt;
+use herdgate::testing::request::HeaderBlock;
+use herdgate::testing::request::bearer;
+use herdgate::testing::request::bearer::BearerSource;
+use herdgate::testing::request::path::PathPolicy;
+use herdgate::testing::request::path::Target;
+use herdgate::testing::revocation::feed::List;
+use herdgate::testing::shared::TableId;
+use herdgate::testing::shared::record::{OVERHEAD, Shape};
+use herdgate::testing::signature::AlgorithmSet;
+use herdgate::testing::signature::jwk_set;
+use herdgate::testing::time::Time;
+use herdgate::testing::token_endpoint::answer::{self, Answer};
+use herdgate::testing::token_endpoint::jitter::aged;
+use herdgate::testing::token_endpoint::request::{self, Head};
+use herdgate::testing::token_endpoint::reuse::Stored;
+use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 
 /// A target: it panics when something is wrong.
 pub type Run = fn(&[u8]);
@@ -239,7 +239,7 @@ fn key() -> HostKey {
     HostKey::new(&[1; 32], b"fuzz")
 }
 
-fn with_endpoint(work: impl FnOnce(&herdgate::token_endpoint::TokenEndpoint)) {
+fn with_endpoint(work: impl FnOnce(&herdgate::testing::token_endpoint::TokenEndpoint)) {
     thread_local! {
         static CONFIG: Config = {
             let document = br#"{"token_endpoints": [{"path": "/token"}], "shared": {"secret": "a-secret-of-thirty-two-bytes-or-more"}}"#;

@@ -1,10 +1,40 @@
 //! Herdgate: one Proxy-Wasm filter that keeps OAuth2 and JWT traffic calm under load.
 //!
-//! Everything but the shell is plain Rust that builds and is tested on any target. The modules in
-//! the order of a request's walk, from the top to the floor; each imports from those below it
-//! alone: [`exchange`] follows one request, [`decide`] weighs it by the [`facts`] that are known
-//! under a [`config`]uration; below them are the fields' own rooms.
+//! # The map
+//!
+//! The rooms in the order of a request's walk, from the top to the floor. Each imports from those
+//! below it alone, which `tests/layout` holds. Everything but the shell is plain Rust that builds
+//! and is tested on any target.
+//!
+//! | room | what it is for |
+//! |---|---|
+//! | `shell` | the host's callbacks become inputs, effects become host calls; built for wasm alone |
+//! | [`exchange`] | follows one request and its answer, without I/O |
+//! | [`decide`] | the verdict, or the one fact that is missing |
+//! | [`charging`] | what a request is charged to |
+//! | [`gateways`] | what gateways tell each other, in the background |
+//! | [`facts`] | what must be known: from memory, from shared memory, or fetched |
+//! | [`metrics`] | one name for each event |
+//! | [`config`] | a document becomes checked types, once, at load |
+//! | [`token_endpoint`] | token calls (RFC 6749): what may be shared, and for how long |
+//! | [`revocation`] | what revoked tokens are called, feeds, the table of them |
+//! | [`rate_limit`] | rates and quotas over one cell |
+//! | [`shared`] | tables in the host's shared memory |
+//! | [`retry_after`] | how long a server asks to be left alone |
+//! | [`request`] | a client's request: headers, path, the one token in it, what is forwarded |
+//! | [`proof`] | what a token is bound to, and whether its caller has proven it |
+//! | [`jwt`] | strict reading, checks of claims, issuers |
+//! | [`signature`] | keys and what they verify |
+//! | [`callout`] | calls of the filter's own: where they go and how they are made |
+//! | [`reply`] | every refusal: reason, status, challenge and body |
+//! | [`digest`], [`time`] | keyed digests; time as an argument |
+//!
+//! Public is [`config`], which reads a document, and [`testing`]. The others are seen with
+//! `cargo doc --document-private-items`.
 #![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
+// The shell alone uses much of it.
+#![cfg_attr(not(target_os = "wasi"), allow(dead_code))]
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
@@ -13,45 +43,47 @@
 #[cfg(target_os = "wasi")]
 mod shell;
 
-pub mod exchange;
+mod exchange;
 
-pub mod decide;
+mod decide;
 
-pub mod charging;
+mod charging;
 
-pub mod gateways;
+mod gateways;
 
-pub mod facts;
+mod facts;
+
+mod metrics;
 
 pub mod config;
 
-pub mod token_endpoint;
+mod token_endpoint;
 
-pub mod revocation;
+mod revocation;
 
-pub mod rate_limit;
+mod rate_limit;
 
-pub mod shared;
+mod shared;
 
-pub mod metrics;
+mod retry_after;
 
-pub mod retry_after;
+mod request;
 
-pub mod request;
+mod proof;
 
-pub mod proof;
+mod jwt;
 
-pub mod jwt;
+mod signature;
 
-pub mod signature;
+mod callout;
 
-pub mod callout;
+mod reply;
 
-pub mod reply;
+mod digest;
 
-pub mod digest;
+mod time;
 
-pub mod time;
+pub mod testing;
 
 #[cfg(test)]
 mod simulation;

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use crate::reply::Reason;
+use crate::token_endpoint::answer::NotStored;
+use crate::token_endpoint::request::Why;
 
 /// One event. Counters all, so that no host's metric kinds differ.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -75,6 +77,8 @@ pub enum Metric {
     TokenShared,
     /// A token call may not be cached.
     TokenBypass,
+    /// The same, by the REASON that docs/token-endpoints.md lists.
+    TokenBypassFor(Why),
     /// A token call was answered with a remembered refusal.
     TokenNegative,
     /// A token call went to the server.
@@ -84,6 +88,8 @@ pub enum Metric {
     TokenWithdrawn,
     /// A token answer was not stored.
     TokenNotStored,
+    /// The same, by the REASON that docs/token-endpoints.md lists.
+    TokenNotStoredFor(NotStored),
     /// A token answer couldn't be rewritten.
     TokenNotRewritten,
     /// A token call was refused since too many are under way.
@@ -172,10 +178,16 @@ impl Metric {
             Metric::TokenMiss => "herdgate.token.miss",
             Metric::TokenShared => "herdgate.token.shared",
             Metric::TokenBypass => "herdgate.token.bypass",
+            Metric::TokenBypassFor(why) => {
+                return Cow::Owned(format!("herdgate.token.bypass.{}", why.name()));
+            }
             Metric::TokenNegative => "herdgate.token.negative",
             Metric::TokenUpstream => "herdgate.token.upstream",
             Metric::TokenWithdrawn => "herdgate.token.withdrawn",
             Metric::TokenNotStored => "herdgate.token.not_stored",
+            Metric::TokenNotStoredFor(why) => {
+                return Cow::Owned(format!("herdgate.token.not_stored.{}", why.name()));
+            }
             Metric::TokenNotRewritten => "herdgate.token.not_rewritten",
             Metric::TokenCapped => "herdgate.token.capped",
             Metric::TokenOverShare => "herdgate.token.over_share",
@@ -206,8 +218,10 @@ pub trait Meter {
 }
 
 /// Counts nothing.
+#[cfg(test)]
 pub struct NoMeter;
 
+#[cfg(test)]
 impl Meter for NoMeter {
     fn count(&self, _: Metric) {}
 }

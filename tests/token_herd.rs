@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 
-use herdgate::digest::{Digest, HostKey};
-use herdgate::time::Time;
-use herdgate::token_endpoint::admission::{Admission, Decision, Limits, Outcome, Party, Permit};
-use herdgate::token_endpoint::answer::{self, Answer};
-use herdgate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
-use herdgate::token_endpoint::request::{self, Head};
-use herdgate::token_endpoint::reuse::{Kind, Life, Serve, Stored};
-use herdgate::token_endpoint::{Reuse, TokenEndpoint};
+use herdgate::testing::digest::{Digest, HostKey};
+use herdgate::testing::time::Time;
+use herdgate::testing::token_endpoint::admission::{
+    Admission, Decision, Limits, Outcome, Party, Permit,
+};
+use herdgate::testing::token_endpoint::answer::{self, Answer};
+use herdgate::testing::token_endpoint::jitter::{self, Draw, Fit, Shortened};
+use herdgate::testing::token_endpoint::request::{self, Head};
+use herdgate::testing::token_endpoint::reuse::{Granted, Kind, Life, Serve, Stored};
+use herdgate::testing::token_endpoint::{Reuse, TokenEndpoint};
 
 const T0: Time = Time::from_s(1_700_000_000);
 const LIFETIME_S: u64 = 3600;
@@ -117,8 +119,8 @@ fn judged(key: &HostKey, endpoint: &TokenEndpoint) -> Life {
     let Answer::Storable(storable) = answer::analyse(200, JSON, ANSWER, true, endpoint) else {
         panic!()
     };
-    let stored =
-        Stored::token(key, &storable, JSON[0].1, ANSWER, (T0, Draw::NONE), endpoint).unwrap();
+    let granted = Granted { content_type: JSON[0].1, body: ANSWER, asked_at: T0, draw: Draw::NONE };
+    let stored = Stored::token(key, &storable, &granted, endpoint).unwrap();
     let Kind::Token { life, .. } = stored.kind else { panic!() };
     life
 }

@@ -634,6 +634,3 @@ pub fn answer(headers: &HeaderBlock, refusal: &Refusal, style: ErrorStyle, realm
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod shadow_tests;

@@ -289,4 +289,5 @@ fn no_credential_id_climbs_to_another_path() {
     }
 }
 
+mod shadow;
 mod strangers;

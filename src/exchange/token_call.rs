@@ -125,7 +125,10 @@ impl TokenCall {
         let (key, refresh) = match read.class() {
             Class::Reusable => (name, None),
             Class::CoalesceRefresh => (None, name),
-            Class::PassThrough(_) => (None, None),
+            Class::PassThrough(why) => {
+                facts.host.meter.count(Metric::TokenBypassFor(why));
+                (None, None)
+            }
         };
         if key.is_none() {
             facts.host.meter.count(Metric::TokenBypass);

@@ -392,3 +392,6 @@ impl Facts<'_> {
         self.shared().read_state(&self.digest(fact))
     }
 }
+
+#[cfg(test)]
+mod tests;

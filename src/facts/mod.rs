@@ -7,24 +7,18 @@ mod asked;
 mod bed;
 pub mod call;
 pub mod clients;
-#[cfg(test)]
-mod clock_tests;
 mod credentials;
 mod fact;
 mod flight;
 pub mod handed_out;
 mod introspection;
 mod keys;
-#[cfg(test)]
-mod keys_tests;
 pub mod memory;
 mod metadata;
 mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
-#[cfg(test)]
-mod sight_tests;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tokens;
@@ -37,11 +31,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub use fact::Fact;
-pub use flight::{State, Turn};
+pub use flight::Turn;
 pub use keys::KeySet;
 pub use queue::Queue;
 pub use revoked::Revocation;
-pub use verified::{Consumer, Verified};
+pub use verified::Verified;
 
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};

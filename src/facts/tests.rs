@@ -4,8 +4,10 @@
 pub(crate) mod fixture;
 
 mod bound;
+mod clock;
 mod introspection;
 mod keys;
 mod lookups;
 mod revocation;
+mod sight;
 mod verified;

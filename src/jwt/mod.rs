@@ -16,7 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
-pub use claims::{ClaimPath, Claims, DATE_S_MAX, NotADate, Rounding, date_s};
+pub use claims::{ClaimPath, Claims, NotADate, Rounding, date_s};
 
 use crate::reply::Reason;
 use crate::signature::Algorithm;

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, json};
 
+use super::claims::DATE_S_MAX;
 use super::*;
 
 const JOE: &str = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";

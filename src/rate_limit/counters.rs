@@ -95,6 +95,7 @@ impl Counters {
     }
 
     /// The sketch's.
+    #[cfg(test)]
     pub const fn sketch(&self) -> &Cells {
         self.sketch.cells()
     }

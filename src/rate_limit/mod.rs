@@ -9,8 +9,8 @@ mod policy;
 pub mod sketch;
 pub mod sync;
 
-pub use charge::{Claim, Outcome, Status, Verdict, What, charge, over, remaining};
+pub use charge::{Claim, Status, Verdict, What, charge, over, remaining};
 pub use counters::{Charge, Counters};
 pub use key::{Address, KeyPartValue, counter_digest};
 pub use limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
-pub use policy::{Decision, Gcra, Known, Policy, Told};
+pub use policy::{Known, Policy, Told};

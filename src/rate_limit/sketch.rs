@@ -68,6 +68,7 @@ impl Sketch {
     }
 
     /// The table under it.
+    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

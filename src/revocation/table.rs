@@ -35,6 +35,7 @@ impl Revoked {
     }
 
     /// The table under it.
+    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

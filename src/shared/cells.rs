@@ -189,6 +189,7 @@ impl Cells {
 
     /// Creates the slots of `indices` that aren't there yet, empty, so that a zone that is too
     /// small is known at start and not under load. Returns how many the host had no room for.
+    #[cfg(test)]
     pub fn warm(&self, at: &Moment<'_>, indices: std::ops::Range<u32>) -> u32 {
         let mut refused = 0;
         for index in indices.start..indices.end.min(self.slots) {

@@ -73,6 +73,7 @@ impl Documents {
     }
 
     /// The table under it.
+    #[cfg(test)]
     pub const fn table(&self) -> &Table {
         &self.table
     }

@@ -17,12 +17,11 @@ pub struct Epoch {
 impl Epoch {
     /// Revoked tokens.
     pub const REVOCATION: Epoch = Epoch { index: 0 };
-    /// JWK Sets and credentials.
-    pub const KEYS: Epoch = Epoch { index: 1 };
 
     /// What it stands at; nothing before the first bump, and after the host has lost it. Compare
     /// with what was read before: any difference, to or from nothing as well, is a change. One host
     /// call.
+    #[cfg(test)]
     pub fn read(&self, at: &Moment<'_>) -> Option<u64> {
         self.read_for_write(at, &self.name(at.host)).0
     }

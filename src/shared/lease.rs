@@ -51,6 +51,7 @@ impl Leases {
     }
 
     /// The table under it.
+    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }
@@ -84,32 +85,6 @@ impl Leases {
                     Step::Keep(Acquired::Taken { until: cell.until })
                 }
                 _ => Step::Put(Cell { until, word: owner.0 }, Acquired::Held { until }),
-            },
-        )
-    }
-
-    /// Puts the end off to `lease_ms` from now; false if the lease has gone to another or has
-    /// ended.
-    ///
-    /// # Errors
-    /// As [`Leases::acquire`]; whether the lease is held is then not known.
-    pub fn extend(
-        &self,
-        at: &Moment<'_>,
-        digest: &Digest,
-        owner: Owner,
-        lease_ms: u64,
-    ) -> Result<bool, Unavailable> {
-        let until = at.now.plus_ms(lease_ms);
-        self.cells.update(
-            at,
-            digest,
-            |_, found| found.word == owner.0,
-            |cell| match cell {
-                Some(cell) if cell.word == owner.0 && cell.until > at.now => {
-                    Step::Put(Cell { until: until.max(cell.until), word: owner.0 }, true)
-                }
-                _ => Step::Keep(false),
             },
         )
     }

@@ -14,7 +14,8 @@ use crate::metrics::{Meter, Metric};
 use crate::reply::ErrorStyle;
 use crate::request::HeaderBlock;
 use crate::shared::host_key::HostRandom;
-use crate::signature::{Algorithm, host_passes};
+use crate::signature::Algorithm;
+use crate::signature::known_answers::host_passes;
 use crate::time::Time;
 
 use super::abi;

@@ -6,8 +6,9 @@ use super::host::{Dialect, Faults};
 use super::schedule::{Rng, Worker, World};
 use super::{holds, is_caught};
 use crate::shared::host_key::HostRandom;
+use crate::shared::once::Ids;
 use crate::shared::twin::Twin;
-use crate::shared::{Acquired, Epoch, Ids, Leases, Owner, TableId};
+use crate::shared::{Acquired, Epoch, Leases, Owner, TableId};
 use crate::time::Time;
 
 /// Workers ask for a lease, hold it, extend it, give it up, die: one leads at a time.
@@ -48,19 +49,6 @@ fn one_leader(
                             *led_ref.lock().unwrap() += 1;
                             drop(held);
                             worker.pause();
-                            let at = worker.begin();
-                            if worker.below(2) == 0
-                                && let Ok(true) = leases.extend(&at, &work, owner, lease_ms)
-                            {
-                                let until = at.now.plus_ms(lease_ms);
-                                held_ref
-                                    .lock()
-                                    .unwrap()
-                                    .iter_mut()
-                                    .filter(|(o, _)| *o == owner)
-                                    .for_each(|(_, end)| *end = until.max(*end));
-                            }
-                            worker.done();
                             worker.sleep(300);
                             // It stops leading before it says so.
                             held_ref.lock().unwrap().retain(|(o, _)| *o != owner);
@@ -122,14 +110,12 @@ fn a_lease_is_its_owners_alone() {
         assert_eq!(leases.acquire(&at, &work, mine, 500), Ok(Acquired::Held { until }));
         assert_eq!(leases.acquire(&at, &work, yours, 1000), Ok(Acquired::Taken { until }));
         assert_eq!(leases.release(&at, &work, yours), Ok(false));
-        assert_eq!(leases.extend(&at, &work, yours, 1000), Ok(false));
         assert_eq!(leases.is_held(&at, &work, 1000), Ok(true));
         // The clock goes back by an hour: that lease can't have been made now.
         at.now = Time::from_ns(at.now.ns() - 3600 * crate::time::NS_PER_S);
         assert_eq!(leases.is_held(&at, &work, 1000), Ok(false));
         let earlier = at.now.plus_ms(1000);
         assert_eq!(leases.acquire(&at, &work, yours, 1000), Ok(Acquired::Held { until: earlier }));
-        assert_eq!(leases.extend(&at, &work, mine, 1000), Ok(false));
         assert_eq!(leases.release(&at, &work, yours), Ok(true));
         assert_eq!(leases.is_held(&at, &work, 1000), Ok(false));
         // Too many at a time: all eight cells are held.

@@ -6,8 +6,9 @@ use super::host::{Dialect, Faults};
 use super::schedule::{Worker, World};
 use super::{holds, is_caught};
 use crate::digest::Digest;
+use crate::shared::once::Ids;
 use crate::shared::twin::Twin;
-use crate::shared::{Ids, Table, TableId, Unavailable};
+use crate::shared::{Table, TableId, Unavailable};
 
 const TABLE: Table = Table::new(TableId::Tokens, 7, 64);
 

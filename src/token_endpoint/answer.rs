@@ -57,7 +57,7 @@ impl std::fmt::Debug for Storable {
 }
 
 /// Why an answer isn't kept. Each has one metric name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum NotStored {
     /// It may have been cut off.
     Incomplete,
@@ -65,7 +65,7 @@ pub enum NotStored {
     Status,
     /// Over `answer_bytes_max`.
     TooLarge,
-    /// Not `application/json` in UTF-8, or two types.
+    /// Not `application/json` in UTF-8, two types, or one too long.
     ContentType,
     /// Content-Encoding, a Vary by what isn't in the key, no-transform, or another header that
     /// belongs to one client.
@@ -76,7 +76,8 @@ pub enum NotStored {
     Error,
     /// No access token, or not a bearer token (RFC 6750).
     NotBearer,
-    /// No lifetime and no `default_lifetime_s`, or one that isn't from a second to ten years.
+    /// No lifetime and no `default_lifetime_s`, one that isn't from a second to ten years, or one
+    /// too short to be served again.
     Lifetime,
     /// A refresh token or an id token, which belong to one client and one moment.
     Personal,

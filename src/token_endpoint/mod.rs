@@ -40,5 +40,3 @@ mod vary;
 
 #[cfg(test)]
 mod fixtures;
-#[cfg(test)]
-mod request_pairs_tests;

@@ -34,7 +34,7 @@ pub enum Class {
 }
 
 /// Why an answer isn't shared. Each has one metric name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Why {
     /// Not a POST.
     Method,

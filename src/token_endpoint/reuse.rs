@@ -4,7 +4,7 @@ use crate::digest::{Digest, HostKey};
 use crate::time::{AHEAD_MS_MAX, Time};
 use crate::token_endpoint::{Reuse, TokenEndpoint};
 
-use super::answer::{EXPIRES_IN_S_MAX, Storable};
+use super::answer::{EXPIRES_IN_S_MAX, NotStored, Storable};
 use super::challenge::{self, CHALLENGE_BYTES_MAX};
 use super::freshness::Demand;
 use super::jitter::{self, Draw};
@@ -176,39 +176,62 @@ const VERSION: u8 = 2;
 const CONTENT_TYPE_BYTES_MAX: usize = 255;
 const NO_EXP: u64 = u64::MAX;
 
+/// An answer with a token, as it came.
+pub struct Granted<'a> {
+    /// Its content type.
+    pub content_type: &'a [u8],
+    /// Its body.
+    pub body: &'a [u8],
+    /// When it was asked for.
+    pub asked_at: Time,
+    /// What shortens it.
+    pub draw: Draw,
+}
+
+fn short(content_type: &[u8]) -> Result<Vec<u8>, NotStored> {
+    let fits = content_type.len() <= CONTENT_TYPE_BYTES_MAX;
+    if fits { Ok(content_type.to_vec()) } else { Err(NotStored::ContentType) }
+}
+
 impl Stored {
-    /// Keeps a token answer; nothing if it would never be served.
+    /// Keeps an answer with a token.
+    ///
+    /// # Errors
+    /// Its lifetime is too short to be served again, or its content type too long.
     pub fn token(
         key: &HostKey,
         storable: &Storable,
-        content_type: &[u8],
-        body: &[u8],
-        (asked_at, draw): (Time, Draw),
+        granted: &Granted<'_>,
         endpoint: &TokenEndpoint,
-    ) -> Option<Stored> {
+    ) -> Result<Stored, NotStored> {
+        let &Granted { content_type, body, asked_at, draw } = granted;
         let life = Life {
             asked_at,
             expires_in_s: storable.expires_in_s,
             jwt_exp_s: storable.jwt_exp_s.filter(|exp_s| *exp_s != NO_EXP),
             draw,
         };
+        if life.ends_at(endpoint) <= asked_at {
+            return Err(NotStored::Lifetime);
+        }
         let handle = revocation::token_handle(key, storable.access_token.as_bytes());
-        (life.ends_at(endpoint) > asked_at && content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(
-            || Stored {
-                status: 200,
-                content_type: content_type.to_vec(),
-                body: body.to_vec(),
-                challenge: None,
-                kind: Kind::Token { life, handle },
-            },
-        )
+        Ok(Stored {
+            status: 200,
+            content_type: short(content_type)?,
+            body: body.to_vec(),
+            challenge: None,
+            kind: Kind::Token { life, handle },
+        })
     }
 
-    /// Keeps a refusal; nothing if its content type is too long.
-    pub fn refusal(refused: Refused<'_>, asked_at: Time) -> Option<Stored> {
-        (refused.content_type.len() <= CONTENT_TYPE_BYTES_MAX).then(|| Stored {
+    /// Keeps a refusal.
+    ///
+    /// # Errors
+    /// Its content type is too long.
+    pub fn refusal(refused: Refused<'_>, asked_at: Time) -> Result<Stored, NotStored> {
+        Ok(Stored {
             status: refused.status,
-            content_type: refused.content_type.to_vec(),
+            content_type: short(refused.content_type)?,
             body: refused.body.to_vec(),
             challenge: refused.challenge.filter(|challenge| challenge.len() <= CHALLENGE_BYTES_MAX),
             kind: Kind::Refusal { asked_at },

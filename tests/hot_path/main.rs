@@ -14,9 +14,9 @@ use fixture::{
     Calls, NOW, Worker, plain, request, ruled, ruled_and_limited, ruled_and_limited_together,
     ruled_and_revoked, token,
 };
-use herdgate::exchange::{Effect, Finish};
-use herdgate::metrics::Metric;
-use herdgate::reply::Reason;
+use herdgate::testing::exchange::{Effect, Finish};
+use herdgate::testing::metrics::Metric;
+use herdgate::testing::reply::Reason;
 use serde_json::json;
 
 thread_local! {

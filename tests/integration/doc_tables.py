@@ -83,6 +83,18 @@ def metrics() -> list[tuple[str, str]]:
     return [(names[variant], meaning) for variant, meaning in meanings.items()]
 
 
+def variants(path: str, enum: str) -> list[tuple[str, str]]:
+    """(name, meaning) of each variant of an enum whose `name` gives the end of a metric's name."""
+    text = (ROOT / path).read_text()
+    body = text[text.index(f"pub enum {enum} {{") : text.index(f"impl {enum} {{")]
+    names = dict(re.findall(rf'{enum}::(\w+) => "(\w+)"', text))
+    found = re.findall(r"((?:[ \t]*///[^\n]*\n)+)[ \t]*(\w+),", body)
+    meanings = {variant: " ".join(line.strip().removeprefix("///").strip() for line in comment.splitlines()) for comment, variant in found}
+    if alone := meanings.keys() ^ names.keys():
+        raise ValueError(f"a name without a comment, or a comment without a name: {', '.join(sorted(alone))}")
+    return [(names[variant], meaning) for variant, meaning in meanings.items()]
+
+
 def make_targets() -> list[tuple[str, str]]:
     return re.findall(r"^([a-z-]+):[^=\n]*?## (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
@@ -93,6 +105,10 @@ def table(name: str) -> list[str]:
         return ["| reason | status | error | `error_description` |", "|---|---|---|---|", *rows]
     if name == "metrics":
         return ["| metric | counts |", "|---|---|", *(f"| `{metric}` | {meaning} |" for metric, meaning in metrics())]
+    if name in ("bypass", "not_stored"):
+        path, enum = {"bypass": ("request", "Why"), "not_stored": ("answer", "NotStored")}[name]
+        rows = [f"| `{reason}` | {meaning} |" for reason, meaning in variants(f"src/token_endpoint/{path}.rs", enum)]
+        return ["| reason | what it means |", "|---|---|", *rows]
     if name == "targets":
         return ["| target | what it does |", "|---|---|", *(f"| `make {target}` | {text} |" for target, text in make_targets())]
     return fields(name)

@@ -12,18 +12,19 @@ use imports::{Files, Imports};
 
 /// The modules of `src/lib.rs` from the top to the floor. Each may name those below it.
 const ORDER: &[&str] = &[
+    "testing",
     "shell",
     "exchange",
     "decide",
     "charging",
     "gateways",
     "facts",
+    "metrics",
     "config",
     "token_endpoint",
     "revocation",
     "rate_limit",
     "shared",
-    "metrics",
     "retry_after",
     "request",
     "proof",

@@ -12,9 +12,9 @@ use crate::request::HeaderBlock;
 use crate::retry_after;
 use crate::time::Time;
 use crate::token_endpoint::admission::{Ended, Outcome};
-use crate::token_endpoint::answer::{self, analyse};
+use crate::token_endpoint::answer::{self, NotStored, analyse};
 use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
-use crate::token_endpoint::reuse::{Refused, Serve, Stored};
+use crate::token_endpoint::reuse::{Granted, Refused, Serve, Stored};
 use crate::token_endpoint::{TokenEndpoint, challenge, integrity};
 
 impl TokenCall {
@@ -140,9 +140,7 @@ impl TokenCall {
             answer::Answer::Storable(storable) => Stored::token(
                 &facts.runtime.host_key,
                 storable,
-                content_type,
-                answer.body,
-                (call.asked_at, draw),
+                &Granted { content_type, body: answer.body, asked_at: call.asked_at, draw },
                 endpoint,
             ),
             answer::Answer::Negative if is_led => {
@@ -152,16 +150,20 @@ impl TokenCall {
                     facts.now,
                 )
             }
-            answer::Answer::Negative | answer::Answer::NotStored(_) => None,
+            // Of a call that isn't led.
+            answer::Answer::Negative => Err(NotStored::Status),
+            answer::Answer::NotStored(why) => Err(*why),
         };
-        if let Some(stored) = stored {
-            facts.keep_answer(key, self.credential.as_ref(), &stored, endpoint);
-            return true;
-        }
-        if !is_led {
-            return true;
-        }
+        let why = match stored {
+            Ok(stored) => {
+                facts.keep_answer(key, self.credential.as_ref(), &stored, endpoint);
+                return true;
+            }
+            Err(_) if !is_led => return true,
+            Err(why) => why,
+        };
         facts.host.meter.count(Metric::TokenNotStored);
+        facts.host.meter.count(Metric::TokenNotStoredFor(why));
         match (
             !answer.complete || has_failed(answer.status),
             call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts),

@@ -21,6 +21,8 @@ use crate::shared::{Expect, Refused, Slot, Store, Version};
 use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
 use crate::simulation::schedule::Rng;
+use crate::token_endpoint::answer::NotStored;
+use crate::token_endpoint::request::Why;
 
 const START: Time = Time::from_s(1_800_000_000);
 const BODY: &str = "grant_type=client_credentials&scope=a";
@@ -215,6 +217,34 @@ fn source(answer: &Answer) -> Option<&str> {
         .iter()
         .find(|(name, _)| name == "herdgate-cache")
         .map(|(_, value)| value.as_str())
+}
+
+/// Why a call isn't shared, or its answer isn't kept, can be told from the counters.
+#[test]
+fn what_is_not_shared_is_counted_by_its_reason() {
+    let world = World::new(Dialect::Envoy, "");
+    let count = |metric: Metric| world.shared.counts.borrow().get(&metric).copied().unwrap_or(0);
+    let other = "grant_type=password&username=u&password=p";
+    world.call(0, START, "secret", ENVOY, &[], other);
+    world.call(0, START, "secret", ENVOY, &[("cache-control", "no-cache")], BODY);
+    assert_eq!(count(Metric::TokenBypass), 2);
+    assert_eq!(count(Metric::TokenBypassFor(Why::Grant)), 1);
+    assert_eq!(count(Metric::TokenBypassFor(Why::Bypass)), 1);
+    let name = Metric::TokenBypassFor(Why::Grant).name(&[]);
+    assert_eq!(name, "herdgate.token.bypass.grant");
+
+    let personal = GOOD.replacen('{', r#"{"refresh_token":"r","#, 1);
+    for (n, body) in [personal.as_str(), "{}"].into_iter().enumerate() {
+        let now = START.plus_s(60 * (n as u64 + 1));
+        let (mut exchange, effect) = world.plain(0, now);
+        assert!(is_led(&effect));
+        world.answered(0, now, &mut exchange, 200, body);
+    }
+    assert_eq!(count(Metric::TokenNotStored), 2);
+    assert_eq!(count(Metric::TokenNotStoredFor(NotStored::Personal)), 1);
+    assert_eq!(count(Metric::TokenNotStoredFor(NotStored::NotBearer)), 1);
+    let name = Metric::TokenNotStoredFor(NotStored::Personal).name(&[]);
+    assert_eq!(name, "herdgate.token.not_stored.personal");
 }
 
 /// Where a header can't be removed, a request with a reserved one twice is refused: by then it must

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::jwt::DATE_S_MAX;
+use crate::jwt::claims::DATE_S_MAX;
 use crate::jwt::issuer::IssuerMatch;
 use crate::jwt::issuer::tests::example;
 

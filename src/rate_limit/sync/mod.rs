@@ -34,11 +34,10 @@ mod targets;
 pub mod wire;
 
 #[cfg(test)]
-mod model_tests;
+mod tests;
 
 pub use ledger::{Ledger, Owed, Sent};
 pub use targets::Targets;
-pub use wire::Name;
 
 use crate::callout::Secret;
 use crate::digest::{HostKey, sha256};

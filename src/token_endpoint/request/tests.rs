@@ -1,3 +1,5 @@
+mod pairs;
+
 use proptest::prelude::*;
 
 use super::super::fixtures::{FORM, POST, bytes, endpoint, key, post};

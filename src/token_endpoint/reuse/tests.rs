@@ -128,7 +128,7 @@ fn refusals_are_short() {
 
 fn refused(status: u16, body: &[u8], challenge: Option<&str>) -> Option<Stored> {
     let challenge = challenge.map(|text| text.as_bytes().to_vec());
-    Stored::refusal(Refused { status, content_type: b"application/json", challenge, body }, T0)
+    Stored::refusal(Refused { status, content_type: b"application/json", challenge, body }, T0).ok()
 }
 
 /// Nothing but a challenge by the grammar comes back, whatever the bytes are.
@@ -172,9 +172,12 @@ fn lifetimes_that_the_server_does_not_say() {
         let kept = Stored::token(
             &key(),
             &storable,
-            b"application/json",
-            body.as_bytes(),
-            (T0, Draw::NONE),
+            &Granted {
+                content_type: b"application/json",
+                body: body.as_bytes(),
+                asked_at: T0,
+                draw: Draw::NONE,
+            },
             &ours,
         )
         .unwrap();
@@ -198,11 +201,15 @@ fn stored(body: &str) -> Option<Stored> {
     Stored::token(
         &key(),
         &storable,
-        b"application/json",
-        body.as_bytes(),
-        (T0, Draw::from_bits(7)),
+        &Granted {
+            content_type: b"application/json",
+            body: body.as_bytes(),
+            asked_at: T0,
+            draw: Draw::from_bits(7),
+        },
         &endpoint(),
     )
+    .ok()
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn from_answer_to_bytes_and_back() {
     let refusal = refused(400, b"{\"error\":\"invalid_scope\"}", None).unwrap();
     assert_eq!(Stored::decode(&refusal.encode()), Some(refusal));
     let long = Refused { status: 400, content_type: &[b'x'; 256], challenge: None, body: b"{}" };
-    assert!(Stored::refusal(long, T0).is_none());
+    assert_eq!(Stored::refusal(long, T0), Err(NotStored::ContentType));
 }
 
 #[test]

@@ -2,14 +2,14 @@
 //! and jwt.
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
-use herdgate::jwt::issuer::Index;
-use herdgate::jwt::issuer::{ExpPolicy, IssuerMatch};
-use herdgate::rate_limit::KeyPart;
-use herdgate::reply::ErrorStyle;
-use herdgate::request::path::{PathMatch, RuleMatch, Segment};
-use herdgate::request::path::{Request, Target, matches};
-use herdgate::signature::source::{JwksAt, KeySource};
-use herdgate::token_endpoint::TokenEndpoint;
+use herdgate::testing::jwt::issuer::Index;
+use herdgate::testing::jwt::issuer::{ExpPolicy, IssuerMatch};
+use herdgate::testing::rate_limit::KeyPart;
+use herdgate::testing::reply::ErrorStyle;
+use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
+use herdgate::testing::request::path::{Request, Target, matches};
+use herdgate::testing::signature::source::{JwksAt, KeySource};
+use herdgate::testing::token_endpoint::TokenEndpoint;
 
 /// A request as it stands on the command line.
 pub struct Asked {
@@ -333,7 +333,7 @@ fn or_none(names: &[String]) -> String {
 pub fn token(config: &Config, token: &str) -> Vec<String> {
     let token = token.trim();
     let token = token.strip_prefix("Bearer ").unwrap_or(token);
-    let jwt = match herdgate::jwt::parse(token.as_bytes()) {
+    let jwt = match herdgate::testing::jwt::parse(token.as_bytes()) {
         Ok(jwt) => jwt,
         Err(_) if config.introspection.is_some() && !token.contains('.') => {
             return vec![
@@ -354,7 +354,7 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
         Ok(position) => position,
         Err(reason) => {
             let passed = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. })
-                && reason == herdgate::reply::Reason::UnknownIssuer;
+                && reason == herdgate::testing::reply::Reason::UnknownIssuer;
             lines.push(match passed {
                 true => "No issuer covers its iss: it is passed on.".to_owned(),
                 false => format!("401 invalid_token: no issuer answers for it ({reason:?})."),
@@ -372,7 +372,7 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
         let signed = keys.iter().any(|key| {
             key.algorithms().contains(jwt.algorithm)
                 && key
-                    .verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::signature::NoHost)
+                    .verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::testing::signature::NoHost)
                     .is_ok()
         });
         if signed {
@@ -388,7 +388,7 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     {
         refused.push("its aud names none of the issuer's audiences".to_owned());
     }
-    if herdgate::jwt::check::typ(issuer, jwt.typ.as_deref(), &jwt.claims).is_err() {
+    if herdgate::testing::jwt::check::typ(issuer, jwt.typ.as_deref(), &jwt.claims).is_err() {
         refused.push("its typ (or its events) says that it is something else than an access token of this issuer".to_owned());
     }
     if issuer.exp == ExpPolicy::Required && jwt.claims.exp.is_none() {
@@ -397,7 +397,7 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
     for claim in issuer.claims_required.iter().filter(|claim| jwt.claims.get(claim).is_none()) {
         refused.push(format!("it has no claim {}", claim.0.join(".")));
     }
-    let binding = herdgate::proof::Binding::of(&jwt.claims.raw);
+    let binding = herdgate::testing::proof::Binding::of(&jwt.claims.raw);
     if binding.is_some() && !issuer.ignores_cnf {
         refused.push("it is bound to a key (cnf) that its request has to prove".to_owned());
     }

@@ -6,8 +6,7 @@ use proptest::prelude::*;
 use super::ledger::{self, Ledger, Owed, Sent};
 use super::wire::Name;
 use crate::digest::Digest;
-use crate::rate_limit::Decision;
-use crate::rate_limit::policy::{Gcra, RAISE_NS_MIN};
+use crate::rate_limit::policy::{Decision, Gcra, RAISE_NS_MIN};
 use crate::shared::cells::Cell;
 use crate::time::{NS_PER_MS, NS_PER_S, Time};
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::*;
+use crate::exchange::*;
 use crate::facts::call::CallAnswer;
 use crate::facts::tests::fixture::{
     ENVOY, EcKey, KONG, SECRET, START, World, claims, document, fetched, forged, hmac, request,

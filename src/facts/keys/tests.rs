@@ -1,6 +1,6 @@
 //! Key sets that change, move, are empty, or name no keys; and clocks that go back.
 
-use super::bed::{Bed, Key, START, document, forged, is_missing, jwks, refused};
+use crate::facts::bed::{Bed, Key, START, document, forged, is_missing, jwks, refused};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::Time;

@@ -1,8 +1,8 @@
 //! Introspection and credentials: what their answers say, and how long they are kept, whichever way
 //! the clock goes.
 
-use super::bed::{Bed, Key, START, document, is_missing, refused};
-use super::{Fact, Stop, Turn};
+use crate::facts::bed::{Bed, Key, START, document, is_missing, refused};
+use crate::facts::{Fact, Stop, Turn};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::{AHEAD_MS_MAX, Time};

@@ -1,6 +1,6 @@
 //! When a token was first seen, and which of its spellings was verified.
 
-use super::bed::{Bed, Key, START, document, forged, refused, twin};
+use crate::facts::bed::{Bed, Key, START, document, forged, refused, twin};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::Time;

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::digest::{Digest, HostKey};
 use crate::token_endpoint::TokenEndpoint;
 
-use super::fixtures::{FORM, POST, Random, endpoint, key};
-use super::request;
+use crate::token_endpoint::fixtures::{FORM, POST, Random, endpoint, key};
+use crate::token_endpoint::request;
 
 /// What a request means, however it is written.
 #[derive(Clone, PartialEq, Debug)]

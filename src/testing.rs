@@ -1,0 +1,123 @@
+//! What benches, fuzz targets, tests of the built crate and `tools/check` use, under the names that
+//! it has inside. No promise: it changes with the code.
+#![allow(missing_docs)]
+
+pub mod digest {
+    pub use crate::digest::{Digest, HostKey};
+}
+
+pub mod exchange {
+    pub use crate::exchange::{Abilities, Effect, Exchange, Finish, Input};
+}
+
+pub mod facts {
+    pub use crate::facts::{Facts, Host, Runtime};
+
+    pub mod call {
+        pub use crate::facts::call::CallAnswer;
+    }
+}
+
+pub mod jwt {
+    pub use crate::jwt::{TOKEN_BYTES_MAX, parse};
+
+    pub mod check {
+        pub use crate::jwt::check::typ;
+    }
+
+    pub mod issuer {
+        pub use crate::jwt::issuer::{ExpPolicy, Index, IssuerMatch};
+    }
+}
+
+pub mod metrics {
+    pub use crate::metrics::{Meter, Metric};
+}
+
+pub mod proof {
+    pub use crate::proof::Binding;
+}
+
+pub mod rate_limit {
+    pub use crate::rate_limit::KeyPart;
+}
+
+pub mod reply {
+    pub use crate::reply::{ErrorStyle, Reason};
+}
+
+pub mod request {
+    pub use crate::request::{HeaderBlock, Surroundings};
+
+    pub mod bearer {
+        pub use crate::request::bearer::{
+            BearerSource, authorizations, find, locate, without_cookie, without_query,
+        };
+    }
+
+    pub mod path {
+        pub use crate::request::path::{
+            PathMatch, PathPolicy, Request, RuleMatch, Segment, Target, matches,
+        };
+    }
+}
+
+pub mod revocation {
+    pub mod feed {
+        pub use crate::revocation::feed::List;
+    }
+}
+
+pub mod shared {
+    pub use crate::shared::{Expect, Refused, Slot, Store, TableId, Version};
+
+    pub mod record {
+        pub use crate::shared::record::{OVERHEAD, Shape};
+    }
+}
+
+pub mod signature {
+    pub use crate::signature::{Algorithm, AlgorithmSet, NoHost, VerifyKey};
+
+    pub mod jwk_set {
+        pub use crate::signature::jwk_set::parse;
+    }
+
+    pub mod source {
+        pub use crate::signature::source::{JwksAt, KeySource};
+    }
+}
+
+pub mod time {
+    pub use crate::time::Time;
+}
+
+pub mod token_endpoint {
+    pub use crate::token_endpoint::{Reuse, TokenEndpoint};
+
+    pub mod admission {
+        pub use crate::token_endpoint::admission::{
+            Admission, Decision, Limits, Outcome, Party, Permit,
+        };
+    }
+
+    pub mod answer {
+        pub use crate::token_endpoint::answer::{Answer, analyse};
+    }
+
+    pub mod jitter {
+        pub use crate::token_endpoint::jitter::{Draw, Fit, Shortened, aged, shorten};
+    }
+
+    pub mod request {
+        pub use crate::token_endpoint::request::{Head, parse};
+    }
+
+    pub mod reuse {
+        pub use crate::token_endpoint::reuse::{Granted, Kind, Life, Serve, Stored};
+    }
+
+    pub mod revocation {
+        pub use crate::token_endpoint::revocation::{TOKENS_MAX, named};
+    }
+}
