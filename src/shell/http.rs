@@ -14,11 +14,12 @@ use crate::reply::Reason;
 use crate::request::{HeaderBlock, Surroundings};
 use crate::time::Time;
 
-use super::abi::{self, Buffer, Map};
-use super::call::{dispatch, status};
+use super::abi::{self, Buffer};
+use super::call::dispatch;
 use super::chain::Chain;
 use super::finish::{apply, carry_out_finish, refuse};
-use super::hosts::{Dialect, Latch, Meeting, latch};
+use super::hosts::{Dialect, Latch, Meeting, Residue, latch};
+use super::own_calls::UnderWay;
 use super::response::Watching;
 use super::wait::poll::{self, Seat};
 use super::wait::waiters::Waiter;
@@ -27,23 +28,25 @@ use super::wait::waiters::Waiter;
 pub struct Http {
     pub(super) id: u32,
     pub(super) chain: Rc<Chain>,
-    paused: Option<Paused>,
+    pub(super) paused: Option<Paused>,
     /// An exchange that waits for its request's body.
     reading: Option<Reading>,
     /// An exchange that sees the answer to its request.
     pub(super) watching: Option<Watching>,
     /// Headers to set in the answer.
     pub(super) response: Vec<(String, String)>,
-    arrival: Arrival,
+    pub(super) arrival: Arrival,
+    /// What its calls have left, where no other instance meets its request.
+    pub(super) residue: Residue,
 }
 
 /// What Kong knows of a request when it comes and can't be asked at any time.
 #[derive(Default)]
-struct Arrival {
+pub(super) struct Arrival {
     /// The route.
     route: Option<String>,
     /// This request under this configuration, where it may meet the filter twice.
-    meeting: Option<Meeting>,
+    pub(super) meeting: Option<Meeting>,
     /// Its scheme before it was held back.
     scheme: Option<Vec<u8>>,
 }
@@ -67,10 +70,10 @@ struct Reading {
 }
 
 /// An exchange that isn't decided yet.
-struct Paused {
-    exchange: Rc<RefCell<Exchange>>,
-    /// Its place among those that wait, while the call under way is a wait and not a fetch (Kong).
-    seat: Option<Seat>,
+pub(super) struct Paused {
+    pub(super) exchange: Rc<RefCell<Exchange>>,
+    /// Its own call.
+    pub(super) call: UnderWay,
 }
 
 /// The headers of a request have come. Gives what its later callbacks will need, if they will need
@@ -191,6 +194,7 @@ impl Http {
             watching: None,
             response: Vec::new(),
             arrival,
+            residue: Residue::Nothing,
         }
     }
 
@@ -247,7 +251,7 @@ impl Http {
         }
     }
 
-    fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
+    pub(super) fn step(&mut self, exchange: &Rc<RefCell<Exchange>>, input: Input<'_>) -> Effect {
         let around = self.around();
         let effect =
             self.chain.with_facts(|facts| exchange.borrow_mut().step(input, facts, &around));
@@ -257,8 +261,15 @@ impl Http {
     }
 
     /// Carries effects out until one finishes the exchange or leaves it waiting.
-    fn carry_out(&mut self, exchange: Rc<RefCell<Exchange>>, mut effect: Effect) -> Action {
+    pub(super) fn carry_out(
+        &mut self,
+        exchange: Rc<RefCell<Exchange>>,
+        mut effect: Effect,
+    ) -> Action {
         loop {
+            if self.is_spoilt(&effect) {
+                return self.clear_away(exchange, effect);
+            }
             let (fact, sleep_until) = match effect {
                 Effect::Finish(finish) => return self.finish(Some(&exchange), finish),
                 Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
@@ -279,14 +290,19 @@ impl Http {
             };
             self.pause(&exchange);
             let call = match sleep_until {
-                None => fact.and_then(|fact| self.chain.call(&fact)),
+                None => {
+                    let call = fact.and_then(|fact| self.chain.call(&fact));
+                    let has_body = call.as_ref().is_some_and(|call| !call.body.is_empty());
+                    self.set_under_way(UnderWay::Fetch { has_body });
+                    call
+                }
                 Some((deadline, queue)) => {
                     let Some(seat) = Seat::take(queue, self.chain.waiters_max()) else {
                         self.chain.count(Metric::WaitersFull);
                         return self.give_up(&exchange);
                     };
                     let call = self.chain.waiting_call(poll::interval_ms(abi::now(), deadline));
-                    self.sit(Some(seat));
+                    self.set_under_way(UnderWay::Wait(seat));
                     call
                 }
             };
@@ -298,8 +314,12 @@ impl Http {
     }
 
     /// Goes on after a call that couldn't be made, or a wait that didn't wait.
-    fn not_called(&mut self, exchange: &Rc<RefCell<Exchange>>, was_wait: bool) -> Effect {
-        self.sit(None);
+    pub(super) fn not_called(
+        &mut self,
+        exchange: &Rc<RefCell<Exchange>>,
+        was_wait: bool,
+    ) -> Effect {
+        self.set_under_way(UnderWay::Nothing);
         if was_wait {
             exchange.borrow_mut().cannot_wait();
             return self.step(exchange, Input::Woken);
@@ -308,7 +328,7 @@ impl Http {
     }
 
     /// Ends an exchange that can't wait here any more.
-    fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
+    pub(super) fn give_up(&mut self, exchange: &Rc<RefCell<Exchange>>) -> Action {
         self.abandon(exchange);
         let around = self.around();
         let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
@@ -381,22 +401,27 @@ impl Http {
     }
 
     /// Notes that the exchange isn't decided when this callback ends.
-    fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) {
+    pub(super) fn pause(&mut self, exchange: &Rc<RefCell<Exchange>>) {
         if self.paused.is_none() {
             if let Some(meeting) = &mut self.arrival.meeting {
                 meeting.note_route(self.arrival.route.clone());
             }
-            self.paused = Some(Paused { exchange: exchange.clone(), seat: None });
+            let call = UnderWay::Nothing;
+            self.paused = Some(Paused { exchange: exchange.clone(), call });
         }
     }
 
-    fn sit(&mut self, seat: Option<Seat>) {
+    pub(super) fn set_under_way(&mut self, call: UnderWay) {
         if let Some(paused) = &mut self.paused {
-            paused.seat = seat;
+            paused.call = call;
         }
     }
 
-    fn finish(&mut self, exchange: Option<&Rc<RefCell<Exchange>>>, finish: Finish) -> Action {
+    pub(super) fn finish(
+        &mut self,
+        exchange: Option<&Rc<RefCell<Exchange>>>,
+        finish: Finish,
+    ) -> Action {
         let paused = self.paused.take();
         if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.arrival.meeting) {
             meeting.note_admitted();
@@ -473,30 +498,6 @@ impl Http {
             Some(Reading { size, .. }) => self.body_has_ended(*size),
             None => self.hold(),
         }
-    }
-
-    /// A call of this exchange's own has been answered: Kong. After this the request goes on by
-    /// itself, unless it is answered here or makes another call.
-    pub fn on_http_call_response(&mut self, headers: usize, body_size: usize) {
-        let Some(paused) = &self.paused else { return };
-        let (exchange, waited) = (paused.exchange.clone(), paused.seat.is_some());
-        let answer_headers =
-            if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
-        let status = status(&answer_headers);
-        let effect = match waited {
-            true if (200..300).contains(&status) => self.step(&exchange, Input::Woken),
-            // Whoever looked again at once would do so without end.
-            true => self.not_called(&exchange, true),
-            false => {
-                let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
-                self.step(
-                    &exchange,
-                    Input::Fetched(CallAnswer { status, headers: &answer_headers, body: &body }),
-                )
-            }
-        };
-        self.sit(None);
-        self.carry_out(exchange, effect);
     }
 }
 

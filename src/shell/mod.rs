@@ -9,6 +9,7 @@ mod finish;
 mod hosts;
 mod http;
 mod meter;
+mod own_calls;
 mod response;
 mod root;
 mod store;

@@ -142,7 +142,7 @@ def test_wait_server_missing(start_gateway, world: World):
 
 def test_wait_server_by_address(start_gateway, world: World):
     """Kong traps on a target that isn't HOST:PORT, so the URL of `wait_uri` must not go to it as it stands."""
-    world.idp.document("/20", "")
+    world.idp.document("/20", ".")
     world.idp.fault("/awaited-keys", "slow", delay_ms=SLOW_MS)
     config = fetched_keys(world, "awaited-keys")
     config["kong"] = {"wait_uri": f"http://127.0.0.1:{world.idp.port}"}
@@ -153,6 +153,20 @@ def test_wait_server_by_address(start_gateway, world: World):
     # Once for all, and once more at most since a forged token may be of a key that changed.
     assert 1 <= world.idp.requests("/awaited-keys") <= 2
     assert world.idp.requests("/20") > 5
+
+
+def test_wait_server_that_answers_without_a_body(start_gateway, world: World):
+    """Who has waited there must fetch nothing: the host would copy the answer past the end of a buffer."""
+    world.idp.document("/20", "")
+    world.idp.fault("/emptily-awaited-keys", "slow", delay_ms=SLOW_MS)
+    config = fetched_keys(world, "emptily-awaited-keys")
+    config["kong"] = {"wait_uri": f"http://127.0.0.1:{world.idp.port}"}
+    gateway = start_gateway(config, workers=1)
+    for _ in range(3):
+        results = together(6, lambda number: request(gateway.base_url + "/orders", headers=bearer(world.own(world.stranger if number % 2 else None)), timeout=20))
+        assert statuses(results[::2]) == {200}
+        assert statuses(results[1::2]) <= {401, 503}
+    assert gateway.log().count("answers without a body") == 1
 
 
 def test_bad_configuration_at_start(start_gateway, world: World):

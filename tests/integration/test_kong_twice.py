@@ -92,6 +92,19 @@ def test_admitted_by_two_configurations_after_callouts_of_both(start_gateway, wo
     assert seen(world, "/orders") == 4
 
 
+@pytest.mark.parametrize("says", ['{"active": true}', ""], ids=["told", "told-nothing"])
+def test_second_configuration_fetches_after_a_call_with_a_body(says, start_gateway, world: World):
+    """The first one introspects, and Kong keeps the buffers of that call for the second one's keys."""
+    world.idp.document("/asked-first", says)
+    introspection = {"uri": world.idp.issuer + "/asked-first", "allow_http": True, "client_id": "gateway", "client_secret": {"env": "GATEWAY_SECRET"}}
+    rules = [{"match": {"path_prefix": "/orders"}, "issuers": ["own"], "introspect": True}]
+    first = world.config(issuers=[world.own_issuer()], rules=rules, introspection=introspection)
+    gateway = on_both(start_gateway, first, {**fetched_keys(world, "keys-after-introspection"), "realm": "route"})
+    for expected in [200, 200] if says else [503, 503]:
+        assert request(gateway.base_url + "/orders", headers=bearer(world.own())).status == expected
+    assert seen(world, "/orders") == (2 if says else 0)
+
+
 @pytest.mark.parametrize("named", [True, False], ids=["named", "nameless"])
 def test_second_configuration_asks_for_the_route(named, start_gateway, world: World):
     """Kong must not be asked for the route after a callout: a worker can die of it."""

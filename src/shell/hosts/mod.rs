@@ -9,6 +9,7 @@ mod kong;
 pub use envoy::verify::{Trusted, Untrusted};
 pub use kong::admitted::Meeting;
 pub use kong::latch::{self, Latch};
+pub use kong::residue::{Ended, Residue};
 
 use crate::config::HostKind;
 use crate::facts::call::Call;
@@ -76,6 +77,8 @@ pub struct Capabilities {
     pub client_certificate: fn() -> bool,
     /// Whom a call goes to, as the host is told.
     pub upstream: fn(&Call) -> Option<&str>,
+    /// Whether a call may leave something that spoils the next one of its request: see [`Residue`].
+    pub reuses_buffers: bool,
 }
 
 impl Dialect {

@@ -16,6 +16,8 @@ const CALLS_PER_S_MAX: u64 = 500;
 /// The shortest and the longest wait in milliseconds; the server block's own bound is a second.
 const WAIT_MS_MIN: u64 = 20;
 const WAIT_MS_MAX: u64 = 1_000;
+/// How long the wait takes that clears away what calls have left, in milliseconds: it isn't for time.
+pub const CLEARING_MS: u64 = 1;
 
 thread_local! {
     static TAKEN: [Cell<u64>; Queue::ALL.len()] = const { [Cell::new(0), Cell::new(0), Cell::new(0)] };

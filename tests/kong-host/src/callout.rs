@@ -58,6 +58,40 @@ pub struct Call {
     pub body: Vec<u8>,
     /// For connecting, sending and each read, ms.
     pub timeout_ms: u32,
+    /// Its request's earlier calls have left a buffer, in which the host reads the answer too.
+    pub reuses_buffer: bool,
+}
+
+impl Call {
+    /// What becomes of the host's buffers with this answer.
+    fn buffers(&self, sent: bool, answer: Option<&http::Response>) -> Buffers {
+        let size = answer.map_or(0, |answer| answer.body.len());
+        let chunked =
+            answer.is_some_and(|answer| http::get(&answer.headers, "content-length").is_none());
+        match (sent, self.body.is_empty()) {
+            // It may come in pieces, unless it is one byte.
+            _ if self.reuses_buffer && size > usize::from(!chunked) => Buffers::Overrun,
+            (false, _) => Buffers::AsBefore,
+            (true, true) if size > 0 => Buffers::Nothing,
+            (true, false) if size == 0 => Buffers::LeftAndEmptied,
+            (true, _) => Buffers::Left,
+        }
+    }
+}
+
+/// The buffers that the host keeps of a request's calls, once one is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Buffers {
+    /// The call took the one that an earlier call had left, or there was none.
+    Nothing,
+    /// It was never sent.
+    AsBefore,
+    /// The next call reads into one that is in use.
+    Left,
+    /// The same, and a reply in this callback is written into it, and lost.
+    LeftAndEmptied,
+    /// The answer was copied past the end of one.
+    Overrun,
 }
 
 /// What came of it. Without an answer there is no status, no header and no body.
@@ -69,17 +103,20 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// `:dispatch_status`
     pub dispatch_status: &'static str,
+    pub buffers: Buffers,
 }
 
 /// Makes the call.
 pub fn perform(call: &Call) -> Answer {
-    let failed = |dispatch_status| Answer {
+    let failed_after = |sent, dispatch_status| Answer {
         id: call.id,
         status: None,
         headers: Headers::new(),
         body: Vec::new(),
         dispatch_status,
+        buffers: call.buffers(sent, None),
     };
+    let failed = |dispatch_status| failed_after(false, dispatch_status);
     if call.tls {
         // No TLS here; a test that needs an https endpoint needs the real host.
         return failed("tls handshake failure");
@@ -107,15 +144,19 @@ pub fn perform(call: &Call) -> Answer {
     };
     match done {
         Ok(Ok(response)) => Answer {
+            buffers: call.buffers(true, Some(&response)),
             id: call.id,
             status: Some(response.status),
             headers: response.headers,
             body: response.body,
             dispatch_status: "ok",
         },
-        Ok(Err(http::Broken::Malformed(_))) => failed("reader failure"),
-        Ok(Err(http::Broken::Io(error))) | Err(error) if timed_out(&error) => failed("timeout"),
-        _ => failed("broken connection"),
+        Ok(Err(http::Broken::Malformed(_))) => failed_after(true, "reader failure"),
+        Ok(Err(http::Broken::Io(error))) if timed_out(&error) => failed_after(true, "timeout"),
+        Ok(Err(http::Broken::Closed)) => failed_after(true, "ok"),
+        Ok(Err(http::Broken::Io(_))) => failed_after(true, "broken connection"),
+        Err(error) if timed_out(&error) => failed("timeout"),
+        Err(_) => failed("broken connection"),
     }
 }
 

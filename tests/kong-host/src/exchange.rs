@@ -1,6 +1,6 @@
 //! One request's walk: router, Lua, filters, the API, filters again.
 
-use crate::callout::Answer;
+use crate::callout::{Answer, Buffers};
 use crate::host::Shared;
 use crate::http::{Request, Response};
 use crate::vm::{Step, Traffic};
@@ -146,7 +146,7 @@ impl Walk<'_> {
             Halt::Answered => {
                 Outcome::Answer(self.traffic().local.take().unwrap_or_else(proxy::unexpected))
             }
-            Halt::Died => Outcome::Reset,
+            Halt::Died | Halt::Emptied => Outcome::Reset,
             Halt::Stuck => {
                 self.finish();
                 Outcome::Stuck
@@ -237,8 +237,23 @@ impl Walk<'_> {
             let Some(place) = pending.iter().position(|id| *id == answer.id) else { continue };
             pending.remove(place);
             self.traffic().called_back = true;
+            let buffers = answer.buffers;
+            match buffers {
+                Buffers::AsBefore => {}
+                Buffers::Nothing => self.traffic().has_buffer = false,
+                Buffers::Left | Buffers::LeftAndEmptied => self.traffic().has_buffer = true,
+                // The real one dies at once, later, or not at all.
+                Buffers::Overrun => {
+                    self.worker.kill("an answer was copied past the end of its buffer");
+                    return Err(Halt::Died);
+                }
+            }
             let params = [answer.id, answer.headers.len() as u32, answer.body.len() as u32, 0];
             self.call(at, Step::Callout, "proxy_on_http_call_response", &params, Some(answer))?;
+            if self.traffic().local.is_some() && buffers == Buffers::LeftAndEmptied {
+                self.finish();
+                return Err(Halt::Emptied);
+            }
             if self.traffic().local.is_some() || self.traffic().pending.is_empty() {
                 return Ok(());
             }

@@ -92,6 +92,8 @@ pub struct Traffic {
     pub pending: Vec<u32>,
     /// A callout of it was answered.
     pub called_back: bool,
+    /// Its callouts have left a buffer at the host.
+    pub has_buffer: bool,
 }
 
 /// What host calls work on.

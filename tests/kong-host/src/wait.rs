@@ -1,5 +1,5 @@
 //! The server block behind `kong.wait_uri`, on a unix socket: `GET /MS` (or `GET /?ms=MS`) is
-//! answered with 204 after that many milliseconds, at most a second.
+//! answered with a byte after that many milliseconds, at most a second.
 
 use crate::http::{self, Request, Response};
 use std::io::{self, BufReader, Write};
@@ -37,8 +37,9 @@ fn wait(request: &Request) -> Response {
     match digits.parse::<u64>() {
         Ok(ms) => {
             std::thread::sleep(Duration::from_millis(ms.min(WAIT_MS_MAX)));
-            let headers = vec![("Connection".into(), b"close".to_vec())];
-            Response { status: 204, headers, body: Vec::new() }
+            let mut response = Response::new(200, ".");
+            response.headers.push(("Connection".into(), b"close".to_vec()));
+            response
         }
         Err(_) => Response::new(404, "expected GET /MS\n"),
     }

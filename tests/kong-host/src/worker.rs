@@ -49,6 +49,8 @@ pub enum Halt {
     Answered,
     /// The connection is gone with the worker.
     Died,
+    /// The host has emptied the buffer that the answer was in, and closes the connection.
+    Emptied,
     /// Paused for ever.
     Stuck,
 }

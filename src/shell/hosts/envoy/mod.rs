@@ -42,4 +42,5 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         abi::property(&["connection", "mtls"]).is_some_and(|value| value.first() == Some(&1))
     },
     upstream: |call| call.cluster.as_deref(),
+    reuses_buffers: false,
 };

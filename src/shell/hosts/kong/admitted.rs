@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
+use super::residue::Residue;
 use crate::shell::abi;
 
 /// Drawn by Kong for each request, whatever the client sends.
@@ -26,6 +27,8 @@ struct Note {
     route: Option<String>,
     /// Whether it has read the body of a call to an authorization server.
     has_taken: bool,
+    /// What the calls of all have left.
+    residue: Residue,
 }
 
 /// The request of the present callback under one configuration.
@@ -54,7 +57,7 @@ impl Meeting {
     pub fn note_route(&mut self, route: Option<String>) {
         NOTES.with_borrow_mut(|notes| {
             self.has_note |= !notes.contains_key(&self.id);
-            notes.entry(self.id.clone()).or_insert(Note { route, has_taken: false });
+            notes.entry(self.id.clone()).or_insert(Note { route, ..Note::default() });
         });
     }
 
@@ -65,6 +68,20 @@ impl Meeting {
             let note = notes.entry(self.id.clone()).or_default();
             !std::mem::replace(&mut note.has_taken, true)
         })
+    }
+
+    /// What the calls of the instances before this one, and its own, have left.
+    pub fn residue(&self) -> Residue {
+        NOTES.with_borrow(|notes| notes.get(&self.id).map_or(Residue::Nothing, |note| note.residue))
+    }
+
+    /// Notes that, once the route is noted.
+    pub fn note_residue(&self, residue: Residue) {
+        NOTES.with_borrow_mut(|notes| {
+            if let Some(note) = notes.get_mut(&self.id) {
+                note.residue = residue;
+            }
+        });
     }
 
     /// Whether it was admitted already.

@@ -2,6 +2,7 @@
 
 pub mod admitted;
 pub mod latch;
+pub mod residue;
 
 use super::Capabilities;
 use crate::config::HostKind;
@@ -42,6 +43,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         !shown.is_empty() && shown != b"NONE"
     },
     upstream: |call| Some(&call.address),
+    reuses_buffers: true,
 };
 
 /// Gives the request to the API the query of `target`. The path there may be another than the

@@ -98,10 +98,12 @@ pub fn http_call(call: &mut Hostcall<'_, '_>) -> Result<u32, Error> {
     }
     let cx = call.cx();
     let id = cx.next_call.fetch_add(1, Ordering::Relaxed);
+    let mut reuses_buffer = false;
     if let Some(traffic) = cx.traffic.as_deref_mut() {
         traffic.pending.push(id);
+        reuses_buffer = traffic.has_buffer;
     }
-    cx.calls.push(Call { id, target, tls, method, path, headers, body, timeout_ms });
+    cx.calls.push(Call { id, target, tls, method, path, headers, body, timeout_ms, reuses_buffer });
     call.write_u32(9, id)?;
     Ok(status::OK)
 }

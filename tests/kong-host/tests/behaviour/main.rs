@@ -1,6 +1,7 @@
 //! One test for each behaviour of Kong's that this host imitates; README.md lists them.
 
 mod bodies;
+mod buffers;
 mod callouts;
 mod configure;
 mod filter;

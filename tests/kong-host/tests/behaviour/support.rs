@@ -61,13 +61,18 @@ impl Api {
         api
     }
 
-    /// `/slow` takes 300 ms; everything answers with its own path.
+    /// `/slow` takes 300 ms, `/empty` answers nothing and `/byte` one byte; everything else answers
+    /// with its own path.
     pub fn plain() -> Api {
         Api::start(|request| {
             if request.target.starts_with("/slow") {
                 std::thread::sleep(Duration::from_millis(300));
             }
-            Response::new(200, format!("hello {}", request.target))
+            match request.target.as_str() {
+                "/empty" => Response::new(200, ""),
+                "/byte" => Response::new(200, "."),
+                target => Response::new(200, format!("hello {target}")),
+            }
         })
     }
 
