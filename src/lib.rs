@@ -87,3 +87,6 @@ pub mod testing;
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(test)]
+mod world;

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::exchange::{Effect, Finish};
-use crate::facts::tests::fixture::*;
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::world::*;
 
 /// The status that a request meets; 200 if it goes on.
 fn status(world: &World, worker: usize, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {

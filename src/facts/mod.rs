@@ -3,8 +3,6 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod asked;
-#[cfg(test)]
-mod bed;
 pub mod call;
 pub mod clients;
 mod credentials;
@@ -20,7 +18,7 @@ pub mod refreshes;
 mod revoked;
 mod shelf;
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;
 pub mod tokens;
 mod tries;
 mod verified;

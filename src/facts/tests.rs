@@ -1,8 +1,6 @@
 //! Facts as two workers of one host know them: what one has learnt opens nothing on the other that
 //! it should not. A request goes through its whole verdict here, so the tests hold of `decide` too.
 
-pub(crate) mod fixture;
-
 mod bound;
 mod clock;
 mod introspection;

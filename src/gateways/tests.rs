@@ -1,67 +1,26 @@
 //! Gateways, each with memory and random bytes of its own, and what they tell.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
 use crate::charging::Payer;
 use crate::config::{Config, HostKind};
 use crate::digest::HostKey;
+use crate::facts::Facts;
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::{Facts, Host, Runtime};
 use crate::gateways::{Push, tick_ms};
-use crate::metrics::{Meter, Metric};
+use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::request::{Field, HeaderBlock, Request, Surroundings};
-use crate::shared::{Expect, Refused, Slot, Store, Version};
-use crate::signature::NoHost;
-use crate::simulation::host::{Dialect, Memory};
-use crate::simulation::schedule::Rng;
+use crate::request::{Field, HeaderBlock, Request};
+use crate::simulation::host::Dialect;
 use crate::time::Time;
+use crate::world::{START, World, runtime_under};
 
 const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
-const START: Time = Time::from_s(1_800_000_000);
 const RATE: usize = 0;
 const QUOTA: usize = 1;
 const SHADOW: usize = 2;
 const OWN: usize = 3;
 
-struct Gateway {
-    memory: RefCell<Memory>,
-    rng: RefCell<Rng>,
-    counts: RefCell<BTreeMap<Metric, u32>>,
-    runtime: Runtime,
-}
-
-impl Store for Gateway {
-    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut())
-    }
-    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
-    }
-    fn random(&self) -> u64 {
-        4
-    }
-}
-
-impl Meter for Gateway {
-    fn count(&self, metric: Metric) {
-        *self.counts.borrow_mut().entry(metric).or_default() += 1;
-    }
-}
-
-impl Surroundings for Gateway {
-    fn address(&self) -> Option<String> {
-        Some("192.0.2.77:50000".to_owned())
-    }
-    fn client_certificate(&self) -> bool {
-        false
-    }
-    fn route(&self) -> Option<String> {
-        None
-    }
-}
+/// One gateway: a host of its own with one worker.
+struct Gateway(World);
 
 fn document(secret: &str) -> String {
     let sync = r#""sync": { "uri": "https://webdis.example/", "cluster": "webdis", "headers": { "authorization": "Basic eDp5" } }"#;
@@ -78,20 +37,13 @@ fn document(secret: &str) -> String {
 
 impl Gateway {
     fn new(random: u8, secret: &str) -> Gateway {
-        let config = Config::load(document(secret).as_bytes(), &|_| None, HostKind::Envoy)
-            .unwrap_or_else(|errors| panic!("{errors}"));
         let key = HostKey::new(&[random; 32], secret.as_bytes());
-        Gateway {
-            memory: RefCell::new(Memory::new(Dialect::Envoy)),
-            rng: RefCell::new(Rng::new(1)),
-            counts: RefCell::default(),
-            runtime: Runtime::new(Rc::new(config), key),
-        }
+        let worker = runtime_under(&document(secret), key);
+        Gateway(World::of_workers(Dialect::Envoy, vec![worker]))
     }
 
     fn with<T>(&self, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let host = Host { store: self, verify: &NoHost, meter: self };
-        work(&Facts { runtime: &self.runtime, host: &host, now })
+        self.0.with(0, now, work)
     }
 
     /// Whether one more request of this client passes.
@@ -108,7 +60,7 @@ impl Gateway {
             headers: &headers,
             authorization: Field::None,
             has_reserved: false,
-            surroundings: self,
+            surroundings: &self.0.shared,
         };
         let payer =
             Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
@@ -133,7 +85,7 @@ impl Gateway {
     }
 
     fn count(&self, metric: Metric) -> u32 {
-        self.counts.borrow().get(&metric).copied().unwrap_or_default()
+        self.0.count(metric)
     }
 }
 

@@ -12,14 +12,12 @@ use crate::digest::HostKey;
 use crate::exchange::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
-use crate::facts::tests::fixture::{
-    ENVOY, SECRET, claims, document, hmac, request, runtime, with_secret,
-};
 use crate::facts::{Facts, Host, Runtime};
 use crate::metrics::{Meter, Metric};
 use crate::request::{HeaderBlock, Surroundings};
 use crate::shared::twin::Twin;
 use crate::signature::NoHost;
+use crate::world::{ENVOY, SECRET, claims, document, hmac, request, runtime_under, with_secret};
 
 struct Nobody;
 
@@ -47,7 +45,7 @@ struct Gateway<'a> {
 
 impl<'a> Gateway<'a> {
     fn new(worker: &'a Worker<'a>, document: &Value) -> Gateway<'a> {
-        Gateway { worker, runtime: runtime(document, HostKey::new(&[9; 32], b"simulation")) }
+        Gateway { worker, runtime: runtime_under(document, HostKey::new(&[9; 32], b"simulation")) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Facts<'_>) -> T) -> T {

@@ -1,117 +1,28 @@
 //! Revocation calls and what the token endpoint hands out after them, on two workers of one host.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Config, HostKind};
-use crate::digest::HostKey;
-use crate::exchange::ServerAnswer;
-use crate::exchange::{Exchange, Finish, Input};
+use crate::exchange::{Exchange, Finish, Input, ServerAnswer};
+use crate::facts::Fact;
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Host, Runtime};
-use crate::metrics::Meter;
-use crate::request::{HeaderBlock, Surroundings};
-use crate::shared::{Expect, Refused, Slot, Store, Version};
-use crate::signature::NoHost;
+use crate::request::HeaderBlock;
 use crate::simulation::host::{Dialect, Memory};
-use crate::simulation::schedule::Rng;
+use crate::world::{self, ENVOY, START, World, hmac, jwks, twin};
 
-const START: Time = Time::from_s(1_800_000_000);
 const OWN: &str = "https://own.example";
-const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
 
-/// What servers say: the JWK Set, a credential, introspection; by a word of the call's path.
-type Servers = BTreeMap<&'static str, (u16, String)>;
-
-struct Shared {
-    memory: RefCell<Memory>,
-    rng: RefCell<Rng>,
-    counts: RefCell<BTreeMap<Metric, u32>>,
-    address: RefCell<String>,
-    calls: RefCell<u32>,
-}
-
-impl Store for Shared {
-    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        *self.calls.borrow_mut() += 1;
-        self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut())
-    }
-    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        *self.calls.borrow_mut() += 1;
-        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
-    }
-    fn random(&self) -> u64 {
-        self.rng.borrow_mut().next()
-    }
-}
-
-impl Meter for Shared {
-    fn count(&self, metric: Metric) {
-        *self.counts.borrow_mut().entry(metric).or_default() += 1;
-    }
-}
-
-impl Surroundings for Shared {
-    fn address(&self) -> Option<String> {
-        Some(self.address.borrow().clone())
-    }
-    fn route(&self) -> Option<String> {
-        None
-    }
-    fn client_certificate(&self) -> bool {
-        false
-    }
-}
-
-/// One host with two workers, and the servers that it knows.
-struct World {
-    shared: Shared,
-    workers: Vec<Runtime>,
-    servers: RefCell<Servers>,
-    fetched: RefCell<Vec<&'static str>>,
+/// One worker for each document, after its host's first tick: from then on there is a number that
+/// tells of changes.
+fn two_workers(dialect: Dialect, documents: [&Value; 2]) -> World {
+    let world = World::on(dialect, &documents);
+    world.with(0, START, |facts| facts.due());
+    world
 }
 
 impl World {
-    fn new(dialect: Dialect, documents: [&Value; 2]) -> World {
-        let worker = |document: &Value| {
-            let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy)
-                .unwrap_or_else(|errors| panic!("{errors}"));
-            Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
-        };
-        let world = World {
-            shared: Shared {
-                memory: RefCell::new(Memory::new(dialect)),
-                rng: RefCell::new(Rng::new(1)),
-                counts: RefCell::default(),
-                address: RefCell::new("192.0.2.1".to_owned()),
-                calls: RefCell::default(),
-            },
-            workers: documents.map(worker).into(),
-            servers: RefCell::default(),
-            fetched: RefCell::default(),
-        };
-        // The first tick: from now on there is a number that tells of changes.
-        world.with(0, START, |facts| facts.due());
-        world
-    }
-
-    fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
-        work(&Facts { runtime: &self.workers[worker], host: &host, now })
-    }
-
-    fn serves(&self, what: &'static str, status: u16, body: impl ToString) {
-        self.servers.borrow_mut().insert(what, (status, body.to_string()));
-    }
-
     /// Runs an exchange to its verdict; what it asks for comes at once.
     fn run(&self, worker: usize, now: Time, exchange: &mut Exchange, body: &[u8]) -> Finish {
         let mut effect =
@@ -123,10 +34,7 @@ impl World {
                     exchange.step(Input::Body(Some(body)), facts, &self.shared)
                 }),
                 Effect::Fetch(fact, _) => {
-                    let what = fact.kind();
-                    self.fetched.borrow_mut().push(what);
-                    let (status, body) =
-                        self.servers.borrow().get(what).cloned().unwrap_or_default();
+                    let (status, body) = self.answer(&fact);
                     let headers = HeaderBlock::default();
                     let answer = CallAnswer { status, headers: &headers, body: body.as_bytes() };
                     self.with(worker, now, |facts| {
@@ -191,7 +99,7 @@ impl World {
     }
 
     /// What a token call gets whose server would grant `fresh`, or refuse the client.
-    fn call(
+    fn granted(
         &self,
         worker: usize,
         now: Time,
@@ -239,11 +147,7 @@ impl World {
 
     /// What is handed out on both workers, where the server would grant `fresh`.
     fn handed_out(&self, now: Time, fresh: &str) -> [String; 2] {
-        [1, 0].map(|worker| self.call(worker, now, "secret", "a", &[], Some(fresh)).unwrap())
-    }
-
-    fn count(&self, metric: Metric) -> u32 {
-        self.shared.counts.borrow().get(&metric).copied().unwrap_or_default()
+        [1, 0].map(|worker| self.granted(worker, now, "secret", "a", &[], Some(fresh)).unwrap())
     }
 }
 
@@ -260,43 +164,28 @@ fn document(more: Value) -> Value {
 
 /// In both dialects, the same document in both workers.
 fn worlds(document: &Value) -> impl Iterator<Item = World> {
-    Dialect::ALL.into_iter().map(move |dialect| World::new(dialect, [document, document]))
+    Dialect::ALL.into_iter().map(move |dialect| two_workers(dialect, [document, document]))
 }
 
 fn segment(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-struct Key(SigningKey, &'static str);
+/// A key with its name.
+struct Key(world::Key, &'static str);
 
 impl Key {
-    fn new(seed: u8, kid: &'static str) -> Key {
-        Key(SigningKey::from_slice(&[seed; 32]).unwrap(), kid)
+    fn new(number: u16, kid: &'static str) -> Key {
+        Key(world::Key::new(number), kid)
     }
 
     fn set(&self) -> String {
-        let point = self.0.verifying_key().to_sec1_point(false);
-        let (x, y) = (segment(point.x().unwrap()), segment(point.y().unwrap()));
-        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "kid": self.1, "x": x, "y": y }] })
-            .to_string()
+        jwks(&[self.0.jwk(self.1)]).to_string()
     }
 
     fn token(&self, claims: &Value) -> String {
-        let header = json!({ "alg": "ES256", "kid": self.1 }).to_string();
-        let signed =
-            format!("{}.{}", segment(header.as_bytes()), segment(claims.to_string().as_bytes()));
-        let signature: Signature = self.0.sign(signed.as_bytes());
-        format!("{signed}.{}", segment(&signature.to_bytes()))
+        self.0.token(self.1, claims)
     }
-}
-
-/// The same token with (r, n - s).
-fn twin(token: &str) -> String {
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
-    let turned =
-        Signature::from_scalars(signature.r().to_bytes(), (-signature.s()).to_bytes()).unwrap();
-    format!("{signed}.{}", segment(&turned.to_bytes()))
 }
 
 fn own(jti: &str, days: u64) -> Value {
@@ -307,11 +196,11 @@ fn own(jti: &str, days: u64) -> Value {
 fn a_token_is_revoked_by_what_it_says_though_its_key_was_not_in_memory() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         let (token, again) =
             (key.token(&own("a", 30)), key.token(&json!({ "iss": OWN, "aud": "a", "jti": "a", "exp": START.s() + 30 * 86_400, "n": 1 })));
         assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
-        assert_eq!(*world.fetched.borrow(), ["keys"], "once, before the call");
+        assert_eq!(world.all_asked(), ["keys"], "once, before the call");
         for now in [START, START.plus_s(25 * 3_600), START.plus_s(30 * 86_400 - 1)] {
             for spelling in [&token, &twin(&token), &again] {
                 for worker in [1, 0] {
@@ -329,7 +218,7 @@ fn a_token_is_revoked_by_what_it_says_though_its_key_was_not_in_memory() {
 fn a_token_that_is_not_admitted_now_is_revoked_all_the_same() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         let mut early = own("early", 1);
         early["nbf"] = json!(START.s() + 600);
         let mut elsewhere = own("elsewhere", 1);
@@ -352,21 +241,14 @@ fn a_looked_up_credential_is_fetched_first() {
         "credentials": { "lookup": { "uri": "https://admin.example/jwts/{key}", "cluster": "admin" } } }] });
     let secret = "a-secret-of-thirty-two-bytes-or-more";
     for world in worlds(&document(legacy)) {
-        world.serves(
+        world.serve(
             "credential",
             200,
             json!({ "key": "device", "secret": secret, "algorithm": "HS256" }),
         );
         let token = |n: u32| {
-            use hmac::Mac as _;
-            let claims =
-                json!({ "iss": "device", "jti": "j", "exp": START.s() + 30 * 86_400, "n": n })
-                    .to_string();
-            let signed =
-                format!("{}.{}", segment(br#"{"alg":"HS256"}"#), segment(claims.as_bytes()));
-            let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-            mac.update(signed.as_bytes());
-            format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
+            let exp = START.s() + 30 * 86_400;
+            hmac(secret, &json!({ "iss": "device", "jti": "j", "exp": exp, "n": n }))
         };
         assert_eq!(world.revoke(0, START, &format!("token={}", token(1))), 200);
         for now in [START, START.plus_s(25 * 3_600)] {
@@ -382,10 +264,10 @@ fn a_looked_up_credential_is_fetched_first() {
 fn what_can_not_be_verified_in_time_is_remembered_in_each_spelling_until_its_end() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 500, "");
+        world.serve("keys", 500, "");
         let token = key.token(&own("a", 30));
         assert_eq!(world.revoke(0, START, &format!("token={token}")), 200);
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         for now in [START.plus_s(60), START.plus_s(25 * 3_600), START.plus_s(30 * 86_400 - 1)] {
             assert_eq!(
                 (world.bearer(1, now, &token), world.bearer(1, now, &twin(&token))),
@@ -405,7 +287,7 @@ fn what_can_not_be_verified_in_time_is_remembered_in_each_spelling_until_its_end
 fn a_forged_token_revokes_no_one_elses() {
     let (key, stranger) = (Key::new(5, "k"), Key::new(6, "k"));
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         let good = key.token(&own("a", 1));
         assert_eq!(world.revoke(0, START, &format!("token={}", stranger.token(&own("a", 1)))), 200);
         assert_eq!((world.bearer(0, START, &good), world.bearer(1, START, &good)), (200, 200));
@@ -430,7 +312,7 @@ fn what_is_not_understood_is_not_answered_as_done() {
 fn no_other_method_goes_to_a_revocation_path() {
     let open =
         document(json!({ "rules": [{ "match": { "path_prefix": "/" }, "access": "public" }] }));
-    let world = World::new(Dialect::Envoy, [&open, &open]);
+    let world = two_workers(Dialect::Envoy, [&open, &open]);
     for (method, status) in
         [("GET", 403), ("PUT", 403), ("DELETE", 403), ("OPTIONS", 200), ("HEAD", 200)]
     {
@@ -451,7 +333,7 @@ fn no_other_method_goes_to_a_revocation_path() {
 fn whatever_says_yes_revokes_and_nothing_else() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         for (said, is_revoked) in
             [(200, true), (201, true), (204, true), (302, false), (400, false), (503, false)]
         {
@@ -464,7 +346,7 @@ fn whatever_says_yes_revokes_and_nothing_else() {
 
 #[test]
 fn what_can_not_be_remembered_is_not_answered_as_done() {
-    let world = World::new(Dialect::Kong, [&document(json!({})), &document(json!({}))]);
+    let world = two_workers(Dialect::Kong, [&document(json!({})), &document(json!({}))]);
     *world.shared.memory.borrow_mut() = Memory::new(Dialect::Kong).zone(0, false);
     assert_eq!(world.revoke(0, START, "token=t"), 503);
     assert_eq!(world.count(Metric::RevocationNotKept), 1);
@@ -475,8 +357,8 @@ fn shadow_mode_revokes_and_changes_no_answer() {
     let key = Key::new(5, "k");
     let shadow = document(json!({ "mode": "shadow" }));
     for dialect in Dialect::ALL {
-        let world = World::new(dialect, [&shadow, &document(json!({}))]);
-        world.serves("keys", 200, key.set());
+        let world = two_workers(dialect, [&shadow, &document(json!({}))]);
+        world.serve("keys", 200, key.set());
         assert_eq!(world.revoke(0, START, "x=1"), 200);
         assert_eq!(world.count(Metric::Shadowed(Reason::RevocationUnavailable)), 1);
         let token = key.token(&own("a", 1));
@@ -490,15 +372,15 @@ fn shadow_mode_revokes_and_changes_no_answer() {
 fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
     let key = Key::new(5, "k");
     for dialect in Dialect::ALL {
-        let world = World::new(dialect, [&document(json!({})), &document(json!({}))]);
-        world.serves("keys", 200, key.set());
+        let world = two_workers(dialect, [&document(json!({})), &document(json!({}))]);
+        world.serve("keys", 200, key.set());
         let opaque = |n: u32| format!("opaque-{n}");
         let jwt = |n: u32| key.token(&own(&format!("real-{n}"), 1));
         let scope = |n: u32| format!("s{n}");
         let first = |n: u32| if n.is_multiple_of(2) { opaque(n) } else { jwt(n) };
         for n in 0..20 {
             assert_eq!(
-                world.call(0, START, "secret", &scope(n), &[], Some(&first(n))),
+                world.granted(0, START, "secret", &scope(n), &[], Some(&first(n))),
                 Ok(first(n))
             );
             if n < 10 {
@@ -527,7 +409,7 @@ fn no_flood_of_made_up_tokens_makes_a_real_revocation_fail_or_pushes_one_out() {
         }
         for n in 0..20 {
             assert_eq!(
-                world.call(1, START, "secret", &scope(n), &[], Some("fresh")),
+                world.granted(1, START, "secret", &scope(n), &[], Some("fresh")),
                 Ok("fresh".to_owned())
             );
             if n % 2 == 1 {
@@ -557,18 +439,21 @@ fn a_listed_revoked_or_ended_token_is_not_handed_out() {
         json!({ "revocation": { "feeds": [{ "uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 1 }] } }),
     );
     for world in worlds(&feeds) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         let list = |sequence: u32, jti: &str| json!({ "sequence": sequence, "revoked": [{ "iss": OWN, "jti": jti }] });
-        world.serves("feed", 200, list(1, "x"));
+        world.serve("feed", 200, list(1, "x"));
         let token = key.token(&own("a", 1));
         assert_eq!(world.bearer(0, START, &token), 200);
-        assert_eq!(world.call(0, START, "secret", "a", &[], Some(&token)), Ok(token.clone()));
+        assert_eq!(world.granted(0, START, "secret", "a", &[], Some(&token)), Ok(token.clone()));
         assert_eq!(world.handed_out(START, "fresh"), [&token, &token].map(String::clone));
         // Another spelling of it is revoked.
         let other = key.token(&own("b", 1));
-        world.call(0, START, "secret", "b", &[], Some(&other)).unwrap();
+        world.granted(0, START, "secret", "b", &[], Some(&other)).unwrap();
         assert_eq!(world.revoke(1, START, &format!("token={}", twin(&other))), 200);
-        assert_eq!(world.call(0, START, "secret", "b", &[], Some("fresh")), Ok("fresh".to_owned()));
+        assert_eq!(
+            world.granted(0, START, "secret", "b", &[], Some("fresh")),
+            Ok("fresh".to_owned())
+        );
         // The feed lists it.
         let now = START.plus_s(5);
         let headers = HeaderBlock::default();
@@ -588,11 +473,11 @@ fn a_listed_revoked_or_ended_token_is_not_handed_out() {
 fn a_token_whose_key_is_gone_is_not_handed_out() {
     let (old, new) = (Key::new(5, "old"), Key::new(6, "new"));
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, old.set());
+        world.serve("keys", 200, old.set());
         let token = old.token(&own("a", 1));
         assert_eq!(world.bearer(0, START, &token), 200);
         assert_eq!(
-            world.call(0, START.plus_s(1), "secret", "a", &[], Some(&token)),
+            world.granted(0, START.plus_s(1), "secret", "a", &[], Some(&token)),
             Ok(token.clone())
         );
         let learn = |now: Time, set: &str| {
@@ -608,18 +493,18 @@ fn a_token_whose_key_is_gone_is_not_handed_out() {
         // A token that is newer than the set may be of a key that isn't in it yet.
         let early = new.token(&own("b", 1));
         assert_eq!(
-            world.call(0, START.plus_s(2), "secret", "b", &[], Some(&early)),
+            world.granted(0, START.plus_s(2), "secret", "b", &[], Some(&early)),
             Ok(early.clone())
         );
         assert_eq!(
-            world.call(1, START.plus_s(2), "secret", "b", &[], Some("fresh")),
+            world.granted(1, START.plus_s(2), "secret", "b", &[], Some("fresh")),
             Ok(early.clone())
         );
         learn(START.plus_s(10), &new.set());
         let now = START.plus_s(10);
         for worker in [1, 0] {
             assert_eq!(
-                world.call(worker, now, "secret", "b", &[], Some("fresh")),
+                world.granted(worker, now, "secret", "b", &[], Some("fresh")),
                 Ok(early.clone())
             );
         }
@@ -633,7 +518,7 @@ fn a_token_whose_key_is_gone_is_not_handed_out() {
 fn a_token_of_another_kind_is_handed_out_as_before() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         world.bearer(0, START, &key.token(&own("warm", 1)));
         let mut elsewhere = own("a", 1);
         elsewhere["aud"] = json!("b");
@@ -646,12 +531,12 @@ fn a_token_of_another_kind_is_handed_out_as_before() {
         {
             let scope = format!("s{n}");
             assert_eq!(
-                world.call(0, START, "secret", &scope, &[], Some(&token)),
+                world.granted(0, START, "secret", &scope, &[], Some(&token)),
                 Ok(token.clone())
             );
             for worker in [0, 1] {
                 assert_eq!(
-                    world.call(worker, START.plus_s(9), "secret", &scope, &[], Some("fresh")),
+                    world.granted(worker, START.plus_s(9), "secret", &scope, &[], Some("fresh")),
                     Ok(token.clone())
                 );
             }
@@ -667,13 +552,13 @@ fn a_token_that_introspection_finds_inactive_is_not_handed_out_later_either() {
         "introspection": { "uri": "https://idp.example/introspect", "cluster": "idp", "ttl_s_max": 1, "negative_ttl_s": 1 },
     }));
     for world in worlds(&introspects) {
-        world.serves("keys", 200, key.set());
-        world.serves("introspection", 200, r#"{"active":true}"#);
+        world.serve("keys", 200, key.set());
+        world.serve("introspection", 200, r#"{"active":true}"#);
         let token = key.token(&own("a", 1));
         assert_eq!(world.bearer(0, START, &token), 200);
-        world.call(0, START, "secret", "a", &[], Some(&token)).unwrap();
+        world.granted(0, START, "secret", "a", &[], Some(&token)).unwrap();
         assert_eq!(world.handed_out(START, "fresh"), [&token, &token].map(String::clone));
-        world.serves("introspection", 200, r#"{"active":false}"#);
+        world.serve("introspection", 200, r#"{"active":false}"#);
         assert_eq!(world.bearer(1, START.plus_s(2), &token), 401);
         assert_eq!(world.handed_out(START.plus_s(600), "fresh"), ["fresh", "fresh"]);
     }
@@ -682,7 +567,10 @@ fn a_token_that_introspection_finds_inactive_is_not_handed_out_later_either() {
 #[test]
 fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
     for world in worlds(&document(json!({}))) {
-        assert_eq!(world.call(0, START, "secret", "a", &[], Some("first")), Ok("first".to_owned()));
+        assert_eq!(
+            world.granted(0, START, "secret", "a", &[], Some("first")),
+            Ok("first".to_owned())
+        );
         assert_eq!(world.handed_out(START, "-"), ["first", "first"]);
         for (n, (name, value)) in
             [("cache-control", "no-cache"), ("pragma", "no-cache"), ("cache-control", "max-age=0")]
@@ -691,7 +579,7 @@ fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
         {
             let fresh = format!("fresh-{n}");
             assert_eq!(
-                world.call(1, START, "secret", "a", &[(name, value)], Some(&fresh)),
+                world.granted(1, START, "secret", "a", &[(name, value)], Some(&fresh)),
                 Ok(fresh.clone())
             );
             assert_eq!(world.handed_out(START, "-"), [&fresh, &fresh].map(String::clone));
@@ -702,14 +590,14 @@ fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
             &[("cache-control", "no-cache"), ("dpop", "x")],
         ] {
             assert_eq!(
-                world.call(1, START, "secret", "a", more, Some("other")),
+                world.granted(1, START, "secret", "a", more, Some("other")),
                 Ok("other".to_owned())
             );
             assert_eq!(world.handed_out(START, "-"), ["fresh-2", "fresh-2"]);
         }
         // A refusal of the secret takes it away.
         assert_eq!(
-            world.call(1, START, "secret", "a", &[("cache-control", "no-cache")], None),
+            world.granted(1, START, "secret", "a", &[("cache-control", "no-cache")], None),
             Err(401)
         );
         assert_eq!(world.handed_out(START, "after"), ["after", "after"]);
@@ -720,29 +608,29 @@ fn an_answer_that_was_asked_for_afresh_replaces_the_kept_one() {
 fn a_refused_secret_takes_all_its_answers_along_and_no_others() {
     for world in worlds(&document(json!({}))) {
         for scope in ["a", "b", "c"] {
-            world.call(0, START, "secret", scope, &[], Some("old")).unwrap();
+            world.granted(0, START, "secret", scope, &[], Some("old")).unwrap();
         }
         let now = START.plus_s(10);
-        assert_eq!(world.call(0, now, "wrong", "a", &[], None), Err(401));
+        assert_eq!(world.granted(0, now, "wrong", "a", &[], None), Err(401));
         assert_eq!(
-            world.call(1, now, "secret", "b", &[], Some("new")),
+            world.granted(1, now, "secret", "b", &[], Some("new")),
             Ok("old".to_owned()),
             "a wrong secret takes nothing"
         );
-        assert_eq!(world.call(1, now, "secret", "d", &[], None), Err(401));
+        assert_eq!(world.granted(1, now, "secret", "d", &[], None), Err(401));
         for (worker, scope) in [(0, "a"), (1, "b")] {
             assert_eq!(
-                world.call(worker, now, "secret", scope, &[], Some("new")),
+                world.granted(worker, now, "secret", scope, &[], Some("new")),
                 Ok("new".to_owned())
             );
         }
         // That the secret is good again brings nothing back.
         assert_eq!(
-            world.call(1, now.plus_s(1), "secret", "c", &[], Some("newer")),
+            world.granted(1, now.plus_s(1), "secret", "c", &[], Some("newer")),
             Ok("newer".to_owned())
         );
         assert_eq!(
-            world.call(0, now.plus_s(1), "secret", "a", &[], Some("-")),
+            world.granted(0, now.plus_s(1), "secret", "a", &[], Some("-")),
             Ok("new".to_owned())
         );
     }
@@ -752,15 +640,15 @@ fn a_refused_secret_takes_all_its_answers_along_and_no_others() {
 fn a_hit_costs_two_host_calls() {
     let key = Key::new(5, "k");
     for world in worlds(&document(json!({}))) {
-        world.serves("keys", 200, key.set());
+        world.serve("keys", 200, key.set());
         for token in [key.token(&own("a", 1)), "opaque".to_owned()] {
             world.bearer(0, START, &token);
-            world.call(0, START, "secret", &token, &[], Some(&token)).unwrap();
-            world.call(0, START, "secret", &token, &[], None).unwrap();
-            let before = *world.shared.calls.borrow();
-            assert_eq!(world.call(0, START, "secret", &token, &[], None), Ok(token.clone()));
+            world.granted(0, START, "secret", &token, &[], Some(&token)).unwrap();
+            world.granted(0, START, "secret", &token, &[], None).unwrap();
+            let before = world.shared.calls();
+            assert_eq!(world.granted(0, START, "secret", &token, &[], None), Ok(token.clone()));
             assert_eq!(
-                *world.shared.calls.borrow() - before,
+                world.shared.calls() - before,
                 2,
                 "the answer, and whether anything was revoked"
             );
@@ -773,10 +661,10 @@ fn a_hit_costs_two_host_calls() {
 #[test]
 fn a_clock_that_goes_back_keeps_no_answer_from_being_served() {
     for world in worlds(&document(json!({}))) {
-        world.call(0, START.plus_s(3_600), "secret", "a", &[], Some("ahead")).unwrap();
-        world.call(0, START, "secret", "b", &[], Some("now")).unwrap();
+        world.granted(0, START.plus_s(3_600), "secret", "a", &[], Some("ahead")).unwrap();
+        world.granted(0, START, "secret", "b", &[], Some("now")).unwrap();
         assert_eq!(
-            world.call(1, START.plus_s(1), "secret", "b", &[], Some("-")),
+            world.granted(1, START.plus_s(1), "secret", "b", &[], Some("-")),
             Ok("now".to_owned())
         );
     }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::exchange::*;
 use crate::facts::call::CallAnswer;
-use crate::facts::tests::fixture::{
-    ENVOY, EcKey, KONG, SECRET, START, World, claims, document, fetched, forged, hmac, request,
+use crate::world::{
+    ENVOY, KONG, Key, SECRET, START, World, claims, document, fetched, forged, hmac, request,
     with_secret,
 };
 
@@ -102,7 +102,7 @@ fn what_would_be_refused_since_it_comes_twice_is_counted_where_no_header_can_be_
 fn a_request_whose_keys_never_come_goes_on_as_it_came() {
     for whole in [true, false] {
         let world = World::new(&in_shadow(fetched(), whole, one()));
-        let bearer = format!("Bearer {}", EcKey::new(1).token("k", &claims("1")));
+        let bearer = format!("Bearer {}", Key::new(1).token("k", &claims("1")));
         let new = || {
             Exchange::new(
                 request("GET", "/orders", &[&FORGED[..], &[("authorization", &bearer)]].concat()),

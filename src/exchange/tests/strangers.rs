@@ -1,6 +1,7 @@
 //! What those without a good token can cause, and what others feel of it.
 
 use super::*;
+use crate::config::{Config, HostKind};
 use crate::facts::call::CallAnswer;
 
 /// A client's address.
@@ -25,12 +26,12 @@ fn bearer(token: &str) -> String {
     format!("Bearer {token}")
 }
 
-fn begin(world: &World, runtime: &Runtime, now: Time, token: &str, at: &At) -> Effect {
+fn begin(world: &World, worker: usize, now: Time, token: &str, at: &At) -> Effect {
     let value = bearer(token);
     let pairs: Vec<(&str, &str)> =
         if token.is_empty() { vec![] } else { vec![("authorization", value.as_str())] };
     let mut exchange = Exchange::new(request(&pairs), None, ENVOY);
-    world.with(runtime, now, |facts| exchange.step(Input::Begin, facts, at))
+    world.with(worker, now, |facts| exchange.step(Input::Begin, facts, at))
 }
 
 fn status(effect: &Effect) -> u16 {
@@ -53,7 +54,7 @@ fn retry_after_s(effect: &Effect) -> u64 {
 
 fn answered(
     world: &World,
-    runtime: &Runtime,
+    worker: usize,
     now: Time,
     fact: &Fact,
     status: u16,
@@ -62,13 +63,9 @@ fn answered(
 ) {
     let headers =
         HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
-    world.with(runtime, now, |facts| {
+    world.with(worker, now, |facts| {
         facts.learn(fact, &CallAnswer { status, headers: &headers, body: body.as_bytes() })
     });
-}
-
-fn count(world: &World, metric: Metric) -> usize {
-    world.counted.borrow().iter().filter(|one| **one == metric).count()
 }
 
 fn introspecting() -> Value {
@@ -88,15 +85,14 @@ fn of_subject(n: u64) -> String {
 /// The introspection endpoint throttles: that is said to the gateway, not to one token.
 #[test]
 fn what_introspection_asks_for_holds_for_all_tokens() {
-    let (world, workers) =
-        (World::default(), [runtime(&introspecting()), runtime(&introspecting())]);
+    let world = World::new(&introspecting());
     let mut calls = 0;
     for n in 0..800u64 {
-        let (runtime, now) = (&workers[n as usize % 2], NOW.plus_ms(n * 5));
-        match begin(&world, runtime, now, &of_subject(n % 20), &HERE) {
+        let (worker, now) = (n as usize % 2, NOW.plus_ms(n * 5));
+        match begin(&world, worker, now, &of_subject(n % 20), &HERE) {
             Effect::Fetch(fact, _) => {
                 calls += 1;
-                answered(&world, runtime, now, &fact, 429, &[("retry-after", "30")], "");
+                answered(&world, worker, now, &fact, 429, &[("retry-after", "30")], "");
             }
             refused => assert_eq!(
                 (status(&refused), (26..=38).contains(&retry_after_s(&refused))),
@@ -106,26 +102,18 @@ fn what_introspection_asks_for_holds_for_all_tokens() {
         }
     }
     assert!(calls <= 3, "{calls} calls in four seconds");
-    assert!(count(&world, Metric::IntrospectionPaused) > 0);
+    assert!(world.count(Metric::IntrospectionPaused) > 0);
     // Then it is asked again, and an hour back on the clock it isn't waited for.
-    assert!(matches!(
-        begin(&world, &workers[0], NOW.plus_s(40), &of_subject(99), &HERE),
-        Effect::Fetch(..)
-    ));
+    assert!(matches!(begin(&world, 0, NOW.plus_s(40), &of_subject(99), &HERE), Effect::Fetch(..)));
     let back = Time::from_s(NOW.s() - 3_600);
-    begin(&world, &workers[0], back, &of_subject(99), &HERE);
-    assert!(matches!(
-        begin(&world, &workers[0], back.plus_s(5), &of_subject(99), &HERE),
-        Effect::Fetch(..)
-    ));
+    begin(&world, 0, back, &of_subject(99), &HERE);
+    assert!(matches!(begin(&world, 0, back.plus_s(5), &of_subject(99), &HERE), Effect::Fetch(..)));
     // One token's failure is that token's.
-    let (world, runtime) = (World::default(), runtime(&introspecting()));
-    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &of_subject(1), &HERE) else {
-        panic!()
-    };
-    answered(&world, &runtime, NOW, &fact, 500, &[], "");
-    assert_eq!(status(&begin(&world, &runtime, NOW, &of_subject(1), &HERE)), 503);
-    assert!(matches!(begin(&world, &runtime, NOW, &of_subject(2), &HERE), Effect::Fetch(..)));
+    let world = World::new(&introspecting());
+    let Effect::Fetch(fact, _) = begin(&world, 0, NOW, &of_subject(1), &HERE) else { panic!() };
+    answered(&world, 0, NOW, &fact, 500, &[], "");
+    assert_eq!(status(&begin(&world, 0, NOW, &of_subject(1), &HERE)), 503);
+    assert!(matches!(begin(&world, 0, NOW, &of_subject(2), &HERE), Effect::Fetch(..)));
 }
 
 fn looking_up(more: Value) -> Value {
@@ -146,15 +134,14 @@ fn made_up(n: u64) -> String {
 /// for nothing yet still has room.
 #[test]
 fn made_up_ids_are_looked_up_at_a_bounded_pace() {
-    let (world, workers) =
-        (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
+    let world = World::new(&looking_up(json!({})));
     let mut looked_up = Vec::new();
     for n in 0..5_000u64 {
-        let (runtime, now) = (&workers[n as usize % 2], NOW.plus_ms(n));
-        match begin(&world, runtime, now, &made_up(n), &HERE) {
+        let (worker, now) = (n as usize % 2, NOW.plus_ms(n));
+        match begin(&world, worker, now, &made_up(n), &HERE) {
             Effect::Fetch(fact, _) => {
                 looked_up.push(now);
-                answered(&world, runtime, now, &fact, 404, &[], "");
+                answered(&world, worker, now, &fact, 404, &[], "");
             }
             refused => {
                 assert_eq!(status(&refused), 503);
@@ -163,14 +150,11 @@ fn made_up_ids_are_looked_up_at_a_bounded_pace() {
         }
     }
     assert!((500..=800).contains(&looked_up.len()), "{} in five seconds", looked_up.len());
-    assert_eq!(count(&world, Metric::LookupCapped), 5_000 - looked_up.len());
+    assert_eq!(world.count(Metric::LookupCapped), 5_000 - looked_up.len() as u32);
     let now = NOW.plus_ms(5_000);
     let others = (0..40)
         .filter(|n| {
-            matches!(
-                begin(&world, &workers[0], now, &made_up(10_000 + n), &THERE),
-                Effect::Fetch(..)
-            )
+            matches!(begin(&world, 0, now, &made_up(10_000 + n), &THERE), Effect::Fetch(..))
         })
         .count();
     assert_eq!(others, 40, "another address");
@@ -179,7 +163,7 @@ fn made_up_ids_are_looked_up_at_a_bounded_pace() {
 const FORM: &str = "grant_type=client_credentials";
 
 /// A token call of client `n`; with an answer of the server if it gets there.
-fn token_call(world: &World, runtime: &Runtime, now: Time, n: u64) -> bool {
+fn token_call(world: &World, worker: usize, now: Time, n: u64) -> bool {
     let id = format!("client-{n}");
     let body = format!("{FORM}&client_id={id}&client_secret=secret");
     let headers = [
@@ -191,7 +175,7 @@ fn token_call(world: &World, runtime: &Runtime, now: Time, n: u64) -> bool {
     let headers =
         HeaderBlock::from_pairs(headers.iter().map(|(name, value)| (*name, value.as_bytes())));
     let mut exchange = Exchange::new(headers, None, ENVOY);
-    world.with(runtime, now, |facts| {
+    world.with(worker, now, |facts| {
         assert!(matches!(exchange.step(Input::Begin, facts, &HERE), Effect::ReadBody(_)));
         let effect = exchange.step(Input::Body(Some(body.as_bytes())), facts, &HERE);
         if matches!(effect, Effect::Finish(Finish::Answer(_))) {
@@ -211,22 +195,21 @@ fn token_call(world: &World, runtime: &Runtime, now: Time, n: u64) -> bool {
 
 /// How many of sixty clients are served from the cache a minute after `made_up_ids` came.
 fn kept_beside(made_up_ids: u64) -> usize {
-    let runtime = runtime(&looking_up(json!({ "token_endpoints": [{ "path": "/token" }] })));
-    let world = World::default();
-    (0..60).for_each(|n| assert!(!token_call(&world, &runtime, NOW, n)));
+    let world = World::new(&looking_up(json!({ "token_endpoints": [{ "path": "/token" }] })));
+    (0..60).for_each(|n| assert!(!token_call(&world, 0, NOW, n)));
     // Half of them there isn't, half is another's: Kong answers by its own ids too.
     for n in 0..made_up_ids {
         let now = NOW.plus_ms(n * 20);
-        if let Effect::Fetch(fact, _) = begin(&world, &runtime, now, &made_up(n), &HERE) {
+        if let Effect::Fetch(fact, _) = begin(&world, 0, now, &made_up(n), &HERE) {
             let (code, body) = [
                 (404, String::new()),
                 (200, format!(r#"{{"key":"other","secret":"{}"}}"#, "x".repeat(600))),
             ][n as usize % 2]
                 .clone();
-            answered(&world, &runtime, now, &fact, code, &[], &body);
+            answered(&world, 0, now, &fact, code, &[], &body);
         }
     }
-    (0..60).filter(|n| token_call(&world, &runtime, NOW.plus_s(60), *n)).count()
+    (0..60).filter(|n| token_call(&world, 0, NOW.plus_s(60), *n)).count()
 }
 
 #[test]
@@ -238,37 +221,29 @@ fn made_up_ids_push_out_nothing_that_was_earned() {
 
 #[test]
 fn what_is_not_there_is_remembered_for_all_workers() {
-    let (world, workers) =
-        (World::default(), [runtime(&looking_up(json!({}))), runtime(&looking_up(json!({})))]);
-    let Effect::Fetch(fact, _) = begin(&world, &workers[0], NOW, &made_up(1), &HERE) else {
-        panic!()
-    };
-    answered(&world, &workers[0], NOW, &fact, 404, &[], "");
-    for worker in &workers {
+    let world = World::new(&looking_up(json!({})));
+    let Effect::Fetch(fact, _) = begin(&world, 0, NOW, &made_up(1), &HERE) else { panic!() };
+    answered(&world, 0, NOW, &fact, 404, &[], "");
+    for worker in 0..2 {
         assert_eq!(status(&begin(&world, worker, NOW.plus_s(4), &made_up(1), &HERE)), 401);
     }
-    assert!(matches!(
-        begin(&world, &workers[1], NOW.plus_s(6), &made_up(1), &HERE),
-        Effect::Fetch(..)
-    ));
+    assert!(matches!(begin(&world, 1, NOW.plus_s(6), &made_up(1), &HERE), Effect::Fetch(..)));
 }
 
 /// Whatever the clock does, a failure is waited for no longer than it was to be.
 #[test]
 fn a_failed_fetch_is_not_waited_for_for_an_hour() {
-    let (world, runtime) = (World::default(), runtime(&document(true, json!({}))));
-    let Effect::Fetch(fact, _) = begin(&world, &runtime, NOW, &token("RS256"), &HERE) else {
-        panic!()
-    };
-    answered(&world, &runtime, NOW, &fact, 503, &[("retry-after", "20")], "");
-    let told = begin(&world, &runtime, NOW.plus_s(1), &token("RS256"), &HERE);
+    let world = World::new(&document(true, json!({})));
+    let Effect::Fetch(fact, _) = begin(&world, 0, NOW, &token("RS256"), &HERE) else { panic!() };
+    answered(&world, 0, NOW, &fact, 503, &[("retry-after", "20")], "");
+    let told = begin(&world, 0, NOW.plus_s(1), &token("RS256"), &HERE);
     assert_eq!(
         (status(&told), (19..=25).contains(&retry_after_s(&told))),
         (503, true),
         "what the server asked for"
     );
     let back = Time::from_s(NOW.s() - 300);
-    assert!(matches!(begin(&world, &runtime, back, &token("RS256"), &HERE), Effect::Fetch(..)));
+    assert!(matches!(begin(&world, 0, back, &token("RS256"), &HERE), Effect::Fetch(..)));
 }
 
 fn limited(charge: &str, key: Value, fetched: bool) -> Value {
@@ -282,63 +257,54 @@ fn limited(charge: &str, key: Value, fetched: bool) -> Value {
 }
 
 fn forged() -> String {
-    let good = token("HS256");
-    let (signed, _) = good.rsplit_once('.').unwrap();
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode([1; 32]))
+    world::forged(&token("HS256"))
 }
 
 #[test]
 fn a_limit_of_all_slows_refused_requests() {
     for bad in [String::new(), forged(), "no.jwt.".to_owned()] {
-        let (world, runtime) =
-            (World::default(), runtime(&limited("all", json!(["address"]), false)));
+        let world = World::new(&limited("all", json!(["address"]), false));
         let statuses: Vec<u16> =
-            (0..8).map(|_| status(&begin(&world, &runtime, NOW, &bad, &HERE))).collect();
+            (0..8).map(|_| status(&begin(&world, 0, NOW, &bad, &HERE))).collect();
         let first = statuses[0];
         assert!([400, 401].contains(&first));
         assert_eq!(statuses, [first, first, first, first, first, 429, 429, 429], "{bad}");
         assert_eq!(
-            status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE)),
+            status(&begin(&world, 0, NOW, &token("HS256"), &HERE)),
             429,
             "a good one of the same address too"
         );
         assert_eq!(
-            status(&begin(&world, &runtime, NOW, &token("HS256"), &THERE)),
+            status(&begin(&world, 0, NOW, &token("HS256"), &THERE)),
             200,
             "and none of another"
         );
-        assert_eq!(
-            status(&begin(&world, &runtime, NOW.plus_s(61), &bad, &HERE)),
-            first,
-            "it comes back"
-        );
+        assert_eq!(status(&begin(&world, 0, NOW.plus_s(61), &bad, &HERE)), first, "it comes back");
     }
-    let (world, runtime) =
-        (World::default(), runtime(&limited("accepted", json!(["address"]), false)));
-    assert!((0..20).all(|_| status(&begin(&world, &runtime, NOW, &forged(), &HERE)) == 401));
+    let world = World::new(&limited("accepted", json!(["address"]), false));
+    assert!((0..20).all(|_| status(&begin(&world, 0, NOW, &forged(), &HERE)) == 401));
 }
 
 #[test]
 fn over_such_a_limit_nothing_is_verified_or_fetched() {
-    let (world, runtime) = (World::default(), runtime(&limited("all", json!(["address"]), true)));
+    let world = World::new(&limited("all", json!(["address"]), true));
     for _ in 0..5 {
-        assert_eq!(status(&begin(&world, &runtime, NOW, "", &HERE)), 401);
+        assert_eq!(status(&begin(&world, 0, NOW, "", &HERE)), 401);
     }
-    assert_eq!(status(&begin(&world, &runtime, NOW, &token("RS256"), &HERE)), 429);
-    assert!(matches!(begin(&world, &runtime, NOW, &token("RS256"), &THERE), Effect::Fetch(..)));
+    assert_eq!(status(&begin(&world, 0, NOW, &token("RS256"), &HERE)), 429);
+    assert!(matches!(begin(&world, 0, NOW, &token("RS256"), &THERE), Effect::Fetch(..)));
 }
 
 #[test]
 fn an_accepted_request_is_charged_once_and_costs_no_more_for_it() {
     let calls = |charge: &str| {
-        let (world, runtime) =
-            (World::default(), runtime(&limited(charge, json!(["address"]), false)));
+        let world = World::new(&limited(charge, json!(["address"]), false));
         let statuses: Vec<u16> =
-            (0..7).map(|_| status(&begin(&world, &runtime, NOW, &token("HS256"), &HERE))).collect();
+            (0..7).map(|_| status(&begin(&world, 0, NOW, &token("HS256"), &HERE))).collect();
         assert_eq!(statuses, [200, 200, 200, 200, 200, 429, 429]);
-        let before = world.shared.borrow().calls;
-        assert_eq!(status(&begin(&world, &runtime, NOW.plus_s(61), &token("HS256"), &HERE)), 200);
-        let calls = world.shared.borrow().calls;
+        let before = world.shared.calls();
+        assert_eq!(status(&begin(&world, 0, NOW.plus_s(61), &token("HS256"), &HERE)), 200);
+        let calls = world.shared.calls();
         calls - before
     };
     assert_eq!(calls("all"), calls("accepted"));

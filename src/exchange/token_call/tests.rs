@@ -1,115 +1,35 @@
 //! Token calls of two workers, from their first header to the server's answer.
 
-use crate::exchange::{Passed, ServerAnswer, Started};
-use crate::request::HeaderBlock;
-use crate::token_endpoint::admission::Outcome;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::rc::Rc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
-use crate::config::{Config, HostKind};
-use crate::digest::HostKey;
-use crate::exchange::{Exchange, Input};
-use crate::facts::{Host, Runtime};
-use crate::metrics::Meter;
-use crate::request::Surroundings;
-use crate::shared::{Expect, Refused, Slot, Store, Version};
-use crate::signature::NoHost;
-use crate::simulation::host::{Dialect, Memory};
-use crate::simulation::schedule::Rng;
+use crate::exchange::{Exchange, Input, Passed, ServerAnswer, Started};
+use crate::request::HeaderBlock;
+use crate::simulation::host::Dialect;
+use crate::token_endpoint::admission::Outcome;
 use crate::token_endpoint::answer::NotStored;
 use crate::token_endpoint::request::Why;
+use crate::world::{ENVOY, KONG, START, World};
 
-const START: Time = Time::from_s(1_800_000_000);
 const BODY: &str = "grant_type=client_credentials&scope=a";
 const GOOD: &str = r#"{"access_token":"first","token_type":"Bearer","expires_in":3600}"#;
-const KONG: Abilities = Abilities { removes_headers: false, waits: true };
-const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
 
-/// The host's memory, and what was asked of it.
-struct Shared {
-    memory: RefCell<Memory>,
-    rng: RefCell<Rng>,
-    counts: RefCell<BTreeMap<Metric, u32>>,
-    trace: RefCell<Vec<String>>,
-    /// Documents look as if none were there, until the next lease is asked for.
-    stale: Cell<bool>,
+/// Two workers with one token endpoint.
+fn two_workers(dialect: Dialect, endpoint: &str) -> World {
+    let jitter = if endpoint.contains("jitter") { "" } else { r#", "jitter": 0"# };
+    let document = document(&format!("{jitter}{endpoint}"), "");
+    World::on(dialect, &[&document, &document])
 }
 
-impl Store for Shared {
-    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        let table = char::from(slot.0[2]);
-        self.trace.borrow_mut().push(format!("get {table}"));
-        self.stale.set(self.stale.get() && table != 'l');
-        let found = self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut());
-        found.filter(|_| table != 'd' || !self.stale.get())
-    }
-    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        self.trace.borrow_mut().push(format!("set {} {}", char::from(slot.0[2]), value.len()));
-        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
-    }
-    fn random(&self) -> u64 {
-        self.rng.borrow_mut().next()
-    }
-}
-
-impl Meter for Shared {
-    fn count(&self, metric: Metric) {
-        *self.counts.borrow_mut().entry(metric).or_default() += 1;
-    }
-}
-
-struct NoSurroundings;
-
-impl Surroundings for NoSurroundings {
-    fn address(&self) -> Option<String> {
-        Some("192.0.2.1".into())
-    }
-    fn route(&self) -> Option<String> {
-        None
-    }
-    fn client_certificate(&self) -> bool {
-        false
-    }
-}
-
-/// One host with two workers.
-struct World {
-    shared: Shared,
-    workers: Vec<Runtime>,
+fn document(endpoint: &str, more: &str) -> String {
+    format!(
+        r#"{{"token_endpoints": [{{"path": "/token", "revocation_path": "/revoke"{endpoint}}}],
+            "debug_headers": true, "shared": {{"secret": "shared-secret-of-thirty-two-bytes-or-more"}}{more}}}"#
+    )
 }
 
 impl World {
-    fn new(dialect: Dialect, endpoint: &str) -> World {
-        let jitter = if endpoint.contains("jitter") { "" } else { r#", "jitter": 0"# };
-        let document = format!(
-            r#"{{"token_endpoints": [{{"path": "/token", "revocation_path": "/revoke"{jitter}{endpoint}}}],
-                "debug_headers": true, "shared": {{"secret": "shared-secret-of-thirty-two-bytes-or-more"}}}}"#
-        );
-        let shared = Shared {
-            memory: RefCell::new(Memory::new(dialect)),
-            rng: RefCell::new(Rng::new(1)),
-            counts: RefCell::default(),
-            trace: RefCell::default(),
-            stale: Cell::default(),
-        };
-        let worker = |_| {
-            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
-                .unwrap_or_else(|errors| panic!("{errors}"));
-            Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
-        };
-        World { shared, workers: (0..2).map(worker).collect() }
-    }
-
-    fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
-        work(&Facts { runtime: &self.workers[worker], host: &host, now })
-    }
-
     /// A token call up to its first effect after its body has come.
     fn call(
         &self,
@@ -134,10 +54,10 @@ impl World {
         let mut exchange = Exchange::new(headers, None, abilities);
         let effect = self.with(worker, now, |facts| {
             assert!(matches!(
-                exchange.step(Input::Begin, facts, &NoSurroundings),
+                exchange.step(Input::Begin, facts, &self.shared),
                 Effect::ReadBody(_)
             ));
-            exchange.step(Input::Body(Some(body.as_bytes())), facts, &NoSurroundings)
+            exchange.step(Input::Body(Some(body.as_bytes())), facts, &self.shared)
         });
         (exchange, effect)
     }
@@ -147,7 +67,7 @@ impl World {
     }
 
     fn woken(&self, worker: usize, now: Time, exchange: &mut Exchange) -> Effect {
-        self.with(worker, now, |facts| exchange.step(Input::Woken, facts, &NoSurroundings))
+        self.with(worker, now, |facts| exchange.step(Input::Woken, facts, &self.shared))
     }
 
     /// The server answers with JSON.
@@ -222,8 +142,8 @@ fn source(answer: &Answer) -> Option<&str> {
 /// Why a call isn't shared, or its answer isn't kept, can be told from the counters.
 #[test]
 fn what_is_not_shared_is_counted_by_its_reason() {
-    let world = World::new(Dialect::Envoy, "");
-    let count = |metric: Metric| world.shared.counts.borrow().get(&metric).copied().unwrap_or(0);
+    let world = two_workers(Dialect::Envoy, "");
+    let count = |metric: Metric| world.count(metric);
     let other = "grant_type=password&username=u&password=p";
     world.call(0, START, "secret", ENVOY, &[], other);
     world.call(0, START, "secret", ENVOY, &[("cache-control", "no-cache")], BODY);
@@ -251,7 +171,7 @@ fn what_is_not_shared_is_counted_by_its_reason() {
 /// not have taken a place or a lease, since nobody would give them back.
 #[test]
 fn a_request_that_is_refused_for_its_headers_takes_no_place() {
-    let world = World::new(Dialect::Kong, r#", "upstream_calls_max": 3"#);
+    let world = two_workers(Dialect::Kong, r#", "upstream_calls_max": 3"#);
     let twice = [("x-consumer-id", "1"), ("x-consumer-id", "2")];
     for _ in 0..5 {
         let (mut exchange, effect) = world.call(0, START, "secret", KONG, &twice, BODY);
@@ -260,14 +180,14 @@ fn a_request_that_is_refused_for_its_headers_takes_no_place() {
     }
     assert_eq!(world.under_way(START), 0);
     assert!(is_led(&world.plain(1, START).1), "the lease is free");
-    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenUpstream), Some(&1));
+    assert_eq!(world.count(Metric::TokenUpstream), 1);
 }
 
 /// What the host sees of a wrong secret says nothing of how near it is to the right one.
 #[test]
 fn wrong_secrets_make_the_same_host_calls_however_much_of_them_is_right() {
     for dialect in Dialect::ALL {
-        let world = World::new(dialect, "");
+        let world = two_workers(dialect, "");
         let (mut exchange, effect) = world.plain(0, START);
         assert!(is_led(&effect));
         world.answered(0, START, &mut exchange, 200, GOOD);
@@ -293,23 +213,23 @@ fn wrong_secrets_make_the_same_host_calls_however_much_of_them_is_right() {
 /// A leader fails between a follower's look and its lease: the follower doesn't call at once too.
 #[test]
 fn who_gets_the_lease_of_a_failed_call_sees_the_failure() {
-    let world = World::new(Dialect::Envoy, "");
+    let world = two_workers(Dialect::Envoy, "");
     let (mut leader, effect) = world.plain(0, START);
     assert!(is_led(&effect));
     let (mut follower, effect) = world.plain(1, START);
     assert!(matches!(effect, Effect::SleepUntil(..)));
     world.answered(0, START, &mut leader, 503, "{}");
     // The follower's first look is of before the failure.
-    world.shared.stale.set(true);
+    world.shared.is_stale.set(true);
     assert_eq!(answer(world.woken(1, START, &mut follower)).status, 503);
-    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenUpstream), Some(&1));
+    assert_eq!(world.count(Metric::TokenUpstream), 1);
 }
 
 /// A call that outlived its lease fails after another has brought an answer: that one stays.
 #[test]
 fn a_late_failure_takes_nothing_from_those_who_have_an_answer() {
     for broken_off in [false, true] {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut late, effect) = world.plain(0, START);
         assert!(is_led(&effect));
         let now = START.plus_ms(10_001);
@@ -332,7 +252,7 @@ fn a_late_failure_takes_nothing_from_those_who_have_an_answer() {
 /// A token that was revoked while its renewal was under way isn't served once more when that fails.
 #[test]
 fn a_failed_renewal_serves_no_token_that_was_revoked_meanwhile() {
-    let world = World::new(Dialect::Envoy, r#", "refresh_ahead": true"#);
+    let world = two_workers(Dialect::Envoy, r#", "refresh_ahead": true"#);
     let (mut exchange, _) = world.plain(0, START);
     world.answered(0, START, &mut exchange, 200, GOOD);
     let late = START.plus_s(1795);
@@ -352,7 +272,7 @@ const REFRESH: &str = "grant_type=refresh_token&refresh_token=r";
 
 #[test]
 fn a_shared_refresh_says_so_and_an_answer_that_was_not_read_is_not_shared() {
-    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let world = two_workers(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
     let (mut leader, effect) = refresh(&world);
     assert!(is_led(&effect));
@@ -376,7 +296,7 @@ fn an_answer_to_a_refresh_that_is_one_clients_own_is_shared_with_none() {
         (("set-cookie", "a=b"), without_cookies),
         (("content-encoding", "gzip"), r#", "coalesce_refresh": true"#),
     ] {
-        let world = World::new(Dialect::Envoy, settings);
+        let world = two_workers(Dialect::Envoy, settings);
         let refresh = |world: &World| world.call(0, START, "secret", ENVOY, &[], REFRESH);
         let ((mut leader, _), (mut follower, _)) = (refresh(&world), refresh(&world));
         let pairs = [("content-type", "application/json"), own]
@@ -394,7 +314,7 @@ fn an_answer_to_a_refresh_that_is_one_clients_own_is_shared_with_none() {
 
 #[test]
 fn the_answer_of_a_refresh_is_not_kept_for_longer_than_those_who_waited_need() {
-    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let world = two_workers(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     for n in 0..10u64 {
         let now = START.plus_s(3 * n);
         let (mut leader, effect) =
@@ -418,7 +338,7 @@ fn retry_after(answer: &Answer) -> u64 {
 #[test]
 fn a_429_belongs_to_the_client_that_got_it() {
     for dialect in Dialect::ALL {
-        let world = World::new(dialect, "");
+        let world = two_workers(dialect, "");
         let (mut first, effect) = world.call(0, START, "noisy", ENVOY, &[], &format!("{BODY}&n=0"));
         assert!(is_led(&effect));
         let (mut follower, effect) =
@@ -443,7 +363,7 @@ fn a_429_belongs_to_the_client_that_got_it() {
             assert!(is_led(&effect), "{n}");
             world.answered(n as usize % 2, now, &mut other, 200, GOOD);
         }
-        assert_eq!(world.shared.counts.borrow().get(&Metric::TokenPaused), Some(&28));
+        assert_eq!(world.count(Metric::TokenPaused), 28);
         // The time is over: it is asked again. An hour back on the clock makes it no longer.
         let back = Time::from_s(START.s() - 3_600);
         for now in [back, START.plus_s(31)] {
@@ -458,7 +378,7 @@ fn a_429_belongs_to_the_client_that_got_it() {
 /// A 503 with `Retry-After` likewise; and calls that end in nothing, one after the other.
 #[test]
 fn failures_of_one_client_pause_that_client_alone() {
-    let world = World::new(Dialect::Envoy, "");
+    let world = two_workers(Dialect::Envoy, "");
     let (mut asked, effect) = world.call(0, START, "asked", ENVOY, &[], BODY);
     assert!(is_led(&effect));
     world.answered_with(0, START, &mut asked, 503, &[("retry-after", "20")], "{}");
@@ -493,12 +413,12 @@ fn failures_of_one_client_pause_that_client_alone() {
 /// Sixty calls of one client hang; the others are served.
 #[test]
 fn calls_that_hang_leave_others_room() {
-    let world = World::new(Dialect::Kong, "");
+    let world = two_workers(Dialect::Kong, "");
     let hanging: Vec<_> = (0..60)
         .map(|n| world.call(0, START, "hog", ENVOY, &[], &format!("{BODY}&n={n}")))
         .collect();
     assert_eq!(hanging.iter().filter(|(_, effect)| is_led(effect)).count(), 25);
-    assert_eq!(world.shared.counts.borrow().get(&Metric::TokenOverShare), Some(&35));
+    assert_eq!(world.count(Metric::TokenOverShare), 35);
     for n in 0..188u64 {
         let now = START.plus_ms(n * 40);
         let (mut other, effect) = world.call(
@@ -518,7 +438,7 @@ fn calls_that_hang_leave_others_room() {
 #[test]
 fn a_clock_that_goes_back_keeps_no_failure() {
     for (status, body) in [(503, "{}"), (200, "no token")] {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut first, effect) = world.plain(0, START);
         assert!(is_led(&effect));
         world.answered(0, START, &mut first, status, body);
@@ -532,7 +452,7 @@ fn a_clock_that_goes_back_keeps_no_failure() {
 
 #[test]
 fn a_refresh_that_is_lost_is_not_waited_for_for_an_hour() {
-    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let world = two_workers(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     let back = Time::from_s(START.s() - 3_600);
     for (now, leads) in
         [(START, true), (START.plus_s(9), false), (START.plus_s(11), true), (back, true)]
@@ -550,7 +470,7 @@ fn a_remembered_401_has_a_challenge() {
         (None, "Basic realm=\"api\""),
         (Some("Basic realm=\"a\"\r\nset-cookie: a=b"), "Basic realm=\"api\""),
     ] {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut exchange, effect) = world.plain(0, START);
         assert!(is_led(&effect));
         let mut headers = vec![("content-type", &b"application/json"[..])];
@@ -589,7 +509,7 @@ fn a_sealed_answer_goes_on_as_it_came() {
     ] {
         let mut unchanged = 0;
         for number in 0..20 {
-            let world = World::new(Dialect::Envoy, r#", "jitter": 0.5"#);
+            let world = two_workers(Dialect::Envoy, r#", "jitter": 0.5"#);
             let body = format!("{BODY}&n={number}");
             let (mut exchange, effect) =
                 world.call(0, START.plus_ms(number), "secret", ENVOY, &[], &body);
@@ -617,7 +537,7 @@ fn a_sealed_answer_goes_on_as_it_came() {
 /// What a server sets for one client isn't told to another.
 #[test]
 fn a_kept_answer_has_no_header_of_the_server_but_its_type() {
-    let world = World::new(Dialect::Envoy, "");
+    let world = two_workers(Dialect::Envoy, "");
     let (mut exchange, _) = world.plain(0, START);
     let headers = HeaderBlock::from_pairs([
         ("content-type", &b"application/json"[..]),

@@ -1,91 +1,27 @@
 //! Two workers of one host, a feed, and revocation calls.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
 use proptest::prelude::*;
 
 use crate::config::{Config, HostKind};
-use crate::digest::HostKey;
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Facts, Host, Runtime, Stop, Turn, Verified};
-use crate::metrics::{Meter, Metric};
+use crate::facts::{Fact, Stop, Turn, Verified};
+use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
 use crate::revocation::feed::List;
-use crate::shared::{Expect, Refused, Slot, Store, Version};
-use crate::signature::NoHost;
 use crate::simulation::host::{Dialect, Memory};
-use crate::simulation::schedule::Rng;
 use crate::time::Time;
-
-const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
-const START: Time = Time::from_s(1_800_000_000);
-
-struct Shared {
-    memory: RefCell<Memory>,
-    rng: RefCell<Rng>,
-    counts: RefCell<BTreeMap<Metric, u32>>,
-    calls: RefCell<u32>,
-}
-
-impl Store for Shared {
-    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        *self.calls.borrow_mut() += 1;
-        self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut())
-    }
-    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        *self.calls.borrow_mut() += 1;
-        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
-    }
-    fn random(&self) -> u64 {
-        self.rng.borrow_mut().next()
-    }
-}
-
-impl Meter for Shared {
-    fn count(&self, metric: Metric) {
-        *self.counts.borrow_mut().entry(metric).or_default() += 1;
-    }
-}
-
-/// One host with two workers.
-struct World {
-    shared: Shared,
-    workers: Vec<Runtime>,
-}
+use crate::world::{SECRET, START, World, hmac};
 
 impl World {
-    fn new(dialect: Dialect, documents: [&str; 2]) -> World {
-        let shared = Shared {
-            memory: RefCell::new(Memory::new(dialect)),
-            rng: RefCell::new(Rng::new(1)),
-            counts: RefCell::default(),
-            calls: RefCell::default(),
-        };
-        let worker = |document: &str| {
-            let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
-                .unwrap_or_else(|errors| panic!("{errors}"));
-            Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))
-        };
-        World { shared, workers: documents.map(worker).into() }
-    }
-
-    fn with<T>(&self, worker: usize, now: Time, work: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let host = Host { store: &self.shared, verify: &NoHost, meter: &self.shared };
-        work(&Facts { runtime: &self.workers[worker], host: &host, now })
-    }
-
     fn verified(&self, worker: usize, now: Time, token: &str) -> Rc<Verified> {
         self.with(worker, now, |facts| facts.verify(token.as_bytes())).unwrap()
     }
 
     /// What a request with the token meets after its other checks.
-    fn check(&self, worker: usize, now: Time, token: &str) -> Result<(), Stop> {
+    fn meets(&self, worker: usize, now: Time, token: &str) -> Result<(), Stop> {
         let verified =
             match self.with(worker, now, |facts| facts.verified_before(token.as_bytes()))? {
                 Some(verified) => verified,
@@ -95,7 +31,7 @@ impl World {
     }
 
     /// One tick of a worker, in which the endpoint answers so.
-    fn tick(
+    fn tick_feed(
         &self,
         worker: usize,
         now: Time,
@@ -120,10 +56,6 @@ impl World {
             due.len()
         })
     }
-
-    fn count(&self, metric: Metric) -> u32 {
-        self.shared.counts.borrow().get(&metric).copied().unwrap_or_default()
-    }
 }
 
 fn document(feed: &str, endpoint: &str) -> String {
@@ -147,11 +79,7 @@ fn endpoint() -> String {
 }
 
 fn token(claims: &str) -> String {
-    let segment = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    let signed = format!("{}.{}", segment(br#"{"alg":"HS256"}"#), segment(claims.as_bytes()));
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(signed.as_bytes());
-    format!("{signed}.{}", segment(&mac.finalize().into_bytes()))
+    hmac(SECRET, &serde_json::from_str(claims).unwrap())
 }
 
 fn with_jti(jti: &str) -> String {
@@ -178,29 +106,29 @@ fn is_revoked(result: &Result<(), Stop>) -> bool {
 
 /// Both dialects, the same document in both workers.
 fn worlds(document: &str) -> impl Iterator<Item = World> {
-    Dialect::ALL.into_iter().map(move |dialect| World::new(dialect, [document, document]))
+    Dialect::ALL.into_iter().map(move |dialect| World::on(dialect, &[document, document]))
 }
 
 #[test]
 fn a_feed_read_by_one_worker_refuses_on_all() {
     for world in worlds(&feed("")) {
         let (bad, good) = (with_jti("a"), with_jti("b"));
-        assert_eq!(world.tick(0, START, serves(list(1, &[]))), 1);
+        assert_eq!(world.tick_feed(0, START, serves(list(1, &[]))), 1);
         for worker in [0, 1] {
-            assert_eq!(world.check(worker, START, &bad), Ok(()));
+            assert_eq!(world.meets(worker, START, &bad), Ok(()));
         }
         // Not due on any worker before its time, and then on one.
-        assert_eq!(world.tick(1, START.plus_s(9), serves(list(2, &["a"]))), 0);
-        assert_eq!(world.tick(1, START.plus_s(10), serves(list(2, &["a"]))), 1);
-        assert_eq!(world.tick(0, START.plus_s(10), serves(list(2, &["a"]))), 0);
+        assert_eq!(world.tick_feed(1, START.plus_s(9), serves(list(2, &["a"]))), 0);
+        assert_eq!(world.tick_feed(1, START.plus_s(10), serves(list(2, &["a"]))), 1);
+        assert_eq!(world.tick_feed(0, START.plus_s(10), serves(list(2, &["a"]))), 0);
         for worker in [0, 1] {
-            assert!(is_revoked(&world.check(worker, START.plus_s(10), &bad)), "worker {worker}");
-            assert!(is_revoked(&world.check(worker, START.plus_s(10), &bad)), "and again");
-            assert_eq!(world.check(worker, START.plus_s(10), &good), Ok(()));
+            assert!(is_revoked(&world.meets(worker, START.plus_s(10), &bad)), "worker {worker}");
+            assert!(is_revoked(&world.meets(worker, START.plus_s(10), &bad)), "and again");
+            assert_eq!(world.meets(worker, START.plus_s(10), &good), Ok(()));
         }
         // A publisher that takes it back is believed.
-        assert_eq!(world.tick(0, START.plus_s(20), serves(list(3, &[]))), 1);
-        assert_eq!(world.check(1, START.plus_s(20), &bad), Ok(()));
+        assert_eq!(world.tick_feed(0, START.plus_s(20), serves(list(3, &[]))), 1);
+        assert_eq!(world.meets(1, START.plus_s(20), &bad), Ok(()));
         assert_eq!(world.count(Metric::RevocationFeedRead), 3);
     }
 }
@@ -209,7 +137,7 @@ fn a_feed_read_by_one_worker_refuses_on_all() {
 fn a_feed_that_fails_or_lies_changes_nothing() {
     for world in worlds(&feed("")) {
         let (bad, good) = (with_jti("a"), with_jti("b"));
-        world.tick(0, START, serves(list(5, &["a"])));
+        world.tick_feed(0, START, serves(list(5, &["a"])));
         let answers: Vec<Answer> = vec![
             (0, vec![], String::new()),
             (500, vec![], list(9, &[])),
@@ -224,10 +152,10 @@ fn a_feed_that_fails_or_lies_changes_nothing() {
         let mut now = START;
         for (n, answer) in answers.iter().enumerate() {
             now = now.plus_s(60);
-            assert_eq!(world.tick(n % 2, now, |_| answer.clone()), 1);
+            assert_eq!(world.tick_feed(n % 2, now, |_| answer.clone()), 1);
             for worker in [0, 1] {
-                assert!(is_revoked(&world.check(worker, now, &bad)), "{answer:?}");
-                assert_eq!(world.check(worker, now, &good), Ok(()), "{answer:?}");
+                assert!(is_revoked(&world.meets(worker, now, &bad)), "{answer:?}");
+                assert_eq!(world.meets(worker, now, &good), Ok(()), "{answer:?}");
             }
         }
         assert_eq!(world.count(Metric::RevocationFeedFailed), answers.len() as u32);
@@ -242,16 +170,16 @@ fn an_unchanged_feed_costs_no_second_look_at_any_token() {
             Some("\"v1\"") => (304, vec![], String::new()),
             _ => (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"])),
         };
-        world.tick(0, START, tagged);
-        world.check(0, START, &good).unwrap();
+        world.tick_feed(0, START, tagged);
+        world.meets(0, START, &good).unwrap();
         let calls = |now| {
-            let before = *world.shared.calls.borrow();
-            world.check(0, now, &good).unwrap();
-            *world.shared.calls.borrow() - before
+            let before = world.shared.calls();
+            world.meets(0, now, &good).unwrap();
+            world.shared.calls() - before
         };
         assert_eq!(calls(START), 1, "a hit is one host call");
         assert_eq!(
-            world.tick(0, START.plus_s(10), |asked| if asked.is_some() {
+            world.tick_feed(0, START.plus_s(10), |asked| if asked.is_some() {
                 tagged(asked)
             } else {
                 panic!("no tag")
@@ -260,7 +188,7 @@ fn an_unchanged_feed_costs_no_second_look_at_any_token() {
         );
         assert_eq!(calls(START.plus_s(10)), 1);
         // Without a tag, the same document again.
-        assert_eq!(world.tick(0, START.plus_s(20), |_| tagged(None)), 1);
+        assert_eq!(world.tick_feed(0, START.plus_s(20), |_| tagged(None)), 1);
         assert_eq!(calls(START.plus_s(20)), 1);
         assert_eq!(world.count(Metric::RevocationFeedRead), 3);
     }
@@ -268,25 +196,26 @@ fn an_unchanged_feed_costs_no_second_look_at_any_token() {
 
 #[test]
 fn not_modified_is_believed_only_of_what_is_known() {
-    let world = World::new(Dialect::Kong, [&feed(""), &feed("")]);
-    world.tick(0, START, |asked| {
+    let world = World::on(Dialect::Kong, &[&feed(""), &feed("")]);
+    world.tick_feed(0, START, |asked| {
         assert_eq!(asked, None);
         (304, vec![], String::new())
     });
     assert_eq!(world.count(Metric::RevocationFeedFailed), 1);
     // The host loses everything: the tag isn't sent, so that the list comes back.
-    world
-        .tick(0, START.plus_s(60), |_| (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"])));
+    world.tick_feed(0, START.plus_s(60), |_| {
+        (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"]))
+    });
     world.shared.memory.borrow_mut().wipe();
     assert!(
-        is_revoked(&world.check(0, START.plus_s(60), &with_jti("a"))),
+        is_revoked(&world.meets(0, START.plus_s(60), &with_jti("a"))),
         "held in the worker's own memory"
     );
-    world.tick(0, START.plus_s(61), |asked| {
+    world.tick_feed(0, START.plus_s(61), |asked| {
         assert_eq!(asked, None);
         (200, vec![("etag", "\"v1\"".to_owned())], list(1, &["a"]))
     });
-    assert!(is_revoked(&world.check(1, START.plus_s(61), &with_jti("a"))));
+    assert!(is_revoked(&world.meets(1, START.plus_s(61), &with_jti("a"))));
 }
 
 #[test]
@@ -294,28 +223,28 @@ fn a_feed_that_was_never_read_is_waited_for_and_then_its_failure_mode_decides() 
     let good = with_jti("b");
     let fails = |_: Option<&str>| (0, vec![], String::new());
     for world in worlds(&feed("")) {
-        assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
-        world.tick(0, START, fails);
-        assert_eq!(world.check(0, START, &good), Ok(()));
+        assert_eq!(world.meets(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
+        world.tick_feed(0, START, fails);
+        assert_eq!(world.meets(0, START, &good), Ok(()));
         assert_eq!(
-            world.check(1, START.plus_s(100), &good),
+            world.meets(1, START.plus_s(100), &good),
             Ok(()),
             "no request waits a second time"
         );
     }
     for world in worlds(&feed(r#", "failure_mode": "deny""#)) {
-        assert_eq!(world.check(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
-        world.tick(0, START, fails);
+        assert_eq!(world.meets(0, START, &good), Err(Stop::from(Fact::Feed(0, None))));
+        world.tick_feed(0, START, fails);
         for worker in [0, 1] {
-            let Err(Stop::Refuse(refusal)) = world.check(worker, START, &good) else {
+            let Err(Stop::Refuse(refusal)) = world.meets(worker, START, &good) else {
                 panic!("admitted")
             };
             assert_eq!(refusal.reason, Reason::RevocationUnavailable);
             assert!(refusal.retry_after_s.is_some());
         }
-        assert_eq!(world.check(0, START.plus_s(100), &good), Err(Stop::from(Fact::Feed(0, None))));
-        world.tick(0, START.plus_s(100), serves(list(1, &[])));
-        assert_eq!(world.check(1, START.plus_s(100), &good), Ok(()));
+        assert_eq!(world.meets(0, START.plus_s(100), &good), Err(Stop::from(Fact::Feed(0, None))));
+        world.tick_feed(0, START.plus_s(100), serves(list(1, &[])));
+        assert_eq!(world.meets(1, START.plus_s(100), &good), Ok(()));
     }
 }
 
@@ -324,8 +253,8 @@ fn a_call_revokes_on_all_workers_at_once_and_until_the_end() {
     for world in worlds(&endpoint()) {
         let (bad, good) = (with_jti("a"), with_jti("b"));
         for worker in [0, 1] {
-            assert_eq!(world.check(worker, START, &bad), Ok(()));
-            assert_eq!(world.check(worker, START, &good), Ok(()));
+            assert_eq!(world.meets(worker, START, &bad), Ok(()));
+            assert_eq!(world.meets(worker, START, &good), Ok(()));
         }
         assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
         // The same token in other words, which the issuer signed too.
@@ -335,12 +264,12 @@ fn a_call_revokes_on_all_workers_at_once_and_until_the_end() {
         ));
         for worker in [1, 0] {
             for now in [START, START.plus_s(3_599)] {
-                assert!(is_revoked(&world.check(worker, now, &bad)));
-                assert!(is_revoked(&world.check(worker, now, &again)));
-                assert_eq!(world.check(worker, now, &good), Ok(()));
+                assert!(is_revoked(&world.meets(worker, now, &bad)));
+                assert!(is_revoked(&world.meets(worker, now, &again)));
+                assert_eq!(world.meets(worker, now, &good), Ok(()));
             }
             assert!(
-                matches!(world.check(worker, START.plus_s(3_600), &bad), Err(Stop::Refuse(refusal)) if refusal.reason == Reason::Expired)
+                matches!(world.meets(worker, START.plus_s(3_600), &bad), Err(Stop::Refuse(refusal)) if refusal.reason == Reason::Expired)
             );
         }
         assert_eq!(world.count(Metric::RevocationSeen), 1);
@@ -358,8 +287,8 @@ fn a_token_without_an_id_is_revoked_by_what_it_says() {
         };
         world.verified(1, START, &bare(1));
         assert!(world.with(0, START, |facts| facts.revoke_token(bare(1).as_bytes())));
-        assert!(is_revoked(&world.check(1, START, &bare(1))));
-        assert_eq!(world.check(1, START, &bare(2)), Ok(()));
+        assert!(is_revoked(&world.meets(1, START, &bare(1))));
+        assert_eq!(world.meets(1, START, &bare(2)), Ok(()));
     }
 }
 
@@ -367,11 +296,10 @@ fn a_token_without_an_id_is_revoked_by_what_it_says() {
 fn a_forged_token_revokes_no_one_elses() {
     for world in worlds(&endpoint()) {
         let good = with_jti("a");
-        let (signed, _) = good.rsplit_once('.').unwrap();
-        let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode([1; 32]));
+        let forged = crate::world::forged(&good);
         assert!(world.with(0, START, |facts| facts.revoke_token(forged.as_bytes())));
-        assert_eq!(world.check(0, START, &good), Ok(()));
-        assert_eq!(world.check(1, START, &good), Ok(()));
+        assert_eq!(world.meets(0, START, &good), Ok(()));
+        assert_eq!(world.meets(1, START, &good), Ok(()));
     }
 }
 
@@ -381,44 +309,44 @@ fn a_configuration_that_cannot_verify_a_token_revokes_it_by_its_bytes() {
         // A chain of token endpoints alone, and one of an API that hears of revocations only from
         // shared memory.
         let elsewhere = endpoint().replace("https://own.example", "https://other.example");
-        let world = World::new(dialect, [&elsewhere, &document("", "")]);
+        let world = World::on(dialect, &[&elsewhere, &document("", "")]);
         let (bad, good) = (with_jti("a"), with_jti("b"));
-        assert_eq!(world.check(1, START, &bad), Ok(()));
-        assert_eq!(world.check(1, START, &good), Ok(()));
+        assert_eq!(world.meets(1, START, &bad), Ok(()));
+        assert_eq!(world.meets(1, START, &good), Ok(()));
         assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
         assert!(world.with(0, START, |facts| facts.revoke_token(b"an-opaque-token")));
         let later = START.plus_ms(100);
-        assert!(is_revoked(&world.check(1, later, &bad)));
-        assert_eq!(world.check(1, later, &good), Ok(()));
+        assert!(is_revoked(&world.meets(1, later, &bad)));
+        assert_eq!(world.meets(1, later, &good), Ok(()));
     }
 }
 
 #[test]
 fn where_nothing_is_configured_a_hit_asks_shared_memory_ten_times_a_second_at_most() {
-    let world = World::new(Dialect::Envoy, [&document("", ""), &endpoint()]);
+    let world = World::on(Dialect::Envoy, &[&document("", ""), &endpoint()]);
     let good = with_jti("b");
-    world.check(0, START, &good).unwrap();
-    let before = *world.shared.calls.borrow();
+    world.meets(0, START, &good).unwrap();
+    let before = world.shared.calls();
     for ms in 0..1_000 {
-        world.check(0, START.plus_ms(ms), &good).unwrap();
+        world.meets(0, START.plus_ms(ms), &good).unwrap();
     }
-    assert!(*world.shared.calls.borrow() - before <= 10);
+    assert!(world.shared.calls() - before <= 10);
 }
 
 #[test]
 fn without_room_the_caller_hears_it_and_nobody_trusts_what_was_looked_up() {
-    let world = World::new(Dialect::Kong, [&endpoint(), &endpoint()]);
+    let world = World::on(Dialect::Kong, &[&endpoint(), &endpoint()]);
     let bad = with_jti("a");
-    assert_eq!(world.check(0, START, &bad), Ok(()));
+    assert_eq!(world.meets(0, START, &bad), Ok(()));
     let full = Memory::new(Dialect::Kong).zone(0, false);
     *world.shared.memory.borrow_mut() = full;
     assert!(!world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
     assert!(world.count(Metric::SharedFull) > 0);
     // The number can't be kept: each request looks for itself.
-    let before = *world.shared.calls.borrow();
-    world.check(0, START, &bad).unwrap();
-    world.check(0, START, &bad).unwrap();
-    assert_eq!(*world.shared.calls.borrow() - before, 6);
+    let before = world.shared.calls();
+    world.meets(0, START, &bad).unwrap();
+    world.meets(0, START, &bad).unwrap();
+    assert_eq!(world.shared.calls() - before, 6);
 }
 
 /// A worker that read the feed before another stores what it read after it.
@@ -426,23 +354,23 @@ fn without_room_the_caller_hears_it_and_nobody_trusts_what_was_looked_up() {
 fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
     for world in worlds(&feed("")) {
         let (bad, good) = (with_jti("a"), with_jti("b"));
-        world.tick(0, START, serves(list(1, &[])));
-        world.tick(1, START.plus_s(10), serves(list(7, &["a"])));
+        world.tick_feed(0, START, serves(list(1, &[])));
+        world.tick_feed(1, START.plus_s(10), serves(list(7, &["a"])));
         let now = START.plus_s(11);
-        assert!(is_revoked(&world.check(1, now, &bad)));
+        assert!(is_revoked(&world.meets(1, now, &bad)));
         world.with(0, now, |facts| {
             let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now)
                 .unwrap();
             assert!(facts.store_feed(0, &facts.digest(&Fact::Feed(0, None)), older));
         });
         for worker in [1, 0, 1, 0] {
-            assert!(is_revoked(&world.check(worker, now, &bad)), "worker {worker}");
-            assert_eq!(world.check(worker, now, &good), Ok(()), "worker {worker}");
+            assert!(is_revoked(&world.meets(worker, now, &bad)), "worker {worker}");
+            assert_eq!(world.meets(worker, now, &good), Ok(()), "worker {worker}");
         }
         // A newer one is.
-        assert_eq!(world.tick(0, now.plus_s(20), serves(list(8, &[]))), 1);
+        assert_eq!(world.tick_feed(0, now.plus_s(20), serves(list(8, &[]))), 1);
         for worker in [1, 0] {
-            assert_eq!(world.check(worker, now.plus_s(20), &bad), Ok(()));
+            assert_eq!(world.meets(worker, now.plus_s(20), &bad), Ok(()));
         }
     }
 }
@@ -469,9 +397,9 @@ fn outlives_its_exp(document: &str) {
             serde_json::json!({"iss": "https://own.example", "jti": "a", "exp": START.s() + 60});
         let body = serde_json::json!({"sequence": 1, "revoked": [entry]}).to_string();
         let now = START.plus_s(3_600);
-        world.tick(0, now, serves(body));
+        world.tick_feed(0, now, serves(body));
         for worker in [0, 1] {
-            assert!(is_revoked(&world.check(worker, now, &bad)));
+            assert!(is_revoked(&world.meets(worker, now, &bad)));
         }
     }
 }
@@ -484,11 +412,11 @@ fn a_token_that_ends_by_first_sight_is_remembered_for_longer_than_that() {
         .replace(r#""leeway_s": 0"#, r#""leeway_s": 0, "exp": "optional", "lifetime_s_max": 60"#);
     for world in worlds(&by_sight) {
         let bad = token(r#"{"iss":"https://own.example","jti":"a"}"#);
-        assert_eq!(world.check(0, START, &bad), Ok(()));
+        assert_eq!(world.meets(0, START, &bad), Ok(()));
         assert!(world.with(0, START, |facts| facts.revoke_token(bad.as_bytes())));
         // A year later nobody knows any more when it was first seen.
         let later = START.plus_s(365 * 86_400);
-        let found = world.check(1, later, &bad);
+        let found = world.meets(1, later, &bad);
         assert!(is_revoked(&found), "{found:?}");
     }
 }
@@ -497,17 +425,17 @@ fn a_token_that_ends_by_first_sight_is_remembered_for_longer_than_that() {
 #[test]
 fn a_token_that_nobody_here_verifies_takes_no_room() {
     let elsewhere = endpoint().replace("https://own.example", "https://other.example");
-    let world = World::new(Dialect::Envoy, [&elsewhere, &endpoint()]);
+    let world = World::on(Dialect::Envoy, &[&elsewhere, &endpoint()]);
     let bad = |n: u32| with_jti(&n.to_string());
     world.workers[0].verifies_elsewhere.set(false);
     for n in 0..2_000 {
         assert!(world.with(0, START, |facts| facts.revoke_token(bad(n).as_bytes())), "{n}");
     }
     // But for as long as an answer with it may be under way.
-    assert_eq!(world.check(1, START.plus_s(600), &bad(1_999)), Ok(()));
+    assert_eq!(world.meets(1, START.plus_s(600), &bad(1_999)), Ok(()));
     world.workers[0].verifies_elsewhere.set(true);
     assert!(world.with(0, START, |facts| facts.revoke_token(bad(3_000).as_bytes())));
-    assert!(is_revoked(&world.check(1, START.plus_s(600), &bad(3_000))));
+    assert!(is_revoked(&world.meets(1, START.plus_s(600), &bad(3_000))));
 }
 
 proptest! {
@@ -521,11 +449,11 @@ proptest! {
             r#", "revocation": {"feeds": [{"uri": "https://idp.example/revoked.json", "cluster": "idp", "every_s": 1}]}"#,
             r#", "token_endpoints": [{"path": "/token", "revocation_path": "/revoke"}]"#,
         );
-        let world = World::new(if kong { Dialect::Kong } else { Dialect::Envoy }, [&text, &text]);
+        let world = World::on(if kong { Dialect::Kong } else { Dialect::Envoy }, &[&text, &text]);
         let names = ["a", "b", "c", "d", "e", "f"];
         let (mut listed, mut called) = (vec![], vec![]);
         let (mut now, mut sequence) = (START, 1);
-        world.tick(0, now, serves(list(0, &[])));
+        world.tick_feed(0, now, serves(list(0, &[])));
         for (step, worker, which) in steps {
             now = now.plus_ms(700);
             match step {
@@ -533,7 +461,7 @@ proptest! {
                     if listed.contains(&names[which]) { listed.retain(|jti| *jti != names[which]) } else { listed.push(names[which]) }
                     sequence += 1;
                     now = now.plus_s(1);
-                    prop_assert_eq!(world.tick(worker, now, serves(list(sequence, &listed))), 1);
+                    prop_assert_eq!(world.tick_feed(worker, now, serves(list(sequence, &listed))), 1);
                 }
                 1 => {
                     let done = world.with(worker, now, |facts| facts.revoke_token(with_jti(names[which]).as_bytes()));
@@ -542,7 +470,7 @@ proptest! {
                 }
                 _ => {
                     let revoked = listed.contains(&names[which]) || called.contains(&names[which]);
-                    let found = world.check(worker, now, &with_jti(names[which]));
+                    let found = world.meets(worker, now, &with_jti(names[which]));
                     prop_assert_eq!(is_revoked(&found), revoked);
                     prop_assert_eq!(found.is_ok(), !revoked);
                 }

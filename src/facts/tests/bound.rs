@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::*;
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::world::*;
 
 const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
 

@@ -1,11 +1,11 @@
 //! Introspection and credentials: what their answers say, and how long they are kept, whichever way
 //! the clock goes.
 
-use crate::facts::bed::{Bed, Key, START, document, is_missing, refused};
 use crate::facts::{Fact, Stop, Turn};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::{AHEAD_MS_MAX, Time};
+use crate::world::*;
 use proptest::prelude::*;
 
 const TOKEN: &[u8] = b"an opaque token";
@@ -16,20 +16,20 @@ fn idp() -> String {
     format!(r#""keys": [{{"jwk": {}}}]"#, Key::new(1).jwk(""))
 }
 
-fn introspected(bed: &Bed, worker: usize, now: Time) -> Result<(), Stop> {
-    bed.with(worker, now, |facts| facts.introspected(TOKEN).map(drop))
+fn introspected(world: &World, worker: usize, now: Time) -> Result<(), Stop> {
+    world.with(worker, now, |facts| facts.introspected(TOKEN).map(drop))
 }
 
-fn says(bed: &Bed, worker: usize, now: Time, status: u16, body: &str) {
-    bed.bring(worker, now, &Fact::Introspection(TOKEN.to_vec()), |_| (status, body.to_owned()));
+fn says(world: &World, worker: usize, now: Time, status: u16, body: &str) {
+    world.bring(worker, now, &Fact::Introspection(TOKEN.to_vec()), |_| (status, body.to_owned()));
 }
 
 /// What an answer comes to, at once and after so many seconds.
 fn after(body: &str, s: u64) -> Option<Reason> {
-    let bed = Bed::with_issuer(&idp(), ASKED);
-    says(&bed, 0, START, 200, body);
+    let world = World::new(&written(&idp(), ASKED));
+    says(&world, 0, START, 200, body);
     let now = START.plus_s(s);
-    let results = [introspected(&bed, 0, now), introspected(&bed, 1, now)];
+    let results = [introspected(&world, 0, now), introspected(&world, 1, now)];
     assert_eq!(results[0].is_ok(), results[1].is_ok(), "{body}");
     match &results[0] {
         Ok(()) => None,
@@ -51,11 +51,11 @@ fn the_dates_of_an_introspection_answer_are_read_as_in_a_token() {
         format!("{}e1", now / 10 + 1),
     ] {
         assert_eq!(after(&active(format!(r#", "exp": {exp}"#)), 0), None, "{exp}");
-        let bed = Bed::with_issuer(&idp(), ASKED);
-        says(&bed, 0, START, 200, &active(format!(r#", "exp": {exp}"#)));
-        assert_eq!(introspected(&bed, 0, START.plus_s(9)), Ok(()), "{exp}");
-        assert!(is_missing(introspected(&bed, 0, START.plus_s(10))), "{exp}: it ends then");
-        assert!(is_missing(introspected(&bed, 1, START.plus_s(10))), "{exp}: it ends then");
+        let world = World::new(&written(&idp(), ASKED));
+        says(&world, 0, START, 200, &active(format!(r#", "exp": {exp}"#)));
+        assert_eq!(introspected(&world, 0, START.plus_s(9)), Ok(()), "{exp}");
+        assert!(is_missing(introspected(&world, 0, START.plus_s(10))), "{exp}: it ends then");
+        assert!(is_missing(introspected(&world, 1, START.plus_s(10))), "{exp}: it ends then");
     }
     for exp in [format!("{}", now), format!("{}.9", now), "0".to_owned(), "1e-400".to_owned()] {
         assert_eq!(
@@ -106,15 +106,15 @@ fn an_answer_whose_dates_are_none_is_no_answer() {
 #[test]
 fn a_clock_that_went_back_keeps_no_introspection() {
     for (body, kept_s) in [(r#"{"active": true}"#, 60), (r#"{"active": false}"#, 5)] {
-        let bed = Bed::with_issuer(&idp(), ASKED);
-        says(&bed, 0, START, 200, body);
-        assert!(!is_missing(introspected(&bed, 0, START.plus_s(kept_s - 1))));
-        assert!(!is_missing(introspected(&bed, 1, START.plus_s(kept_s - 1))));
+        let world = World::new(&written(&idp(), ASKED));
+        says(&world, 0, START, 200, body);
+        assert!(!is_missing(introspected(&world, 0, START.plus_s(kept_s - 1))));
+        assert!(!is_missing(introspected(&world, 1, START.plus_s(kept_s - 1))));
         for back_s in [kept_s, 3_600, 86_400 * 365] {
             let back = Time::from_s(START.s() - back_s);
-            assert!(is_missing(introspected(&bed, 0, back)), "{body} in memory, {back_s} s back");
+            assert!(is_missing(introspected(&world, 0, back)), "{body} in memory, {back_s} s back");
             assert!(
-                is_missing(introspected(&bed, 1, back)),
+                is_missing(introspected(&world, 1, back)),
                 "{body} in shared memory, {back_s} s back"
             );
         }
@@ -122,11 +122,11 @@ fn a_clock_that_went_back_keeps_no_introspection() {
         // again. (The pace of new questions is that of a limit, which takes a count from ahead for
         // a full one, once.)
         let back = Time::from_s(START.s() - 3_600);
-        let _ = bed.with(0, back, |facts| facts.join(&Fact::Introspection(TOKEN.to_vec())));
+        let _ = world.with(0, back, |facts| facts.join(&Fact::Introspection(TOKEN.to_vec())));
         let back = back.plus_s(12);
-        says(&bed, 0, back, 200, r#"{"active": false}"#);
-        assert_eq!(refused(introspected(&bed, 1, back.plus_s(4))), Some(Reason::Inactive));
-        assert!(is_missing(introspected(&bed, 0, back.plus_s(5))));
+        says(&world, 0, back, 200, r#"{"active": false}"#);
+        assert_eq!(refused(introspected(&world, 1, back.plus_s(4))), Some(Reason::Inactive));
+        assert!(is_missing(introspected(&world, 0, back.plus_s(5))));
     }
 }
 
@@ -137,13 +137,13 @@ proptest! {
     /// (Each worker looks once in 18 seconds: who doesn't look can't see that the clock went back.)
     #[test]
     fn active_is_believed_for_no_longer_than_its_length(steps in proptest::collection::vec((-40_000i64..40_000, 1u64..6_000), 1..12)) {
-        let bed = Bed::with_issuer(&idp(), ASKED);
+        let world = World::new(&written(&idp(), ASKED));
         let mut now = START;
-        says(&bed, 0, now, 200, r#"{"active": true}"#);
+        says(&world, 0, now, 200, r#"{"active": true}"#);
         for (set_s, run_s) in steps {
             now = Time::from_s(now.s().saturating_add_signed(set_s));
             // From now on the clock runs; both workers look.
-            let believed_s = (0..run_s).step_by(9).filter(|s| introspected(&bed, (s % 2) as usize, now.plus_s(*s)).is_ok()).last();
+            let believed_s = (0..run_s).step_by(9).filter(|s| introspected(&world, (s % 2) as usize, now.plus_s(*s)).is_ok()).last();
             prop_assert!(believed_s.is_none_or(|s| s <= 60 + AHEAD_MS_MAX / 1_000 + 18), "{:?} s", believed_s);
             now = now.plus_s(run_s);
         }
@@ -154,15 +154,15 @@ const LOOKED_UP: &str = r#""credentials": {"lookup": {"uri": "https://kong.examp
 
 #[test]
 fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
-    let document = document(LOOKED_UP, "").replace("ES256", "HS256");
+    let document = written(LOOKED_UP, "").replace("ES256", "HS256");
     let found = r#"{"key": "device", "secret": "a-secret-of-thirty-two-bytes-or-more", "algorithm": "HS256"}"#;
     for (status, body, kept_s) in [(200, found, 600), (404, "{}", 5)] {
-        let bed = Bed::new(&[document.clone(), document.clone()]);
+        let world = World::of(&[document.clone(), document.clone()]);
         let look = |worker: usize, now: Time| {
-            bed.with(worker, now, |facts| facts.credential(0, "device").map(|_| ()))
+            world.with(worker, now, |facts| facts.credential(0, "device").map(|_| ()))
         };
         let fact = Fact::Credential(0, "device".to_owned());
-        bed.bring(0, START, &fact, |_| (status, body.to_owned()));
+        world.bring(0, START, &fact, |_| (status, body.to_owned()));
         for worker in [0, 1] {
             assert!(!is_missing(look(worker, START.plus_s(kept_s - 1))));
         }
@@ -181,9 +181,9 @@ fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
 /// back.
 #[test]
 fn a_clock_that_went_back_keeps_nobody_waiting_for_a_lost_call() {
-    let bed = Bed::with_issuer(&idp(), ASKED);
+    let world = World::new(&written(&idp(), ASKED));
     let fact = Fact::Introspection(TOKEN.to_vec());
-    let join = |worker: usize, now: Time| bed.with(worker, now, |facts| facts.join(&fact));
+    let join = |worker: usize, now: Time| world.with(worker, now, |facts| facts.join(&fact));
     assert_eq!(join(0, START), Turn::Lead);
     assert_eq!((join(0, START), join(1, START)), (Turn::Follow, Turn::Follow));
     // What the pace of new questions takes from ahead is over within two seconds.
@@ -201,20 +201,20 @@ fn a_clock_that_went_back_keeps_nobody_waiting_for_a_lost_call() {
 /// entry.
 #[test]
 fn a_configuration_that_differs_elsewhere_forgets_no_introspection() {
-    let mut bed = Bed::with_issuer(&idp(), ASKED);
-    says(&bed, 0, START, 200, r#"{"active": true}"#);
+    let mut world = World::new(&written(&idp(), ASKED));
+    says(&world, 0, START, 200, r#"{"active": true}"#);
     let rule = r#", "rules": [{"match": {"path": "/new"}, "access": "public"}]"#;
-    bed.add_worker(&document(&idp(), &format!("{ASKED}{rule}")));
-    assert_eq!(introspected(&bed, 2, START.plus_s(1)), Ok(()));
-    assert_eq!(bed.count(Metric::IntrospectionHit), 1);
+    world.add_worker(&written(&idp(), &format!("{ASKED}{rule}")));
+    assert_eq!(introspected(&world, 2, START.plus_s(1)), Ok(()));
+    assert_eq!(world.count(Metric::IntrospectionHit), 1);
     for (from, to) in [
         ("/introspect", "/other"),
         (r#""s""#, r#""t""#),
         ("60", "59"),
         (r#""ttl_s_max""#, r#""kind": "status", "ttl_s_max""#),
     ] {
-        bed.add_worker(&document(&idp(), &ASKED.replace(from, to)));
-        let worker = bed.workers() - 1;
-        assert!(is_missing(introspected(&bed, worker, START.plus_s(1))), "{to}");
+        world.add_worker(&written(&idp(), &ASKED.replace(from, to)));
+        let worker = world.workers.len() - 1;
+        assert!(is_missing(introspected(&world, worker, START.plus_s(1))), "{to}");
     }
 }

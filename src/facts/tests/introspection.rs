@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::*;
 use crate::reply::Reason;
+use crate::world::*;
 
 fn asking(more: Value) -> Value {
     let mut introspection = json!({ "uri": "https://idp.example/introspect", "cluster": "idp", "client_id": "gateway",

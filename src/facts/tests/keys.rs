@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::*;
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::world::*;
 
 #[test]
 fn tokens_of_unknown_keys_cause_one_fetch_an_interval_on_all_workers_together() {
     let (world, key, stranger) =
-        (World::new(&document(fetched(), json!({}))), EcKey::new(1), EcKey::new(2));
+        (World::new(&document(fetched(), json!({}))), Key::new(1), Key::new(2));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     assert_eq!(world.ask(0, START, &key.token("k", &claims("1"))), Outcome::Admitted);
     assert_eq!(world.asked("keys"), 1);
@@ -21,7 +21,7 @@ fn tokens_of_unknown_keys_cause_one_fetch_an_interval_on_all_workers_together() 
     }
     let asked = world.asked("keys") - 1;
     assert!((2..=3).contains(&asked), "{asked} fetches in a minute, refetch_s is 30");
-    assert_eq!(world.count(Metric::JwksUnknownKid), asked as usize);
+    assert_eq!(world.count(Metric::JwksUnknownKid), asked);
     // A key that is really new is found after the interval, on both.
     world.serve("keys", 200, jwks(&[key.jwk("k"), stranger.jwk("new")]));
     let later = START.plus_s(100);
@@ -44,7 +44,7 @@ fn discovery() -> Value {
 
 #[test]
 fn metadata_is_believed_of_its_own_issuer_alone_and_leads_to_https_alone() {
-    let key = EcKey::new(1);
+    let key = Key::new(1);
     let token = key.token("k", &claims("1"));
     for (issuer, uri, outcome) in [
         (ISSUER, "https://keys.example/jwks", Outcome::Admitted),
@@ -81,7 +81,7 @@ fn metadata_is_believed_of_its_own_issuer_alone_and_leads_to_https_alone() {
 
 #[test]
 fn an_answer_that_is_no_set_leaves_the_old_one_in_force() {
-    let (world, key) = (World::new(&document(fetched(), json!({}))), EcKey::new(1));
+    let (world, key) = (World::new(&document(fetched(), json!({}))), Key::new(1));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     assert_eq!(world.ask(0, START, &key.token("k", &claims("1"))), Outcome::Admitted);
     let at = |s: u64, n: u64| {
@@ -117,7 +117,7 @@ fn an_answer_that_is_no_set_leaves_the_old_one_in_force() {
 
 #[test]
 fn while_their_server_fails_nobody_asks_it_before_its_time_and_no_token_is_called_bad() {
-    let (world, key) = (World::new(&document(fetched(), json!({}))), EcKey::new(1));
+    let (world, key) = (World::new(&document(fetched(), json!({}))), Key::new(1));
     let token = key.token("k", &claims("1"));
     world.serve("keys", 503, "");
     for tenth in 0..100u64 {
@@ -139,7 +139,7 @@ fn one_issuers_keys_are_no_others() {
         (json!("other"), json!("https://other.example"), json!("https://other.example/jwks"));
     let mut document = document(fetched(), json!({}));
     document["issuers"].as_array_mut().unwrap().push(other);
-    let (world, key, stranger) = (World::new(&document), EcKey::new(1), EcKey::new(2));
+    let (world, key, stranger) = (World::new(&document), Key::new(1), Key::new(2));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     assert_eq!(world.ask(0, START, &key.token("k", &claims("1"))), Outcome::Admitted);
     // The other issuer's server has another key of that name.

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::*;
 use crate::exchange::{Effect, Finish};
 use crate::reply::Reason;
+use crate::world::*;
 
 const OTHER: &str = "another secret of thirty-two bytes";
 

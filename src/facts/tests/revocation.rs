@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::fixture::*;
 use crate::exchange::ServerAnswer;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
+use crate::world::*;
 
 #[test]
 fn a_revoked_token_is_refused_whether_it_was_known_or_not() {

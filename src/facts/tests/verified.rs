@@ -3,13 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::fixture::*;
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::world::*;
 
 /// Two workers, one of which has just accepted the token of `key`; both have fetched the keys.
-fn accepted() -> (World, EcKey, String) {
-    let (world, key) = (World::new(&document(fetched(), json!({}))), EcKey::new(1));
+fn accepted() -> (World, Key, String) {
+    let (world, key) = (World::new(&document(fetched(), json!({}))), Key::new(1));
     world.serve("keys", 200, jwks(&[key.jwk("k")]));
     let token = key.token("k", &claims("1"));
     assert_eq!(world.ask(0, START, &token), Outcome::Admitted);
@@ -47,7 +47,7 @@ fn no_twin_of_an_accepted_token_is_accepted_on_any_worker() {
     let (world, _, token) = accepted();
     let mut of_admin = claims("1");
     of_admin["sub"] = json!("admin");
-    let other_key = EcKey::new(2).token("k", &claims("1"));
+    let other_key = Key::new(2).token("k", &claims("1"));
     // A stranger's signature of the very same bytes, one bit, other claims, no signature that is
     // one.
     let short = format!("{}.{}", token.rsplit_once('.').unwrap().0, "AAAA");
@@ -67,7 +67,7 @@ fn no_twin_of_an_accepted_token_is_accepted_on_any_worker() {
 #[test]
 fn a_key_that_changed_under_its_name_opens_for_no_token_of_the_old_one() {
     let (world, _, token) = accepted();
-    let new = EcKey::new(2);
+    let new = Key::new(2);
     world.serve("keys", 200, jwks(&[new.jwk("k")]));
     // The other worker fetches what is due, long before the token's end.
     let later = START.plus_s(500);
@@ -94,7 +94,7 @@ fn a_key_that_changed_under_its_name_opens_for_no_token_of_the_old_one() {
 fn a_key_that_was_removed_opens_for_none_of_its_tokens() {
     let (world, _, token) = accepted();
     assert_eq!(world.ask(1, START, &token), Outcome::Admitted);
-    let other = EcKey::new(2);
+    let other = Key::new(2);
     world.serve("keys", 200, jwks(&[other.jwk("other")]));
     let later = START.plus_s(500);
     world.tick(1, later);

@@ -8,7 +8,7 @@ use super::*;
 #[test]
 fn a_clock_that_went_back_keeps_no_failure() {
     for back_s in [1, 3_600, 86_400 * 365] {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut exchange, effect) = world.plain(0, START);
         assert!(is_led(&effect));
         world.answered(0, START, &mut exchange, 503, "{}");
@@ -26,7 +26,7 @@ fn a_clock_that_went_back_keeps_no_answer_and_no_refusal() {
     for (status, body) in
         [(200, GOOD), (401, r#"{"error":"invalid_client"}"#), (200, r#"{"access_token":"x"}"#)]
     {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut exchange, _) = world.plain(0, START);
         world.answered(0, START, &mut exchange, status, body);
         let (_, effect) = world.plain(1, Time::from_s(START.s() - 3_600));
@@ -40,7 +40,7 @@ fn a_clock_that_went_back_keeps_no_answer_and_no_refusal() {
 /// A leader that was never heard of again holds nobody up after the clock went back.
 #[test]
 fn a_clock_that_went_back_keeps_no_lost_leader() {
-    let world = World::new(Dialect::Envoy, r#", "coalesce_refresh": true"#);
+    let world = two_workers(Dialect::Envoy, r#", "coalesce_refresh": true"#);
     for body in [BODY, REFRESH] {
         let call = |now: Time| world.call(0, now, "secret", ENVOY, &[], body).1;
         assert!(is_led(&call(START)));
@@ -50,19 +50,13 @@ fn a_clock_that_went_back_keeps_no_lost_leader() {
 }
 
 fn with_config(world: &mut World, more: &str, endpoint: &str) -> usize {
-    let document = format!(
-        r#"{{"token_endpoints": [{{"path": "/token", "revocation_path": "/revoke", "jitter": 0{endpoint}}}], "debug_headers": true,
-            "shared": {{"secret": "shared-secret-of-thirty-two-bytes-or-more"}}{more}}}"#
-    );
-    let config = Config::load(document.as_bytes(), &|_| None, HostKind::Envoy)
-        .unwrap_or_else(|errors| panic!("{errors}"));
-    world.workers.push(Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test")));
+    world.add_worker(&document(&format!(r#", "jitter": 0{endpoint}"#), more));
     world.workers.len() - 1
 }
 
 #[test]
 fn a_configuration_that_differs_elsewhere_forgets_no_answer() {
-    let mut world = World::new(Dialect::Envoy, "");
+    let mut world = two_workers(Dialect::Envoy, "");
     let (mut exchange, _) = world.plain(0, START);
     world.answered(0, START, &mut exchange, 200, GOOD);
     let rule = r#", "rules": [{"match": {"path": "/new"}, "access": "public"}]"#;
@@ -83,7 +77,7 @@ fn a_configuration_that_differs_elsewhere_forgets_no_answer() {
 /// How the server fares is no matter of the configuration.
 #[test]
 fn a_configuration_that_differs_ends_no_outage() {
-    let mut world = World::new(Dialect::Envoy, "");
+    let mut world = two_workers(Dialect::Envoy, "");
     let client = |world: &World, worker: usize, now: Time, name: &str| {
         world.call(worker, now, name, ENVOY, &[], BODY)
     };
@@ -106,7 +100,7 @@ fn a_configuration_that_differs_ends_no_outage() {
 /// RFC 9111, section 5.2.1: how old a kept answer may be, and for how long it must be good.
 #[test]
 fn a_client_that_wants_it_fresh_gets_it_so() {
-    let world = World::new(Dialect::Envoy, "");
+    let world = two_workers(Dialect::Envoy, "");
     let (mut exchange, _) = world.plain(0, START);
     world.answered(0, START, &mut exchange, 200, GOOD);
     let now = START.plus_s(100);
@@ -126,7 +120,7 @@ fn a_client_that_wants_it_fresh_gets_it_so() {
         .into_iter()
         .enumerate()
     {
-        let world = World::new(Dialect::Envoy, "");
+        let world = two_workers(Dialect::Envoy, "");
         let (mut exchange, _) = world.plain(0, START);
         world.answered(0, START, &mut exchange, 200, GOOD);
         let (mut exchange, effect) =

@@ -1,15 +1,14 @@
 //! Workers of one host over one memory, keys that sign, and a server that answers: what tests of
 //! facts, verdicts and exchanges share.
 
-use std::cell::{Cell, RefCell};
+mod bring;
+mod shared;
+mod tokens;
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, Mac};
-use p256::ecdsa::signature::Signer as _;
-use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 
 use crate::config::{Config, HostKind};
@@ -17,62 +16,22 @@ use crate::digest::HostKey;
 use crate::exchange::{Abilities, Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Facts, Host, Runtime};
-use crate::metrics::{Meter, Metric};
+use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::request::{HeaderBlock, Surroundings};
-use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::request::HeaderBlock;
 use crate::signature::NoHost;
-use crate::simulation::host::{Dialect, Memory};
-use crate::simulation::schedule::Rng;
+use crate::simulation::host::Dialect;
 use crate::time::Time;
+
+pub(crate) use bring::{is_missing, refused};
+pub(crate) use shared::Shared;
+pub(crate) use tokens::{Key, forged, hmac, hmac_with, jwks, served, twin, with_claims};
 
 pub(crate) const START: Time = Time::from_s(1_800_000_000);
 pub(crate) const ISSUER: &str = "https://idp.example";
 pub(crate) const SECRET: &str = "a secret of thirty-two bytes or more";
 pub(crate) const ENVOY: Abilities = Abilities { removes_headers: true, waits: true };
 pub(crate) const KONG: Abilities = Abilities { removes_headers: false, waits: true };
-
-/// What the host lends: memory, and where events are counted.
-pub(crate) struct Shared {
-    memory: RefCell<Memory>,
-    rng: RefCell<Rng>,
-    counted: RefCell<Vec<Metric>>,
-    /// Whether writes are refused: a zone without room.
-    pub(crate) is_full: Cell<bool>,
-}
-
-impl Store for Shared {
-    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
-        self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut())
-    }
-    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
-        if self.is_full.get() {
-            return Err(Refused::Full);
-        }
-        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
-    }
-    fn random(&self) -> u64 {
-        self.rng.borrow_mut().next()
-    }
-}
-
-impl Meter for Shared {
-    fn count(&self, metric: Metric) {
-        self.counted.borrow_mut().push(metric);
-    }
-}
-
-impl Surroundings for Shared {
-    fn address(&self) -> Option<String> {
-        Some("192.0.2.1".to_owned())
-    }
-    fn route(&self) -> Option<String> {
-        None
-    }
-    fn client_certificate(&self) -> bool {
-        false
-    }
-}
 
 /// What became of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,44 +45,57 @@ pub(crate) enum Outcome {
 /// One host and its workers.
 pub(crate) struct World {
     pub(crate) shared: Shared,
-    workers: Vec<Runtime>,
+    pub(crate) workers: Vec<Runtime>,
     /// What servers answer, by the kind of the fact: status and body. Anything else is 500.
     pub(crate) serves: RefCell<BTreeMap<&'static str, (u16, String)>>,
-    /// How often each was asked.
-    asked: RefCell<BTreeMap<&'static str, u32>>,
+    /// What was asked for, in order.
+    asked: RefCell<Vec<&'static str>>,
 }
 
 impl World {
-    /// One worker for each configuration.
-    pub(crate) fn of(documents: &[&Value]) -> World {
-        World::of_workers(
-            documents
-                .iter()
-                .map(|document| runtime(document, HostKey::new(&[7; 32], b"test")))
-                .collect(),
-        )
+    /// One worker for each of these documents.
+    pub(crate) fn on<D: ToString>(dialect: Dialect, documents: &[D]) -> World {
+        World::of_workers(dialect, documents.iter().map(|document| runtime(document)).collect())
+    }
+
+    /// The same on a host like Envoy.
+    pub(crate) fn of<D: ToString>(documents: &[D]) -> World {
+        World::on(Dialect::Envoy, documents)
+    }
+
+    /// Two workers under one document.
+    pub(crate) fn new(document: &impl ToString) -> World {
+        World::of(&[document.to_string(), document.to_string()])
+    }
+
+    /// The same in both dialects.
+    pub(crate) fn both(document: &impl ToString) -> impl Iterator<Item = World> {
+        let document = document.to_string();
+        Dialect::ALL.into_iter().map(move |dialect| World::on(dialect, &[&document, &document]))
     }
 
     /// One worker under a configuration that was loaded already.
     pub(crate) fn with_config(config: Config) -> World {
-        World::of_workers(vec![Runtime::new(Rc::new(config), HostKey::new(&[7; 32], b"test"))])
+        let key = HostKey::new(&[7; 32], b"test");
+        World::of_workers(Dialect::Envoy, vec![Runtime::new(Rc::new(config), key)])
     }
 
-    fn of_workers(workers: Vec<Runtime>) -> World {
-        let shared = Shared {
-            memory: RefCell::new(Memory::new(Dialect::Envoy)),
-            rng: RefCell::new(Rng::new(1)),
-            counted: RefCell::default(),
-            is_full: Cell::default(),
-        };
-        World { shared, workers, serves: RefCell::default(), asked: RefCell::default() }
+    /// These workers.
+    pub(crate) fn of_workers(dialect: Dialect, workers: Vec<Runtime>) -> World {
+        World {
+            shared: Shared::new(dialect),
+            workers,
+            serves: RefCell::default(),
+            asked: RefCell::default(),
+        }
     }
 
-    /// Two workers under one configuration.
-    pub(crate) fn new(document: &Value) -> World {
-        World::of(&[document, document])
+    /// One worker more, which knows nothing.
+    pub(crate) fn add_worker(&mut self, document: &impl ToString) {
+        self.workers.push(runtime(document));
     }
 
+    /// Does something with what a worker knows at a moment.
     pub(crate) fn with<T>(
         &self,
         worker: usize,
@@ -141,12 +113,18 @@ impl World {
 
     /// How often such a fact was asked for.
     pub(crate) fn asked(&self, kind: &str) -> u32 {
-        self.asked.borrow().get(kind).copied().unwrap_or_default()
+        self.asked.borrow().iter().filter(|asked| **asked == kind).count() as u32
+    }
+
+    /// What was asked for, in order.
+    pub(crate) fn all_asked(&self) -> Vec<&'static str> {
+        self.asked.borrow().clone()
     }
 
     /// How often an event was counted.
-    pub(crate) fn count(&self, metric: Metric) -> usize {
-        self.shared.counted.borrow().iter().filter(|counted| **counted == metric).count()
+    pub(crate) fn count(&self, metric: Metric) -> u32 {
+        let counted = self.shared.counted.borrow();
+        counted.iter().filter(|counted| **counted == metric).count() as u32
     }
 
     /// All events, in order.
@@ -213,13 +191,20 @@ impl World {
         });
     }
 
-    fn answer(&self, fact: &Fact) -> (u16, String) {
-        *self.asked.borrow_mut().entry(fact.kind()).or_default() += 1;
+    /// What a server says to this question, which is noted.
+    pub(crate) fn answer(&self, fact: &Fact) -> (u16, String) {
+        self.asked.borrow_mut().push(fact.kind());
         self.serves.borrow().get(fact.kind()).cloned().unwrap_or((500, String::new()))
     }
 }
 
-pub(crate) fn runtime(document: &Value, key: HostKey) -> Runtime {
+/// A worker that knows nothing yet.
+pub(crate) fn runtime(document: &impl ToString) -> Runtime {
+    runtime_under(document, HostKey::new(&[7; 32], b"test"))
+}
+
+/// The same under another key of the host.
+pub(crate) fn runtime_under(document: &impl ToString, key: HostKey) -> Runtime {
     let config = Config::load(document.to_string().as_bytes(), &|_| None, HostKind::Envoy)
         .unwrap_or_else(|errors| panic!("{errors}"));
     Runtime::new(Rc::new(config), key)
@@ -230,6 +215,14 @@ pub(crate) fn document(issuer: Value, more: Value) -> Value {
     let mut document = json!({ "issuers": [issuer], "shared": { "secret": "a shared secret of 32 bytes or more" } });
     document.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     document
+}
+
+/// The same as text, with these members of the issuer; `more` begins with a comma.
+pub(crate) fn written(issuer: &str, more: &str) -> String {
+    format!(
+        r#"{{"issuers": [{{"name": "idp", "issuer": "{ISSUER}", "algorithms": ["ES256"], "leeway_s": 0, {issuer}}}],
+            "shared": {{"secret": "shared-secret-of-thirty-two-bytes-or-more"}}{more}}}"#
+    )
 }
 
 /// An issuer whose keys are fetched.
@@ -253,61 +246,4 @@ pub(crate) fn request(method: &str, path: &str, more: &[(&str, &str)]) -> Header
 /// Good claims for the ten minutes after `START`, with one more member.
 pub(crate) fn claims(jti: &str) -> Value {
     json!({ "iss": ISSUER, "aud": "a", "sub": "alice", "jti": jti, "iat": START.s(), "exp": START.s() + 600 })
-}
-
-/// A key on P-256.
-pub(crate) struct EcKey(SigningKey);
-
-impl EcKey {
-    pub(crate) fn new(number: u8) -> EcKey {
-        EcKey(SigningKey::from_slice(&[number; 32]).unwrap())
-    }
-
-    pub(crate) fn jwk(&self, kid: &str) -> Value {
-        let point = self.0.verifying_key().to_sec1_point(false);
-        let (x, y) = (segment(point.x().unwrap()), segment(point.y().unwrap()));
-        json!({ "kty": "EC", "crv": "P-256", "kid": kid, "x": x, "y": y })
-    }
-
-    pub(crate) fn token(&self, kid: &str, claims: &Value) -> String {
-        let signed = signed(&json!({ "alg": "ES256", "kid": kid }), claims);
-        let signature: Signature = self.0.sign(signed.as_bytes());
-        format!("{signed}.{}", segment(signature.to_bytes()))
-    }
-}
-
-/// A JWK Set.
-pub(crate) fn jwks(keys: &[Value]) -> Value {
-    json!({ "keys": keys })
-}
-
-/// A token under a secret.
-pub(crate) fn hmac(secret: &str, claims: &Value) -> String {
-    let signed = signed(&json!({ "alg": "HS256" }), claims);
-    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
-    mac.update(signed.as_bytes());
-    format!("{signed}.{}", segment(mac.finalize().into_bytes()))
-}
-
-/// The same token with one bit of its signature changed, still canonical.
-pub(crate) fn forged(token: &str) -> String {
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    let mut bytes = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    format!("{signed}.{}", segment(&bytes))
-}
-
-/// Other claims under the signature of `token`.
-pub(crate) fn with_claims(token: &str, claims: &Value) -> String {
-    let parts: Vec<&str> = token.split('.').collect();
-    format!("{}.{}.{}", parts[0], segment(claims.to_string().as_bytes()), parts[2])
-}
-
-fn signed(header: &Value, claims: &Value) -> String {
-    format!("{}.{}", segment(header.to_string().as_bytes()), segment(claims.to_string().as_bytes()))
-}
-
-fn segment(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -1,0 +1,81 @@
+//! The host of a world: memory as one of the hosts has it, and what was asked of it.
+
+use std::cell::{Cell, RefCell};
+
+use crate::metrics::{Meter, Metric};
+use crate::request::Surroundings;
+use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::simulation::host::{Dialect, Memory};
+use crate::simulation::schedule::Rng;
+
+/// What the host lends, and what was asked of it.
+pub(crate) struct Shared {
+    pub(crate) memory: RefCell<Memory>,
+    rng: RefCell<Rng>,
+    pub(super) counted: RefCell<Vec<Metric>>,
+    /// Reads and writes: the table, and of writes how long the record was.
+    pub(crate) trace: RefCell<Vec<String>>,
+    /// Whether writes are refused: a zone without room.
+    pub(crate) is_full: Cell<bool>,
+    /// Whether documents look as if none were there, until the next lease is asked for.
+    pub(crate) is_stale: Cell<bool>,
+    /// The client's address.
+    pub(crate) address: RefCell<String>,
+}
+
+impl Shared {
+    pub(super) fn new(dialect: Dialect) -> Shared {
+        Shared {
+            memory: RefCell::new(Memory::new(dialect)),
+            rng: RefCell::new(Rng::new(1)),
+            counted: RefCell::default(),
+            trace: RefCell::default(),
+            is_full: Cell::default(),
+            is_stale: Cell::default(),
+            address: RefCell::new("192.0.2.1".to_owned()),
+        }
+    }
+
+    /// How many host calls there were.
+    pub(crate) fn calls(&self) -> usize {
+        self.trace.borrow().len()
+    }
+}
+
+impl Store for Shared {
+    fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        let table = char::from(slot.0[2]);
+        self.trace.borrow_mut().push(format!("get {table}"));
+        self.is_stale.set(self.is_stale.get() && table != 'l');
+        let found = self.memory.borrow_mut().get(slot, &mut self.rng.borrow_mut());
+        found.filter(|_| table != 'd' || !self.is_stale.get())
+    }
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        self.trace.borrow_mut().push(format!("set {} {}", char::from(slot.0[2]), value.len()));
+        if self.is_full.get() {
+            return Err(Refused::Full);
+        }
+        self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())
+    }
+    fn random(&self) -> u64 {
+        self.rng.borrow_mut().next()
+    }
+}
+
+impl Meter for Shared {
+    fn count(&self, metric: Metric) {
+        self.counted.borrow_mut().push(metric);
+    }
+}
+
+impl Surroundings for Shared {
+    fn address(&self) -> Option<String> {
+        Some(self.address.borrow().clone())
+    }
+    fn route(&self) -> Option<String> {
+        None
+    }
+    fn client_certificate(&self) -> bool {
+        false
+    }
+}
