@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::charging::Payer;
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
-use crate::jwt::check::{self, Requirements};
+use crate::jwt::{ClaimPath, check};
 use crate::proof::{Binding, Proven};
 use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};
@@ -239,13 +239,9 @@ fn weigh_token<'a>(
     }
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
-        check::rule_allows(
-            &rule.requires,
-            verified.issuer,
-            issuer.scope_claim.as_ref(),
-            &verified.claims,
-        )
-        .map_err(|reason| refused(rule, reason))?;
+        let scope_claim = issuer.scope_claim.as_ref();
+        check::rule_allows(&rule.requires, verified.issuer, scope_claim, &verified.claims)
+            .map_err(|reason| refused(rule, reason, scope_claim, &verified))?;
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
@@ -373,12 +369,15 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
 
 /// RFC 6750, section 3.1: which scopes would do is said with the refusal.
 #[cold]
-fn refused(rule: &Rule, reason: Reason) -> Stop {
+fn refused(
+    rule: &Rule,
+    reason: Reason,
+    scope_claim: Option<&ClaimPath>,
+    verified: &Verified,
+) -> Stop {
     let mut refusal = Refusal::from(reason);
     if reason == Reason::Scope {
-        let Requirements { scopes_all, scopes_any, .. } = &rule.requires;
-        let scopes = if scopes_all.is_empty() { scopes_any } else { scopes_all };
-        refusal.scope = scopes.join(" ");
+        refusal.scope = rule.requires.scopes_wanted(scope_claim, &verified.claims);
     }
     Stop::Refuse(Box::new(refusal))
 }

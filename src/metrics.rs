@@ -31,6 +31,8 @@ pub enum Metric {
     Legacy,
     /// A token verified with an HMAC secret shorter than its hash.
     WeakSecret,
+    /// A verified token's header was left out: its claim takes more than `claim_bytes_max`.
+    ClaimTooLong,
     /// A JWK Set or metadata document was fetched.
     JwksFetched,
     /// Fetching one failed.
@@ -156,6 +158,7 @@ impl Metric {
             Metric::VerifiedByHost => "herdgate.bearer.verified_by_host",
             Metric::Legacy => "herdgate.bearer.legacy",
             Metric::WeakSecret => "herdgate.bearer.weak_secret",
+            Metric::ClaimTooLong => "herdgate.forward.claim_too_long",
             Metric::JwksFetched => "herdgate.jwks.fetched",
             Metric::JwksFetchFailed => "herdgate.jwks.fetch_failed",
             Metric::JwksKeysSkipped => "herdgate.jwks.keys_skipped",

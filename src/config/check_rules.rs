@@ -2,9 +2,8 @@
 
 use super::check::Check;
 use super::error::shown_text;
-use super::json::Json;
 use super::read::Node;
-use super::{Access, Config, Mode, Rule, syntax};
+use super::{Access, Config, Mode, Rule};
 use crate::jwt::check::Requirements;
 use crate::jwt::issuer::IssuerMatch;
 use crate::rate_limit::KeyPart;
@@ -25,7 +24,8 @@ impl Check {
             _ => Access::Required,
         };
         if access == Access::Public {
-            for name in ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "introspect"]
+            for name in
+                ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "any", "introspect"]
             {
                 if node.has(name) {
                     self.report.error(
@@ -49,20 +49,13 @@ impl Check {
                 "nothing passes: it needs a token, and the document has no issuers",
             );
         }
-        let claims = node.members("claims").into_iter();
-        let claims = claims.filter_map(|(_, name, values)| {
-            let Json::List(values) = values else { return None };
-            Some((syntax::claim_path(name)?, values.iter().map(Json::to_value).collect()))
-        });
         Rule {
             matches: self.rule_match(node, paths),
             access,
             requires: Requirements {
                 issuers,
-                audiences: node.owned_texts("audiences"),
-                scopes_all: node.owned_texts("scopes_all"),
-                scopes_any: node.owned_texts("scopes_any"),
-                claims: claims.collect(),
+                own: self.demands(node),
+                any: self.alternatives(node),
             },
             introspect,
             limits: self.limits_of(node),

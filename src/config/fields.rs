@@ -206,6 +206,12 @@ static SOURCE: Shape = Shape {
             Optional,
             "A header whose whole value is the token; `authorization` is read as `Bearer`.",
         ),
+        field(
+            "prefix",
+            Text(&syntax::PREFIX),
+            Optional,
+            "With `header`: what stands before the token there, such as `Bearer `, in any case.",
+        ),
         field("cookie", Text(&syntax::COOKIE), Optional, "A cookie."),
         field(
             "query",
@@ -318,6 +324,12 @@ static RULE: Shape = Shape {
             "Claims and the values of which they must have one.",
         ),
         field(
+            "any",
+            List(&Object(&ALTERNATIVE), 1, 16),
+            Optional,
+            "Alternatives: beside all else one of these must hold.",
+        ),
+        field(
             "introspect",
             Bool,
             Need::Bool(false),
@@ -335,6 +347,26 @@ static RULE: Shape = Shape {
             Bool,
             Need::Bool(false),
             "The promise that headers set here don't change the route.",
+        ),
+    ],
+    shared: &[],
+};
+
+static ALTERNATIVE: Shape = Shape {
+    own: &[
+        field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
+        field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have."),
+        field(
+            "scopes_any",
+            List(&SCOPE, 1, 64),
+            Optional,
+            "Scopes of which the token must have one.",
+        ),
+        field(
+            "claims",
+            Map(&syntax::CLAIM, &SCALARS, 64),
+            Optional,
+            "Claims and the values of which they must have one.",
         ),
     ],
     shared: &[],

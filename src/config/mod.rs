@@ -8,6 +8,7 @@
 
 mod check;
 mod check_call;
+mod check_demands;
 mod check_forward;
 mod check_issuers;
 mod check_keys;

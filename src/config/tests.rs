@@ -103,7 +103,8 @@ fn shapes(shape: &'static Shape, all: &mut Vec<&'static Shape>) {
 #[test]
 fn every_described_field_is_read() {
     // A field that the tables describe and the loader forgets would be accepted and ignored.
-    let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
+    let rich = r#"{ "rules": [{ "match": { "route": "r" }, "any": [{ "audiences": ["a"], "scopes_all": ["a"], "claims": { "a": ["b"] } }] }],
+        "bearer": { "sources": [{ "header": "x-a", "prefix": "Bearer " }, { "cookie": "b" }, { "query": "c" }] },
         "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
             "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
           { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }, { "x509": {} }] } ],

@@ -83,7 +83,9 @@ impl Changes {
         let edits = self.edit();
         match source {
             BearerSource::Authorization => edits.remove.push("authorization".to_owned()),
-            BearerSource::Header(name) => edits.remove.push(name.clone()),
+            BearerSource::Header(name) | BearerSource::Prefixed { header: name, .. } => {
+                edits.remove.push(name.clone());
+            }
             BearerSource::Cookie(name) => {
                 // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
                 let fields = request

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Jwt, check};
-use crate::metrics::Metric;
+use crate::metrics::{Meter, Metric};
 use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::request::forward;
@@ -234,7 +234,7 @@ impl Facts<'_> {
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
-        let headers = identity_headers(issuer, &jwt, &key)?;
+        let headers = identity_headers(issuer, &jwt, &key, self.host.meter);
         let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
         let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
@@ -492,35 +492,39 @@ pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
 /// A longer one would only be a burden to the server that is asked for it.
 const CREDENTIAL_ID_BYTES_MAX: usize = 256;
 
+/// What the API is told. What takes too many bytes is left out: a header less says less, while a
+/// part of one could say something else.
 fn identity_headers(
     issuer: &Issuer,
     jwt: &Jwt<'_>,
     key: &Verifying,
-) -> Result<Vec<(String, String)>, Reason> {
-    let max = issuer.forward.claim_bytes_max;
+    meter: &dyn Meter,
+) -> Vec<(String, String)> {
     let mut headers = Vec::new();
-    let mut push = |name: &str, value: Option<&str>| -> Result<(), Reason> {
-        if let Some(value) = value
-            && let Some(value) = forward::value(&serde_json::Value::from(value), max)?
-        {
-            headers.push((name.to_owned(), value));
+    let mut push =
+        |name: &str, value: &Value| match forward::value(value, issuer.forward.claim_bytes_max) {
+            Ok(Some(value)) => headers.push((name.to_owned(), value)),
+            Ok(None) => {}
+            Err(forward::TooLong) => meter.count(Metric::ClaimTooLong),
+        };
+    for (name, value) in [
+        ("x-consumer-id", &key.consumer.id),
+        ("x-consumer-username", &key.consumer.username),
+        ("x-consumer-custom-id", &key.consumer.custom_id),
+        ("x-credential-identifier", &key.credential),
+    ] {
+        if let Some(value) = value {
+            push(name, &Value::from(value.as_str()));
         }
-        Ok(())
-    };
-    push("x-consumer-id", key.consumer.id.as_deref())?;
-    push("x-consumer-username", key.consumer.username.as_deref())?;
-    push("x-consumer-custom-id", key.consumer.custom_id.as_deref())?;
-    push("x-credential-identifier", key.credential.as_deref())?;
+    }
     for (path, name) in &issuer.forward.claims {
-        if let Some(claim) = jwt.claims.get(path)
-            && let Some(value) = forward::value(claim, max)?
-        {
-            headers.push((name.clone(), value));
+        if let Some(claim) = jwt.claims.get(path) {
+            push(name, claim);
         }
     }
     if let Some(name) = &issuer.forward.payload_header {
         // Base64url as it came; the strict parse admits no other byte.
         headers.push((name.clone(), String::from_utf8_lossy(jwt.payload_segment).into_owned()));
     }
-    Ok(headers)
+    headers
 }

@@ -28,6 +28,10 @@ fn asked() -> Requirements {
     Requirements::default()
 }
 
+fn own(own: Demands) -> Requirements {
+    Requirements { own, ..asked() }
+}
+
 fn at(value: Value, issuer: &Issuer, now: Time) -> Result<(), Reason> {
     times(&claims(value), issuer, now, now)
 }
@@ -319,7 +323,7 @@ fn required_claims_are_there_and_not_null() {
         json!({"sub": "a", "realm": {"id": null}}),
         json!({"sub": "a", "realm.id": 1}),
     ] {
-        assert_eq!(claims_required(&issuer, &claims(bad)), Err(Reason::Claim));
+        assert_eq!(claims_required(&issuer, &claims(bad)), Err(Reason::ClaimMissing));
     }
 }
 
@@ -357,21 +361,34 @@ fn rules_bind_issuers_and_audiences() {
     );
     assert_eq!(rule_allows(&asked(), 7, None, &token), Ok(()));
     assert_eq!(
-        rule_allows(&Requirements { audiences: strings(&["b", "a"]), ..asked() }, 0, None, &token),
+        rule_allows(
+            &own(Demands { audiences: strings(&["b", "a"]), ..Demands::default() }),
+            0,
+            None,
+            &token
+        ),
         Ok(())
     );
     assert_eq!(
-        rule_allows(&Requirements { audiences: strings(&["b"]), ..asked() }, 0, None, &token),
+        rule_allows(
+            &own(Demands { audiences: strings(&["b"]), ..Demands::default() }),
+            0,
+            None,
+            &token
+        ),
         Err(Reason::WrongAudience)
     );
 }
 
 #[test]
 fn rules_demand_scopes() {
-    let all = Requirements { scopes_all: strings(&["r", "w"]), ..asked() };
-    let any = Requirements { scopes_any: strings(&["r", "w"]), ..asked() };
-    let both =
-        Requirements { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..asked() };
+    let all = own(Demands { scopes_all: strings(&["r", "w"]), ..Demands::default() });
+    let any = own(Demands { scopes_any: strings(&["r", "w"]), ..Demands::default() });
+    let both = own(Demands {
+        scopes_all: strings(&["r"]),
+        scopes_any: strings(&["x", "w"]),
+        ..Demands::default()
+    });
     let allowed = |rule: &Requirements, scope: &str| {
         rule_allows(rule, 0, None, &claims(json!({"scope": scope})))
     };
@@ -402,10 +419,10 @@ fn rules_demand_scopes() {
 
 #[test]
 fn rules_demand_claim_values() {
-    let gold = Requirements {
+    let gold = own(Demands {
         claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])],
-        ..asked()
-    };
+        ..Demands::default()
+    });
     for good in [json!("gold"), json!(2), json!(true), json!(["x", "gold"]), json!([2])] {
         assert_eq!(
             rule_allows(&gold, 0, None, &claims(json!({"acr": good.clone()}))),
@@ -431,16 +448,16 @@ fn rules_demand_claim_values() {
         );
     }
     assert_eq!(rule_allows(&gold, 0, None, &claims(json!({}))), Err(Reason::Claim));
-    let two = Requirements {
+    let two = own(Demands {
         claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])],
-        ..asked()
-    };
+        ..Demands::default()
+    });
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1, "b": {"c": [3, 2]}}))), Ok(()));
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1}))), Err(Reason::Claim));
     // No value is acceptable: nothing is.
     assert_eq!(
         rule_allows(
-            &Requirements { claims: vec![(path(&["a"]), vec![])], ..asked() },
+            &own(Demands { claims: vec![(path(&["a"]), vec![])], ..Demands::default() }),
             0,
             None,
             &claims(json!({"a": 1}))
@@ -473,7 +490,10 @@ fn an_issuer_demands_all_of_it() {
         run(Some("at+jwt"), json!({"exp": 3000, "aud": "b", "sub": "s"}), 1000),
         Err(Reason::WrongAudience)
     );
-    assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000), Err(Reason::Claim));
+    assert_eq!(
+        run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000),
+        Err(Reason::ClaimMissing)
+    );
 }
 
 /// RFC 8725, section 3.11: what says that it is something else than an access token isn't taken for
