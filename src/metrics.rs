@@ -17,6 +17,8 @@ pub enum Metric {
     Rejected(Reason),
     /// A request would have been refused in shadow mode.
     Shadowed(Reason),
+    /// A request went on as anonymous without its bad token (`access: permissive`).
+    Permitted(Reason),
     /// A token of an unknown issuer was passed on (`on_unknown_issuer: pass`).
     PassedOn,
     /// The verified token was in the worker's memory.
@@ -150,6 +152,9 @@ impl Metric {
             }
             Metric::Shadowed(reason) => {
                 return Cow::Owned(format!("herdgate.bearer.shadowed.{}", reason.name()));
+            }
+            Metric::Permitted(reason) => {
+                return Cow::Owned(format!("herdgate.bearer.permitted.{}", reason.name()));
             }
             Metric::PassedOn => "herdgate.bearer.passed_on",
             Metric::L1Hit => "herdgate.bearer.l1_hit",

@@ -20,6 +20,7 @@ impl Check {
     fn rule(&mut self, node: &Node<'_>, paths: PathPolicy) -> Rule {
         let access = match node.text("access") {
             Some("optional") => Access::Optional,
+            Some("permissive") => Access::Permissive,
             Some("public") => Access::Public,
             _ => Access::Required,
         };
@@ -32,6 +33,17 @@ impl Check {
                         &node.at(name),
                         "no demand beside access: \"public\"",
                         "one (no token is read there)",
+                    );
+                }
+            }
+        }
+        if access == Access::Permissive {
+            for name in ["issuers", "scopes_all", "scopes_any", "claims", "any", "introspect"] {
+                if node.has(name) {
+                    self.report.error(
+                        &node.at(name),
+                        "no demand beside access: \"permissive\"",
+                        "one (who doesn't meet it would pass as anonymous)",
                     );
                 }
             }
@@ -146,6 +158,10 @@ impl Check {
                     .warn(path, format_args!("never reached: {by} covers all of its requests"));
             }
             for limit in rule.limits.iter().filter_map(|index| config.rate_limits.get(*index)) {
+                if !limit.tiers.is_empty() && rule.access == Access::Public {
+                    let why = "no tier of it ever holds here: a public rule reads no token";
+                    self.report.warn(path, format_args!("the limit {}: {why}", limit.name));
+                }
                 for part in &limit.key {
                     if let Some(why) = always_absent(part, rule, config) {
                         self.report.warn(

@@ -304,9 +304,9 @@ static RULE: Shape = Shape {
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
         field(
             "access",
-            OneOf(&["required", "optional", "public"]),
+            OneOf(&["required", "optional", "permissive", "public"]),
             Need::Text("required"),
-            "Whether a token is needed.",
+            "Whether a token is needed. `optional`: none passes as anonymous, a bad one is refused; `permissive`: a bad one is taken out and its request passes as anonymous; `public`: tokens aren't read.",
         ),
         field("issuers", List(&NAME, 1, 256), Optional, "Issuers that it admits. Default: all."),
         field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
@@ -410,6 +410,12 @@ static RATE_LIMIT: Shape = Shape {
         field("quota", Whole(1, 1_000_000_000_000), Optional, "Requests per `window`."),
         field("window", OneOf(&["hour", "day", "month"]), Optional, "A calendar window in UTC."),
         field(
+            "tiers",
+            List(&Object(&TIER), 1, 16),
+            Optional,
+            "Other numbers for some verified tokens, over the same counter; the first that holds counts.",
+        ),
+        field(
             "failure_mode",
             OneOf(&["deny", "allow"]),
             Need::Text("deny"),
@@ -440,6 +446,37 @@ static RATE_LIMIT: Shape = Shape {
             "Where it meets the same limit of other gateways. Default: each gateway counts for itself.",
         ),
     ],
+    shared: &[],
+};
+
+static TIER: Shape = Shape {
+    own: &[
+        field("when", Object(&WHEN), Required, "What the verified token must have."),
+        field("limit", Whole(1, 1_000_000_000), Optional, "Requests per `per_s`."),
+        field("per_s", Whole(1, YEAR_S), Optional, "Seconds."),
+        field(
+            "burst",
+            Whole(1, 1_000_000_000),
+            Optional,
+            "Requests at one instant after idle. Default: `limit`.",
+        ),
+        field(
+            "quota",
+            Whole(1, 1_000_000_000_000),
+            Optional,
+            "Requests per `window`, which is that of the limit.",
+        ),
+    ],
+    shared: &[],
+};
+
+static WHEN: Shape = Shape {
+    own: &[field(
+        "claims",
+        Map(&syntax::CLAIM, &SCALARS, 64),
+        Required,
+        "Claims and the values of which they must have one.",
+    )],
     shared: &[],
 };
 

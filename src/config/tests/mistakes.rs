@@ -93,6 +93,7 @@ fn of_rules_and_limits() {
         r#"{ $I, "rules": [ {}, { "match": { "path": "orders", "path_prefix": "/a" } }, { "match": { "path": "/a/{id}" } }, { "match": { "path_template": "/a/b" } }, { "match": { "path_template": "/a/{b}/{b}" } } ] }"#,
         r#"{ $I, "rules": [ { "match": { "path": "/a//b" } }, { "match": { "path": "/a%2fb" } }, { "match": { "path_prefix": "/a/*" } }, { "match": { "methods": ["get"], "hosts": ["api.example:8080", "*.example"] } } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "issuers": ["ipd", "other", "idp", "idp"], "limits": ["nope"] } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "access": "permissive", "issuers": ["idp"], "claims": { "a": ["b"] }, "any": [ { "scopes_all": ["a"] } ], "scopes_any": ["a"], "introspect": true }, { "match": {}, "access": "permissive", "audiences": ["a"], "limits": [] } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "access": "public", "issuers": ["idp"], "scopes_all": ["a"] }, { "match": {}, "introspect": true } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "scopes_all": ["a b"], "scopes_any": [], "claims": { "acr": "gold", "amr": [["x"]], "ok": [1, true, "x"] } } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "claims": { "https://x.example/a.b": ["c"], "https://x.example/ok": ["c"] }, "any": [ {}, { "claims": {} }, { "issuers": ["idp"] }, { "scopes_any": [] }, { "scopes_any": ["a"] } ] }, { "match": {}, "access": "public", "any": [ { "audiences": ["a"] } ] }, { "match": {}, "any": [] } ], "rate_limits": [ { "name": "a", "key": ["claim:urn:a.b:c", "claim:https://x.example/ok"], "limit": 1, "per_s": 1 } ] }"#,
@@ -166,4 +167,22 @@ fn of_hosts() {
     let all: Vec<String> =
         HOSTS.iter().map(|host| format!("== {host:?}\n{}", said(*host, &documents))).collect();
     snapshot!(all.concat());
+}
+
+#[test]
+fn of_tiers() {
+    const LIMIT: &str = r#""name": "a", "key": ["subject"], "limit": 1, "per_s": 1"#;
+    const QUOTA: &str = r#""name": "a", "key": ["subject"], "quota": 5, "window": "day""#;
+    const GOLD: &str = r#""when": { "claims": { "plan": ["gold"] } }"#;
+    let documents: Vec<String> = [
+        r#"{ "rate_limits": [ { $L, "tiers": [ {}, { "when": {}, "limit": 2, "per_s": 1 }, { "when": { "claims": {} }, "limit": 2, "per_s": 1 }, { $G, "limit": 2 }, { $G, "quota": 3 } ] } ] }"#,
+        r#"{ "rate_limits": [ { $L, "tiers": [] }, { $Q, "tiers": [ { $G, "quota": 9, "window": "hour" }, { $G, "limit": 1, "per_s": 1 }, { $G } ] } ] }"#,
+        r#"{ "rate_limits": [ { "name": "a", "key": ["address"], "charge": "all", "limit": 1, "per_s": 1, "tiers": [ { $G, "limit": 2000000, "per_s": 1, "burst": 9 } ] } ] }"#,
+        r#"{ "rate_limits": [ { $L, "tiers": [ { $G, "limit": 2, "per_s": 1, "burst": 9 } ] } ], "rules": [ { "match": {}, "access": "public", "limits": ["a"] } ] }"#,
+    ]
+    .iter()
+    .map(|document| document.replace("$L", LIMIT).replace("$Q", QUOTA).replace("$G", GOLD))
+    .collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    snapshot!(said(HostKind::Envoy, &documents));
 }

@@ -276,6 +276,15 @@ impl<'a> Search<'a> {
     }
 }
 
+/// Whether `Authorization` is absent, or holds something that is certainly no bearer token.
+pub fn is_no_token(field: Field<'_>) -> bool {
+    match field {
+        Field::None => true,
+        Field::One(value) => authorization(value) == Ok(None),
+        Field::Several => false,
+    }
+}
+
 /// The token of an `Authorization` field: `Bearer`, in any case, one or more spaces, token
 /// (RFC 6750, section 2.1; RFC 9110, section 11.4). Another scheme is no token, an empty field
 /// neither: on Kong that is what a removed one looks like.

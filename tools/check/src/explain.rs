@@ -193,6 +193,10 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
                 "Without a token it passes as anonymous; a token must be valid and {issuers}."
             ));
         }
+        Access::Permissive => lines.push(
+            "A good token is verified. Without one it passes as anonymous, and so it does with a bad one, which is taken out."
+                .to_owned(),
+        ),
         Access::Required => {
             lines.push(format!("It needs a valid token {issuers}."));
             lines.push(without_token(config));
@@ -285,6 +289,14 @@ fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
             limit.amount,
             parts.join(" and ")
         ));
+        for tier in &limit.tiers {
+            let when: Vec<String> = tier.when.iter().map(|(path, _)| path.0.join(".")).collect();
+            lines.push(format!(
+                "  By its claim {} a token may have {} of the same counter.",
+                when.join(" and "),
+                tier.amount
+            ));
+        }
     }
 }
 
