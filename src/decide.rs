@@ -460,7 +460,12 @@ fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec
     });
     names
         .filter_map(|name| {
-            Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))
+            let mut value = String::from_utf8_lossy(captures.get(name)?).into_owned();
+            if rule.matches.ignore_case {
+                // Or each spelling would be counted apart.
+                value.make_ascii_lowercase();
+            }
+            Some((name.clone(), value))
         })
         .collect()
 }

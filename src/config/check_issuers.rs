@@ -90,6 +90,7 @@ impl Check {
             leeway_s: node.whole("leeway_s"),
             lifetime_s_max,
             exp,
+            lifetime_from: self.lifetime_from(node, exp),
             typ,
             claims_required: claims_required.into_iter().map(|(_, path)| path).collect(),
             scope_claim: node.claim_path("scope_claim"),
@@ -100,6 +101,8 @@ impl Check {
             ignores_cnf: node.text("cnf") == Some("ignore"),
             forward,
             consumer: node.owned("consumer"),
+            consumer_claim: self.consumer_claim(node),
+            credential_claim: self.credential_claim(node),
         };
         if issuer.ignores_cnf {
             let message = "whoever steals a token that is bound to a key can use it: nothing is asked to prove the key";

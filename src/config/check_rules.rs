@@ -98,7 +98,13 @@ impl Check {
         }
         let hosts =
             node.texts("hosts").into_iter().map(|(_, host)| host.to_ascii_lowercase()).collect();
-        RuleMatch { path, methods: node.owned_texts("methods"), hosts, route: node.owned("route") }
+        RuleMatch {
+            path,
+            methods: node.owned_texts("methods"),
+            hosts,
+            route: node.owned("route"),
+            ignore_case: node.flag("ignore_case"),
+        }
     }
 
     /// The path of a rule or of a token endpoint; `kind` is the field's name.
@@ -145,6 +151,7 @@ impl Check {
                 self.report.error(&path, "no route beside forward.claims", got);
             }
         }
+        self.variants(config, paths);
         for (index, (rule, path)) in config.rules.iter().zip(paths).enumerate() {
             if rule.shadow && config.mode == Mode::Enforce {
                 let why = "its requests go on as they came, with whatever identity headers a client sends: the API must not believe them there";
@@ -216,6 +223,11 @@ impl RuleMatch {
         };
         let path = match (&self.path, &other.path) {
             (None, _) => true,
+            (Some(ours), Some(theirs)) if self.ignore_case => {
+                ours.in_lower_case().covers(&theirs.in_lower_case())
+            }
+            // What the other covers in any case, this one covers in one.
+            (Some(_), Some(_)) if other.ignore_case => false,
             (Some(ours), Some(theirs)) => ours.covers(theirs),
             // Not even the prefix `/`: `OPTIONS *` has no path.
             (Some(_), None) => false,

@@ -264,6 +264,12 @@ static ISSUER: Shape = Shape {
             "Seconds from `iat` to `exp` at most.",
         ),
         field(
+            "lifetime_from",
+            OneOf(&["iat", "now"]),
+            Need::Text("iat"),
+            "From when `lifetime_s_max` counts: a token's whole life, or what is left of it (Kong's and Envoy's meaning).",
+        ),
+        field(
             "typ",
             Text(&syntax::TEXT),
             Optional,
@@ -293,6 +299,12 @@ static ISSUER: Shape = Shape {
             Text(&syntax::TEXT),
             Optional,
             "The consumer of all its tokens, as Kong would name it.",
+        ),
+        field(
+            "consumer_claim",
+            ClaimPath,
+            Optional,
+            "The claim that names a token's consumer; `consumer` where it is absent.",
         ),
         field("forward", Object(&FORWARD), Optional, "What goes to the API."),
     ],
@@ -385,6 +397,12 @@ static MATCH: Shape = Shape {
         field("methods", List(&METHOD, 1, 32), Optional, "One of these methods."),
         field("hosts", List(&HOST, 1, 256), Optional, "One of these hosts, without port."),
         field("route", Text(&syntax::TEXT), Optional, "The gateway's name of the route."),
+        field(
+            "ignore_case",
+            Bool,
+            Need::Bool(false),
+            "Whether letters of the path count in any case, for an API that takes them so.",
+        ),
         field(
             "route_stable",
             Bool,

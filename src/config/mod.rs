@@ -8,6 +8,7 @@
 
 mod check;
 mod check_call;
+mod check_claims;
 mod check_demands;
 mod check_forward;
 mod check_issuers;
@@ -17,6 +18,7 @@ mod check_places;
 mod check_rules;
 mod check_tiers;
 mod check_tokens;
+mod check_variants;
 mod error;
 mod fields;
 mod host;

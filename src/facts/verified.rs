@@ -271,7 +271,7 @@ impl Facts<'_> {
         seen: Option<[u8; 32]>,
     ) -> Result<Verifying, Stop> {
         if let KeySource::Credentials(_) = &issuer.keys {
-            let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
+            let id = credential_id(issuer, jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
             let mut verifying = self.try_keys(index, &[&*credential.key], jwt, seen)??;
             verifying.credential = Some(id.to_owned());
@@ -280,12 +280,14 @@ impl Facts<'_> {
         }
         let set = self.keys(index)?;
         let refused = match self.try_set(index, &set, jwt, seen)? {
-            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set)),
+            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set, jwt)),
             Err(reason) => reason,
         };
         // Another worker may have fetched a newer set than the one kept here, or be about to.
         match self.newer_keys(index, &set)? {
-            Some(newer) => Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer)),
+            Some(newer) => {
+                Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer, jwt))
+            }
             None => Err(self.no_key_verifies(index, &set, refused)),
         }
     }
@@ -477,15 +479,29 @@ impl Verifying {
         }
     }
 
-    fn of_issuer(self, issuer: &Issuer, set: &KeySet) -> Verifying {
-        let consumer = Consumer { username: issuer.consumer.clone(), ..self.consumer };
+    fn of_issuer(self, issuer: &Issuer, set: &KeySet, jwt: &Jwt<'_>) -> Verifying {
+        let claimed = issuer.consumer_claim.as_ref().and_then(|path| jwt.claims.get(path));
+        let username = match claimed {
+            Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => issuer.consumer.clone(),
+        };
+        let consumer = Consumer { username, ..self.consumer };
         Verifying { generation: set.generation, consumer, ..self }
     }
 }
 
-/// As Kong's jwt plugin has it: `iss`, here else `kid`.
-pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
-    let id = jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?;
+/// As Kong's jwt plugin has it: `iss`, here else `kid`; or the claim that the issuer names, and as
+/// there the header's `kid` where a claim of that name isn't in the token.
+pub(super) fn credential_id<'a>(issuer: &Issuer, jwt: &'a Jwt<'_>) -> Option<&'a str> {
+    let id = match &issuer.credential_claim {
+        None => jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?,
+        Some(path) => match jwt.claims.get(path) {
+            Some(claim) => claim.as_str()?,
+            None if path.0 == ["kid"] => jwt.kid.as_deref()?,
+            None => return None,
+        },
+    };
     (1..=CREDENTIAL_ID_BYTES_MAX).contains(&id.len()).then_some(id)
 }
 

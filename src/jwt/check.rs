@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Claims;
 use super::demands::{self, Demands};
 use crate::jwt::ClaimPath;
-use crate::jwt::issuer::{ExpPolicy, Issuer};
+use crate::jwt::issuer::{ExpPolicy, Issuer, LifetimeFrom};
 use crate::reply::Reason;
 use crate::time::Time;
 
@@ -47,6 +47,8 @@ impl Window {
         let begin_s = claims.nbf.max(claims.iat).unwrap_or(0).saturating_sub(issuer.leeway_s);
         let end_s =
             end_s(claims, issuer, first_seen).unwrap_or(0).min(issuer.sunset_s.unwrap_or(u64::MAX));
+        // A token with too much of its life left may be used later.
+        let begin_s = begin_s.max(live_from_s(claims, issuer).unwrap_or(0));
         match lifetime(claims, issuer, first_seen) {
             Ok(()) => Window { from_s: begin_s, until_s: end_s },
             Err(_) => Window { from_s: u64::MAX, until_s: 0 },
@@ -86,12 +88,25 @@ pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> R
     if lies_ahead(claims.nbf) || lies_ahead(claims.iat) {
         return Err(Reason::NotYetValid);
     }
+    if live_from_s(claims, issuer).is_some_and(|from_s| now.s() < from_s) {
+        return Err(Reason::LifetimeTooLong);
+    }
     lifetime(claims, issuer, first_seen)
+}
+
+/// The second from which on no more than `lifetime_s_max` is left until `exp`, where that is what
+/// counts. Two clocks are compared, so the leeway counts too.
+fn live_from_s(claims: &Claims, issuer: &Issuer) -> Option<u64> {
+    if issuer.lifetime_from != LifetimeFrom::Now {
+        return None;
+    }
+    let most_s = issuer.lifetime_s_max?.saturating_add(issuer.leeway_s);
+    Some(claims.exp?.saturating_sub(most_s))
 }
 
 /// Whether `exp` grants no more than `lifetime_s_max`, whatever time it is.
 fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Reason> {
-    if issuer.exp != ExpPolicy::Required {
+    if issuer.exp != ExpPolicy::Required || issuer.lifetime_from == LifetimeFrom::Now {
         return Ok(());
     }
     let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else {

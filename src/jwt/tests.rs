@@ -331,6 +331,9 @@ fn reference(token: &str) -> Option<Map<String, Value>> {
     let (payload, _) = object(payload)?;
     let text =
         |members: &Map<String, Value>, name: &str| members.get(name).is_none_or(Value::is_string);
+    let text_or_null = |members: &Map<String, Value>, name: &str| {
+        text(members, name) || members.get(name) == Some(&Value::Null)
+    };
     let date = |name: &str| {
         payload
             .get(name)
@@ -349,8 +352,9 @@ fn reference(token: &str) -> Option<Map<String, Value>> {
             .and_then(Value::as_str)
             .is_some_and(|alg| Algorithm::parse(alg).is_some())
         && header.get("kid").is_none_or(|kid| kid.as_str().is_some_and(|kid| kid.len() <= 512))
-        && text(&header, "typ")
-        && ["iss", "sub", "jti", "client_id", "azp"].iter().all(|name| text(&payload, name))
+        && text_or_null(&header, "typ")
+        && text_or_null(&payload, "azp")
+        && ["iss", "sub", "jti", "client_id"].iter().all(|name| text(&payload, name))
         && ["exp", "nbf", "iat"].iter().all(|name| date(name))
         && aud;
     good.then_some(payload)

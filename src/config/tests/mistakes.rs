@@ -97,6 +97,8 @@ fn of_rules_and_limits() {
         r#"{ $I, "rules": [ { "match": {}, "access": "public", "issuers": ["idp"], "scopes_all": ["a"] }, { "match": {}, "introspect": true } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "scopes_all": ["a b"], "scopes_any": [], "claims": { "acr": "gold", "amr": [["x"]], "ok": [1, true, "x"] } } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "claims": { "https://x.example/a.b": ["c"], "https://x.example/ok": ["c"] }, "any": [ {}, { "claims": {} }, { "issuers": ["idp"] }, { "scopes_any": [] }, { "scopes_any": ["a"] } ] }, { "match": {}, "access": "public", "any": [ { "audiences": ["a"] } ] }, { "match": {}, "any": [] } ], "rate_limits": [ { "name": "a", "key": ["claim:urn:a.b:c", "claim:https://x.example/ok"], "limit": 1, "per_s": 1 } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path": "/orders/open", "methods": ["GET"] }, "access": "public" }, { "match": { "path_prefix": "/orders" } }, { "match": { "path_prefix": "/admin" } }, { "match": { "path_prefix": "/closed", "ignore_case": true } }, { "match": { "path_prefix": "/" }, "access": "public" } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path_prefix": "/Orders", "ignore_case": true } }, { "match": { "path": "/orders/a" } }, { "match": { "path_prefix": "/b" } }, { "match": { "path_prefix": "/b", "ignore_case": true } } ] }"#,
         r#"{ $I, "rules": [ { "match": { "path_prefix": "/a" } }, { "match": { "path": "/a/b", "methods": ["GET"] } }, { "match": {} }, { "match": { "path": "/c" } } ] }"#,
         r#"{ "issuers": [ { "name": "idp", "issuer": "i", "forward": { "claims": { "sub": "x-user" } }, $RSA } ], "shared": { "secret": { "env": "A_SECRET" } }, "rules": [ { "match": { "route": "r" } }, { "match": { "route": "s", "route_stable": true } }, { "match": { "route": "t" }, "route_stable": true } ] }"#,
         r#"{ "rules": [ { "match": {} } ], "shared": { "secret": { "env": "A_SECRET" } } }"#,
@@ -185,4 +187,17 @@ fn of_tiers() {
     .collect();
     let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
     snapshot!(said(HostKind::Envoy, &documents));
+}
+
+#[test]
+fn of_whose_a_token_is() {
+    snapshot!(said(
+        HostKind::Envoy,
+        &[
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "jwks": { "cluster": "keys" }, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "lifetime_from": "now", "consumer_claim": "", $RSA }, { "name": "b", "issuer": "j", "lifetime_from": "now", "exp": "optional", "lifetime_s_max": 9, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "consumer_claim": "c", "credentials": { "claim": "", "secret_encoding": "hex", "inline": [ { "key": "k", "secret": "canary of more than thirty-two bytes" } ] } } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "credentials": { "claim": "client_id", "secret_encoding": "base64", "inline": [ { "key": "k", "secret": "canary of more than thirty-two bytes" }, { "key": "l", "secret": "c2hvcnQ=" } ] } } ] }"#,
+        ]
+    ));
 }

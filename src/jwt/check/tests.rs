@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::jwt::claims::DATE_S_MAX;
-use crate::jwt::issuer::IssuerMatch;
 use crate::jwt::issuer::tests::example;
+use crate::jwt::issuer::{IssuerMatch, LifetimeFrom};
 
 fn claims(value: Value) -> Claims {
     let Value::Object(members) = value else { panic!("an object") };
@@ -141,6 +141,28 @@ fn lifetimes_are_bounded() {
 }
 
 #[test]
+fn what_is_left_of_a_life_is_bounded() {
+    let hour = Issuer {
+        lifetime_s_max: Some(3600),
+        lifetime_from: LifetimeFrom::Now,
+        leeway_s: 0,
+        ..idp()
+    };
+    let token = claims(json!({"iat": 1, "exp": 13_600}));
+    let asked = |now_s| times(&token, &hour, Time::from_s(now_s), Time::from_s(1));
+    assert_eq!(asked(9_999), Err(Reason::LifetimeTooLong));
+    assert_eq!(asked(10_000), Ok(()));
+    assert_eq!(asked(13_599), Ok(()));
+    assert_eq!(asked(13_600), Err(Reason::Expired));
+    let lenient = Issuer { leeway_s: 30, ..hour };
+    assert_eq!(times(&token, &lenient, Time::from_s(9_970), Time::from_s(1)), Ok(()));
+    assert_eq!(
+        times(&token, &lenient, Time::from_s(9_969), Time::from_s(1)),
+        Err(Reason::LifetimeTooLong)
+    );
+}
+
+#[test]
 fn no_number_overflows() {
     let greedy_issuer = || Issuer {
         leeway_s: u64::MAX,
@@ -227,9 +249,10 @@ proptest! {
     fn a_window_is_what_the_checks_admit(
         exp in proptest::option::of(0u64..16), nbf in proptest::option::of(0u64..16), iat in proptest::option::of(0u64..16),
         leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), policy in policies(), sunset_s in proptest::option::of(0u64..20),
-        now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8,
+        now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8, from_now in any::<bool>(),
     ) {
-        let issuer = Issuer { leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
+        let lifetime_from = if from_now { LifetimeFrom::Now } else { LifetimeFrom::Iat };
+        let issuer = Issuer { lifetime_from, leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
         // Now and then at the other end of all numbers.
         let far = |bit: u8, s: Option<u64>| if is_huge == bit { s.map(|s| u64::MAX - s) } else { s };
         let token = Claims { exp: far(1, exp), nbf: far(2, nbf), iat: far(3, iat), ..claims(json!({})) };
