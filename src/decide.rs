@@ -7,7 +7,7 @@ use std::rc::Rc;
 use crate::charging::Payer;
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
-use crate::jwt::check::{self, Requirements};
+use crate::jwt::{ClaimPath, check};
 use crate::proof::{Binding, Proven};
 use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};
@@ -37,8 +37,10 @@ pub enum Verdict<'a> {
 pub struct Admission<'a> {
     /// The token that it carries, if it was read and is good.
     pub verified: Option<Rc<Verified>>,
-    /// The position of the token's source, where it is to be removed.
-    pub remove_token: Option<usize>,
+    /// Which token is to be removed.
+    pub removal: Removal,
+    /// Why its token is bad, though it goes on without it (`access: permissive`).
+    pub permitted: Option<Reason>,
     /// Whether headers of another plugin's making stay (`on_unknown_issuer: pass`).
     pub passed_on: bool,
     /// Indices of the limits that it is charged to.
@@ -48,6 +50,17 @@ pub struct Admission<'a> {
     pub shadow: bool,
     /// What the rule's path template captured, for the keys of limits.
     pub captures: Option<Vec<(String, String)>>,
+}
+
+/// Which token goes out of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Removal {
+    /// None.
+    Nothing,
+    /// The one in the source at this position.
+    Source(usize),
+    /// Whatever stands in any source.
+    All,
 }
 
 /// Why nothing is decided yet.
@@ -175,7 +188,8 @@ fn token_endpoint<'a>(
 fn announced_call<'a>(config: &'a Config, endpoint: &'a TokenEndpoint, path: &[u8]) -> Verdict<'a> {
     Verdict::Admit(Admission {
         verified: None,
-        remove_token: None,
+        removal: Removal::Nothing,
+        permitted: None,
         passed_on: false,
         limits: &endpoint.limits,
         shadow: config.mode == Mode::Shadow,
@@ -195,7 +209,8 @@ fn weigh_token<'a>(
     let limits = rule.map_or(&[][..], |rule| rule.limits.as_slice());
     let anonymous = Admission {
         verified: None,
-        remove_token: None,
+        removal: Removal::Nothing,
+        permitted: None,
         passed_on: false,
         limits,
         shadow,
@@ -209,19 +224,64 @@ fn weigh_token<'a>(
     {
         return Ok(Verdict::Admit(anonymous));
     }
-    let Some(candidate) = bearer::locate(
+    let located = bearer::locate(
         request.authorization,
         request.headers.iter(),
         request.target,
         &config.bearer_sources,
-    )?
-    else {
-        return match access {
-            Access::Optional => Ok(Verdict::Admit(anonymous)),
-            Access::Required | Access::Public => Err(Reason::NoToken.into()),
-        };
+    );
+    let candidate = match located {
+        Ok(Some(candidate)) => candidate,
+        Ok(None) if matches!(access, Access::Optional | Access::Permissive) => {
+            return Ok(Verdict::Admit(anonymous));
+        }
+        Ok(None) => return Err(Reason::NoToken.into()),
+        Err(reason) => return without_token(access, anonymous, reason.into(), Removal::All),
     };
     let source = candidate.source();
+    match weigh_candidate(request, facts, config, rule, candidate) {
+        Ok(None) => Ok(Verdict::Admit(Admission { passed_on: true, ..anonymous })),
+        Ok(Some(verified)) => {
+            let removal = match verified.is_forwarded {
+                true => Removal::Nothing,
+                false => Removal::Source(source),
+            };
+            Ok(Verdict::Admit(Admission { verified: Some(verified), removal, ..anonymous }))
+        }
+        Err(stop) => without_token(access, anonymous, stop, Removal::Source(source)),
+    }
+}
+
+/// A request whose token is bad goes on as anonymous without it, where the rule is permissive. What
+/// isn't the token's fault stops it all the same.
+#[cold]
+fn without_token<'a>(
+    access: Access,
+    anonymous: Admission<'a>,
+    stop: Stop,
+    removal: Removal,
+) -> Result<Verdict<'a>, Stop> {
+    match stop {
+        Stop::Refuse(refusal)
+            if access == Access::Permissive && matches!(refusal.reason.status(), 400 | 401) =>
+        {
+            let permitted = Some(refusal.reason);
+            Ok(Verdict::Admit(Admission { removal, permitted, ..anonymous }))
+        }
+        other => Err(other),
+    }
+}
+
+/// The token that stands at `candidate`, verified, as far as the rule lets it in; nothing if it is
+/// another's to check.
+#[inline(always)]
+fn weigh_candidate(
+    request: &Request<'_>,
+    facts: &Facts<'_>,
+    config: &Config,
+    rule: Option<&Rule>,
+    candidate: Candidate<'_>,
+) -> Result<Option<Rc<Verified>>, Stop> {
     let verified = match facts.verified_before(candidate.bytes())? {
         Some(verified) => Ok(verified),
         None => verify(request, facts, rule, candidate),
@@ -230,7 +290,7 @@ fn weigh_token<'a>(
         Err(Stop::Refuse(refusal))
             if refusal.reason == Reason::UnknownIssuer && may_pass_on(config, rule, request) =>
         {
-            return Ok(Verdict::Admit(Admission { passed_on: true, ..anonymous }));
+            return Ok(None);
         }
         other => other?,
     };
@@ -239,20 +299,15 @@ fn weigh_token<'a>(
     }
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
-        check::rule_allows(
-            &rule.requires,
-            verified.issuer,
-            issuer.scope_claim.as_ref(),
-            &verified.claims,
-        )
-        .map_err(|reason| refused(rule, reason))?;
+        let scope_claim = issuer.scope_claim.as_ref();
+        check::rule_allows(&rule.requires, verified.issuer, scope_claim, &verified.claims)
+            .map_err(|reason| refused(rule, reason, scope_claim, &verified))?;
     }
     facts.not_revoked(&verified)?;
     if rule.is_some_and(|rule| rule.introspect) {
         introspect(request, facts, config, &verified)?;
     }
-    let remove_token = (!verified.is_forwarded).then_some(source);
-    Ok(Verdict::Admit(Admission { verified: Some(verified), remove_token, ..anonymous }))
+    Ok(Some(verified))
 }
 
 #[inline(never)]
@@ -373,12 +428,15 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
 
 /// RFC 6750, section 3.1: which scopes would do is said with the refusal.
 #[cold]
-fn refused(rule: &Rule, reason: Reason) -> Stop {
+fn refused(
+    rule: &Rule,
+    reason: Reason,
+    scope_claim: Option<&ClaimPath>,
+    verified: &Verified,
+) -> Stop {
     let mut refusal = Refusal::from(reason);
     if reason == Reason::Scope {
-        let Requirements { scopes_all, scopes_any, .. } = &rule.requires;
-        let scopes = if scopes_all.is_empty() { scopes_any } else { scopes_all };
-        refusal.scope = scopes.join(" ");
+        refusal.scope = rule.requires.scopes_wanted(scope_claim, &verified.claims);
     }
     Stop::Refuse(Box::new(refusal))
 }
@@ -402,7 +460,12 @@ fn copied_captures(config: &Config, rule: &Rule, captures: &Captures<'_>) -> Vec
     });
     names
         .filter_map(|name| {
-            Some((name.clone(), String::from_utf8_lossy(captures.get(name)?).into_owned()))
+            let mut value = String::from_utf8_lossy(captures.get(name)?).into_owned();
+            if rule.matches.ignore_case {
+                // Or each spelling would be counted apart.
+                value.make_ascii_lowercase();
+            }
+            Some((name.clone(), value))
         })
         .collect()
 }

@@ -17,6 +17,8 @@ pub enum Metric {
     Rejected(Reason),
     /// A request would have been refused in shadow mode.
     Shadowed(Reason),
+    /// A request went on as anonymous without its bad token (`access: permissive`).
+    Permitted(Reason),
     /// A token of an unknown issuer was passed on (`on_unknown_issuer: pass`).
     PassedOn,
     /// The verified token was in the worker's memory.
@@ -31,6 +33,8 @@ pub enum Metric {
     Legacy,
     /// A token verified with an HMAC secret shorter than its hash.
     WeakSecret,
+    /// A verified token's header was left out: its claim takes more than `claim_bytes_max`.
+    ClaimTooLong,
     /// A JWK Set or metadata document was fetched.
     JwksFetched,
     /// Fetching one failed.
@@ -149,6 +153,9 @@ impl Metric {
             Metric::Shadowed(reason) => {
                 return Cow::Owned(format!("herdgate.bearer.shadowed.{}", reason.name()));
             }
+            Metric::Permitted(reason) => {
+                return Cow::Owned(format!("herdgate.bearer.permitted.{}", reason.name()));
+            }
             Metric::PassedOn => "herdgate.bearer.passed_on",
             Metric::L1Hit => "herdgate.bearer.l1_hit",
             Metric::L2Hit => "herdgate.bearer.l2_hit",
@@ -156,6 +163,7 @@ impl Metric {
             Metric::VerifiedByHost => "herdgate.bearer.verified_by_host",
             Metric::Legacy => "herdgate.bearer.legacy",
             Metric::WeakSecret => "herdgate.bearer.weak_secret",
+            Metric::ClaimTooLong => "herdgate.forward.claim_too_long",
             Metric::JwksFetched => "herdgate.jwks.fetched",
             Metric::JwksFetchFailed => "herdgate.jwks.fetch_failed",
             Metric::JwksKeysSkipped => "herdgate.jwks.keys_skipped",

@@ -25,6 +25,10 @@ pub mod jwt {
         pub use crate::jwt::check::typ;
     }
 
+    pub mod demands {
+        pub use crate::jwt::demands::Demands;
+    }
+
     pub mod issuer {
         pub use crate::jwt::issuer::{ExpPolicy, Index, IssuerMatch};
     }

@@ -1,11 +1,11 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
-use crate::digest::{Digest, HostKey};
+use crate::digest::HostKey;
 use crate::facts::{Facts, Verified};
 use crate::jwt::issuer::IssuerMatch;
 use crate::metrics::Metric;
-use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What, counter_digest};
+use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What};
 use crate::rate_limit::{KeyPart, RateLimit, Told};
 use crate::reply::ErrorStyle;
 use crate::reply::{Reason, Refusal};
@@ -54,24 +54,19 @@ impl Facts<'_> {
             .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
             .collect();
         let key = &self.runtime.host_key;
-        let claims: Vec<Claim<'_>> = charged
-            .iter()
-            .map(|(index, limit)| Claim {
-                limit,
-                digest: self.counter(key, limit, payer),
-                gateways: self.gateways(*index),
-            })
-            .collect();
+        let claims: Vec<Claim<'_>> =
+            charged.iter().map(|(index, limit)| self.claim(*index, key, limit, payer)).collect();
         let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.moment(), &claims);
         for ((index, _), status) in charged.iter().zip(&outcome.limits) {
             self.count_limit(*index, status);
         }
         let headers = |only_asked: bool| {
-            let told =
-                charged.iter().zip(&outcome.limits).map(|((_, limit), status)| (*limit, status));
+            let told = claims.iter().zip(&outcome.limits);
             // A limit in shadow is heard of in no answer.
             limit_headers(
-                told.filter(|(limit, _)| !limit.shadow && (!only_asked || limit.headers)),
+                told.filter(|(Claim { limit, .. }, _)| {
+                    !limit.shadow && (!only_asked || limit.headers)
+                }),
                 config.errors,
             )
         };
@@ -81,7 +76,9 @@ impl Facts<'_> {
                     charged.iter().zip(&claims).zip(&outcome.limits)
                 {
                     if limit.sync.is_some() && status.what == What::Charged {
-                        self.note_charge(*index, claim, |key| self.counter(key, limit, payer));
+                        self.note_charge(*index, claim, |key| {
+                            self.claim(*index, key, limit, payer).digest
+                        });
                     }
                 }
                 Ok(Some(headers(true)).filter(|headers| !headers.is_empty()))
@@ -106,16 +103,9 @@ impl Facts<'_> {
             .iter()
             .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
             .collect();
-        let claim = |(index, limit): &(usize, &'_ RateLimit)| {
-            (*index, self.counter(&self.runtime.host_key, limit, payer))
-        };
-        let digests: Vec<_> = looked.iter().map(claim).collect();
-        let claims: Vec<Claim<'_>> = (looked.iter().zip(&digests))
-            .map(|((_, limit), (index, digest))| Claim {
-                limit,
-                digest: *digest,
-                gateways: self.gateways(*index),
-            })
+        let claims: Vec<Claim<'_>> = looked
+            .iter()
+            .map(|(index, limit)| self.claim(*index, &self.runtime.host_key, limit, payer))
             .collect();
         let Some((verdict, statuses)) =
             rate_limit::over(&self.runtime.compiled.counters, &self.moment(), &claims)
@@ -129,8 +119,7 @@ impl Facts<'_> {
         if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
             refusal.retry_after_s = Some(retry_after_s);
         }
-        refusal.limit_headers =
-            limit_headers(looked.iter().map(|(_, limit)| *limit).zip(&statuses), config.errors);
+        refusal.limit_headers = limit_headers(claims.iter().zip(&statuses), config.errors);
         Err(Box::new(refusal))
     }
 
@@ -152,8 +141,15 @@ impl Facts<'_> {
         }
     }
 
-    /// The digest of a limit's counter under a key: the host's, or that of all gateways.
-    pub(crate) fn counter(&self, key: &HostKey, limit: &RateLimit, payer: &Payer<'_>) -> Digest {
+    /// What a request is charged to a limit, whose counter is named under a key: the host's, or
+    /// that of all gateways.
+    fn claim<'a>(
+        &self,
+        index: usize,
+        key: &HostKey,
+        limit: &'a RateLimit,
+        payer: &Payer<'_>,
+    ) -> Claim<'a> {
         let owned: Vec<Part> = limit.key.iter().map(|part| self.part(part, payer)).collect();
         let values: Vec<KeyPartValue<'_>> = owned
             .iter()
@@ -163,7 +159,8 @@ impl Facts<'_> {
                 Part::Address(address) => KeyPartValue::Address(*address),
             })
             .collect();
-        counter_digest(key, limit, &values)
+        let claims = payer.verified.map(|verified| &verified.claims);
+        limit.claim(claims, key, &values, self.gateways(index))
     }
 
     fn part(&self, part: &KeyPart, payer: &Payer<'_>) -> Part {
@@ -238,12 +235,12 @@ enum Part {
 /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10); Kong's own beside
 /// them where clients know those.
 fn limit_headers<'a>(
-    limits: impl Iterator<Item = (&'a RateLimit, &'a Status)>,
+    limits: impl Iterator<Item = (&'a Claim<'a>, &'a Status)>,
     style: ErrorStyle,
 ) -> Vec<(String, String)> {
     let (mut standing, mut policies, mut by_period) = (Vec::new(), Vec::new(), Vec::new());
-    for (limit, status) in limits {
-        let Told { quota, window_s, period } = limit.amount.told();
+    for (Claim { limit, amount, .. }, status) in limits {
+        let Told { quota, window_s, period } = amount.told();
         standing.push(format!("\"{}\";r={};t={}", limit.name, status.remaining, status.reset_s));
         policies.push(match window_s {
             Some(window_s) => format!("\"{}\";q={quota};w={window_s}", limit.name),

@@ -36,6 +36,17 @@ const FORWARD_REFUSED: &[&str] = &[
 ];
 const FORWARD_REFUSED_STARTS: &[&str] =
     &["x-consumer-", "x-forwarded-", "x-envoy-", "x-kong-", "proxy-", "sec-", "herdgate-", ":"];
+/// What of `X-Forwarded-...` says who a user is: no gateway makes these, and APIs behind a login
+/// proxy read them.
+const FORWARD_USER: &[&str] = &[
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-name",
+    "x-forwarded-preferred-username",
+    "x-forwarded-roles",
+    "x-forwarded-tenant",
+    "x-forwarded-user",
+];
 
 impl Check {
     /// What goes to the API.
@@ -44,13 +55,6 @@ impl Check {
         let mut claims: Vec<(ClaimPath, String)> = Vec::new();
         let mut taken: Vec<String> = Vec::new();
         for (path, name, header) in node.members("claims") {
-            if name.contains("://") && !name.starts_with('[') {
-                let names = name.split('.').count();
-                let message = format!(
-                    "the claim is read as a path of {names} names; write it as a JSON list to keep its dots"
-                );
-                self.report.warn(&path, message);
-            }
             let (Some(claim), Json::Text(header)) = (syntax::claim_path(name), header) else {
                 continue;
             };
@@ -86,8 +90,9 @@ impl Check {
         taken: &mut Vec<String>,
     ) -> Option<String> {
         let name = header.to_ascii_lowercase();
-        let refused = FORWARD_REFUSED.contains(&name.as_str())
-            || FORWARD_REFUSED_STARTS.iter().any(|start| name.starts_with(start));
+        let refused = !FORWARD_USER.contains(&name.as_str())
+            && (FORWARD_REFUSED.contains(&name.as_str())
+                || FORWARD_REFUSED_STARTS.iter().any(|start| name.starts_with(start)));
         if refused {
             let got =
                 format!("{} (it belongs to HTTP, the gateway or this filter)", shown_text(header));

@@ -90,6 +90,7 @@ impl Check {
             leeway_s: node.whole("leeway_s"),
             lifetime_s_max,
             exp,
+            lifetime_from: self.lifetime_from(node, exp),
             typ,
             claims_required: claims_required.into_iter().map(|(_, path)| path).collect(),
             scope_claim: node.claim_path("scope_claim"),
@@ -100,6 +101,8 @@ impl Check {
             ignores_cnf: node.text("cnf") == Some("ignore"),
             forward,
             consumer: node.owned("consumer"),
+            consumer_claim: self.consumer_claim(node),
+            credential_claim: self.credential_claim(node),
         };
         if issuer.ignores_cnf {
             let message = "whoever steals a token that is bound to a key can use it: nothing is asked to prove the key";
@@ -222,10 +225,7 @@ impl Check {
         };
         for node in bearer.objects("sources") {
             let source = match one_of(self, &node, &["header", "cookie", "query"]) {
-                Some("header") => node.text("header").map(|name| match name.to_ascii_lowercase() {
-                    name if name == "authorization" => BearerSource::Authorization,
-                    name => BearerSource::Header(name),
-                }),
+                Some("header") => self.header_source(&node),
                 Some("cookie") => node.owned("cookie").map(BearerSource::Cookie),
                 Some(_) => {
                     self.report.warn(&node.path, "tokens in URLs end up in logs, histories and Referer headers (RFC 6750, section 5.3)");
@@ -233,15 +233,21 @@ impl Check {
                 }
                 None => None,
             };
+            if node.has("prefix") && !node.has("header") {
+                self.report.error(&node.at("prefix"), "no prefix without header", "one");
+            }
             let Some(source) = source else { continue };
-            if sources.contains(&source) {
+            let is_same = |other: &BearerSource| {
+                other == &source || (source.header().is_some() && other.header() == source.header())
+            };
+            if sources.iter().any(is_same) {
                 self.report.error(&node.path, "each source once", "a second one");
             }
-            if let BearerSource::Header(name) = &source {
+            if let Some(name) = source.header() {
                 let set = issuers.iter().any(|issuer| {
                     let forward = &issuer.forward;
                     forward.claims.iter().any(|(_, header)| header == name)
-                        || forward.payload_header.as_ref() == Some(name)
+                        || forward.payload_header.as_deref() == Some(name)
                 });
                 if set
                     || name == "host"
@@ -257,5 +263,23 @@ impl Check {
             sources.push(source);
         }
         sources
+    }
+
+    fn header_source(&mut self, node: &Node<'_>) -> Option<crate::request::bearer::BearerSource> {
+        use crate::request::bearer::BearerSource;
+        let header = node.text("header")?.to_ascii_lowercase();
+        let prefix = node.owned("prefix");
+        if header != "authorization" {
+            return Some(match prefix {
+                Some(prefix) => BearerSource::Prefixed { header, prefix },
+                None => BearerSource::Header(header),
+            });
+        }
+        // RFC 6750 alone says what stands there.
+        if prefix.is_some_and(|prefix| !prefix.trim_end().eq_ignore_ascii_case("bearer")) {
+            let got = "another one (Authorization is read as Bearer, RFC 6750, section 2.1)";
+            self.report.error(&node.at("prefix"), "\"Bearer \" beside authorization", got);
+        }
+        Some(BearerSource::Authorization)
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use super::check::{Check, one_of, repeated};
+use super::check_claims::secret_encoding;
 use super::error::shown_text;
 use super::json::Json;
 use super::read::Node;
 use crate::callout::Uri;
 use crate::jwt::issuer::IssuerMatch;
 use crate::signature::jwk_set;
-use crate::signature::source::{Credential, Credentials, JwksAt, JwksCache, KeySource, Lookup};
+use crate::signature::source::{
+    Credential, Credentials, JwksAt, JwksCache, KeySource, Lookup, SecretEncoding,
+};
 use crate::signature::{AlgorithmSet, KeyError, VerifyKey};
 
 impl Check {
@@ -24,7 +27,9 @@ impl Check {
         for node in issuer.objects("keys") {
             match one_of(self, &node, &["pem", "jwk", "jwks", "x509", "secret"]) {
                 Some("pem") => all.extend(self.pem_of(&node, algorithms)),
-                Some("secret") => all.extend(self.hmac(&node, algorithms, weak)),
+                Some("secret") => {
+                    all.extend(self.hmac(&node, algorithms, weak, SecretEncoding::Utf8))
+                }
                 Some("x509") => {
                     if matches!(node.get("x509"), Some(Json::Object(members)) if members.is_empty())
                     {
@@ -107,10 +112,21 @@ impl Check {
         self.key(path, VerifyKey::from_pem(text, algorithms))
     }
 
-    fn hmac(&mut self, node: &Node<'_>, algorithms: AlgorithmSet, weak: bool) -> Option<VerifyKey> {
+    fn hmac(
+        &mut self,
+        node: &Node<'_>,
+        algorithms: AlgorithmSet,
+        weak: bool,
+        encoding: SecretEncoding,
+    ) -> Option<VerifyKey> {
         let secret = node.secret("secret")?;
-        let key = self
-            .key(&node.at("secret"), VerifyKey::from_secret(secret.expose(), algorithms, weak))?;
+        let Some(secret) = encoding.decode(secret.expose()) else {
+            let got = "something else (secret_encoding says so)";
+            self.report.error(&node.at("secret"), "base64 or base64url", got);
+            return None;
+        };
+        let key =
+            self.key(&node.at("secret"), VerifyKey::from_secret(&secret, algorithms, weak))?;
         if key.is_weak() {
             self.report.warn(
                 &node.at("secret"),
@@ -169,7 +185,12 @@ impl Check {
             let got = format!("{} beside ttl_s {}", cache.ttl_s_max, cache.ttl_s);
             self.report.error(&jwks.at("ttl_s_max"), "at least ttl_s", got);
         }
-        Some(KeySource::Jwks { at: at?, call, cache })
+        let set_cluster = jwks.owned("cluster");
+        if set_cluster.is_some() && node.has("jwks_uri") {
+            let got = "one (beside jwks_uri, the issuer's own cluster is the set's)";
+            self.report.error(&jwks.at("cluster"), "no cluster without discovery", got);
+        }
+        Some(KeySource::Jwks { at: at?, call, set_cluster, cache })
     }
 
     fn discovery(&mut self, node: &Node<'_>, matcher: Option<&IssuerMatch>) -> Option<Uri> {
@@ -228,10 +249,11 @@ impl Check {
         {
             self.report.error(&path, "a key that no other credential has", shown_text(key));
         }
+        let encoding = secret_encoding(node);
         let mut inline = Vec::new();
         for credential in &nodes {
             let verify = match one_of(self, credential, &["secret", "pem"]) {
-                Some("secret") => self.hmac(credential, algorithms, weak),
+                Some("secret") => self.hmac(credential, algorithms, weak, encoding),
                 Some(_) => self.pem_of(credential, algorithms),
                 None => None,
             };
@@ -243,7 +265,8 @@ impl Check {
             });
         }
         let lookup = node.object("lookup").and_then(|node| self.lookup(&node));
-        Some(KeySource::Credentials(Credentials { inline, lookup, allow_weak_secret: weak }))
+        let allow_weak_secret = weak;
+        Some(KeySource::Credentials(Credentials { inline, lookup, allow_weak_secret, encoding }))
     }
 
     fn lookup(&mut self, node: &Node<'_>) -> Option<Lookup> {

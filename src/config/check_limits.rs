@@ -65,11 +65,13 @@ impl Check {
         }
         let charge = self.charge(node, &key);
         let amount = self.amount(node);
+        let tiers = self.tiers(node, amount, charge);
         let sync = node.object("sync").map(|node| self.sync(&node));
         Some(RateLimit {
             name: node.owned("name")?,
             key,
             amount: amount?,
+            tiers,
             failure_mode: match node.text("failure_mode") {
                 Some("allow") => FailureMode::Allow,
                 _ => FailureMode::Deny,
@@ -148,6 +150,11 @@ impl Check {
             };
             return Some(Amount::Quota { quota: node.whole_given("quota")?, window });
         }
+        self.rate(node)
+    }
+
+    /// The rate of a limit or of one of its tiers.
+    pub(super) fn rate(&mut self, node: &Node<'_>) -> Option<Amount> {
         let (limit, per_s) = (node.whole_given("limit")?, node.whole_given("per_s")?);
         let burst = node.whole_given("burst").unwrap_or(limit);
         if limit > per_s.saturating_mul(PER_S_MAX) {

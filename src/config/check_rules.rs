@@ -2,9 +2,8 @@
 
 use super::check::Check;
 use super::error::shown_text;
-use super::json::Json;
 use super::read::Node;
-use super::{Access, Config, Mode, Rule, syntax};
+use super::{Access, Config, Mode, Rule};
 use crate::jwt::check::Requirements;
 use crate::jwt::issuer::IssuerMatch;
 use crate::rate_limit::KeyPart;
@@ -21,17 +20,30 @@ impl Check {
     fn rule(&mut self, node: &Node<'_>, paths: PathPolicy) -> Rule {
         let access = match node.text("access") {
             Some("optional") => Access::Optional,
+            Some("permissive") => Access::Permissive,
             Some("public") => Access::Public,
             _ => Access::Required,
         };
         if access == Access::Public {
-            for name in ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "introspect"]
+            for name in
+                ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "any", "introspect"]
             {
                 if node.has(name) {
                     self.report.error(
                         &node.at(name),
                         "no demand beside access: \"public\"",
                         "one (no token is read there)",
+                    );
+                }
+            }
+        }
+        if access == Access::Permissive {
+            for name in ["issuers", "scopes_all", "scopes_any", "claims", "any", "introspect"] {
+                if node.has(name) {
+                    self.report.error(
+                        &node.at(name),
+                        "no demand beside access: \"permissive\"",
+                        "one (who doesn't meet it would pass as anonymous)",
                     );
                 }
             }
@@ -49,20 +61,13 @@ impl Check {
                 "nothing passes: it needs a token, and the document has no issuers",
             );
         }
-        let claims = node.members("claims").into_iter();
-        let claims = claims.filter_map(|(_, name, values)| {
-            let Json::List(values) = values else { return None };
-            Some((syntax::claim_path(name)?, values.iter().map(Json::to_value).collect()))
-        });
         Rule {
             matches: self.rule_match(node, paths),
             access,
             requires: Requirements {
                 issuers,
-                audiences: node.owned_texts("audiences"),
-                scopes_all: node.owned_texts("scopes_all"),
-                scopes_any: node.owned_texts("scopes_any"),
-                claims: claims.collect(),
+                own: self.demands(node),
+                any: self.alternatives(node),
             },
             introspect,
             limits: self.limits_of(node),
@@ -93,7 +98,13 @@ impl Check {
         }
         let hosts =
             node.texts("hosts").into_iter().map(|(_, host)| host.to_ascii_lowercase()).collect();
-        RuleMatch { path, methods: node.owned_texts("methods"), hosts, route: node.owned("route") }
+        RuleMatch {
+            path,
+            methods: node.owned_texts("methods"),
+            hosts,
+            route: node.owned("route"),
+            ignore_case: node.flag("ignore_case"),
+        }
     }
 
     /// The path of a rule or of a token endpoint; `kind` is the field's name.
@@ -140,6 +151,7 @@ impl Check {
                 self.report.error(&path, "no route beside forward.claims", got);
             }
         }
+        self.variants(config, paths);
         for (index, (rule, path)) in config.rules.iter().zip(paths).enumerate() {
             if rule.shadow && config.mode == Mode::Enforce {
                 let why = "its requests go on as they came, with whatever identity headers a client sends: the API must not believe them there";
@@ -153,6 +165,10 @@ impl Check {
                     .warn(path, format_args!("never reached: {by} covers all of its requests"));
             }
             for limit in rule.limits.iter().filter_map(|index| config.rate_limits.get(*index)) {
+                if !limit.tiers.is_empty() && rule.access == Access::Public {
+                    let why = "no tier of it ever holds here: a public rule reads no token";
+                    self.report.warn(path, format_args!("the limit {}: {why}", limit.name));
+                }
                 for part in &limit.key {
                     if let Some(why) = always_absent(part, rule, config) {
                         self.report.warn(
@@ -207,6 +223,11 @@ impl RuleMatch {
         };
         let path = match (&self.path, &other.path) {
             (None, _) => true,
+            (Some(ours), Some(theirs)) if self.ignore_case => {
+                ours.in_lower_case().covers(&theirs.in_lower_case())
+            }
+            // What the other covers in any case, this one covers in one.
+            (Some(_), Some(_)) if other.ignore_case => false,
             (Some(ours), Some(theirs)) => ours.covers(theirs),
             // Not even the prefix `/`: `OPTIONS *` has no path.
             (Some(_), None) => false,

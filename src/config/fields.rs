@@ -206,6 +206,12 @@ static SOURCE: Shape = Shape {
             Optional,
             "A header whose whole value is the token; `authorization` is read as `Bearer`.",
         ),
+        field(
+            "prefix",
+            Text(&syntax::PREFIX),
+            Optional,
+            "With `header`: what stands before the token there, such as `Bearer `, in any case.",
+        ),
         field("cookie", Text(&syntax::COOKIE), Optional, "A cookie."),
         field(
             "query",
@@ -258,6 +264,12 @@ static ISSUER: Shape = Shape {
             "Seconds from `iat` to `exp` at most.",
         ),
         field(
+            "lifetime_from",
+            OneOf(&["iat", "now"]),
+            Need::Text("iat"),
+            "From when `lifetime_s_max` counts: a token's whole life, or what is left of it (Kong's and Envoy's meaning).",
+        ),
+        field(
             "typ",
             Text(&syntax::TEXT),
             Optional,
@@ -288,6 +300,12 @@ static ISSUER: Shape = Shape {
             Optional,
             "The consumer of all its tokens, as Kong would name it.",
         ),
+        field(
+            "consumer_claim",
+            ClaimPath,
+            Optional,
+            "The claim that names a token's consumer; `consumer` where it is absent.",
+        ),
         field("forward", Object(&FORWARD), Optional, "What goes to the API."),
     ],
     shared: CALL,
@@ -298,9 +316,9 @@ static RULE: Shape = Shape {
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
         field(
             "access",
-            OneOf(&["required", "optional", "public"]),
+            OneOf(&["required", "optional", "permissive", "public"]),
             Need::Text("required"),
-            "Whether a token is needed.",
+            "Whether a token is needed. `optional`: none passes as anonymous, a bad one is refused; `permissive`: a bad one is taken out and its request passes as anonymous; `public`: tokens aren't read.",
         ),
         field("issuers", List(&NAME, 1, 256), Optional, "Issuers that it admits. Default: all."),
         field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
@@ -316,6 +334,12 @@ static RULE: Shape = Shape {
             Map(&syntax::CLAIM, &SCALARS, 64),
             Optional,
             "Claims and the values of which they must have one.",
+        ),
+        field(
+            "any",
+            List(&Object(&ALTERNATIVE), 1, 16),
+            Optional,
+            "Alternatives: beside all else one of these must hold.",
         ),
         field(
             "introspect",
@@ -340,6 +364,26 @@ static RULE: Shape = Shape {
     shared: &[],
 };
 
+static ALTERNATIVE: Shape = Shape {
+    own: &[
+        field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
+        field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have."),
+        field(
+            "scopes_any",
+            List(&SCOPE, 1, 64),
+            Optional,
+            "Scopes of which the token must have one.",
+        ),
+        field(
+            "claims",
+            Map(&syntax::CLAIM, &SCALARS, 64),
+            Optional,
+            "Claims and the values of which they must have one.",
+        ),
+    ],
+    shared: &[],
+};
+
 static MATCH: Shape = Shape {
     own: &[
         field("path", Text(&syntax::PATH), Optional, "Exactly this path."),
@@ -353,6 +397,12 @@ static MATCH: Shape = Shape {
         field("methods", List(&METHOD, 1, 32), Optional, "One of these methods."),
         field("hosts", List(&HOST, 1, 256), Optional, "One of these hosts, without port."),
         field("route", Text(&syntax::TEXT), Optional, "The gateway's name of the route."),
+        field(
+            "ignore_case",
+            Bool,
+            Need::Bool(false),
+            "Whether letters of the path count in any case, for an API that takes them so.",
+        ),
         field(
             "route_stable",
             Bool,
@@ -377,6 +427,12 @@ static RATE_LIMIT: Shape = Shape {
         ),
         field("quota", Whole(1, 1_000_000_000_000), Optional, "Requests per `window`."),
         field("window", OneOf(&["hour", "day", "month"]), Optional, "A calendar window in UTC."),
+        field(
+            "tiers",
+            List(&Object(&TIER), 1, 16),
+            Optional,
+            "Other numbers for some verified tokens, over the same counter; the first that holds counts.",
+        ),
         field(
             "failure_mode",
             OneOf(&["deny", "allow"]),
@@ -408,6 +464,37 @@ static RATE_LIMIT: Shape = Shape {
             "Where it meets the same limit of other gateways. Default: each gateway counts for itself.",
         ),
     ],
+    shared: &[],
+};
+
+static TIER: Shape = Shape {
+    own: &[
+        field("when", Object(&WHEN), Required, "What the verified token must have."),
+        field("limit", Whole(1, 1_000_000_000), Optional, "Requests per `per_s`."),
+        field("per_s", Whole(1, YEAR_S), Optional, "Seconds."),
+        field(
+            "burst",
+            Whole(1, 1_000_000_000),
+            Optional,
+            "Requests at one instant after idle. Default: `limit`.",
+        ),
+        field(
+            "quota",
+            Whole(1, 1_000_000_000_000),
+            Optional,
+            "Requests per `window`, which is that of the limit.",
+        ),
+    ],
+    shared: &[],
+};
+
+static WHEN: Shape = Shape {
+    own: &[field(
+        "claims",
+        Map(&syntax::CLAIM, &SCALARS, 64),
+        Required,
+        "Claims and the values of which they must have one.",
+    )],
     shared: &[],
 };
 

@@ -8,13 +8,17 @@
 
 mod check;
 mod check_call;
+mod check_claims;
+mod check_demands;
 mod check_forward;
 mod check_issuers;
 mod check_keys;
 mod check_limits;
 mod check_places;
 mod check_rules;
+mod check_tiers;
 mod check_tokens;
+mod check_variants;
 mod error;
 mod fields;
 mod host;

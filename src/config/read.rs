@@ -50,7 +50,7 @@ impl Form<'_> {
                             self.report.error(
                                 path,
                                 format_args!("its name to be {}", names.expected),
-                                "another one",
+                                format_args!("another one{}", two_readings(name)),
                             );
                             *value = Json::Invalid;
                         } else {
@@ -284,8 +284,18 @@ fn hint(json: &Json, kind: &Kind) -> String {
         }
         Kind::Bool if text == "true" || text == "false" => " (write it without quotes)".to_owned(),
         Kind::List(..) => " (write it in [ ])".to_owned(),
+        Kind::ClaimPath => two_readings(text).to_owned(),
+        Kind::Text(_) => text.strip_prefix("claim:").map_or("", two_readings).to_owned(),
         _ => String::new(),
     }
+}
+
+/// What to do about a claim that could be read in two ways.
+fn two_readings(claim: &str) -> &'static str {
+    if !syntax::has_two_readings(claim) {
+        return "";
+    }
+    " (one name, or a path of several? write its names as a list, as in [\"https://x.example/a.b\"])"
 }
 
 /// Appends a member's name to a path and returns the length before it.

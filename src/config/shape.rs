@@ -120,7 +120,7 @@ impl Kind {
             Kind::Secret => "a secret: a string or { \"env\": \"NAME\" }".to_owned(),
             Kind::Pem => "PEM: a string or { \"env\": \"NAME\" }".to_owned(),
             Kind::Opaque => "an object".to_owned(),
-            Kind::ClaimPath => "a claim: a dotted path or a list of names".to_owned(),
+            Kind::ClaimPath => "a claim: a dotted path, a URL, or a list of names".to_owned(),
             Kind::Scalar => "a string, a number, true or false".to_owned(),
             Kind::List(_, 0, max) => format!("a list of at most {max}"),
             Kind::List(_, min, max) => format!("a list of {min} to {max}"),

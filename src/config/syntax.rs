@@ -19,6 +19,12 @@ pub static REALM: Syntax = Syntax {
 /// A header's name (RFC 9110, section 5.1); any case.
 pub static HEADER: Syntax =
     Syntax { expected: "a header's name (RFC 9110, section 5.1)", max: 128, fits: is_token };
+/// What stands before a token in a header.
+pub static PREFIX: Syntax = Syntax {
+    expected: "printable ASCII without a space in front (at most 64)",
+    max: 64,
+    fits: |text| text.bytes().all(|b| (b' '..=b'~').contains(&b)) && !text.starts_with(' '),
+};
 /// A cookie's name.
 pub static COOKIE: Syntax = Syntax { expected: "a cookie's name", max: 128, fits: is_token };
 /// A query parameter's name, as it stands in the URL.
@@ -53,7 +59,7 @@ pub static DATE: Syntax = Syntax {
 };
 /// A claim path as the name of a member.
 pub static CLAIM: Syntax = Syntax {
-    expected: "a claim: a dotted path, or its names as a JSON list",
+    expected: "a claim: a dotted path, a URL, or its names as a JSON list",
     max: 1024,
     fits: |text| claim_path(text).is_some(),
 };
@@ -120,16 +126,36 @@ pub fn is_header_value(bytes: &[u8]) -> bool {
     inside && !edge(bytes.first()) && !edge(bytes.last())
 }
 
-/// A claim path: dotted, or as a JSON list where names hold dots.
+/// A claim path: dotted, a URL as one name, or a JSON list where names hold dots.
 pub fn claim_path(text: &str) -> Option<ClaimPath> {
     let names: Vec<String> = if text.starts_with('[') {
         serde_json::from_str(text).ok()?
+    } else if has_two_readings(text) {
+        return None;
+    } else if text.contains("://") {
+        vec![text.to_owned()]
     } else {
         text.split('.').map(str::to_owned).collect()
     };
     let fits = (1..=8).contains(&names.len())
         && names.iter().all(|name| !name.is_empty() && name.len() <= 256);
     fits.then_some(ClaimPath(names))
+}
+
+/// Whether it could be one name, or a path of several, and nobody can tell which is meant: a URL
+/// with a dot after its host (`https://x.example/claims.role`, where Hasura's name has an object
+/// behind it), a URL after a dot, a URN with a dot.
+pub fn has_two_readings(text: &str) -> bool {
+    if text.starts_with('[') || !text.contains('.') {
+        return false;
+    }
+    match text.split_once("://") {
+        Some((scheme, rest)) => {
+            let path = rest.split_once('/').map_or("", |(_, path)| path);
+            scheme.contains('.') || path.contains('.')
+        }
+        None => text.starts_with("urn:"),
+    }
 }
 
 /// Days since 1970-01-01 of a date `YYYY-MM-DD` from 1970 to 9999.
@@ -253,8 +279,15 @@ mod tests {
             |names: &[&str]| Some(ClaimPath(names.iter().map(|n| (*n).to_owned()).collect()));
         assert_eq!(claim_path("realm.roles"), path(&["realm", "roles"]));
         assert_eq!(claim_path(r#"["a.b","c"]"#), path(&["a.b", "c"]));
+        for one in ["https://x/uid", "https://shop.example/roles", "https://a.example", "urn:a:b"] {
+            assert_eq!(claim_path(one), path(&[one]), "{one}");
+        }
+        assert_eq!(claim_path(r#"["https://x.io/a.b","c"]"#), path(&["https://x.io/a.b", "c"]));
         for bad in ["", ".", "a.", "[]", "[1]", "[\"\"]", "[\"a\"", "a.b.c.d.e.f.g.h.i"] {
             assert_eq!(claim_path(bad), None, "{bad}");
+        }
+        for bad in ["https://x.io/a.b", "https://x/a.", "a.https://x/b", "urn:x.io:b"] {
+            assert!(has_two_readings(bad) && claim_path(bad).is_none(), "{bad}");
         }
     }
 }

@@ -103,11 +103,12 @@ fn shapes(shape: &'static Shape, all: &mut Vec<&'static Shape>) {
 #[test]
 fn every_described_field_is_read() {
     // A field that the tables describe and the loader forgets would be accepted and ignored.
-    let rich = r#"{ "rules": [{ "match": { "route": "r" } }], "bearer": { "sources": [{ "header": "x-a" }, { "cookie": "b" }, { "query": "c" }] },
+    let rich = r#"{ "rules": [{ "match": { "route": "r" }, "any": [{ "audiences": ["a"], "scopes_all": ["a"], "claims": { "a": ["b"] } }] }],
+        "bearer": { "sources": [{ "header": "x-a", "prefix": "Bearer " }, { "cookie": "b" }, { "query": "c" }] },
         "issuers": [ { "name": "a", "issuer": "https://a", "algorithms": ["RS256"], "discovery": true, "cluster": "c",
             "jwks": {}, "forward": { "claims": [{ "claim": ["a.b"], "header": "x-b" }] } },
           { "name": "k", "issuer": "k", "algorithms": ["HS256"], "keys": [{ "jwk": { "kty": "oct" } }, { "jwks": { "keys": [] } }, { "x509": {} }] } ],
-        "rate_limits": [ { "name": "l", "key": ["address"], "limit": 1, "per_s": 1, "sync": { "uri": "https://webdis", "cluster": "w" } } ] }"#;
+        "rate_limits": [ { "name": "l", "key": ["address"], "limit": 1, "per_s": 1, "tiers": [ { "when": { "claims": { "plan": ["gold"] } }, "limit": 2, "per_s": 1 } ], "sync": { "uri": "https://webdis", "cluster": "w" } } ] }"#;
     load(EVERYTHING, HostKind::Kong).unwrap();
     load(EVERYTHING, HostKind::Envoy).unwrap();
     assert!(load(rich, HostKind::Unknown).is_err());

@@ -122,6 +122,8 @@ pub enum Access {
     Required,
     /// None is anonymous; a bad one is refused.
     Optional,
+    /// None is anonymous, and so is a bad one, which is taken out.
+    Permissive,
     /// Tokens aren't read.
     Public,
 }

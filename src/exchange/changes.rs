@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::facts::{Facts, Verified};
 use crate::request::bearer;
-use crate::request::bearer::BearerSource;
+use crate::request::bearer::{BearerSource, same_header};
 use crate::request::forward;
 use crate::request::{HeaderBlock, Request};
 
@@ -79,26 +79,59 @@ impl Changes {
     /// Removes the token from the source at `position`.
     #[inline(never)]
     pub fn remove_token(&mut self, request: &Request<'_>, position: usize, facts: &Facts<'_>) {
-        let Some(source) = facts.runtime.config.bearer_sources.get(position) else { return };
+        let sources = &facts.runtime.config.bearer_sources;
+        self.remove_tokens(request, sources.get(position).into_iter());
+    }
+
+    /// Removes whatever stands where a token may be.
+    #[inline(never)]
+    pub fn remove_all_tokens(&mut self, request: &Request<'_>, facts: &Facts<'_>) {
+        let sources = facts.runtime.config.bearer_sources.iter();
+        // The password of another scheme is no token.
+        let stays = |source: &&BearerSource| {
+            **source == BearerSource::Authorization && bearer::is_no_token(request.authorization)
+        };
+        self.remove_tokens(request, sources.filter(|source| !stays(source)));
+    }
+
+    fn remove_tokens<'a>(
+        &mut self,
+        request: &Request<'_>,
+        sources: impl Iterator<Item = &'a BearerSource>,
+    ) {
         let edits = self.edit();
-        match source {
-            BearerSource::Authorization => edits.remove.push("authorization".to_owned()),
-            BearerSource::Header(name) => edits.remove.push(name.clone()),
-            BearerSource::Cookie(name) => {
-                // Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
-                let fields = request
-                    .headers
-                    .iter()
-                    .filter(|(known, _)| known.eq_ignore_ascii_case(b"cookie"));
-                let cookies: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
-                match bearer::without_cookie(&cookies.join(&b"; "[..]), name) {
-                    rest if rest.is_empty() => edits.remove.push("cookie".to_owned()),
-                    rest => edits.set.push(("cookie".to_owned(), text(&rest))),
+        // Several sources may be in one field, which is set once.
+        let (mut cookies, mut target) = (None, None);
+        for source in sources {
+            match source {
+                BearerSource::Authorization => edits.remove.push("authorization".to_owned()),
+                BearerSource::Header(name) | BearerSource::Prefixed { header: name, .. } => {
+                    // In every spelling that another reader takes for the same.
+                    let spelt = request.headers.iter().map(|(known, _)| text(known));
+                    let same = spelt.filter(|known| same_header(known.as_bytes(), name.as_bytes()));
+                    for spelling in same {
+                        if !edits.remove.contains(&spelling) {
+                            edits.remove.push(spelling);
+                        }
+                    }
+                }
+                BearerSource::Cookie(name) => {
+                    let before = cookies.take().unwrap_or_else(|| all_cookies(request));
+                    cookies = Some(bearer::without_cookie(&before, name));
+                }
+                BearerSource::Query(name) => {
+                    let before = target.take().unwrap_or_else(|| request.target.to_vec());
+                    target = Some(bearer::without_query(&before, name));
                 }
             }
-            BearerSource::Query(name) => edits
-                .set
-                .push((":path".to_owned(), text(&bearer::without_query(request.target, name)))),
+        }
+        match cookies {
+            Some(rest) if rest.is_empty() => edits.remove.push("cookie".to_owned()),
+            Some(rest) => edits.set.push(("cookie".to_owned(), text(&rest))),
+            None => {}
+        }
+        if let Some(target) = target {
+            edits.set.push((":path".to_owned(), text(&target)));
         }
     }
 
@@ -132,6 +165,12 @@ impl Changes {
         (edits.remove, edits.set) = (remove, set);
         self
     }
+}
+
+/// Several fields are one (RFC 9113, section 8.2.3), and one takes the place of all.
+fn all_cookies(request: &Request<'_>) -> Vec<u8> {
+    let fields = request.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case(b"cookie"));
+    fields.map(|(_, value)| value).collect::<Vec<_>>().join(&b"; "[..])
 }
 
 fn text(bytes: &[u8]) -> String {

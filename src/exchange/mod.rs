@@ -12,7 +12,7 @@ use self::changes::Changes;
 use self::token_call::TokenCall;
 use crate::charging::Payer;
 use crate::config::Mode;
-use crate::decide::{Admission, Missing, Verdict, decide, limits_of_refused};
+use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
 use crate::facts::{Fact, Facts, Turn};
@@ -405,6 +405,9 @@ impl Exchange {
                 None
             }
         };
+        if let Some(reason) = admission.permitted {
+            meter.count(Metric::Permitted(reason));
+        }
         if admission.shadow {
             return self.pass_shadowed(request, admission, facts);
         }
@@ -427,7 +430,7 @@ impl Exchange {
         if let Some(response) = response {
             changes.edit().response = response;
         }
-        self.pass_changed(request, changes, admission.remove_token, false, facts)
+        self.pass_changed(request, changes, admission.removal, false, facts)
     }
 
     /// Counts what would be done with a good request, and lets it go on as it came.
@@ -453,7 +456,7 @@ impl Exchange {
             let changes = self.changed(
                 request,
                 Changes::of_identity(verified),
-                admission.remove_token,
+                admission.removal,
                 vouched,
                 facts,
             );
@@ -468,7 +471,9 @@ impl Exchange {
     #[inline(never)]
     fn pass(&self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) -> Finish {
         match facts.runtime.config.mode {
-            Mode::Enforce => self.pass_changed(request, Changes::default(), None, vouched, facts),
+            Mode::Enforce => {
+                self.pass_changed(request, Changes::default(), Removal::Nothing, vouched, facts)
+            }
             Mode::Shadow => Finish::Admit(Changes::default()),
         }
     }
@@ -480,11 +485,11 @@ impl Exchange {
         &self,
         request: &Request<'_>,
         changes: Changes,
-        remove_token: Option<usize>,
+        removal: Removal,
         vouched: bool,
         facts: &Facts<'_>,
     ) -> Finish {
-        let changes = self.changed(request, changes, remove_token, vouched, facts);
+        let changes = self.changed(request, changes, removal, vouched, facts);
         if self.abilities.removes_headers {
             Finish::Admit(changes)
         } else {
@@ -498,15 +503,17 @@ impl Exchange {
         &self,
         request: &Request<'_>,
         mut changes: Changes,
-        remove_token: Option<usize>,
+        removal: Removal,
         vouched: bool,
         facts: &Facts<'_>,
     ) -> Changes {
         if request.has_reserved {
             changes.remove_reserved(request, vouched, facts);
         }
-        if let Some(position) = remove_token {
-            changes.remove_token(request, position, facts);
+        match removal {
+            Removal::Nothing => {}
+            Removal::Source(position) => changes.remove_token(request, position, facts),
+            Removal::All => changes.remove_all_tokens(request, facts),
         }
         changes
     }

@@ -204,5 +204,6 @@ fn no_credential_id_climbs_to_another_path() {
     }
 }
 
+mod permissive;
 mod shadow;
 mod strangers;

@@ -108,6 +108,7 @@ fn pace(per_s: u64) -> RateLimit {
         name: "calls".to_owned(),
         key: Vec::new(),
         amount: Amount::Rate { limit: per_s, per_s: 1, burst: per_s.saturating_mul(2) },
+        tiers: Vec::new(),
         // A count that can't be kept is no reason to leave a token unverified.
         failure_mode: FailureMode::Allow,
         shadow: false,

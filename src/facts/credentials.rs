@@ -105,7 +105,7 @@ impl Facts<'_> {
         let (body, until) = self.read_answer(&fact, lookup)?;
         let until = until.min(self.now.plus_s(lookup.ttl_s));
         let allowed = self.issuer(issuer)?.algorithms;
-        let Some(key) = read_key(&body, id, allowed, credentials.allow_weak_secret) else {
+        let Some(key) = read_key(&body, id, allowed, credentials) else {
             let until = until.min(self.now.plus_s(lookup.negative_ttl_s));
             return Ok(Known { span: Span { from: self.now, until }, credential: None });
         };
@@ -176,7 +176,12 @@ fn is_object(body: &[u8]) -> bool {
 
 /// The key in an answer, if it is the answer to what was asked: a lookup by another key returns
 /// that key's credential, and Kong answers by its own ids too.
-fn read_key(body: &[u8], id: &str, allowed: AlgorithmSet, allow_weak: bool) -> Option<VerifyKey> {
+fn read_key(
+    body: &[u8],
+    id: &str,
+    allowed: AlgorithmSet,
+    credentials: &Credentials,
+) -> Option<VerifyKey> {
     let answered: Answered = serde_json::from_slice(body).ok()?;
     let algorithm = Algorithm::parse(answered.algorithm.as_deref().unwrap_or("HS256"))?;
     if answered.key != id || !allowed.contains(algorithm) {
@@ -184,7 +189,11 @@ fn read_key(body: &[u8], id: &str, allowed: AlgorithmSet, allow_weak: bool) -> O
     }
     let pinned = AlgorithmSet::from_slice(&[algorithm]);
     match algorithm.is_hmac() {
-        true => VerifyKey::from_secret(answered.secret?.as_bytes(), pinned, allow_weak).ok(),
+        true => {
+            let written = answered.secret?;
+            let secret = credentials.encoding.decode(written.as_bytes())?;
+            VerifyKey::from_secret(&secret, pinned, credentials.allow_weak_secret).ok()
+        }
         false => VerifyKey::from_pem(&answered.rsa_public_key?, pinned).ok(),
     }
 }

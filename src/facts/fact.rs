@@ -170,7 +170,13 @@ impl Fact {
                 | KeySource::Credentials(_) => None,
             },
             Fact::Keys(index, found) => match (&config.issuers.get(*index)?.keys, found) {
-                (KeySource::Jwks { call, .. }, Some(uri)) => Some(Call::get(uri, call)),
+                (KeySource::Jwks { call, set_cluster, .. }, Some(uri)) => {
+                    let mut call = Call::get(uri, call);
+                    if set_cluster.is_some() {
+                        call.cluster.clone_from(set_cluster);
+                    }
+                    Some(call)
+                }
                 (KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }, None) => {
                     Some(Call::get(uri, call))
                 }

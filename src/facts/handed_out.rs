@@ -224,7 +224,10 @@ impl Facts<'_> {
         known: Option<[u8; 32]>,
     ) -> Result<Judged, Withdrawn> {
         let unknown = Judged { anew: true, ..Judged::NOT_OURS };
-        let Some(id) = credential_id(jwt) else { return Ok(unknown) };
+        let of_issuer = self.runtime.config.issuers.get(issuer);
+        let Some(id) = of_issuer.and_then(|of| credential_id(of, jwt)) else {
+            return Ok(unknown);
+        };
         match self.credential(issuer, id) {
             Ok(credential) => match self.try_keys(issuer, &[&*credential.key], jwt, known) {
                 Ok(Ok(verifying)) => {

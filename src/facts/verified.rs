@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Jwt, check};
-use crate::metrics::Metric;
+use crate::metrics::{Meter, Metric};
 use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::request::forward;
@@ -234,7 +234,7 @@ impl Facts<'_> {
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
-        let headers = identity_headers(issuer, &jwt, &key)?;
+        let headers = identity_headers(issuer, &jwt, &key, self.host.meter);
         let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
         let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
@@ -271,7 +271,7 @@ impl Facts<'_> {
         seen: Option<[u8; 32]>,
     ) -> Result<Verifying, Stop> {
         if let KeySource::Credentials(_) = &issuer.keys {
-            let id = credential_id(jwt).ok_or(Reason::UnknownKey)?;
+            let id = credential_id(issuer, jwt).ok_or(Reason::UnknownKey)?;
             let credential = self.credential(index, id)?;
             let mut verifying = self.try_keys(index, &[&*credential.key], jwt, seen)??;
             verifying.credential = Some(id.to_owned());
@@ -280,12 +280,14 @@ impl Facts<'_> {
         }
         let set = self.keys(index)?;
         let refused = match self.try_set(index, &set, jwt, seen)? {
-            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set)),
+            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set, jwt)),
             Err(reason) => reason,
         };
         // Another worker may have fetched a newer set than the one kept here, or be about to.
         match self.newer_keys(index, &set)? {
-            Some(newer) => Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer)),
+            Some(newer) => {
+                Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer, jwt))
+            }
             None => Err(self.no_key_verifies(index, &set, refused)),
         }
     }
@@ -477,50 +479,68 @@ impl Verifying {
         }
     }
 
-    fn of_issuer(self, issuer: &Issuer, set: &KeySet) -> Verifying {
-        let consumer = Consumer { username: issuer.consumer.clone(), ..self.consumer };
+    fn of_issuer(self, issuer: &Issuer, set: &KeySet, jwt: &Jwt<'_>) -> Verifying {
+        let claimed = issuer.consumer_claim.as_ref().and_then(|path| jwt.claims.get(path));
+        let username = match claimed {
+            Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => issuer.consumer.clone(),
+        };
+        let consumer = Consumer { username, ..self.consumer };
         Verifying { generation: set.generation, consumer, ..self }
     }
 }
 
-/// As Kong's jwt plugin has it: `iss`, here else `kid`.
-pub(super) fn credential_id<'a>(jwt: &'a Jwt<'_>) -> Option<&'a str> {
-    let id = jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?;
+/// As Kong's jwt plugin has it: `iss`, here else `kid`; or the claim that the issuer names, and as
+/// there the header's `kid` where a claim of that name isn't in the token.
+pub(super) fn credential_id<'a>(issuer: &Issuer, jwt: &'a Jwt<'_>) -> Option<&'a str> {
+    let id = match &issuer.credential_claim {
+        None => jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?,
+        Some(path) => match jwt.claims.get(path) {
+            Some(claim) => claim.as_str()?,
+            None if path.0 == ["kid"] => jwt.kid.as_deref()?,
+            None => return None,
+        },
+    };
     (1..=CREDENTIAL_ID_BYTES_MAX).contains(&id.len()).then_some(id)
 }
 
 /// A longer one would only be a burden to the server that is asked for it.
 const CREDENTIAL_ID_BYTES_MAX: usize = 256;
 
+/// What the API is told. What takes too many bytes is left out: a header less says less, while a
+/// part of one could say something else.
 fn identity_headers(
     issuer: &Issuer,
     jwt: &Jwt<'_>,
     key: &Verifying,
-) -> Result<Vec<(String, String)>, Reason> {
-    let max = issuer.forward.claim_bytes_max;
+    meter: &dyn Meter,
+) -> Vec<(String, String)> {
     let mut headers = Vec::new();
-    let mut push = |name: &str, value: Option<&str>| -> Result<(), Reason> {
-        if let Some(value) = value
-            && let Some(value) = forward::value(&serde_json::Value::from(value), max)?
-        {
-            headers.push((name.to_owned(), value));
+    let mut push =
+        |name: &str, value: &Value| match forward::value(value, issuer.forward.claim_bytes_max) {
+            Ok(Some(value)) => headers.push((name.to_owned(), value)),
+            Ok(None) => {}
+            Err(forward::TooLong) => meter.count(Metric::ClaimTooLong),
+        };
+    for (name, value) in [
+        ("x-consumer-id", &key.consumer.id),
+        ("x-consumer-username", &key.consumer.username),
+        ("x-consumer-custom-id", &key.consumer.custom_id),
+        ("x-credential-identifier", &key.credential),
+    ] {
+        if let Some(value) = value {
+            push(name, &Value::from(value.as_str()));
         }
-        Ok(())
-    };
-    push("x-consumer-id", key.consumer.id.as_deref())?;
-    push("x-consumer-username", key.consumer.username.as_deref())?;
-    push("x-consumer-custom-id", key.consumer.custom_id.as_deref())?;
-    push("x-credential-identifier", key.credential.as_deref())?;
+    }
     for (path, name) in &issuer.forward.claims {
-        if let Some(claim) = jwt.claims.get(path)
-            && let Some(value) = forward::value(claim, max)?
-        {
-            headers.push((name.clone(), value));
+        if let Some(claim) = jwt.claims.get(path) {
+            push(name, claim);
         }
     }
     if let Some(name) = &issuer.forward.payload_header {
         // Base64url as it came; the strict parse admits no other byte.
         headers.push((name.clone(), String::from_utf8_lossy(jwt.payload_segment).into_owned()));
     }
-    Ok(headers)
+    headers
 }

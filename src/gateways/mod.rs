@@ -59,7 +59,7 @@ impl Facts<'_> {
         name: impl FnOnce(&HostKey) -> Digest,
     ) {
         let Some(target) = self.runtime.compiled.targets.of(index) else { return };
-        let Some(policy) = Policy::of(claim.limit, claim.gateways) else { return };
+        let Some(policy) = Policy::under(claim.limit, claim.amount, claim.gateways) else { return };
         let (much, window_end) = policy.adds(self.now);
         let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
             Some(true) => wire::Name::default(),
@@ -116,9 +116,14 @@ impl Facts<'_> {
                 return Some(Sent { counter, owed, ahead_ns_max: 0 });
             };
             if self.now.ns().saturating_sub(owed.since.ns()) > late_ns {
+                let most_ns = match charge.limit.tiers.is_empty() {
+                    true => gcra.tolerance_ns(),
+                    // Another tier's burst may be longer.
+                    false => gcra.plausible_ns(),
+                };
                 ledger::cut(
                     &mut owed,
-                    self.ahead_ns(&charge.digest).unwrap_or(gcra.tolerance_ns()),
+                    self.ahead_ns(&charge.digest).unwrap_or(most_ns),
                     late_ns,
                     self.now,
                 );

@@ -8,8 +8,9 @@ mod tests;
 use serde_json::Value;
 
 use super::Claims;
+use super::demands::{self, Demands};
 use crate::jwt::ClaimPath;
-use crate::jwt::issuer::{ExpPolicy, Issuer};
+use crate::jwt::issuer::{ExpPolicy, Issuer, LifetimeFrom};
 use crate::reply::Reason;
 use crate::time::Time;
 
@@ -46,6 +47,8 @@ impl Window {
         let begin_s = claims.nbf.max(claims.iat).unwrap_or(0).saturating_sub(issuer.leeway_s);
         let end_s =
             end_s(claims, issuer, first_seen).unwrap_or(0).min(issuer.sunset_s.unwrap_or(u64::MAX));
+        // A token with too much of its life left may be used later.
+        let begin_s = begin_s.max(live_from_s(claims, issuer).unwrap_or(0));
         match lifetime(claims, issuer, first_seen) {
             Ok(()) => Window { from_s: begin_s, until_s: end_s },
             Err(_) => Window { from_s: u64::MAX, until_s: 0 },
@@ -85,12 +88,25 @@ pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> R
     if lies_ahead(claims.nbf) || lies_ahead(claims.iat) {
         return Err(Reason::NotYetValid);
     }
+    if live_from_s(claims, issuer).is_some_and(|from_s| now.s() < from_s) {
+        return Err(Reason::LifetimeTooLong);
+    }
     lifetime(claims, issuer, first_seen)
+}
+
+/// The second from which on no more than `lifetime_s_max` is left until `exp`, where that is what
+/// counts. Two clocks are compared, so the leeway counts too.
+fn live_from_s(claims: &Claims, issuer: &Issuer) -> Option<u64> {
+    if issuer.lifetime_from != LifetimeFrom::Now {
+        return None;
+    }
+    let most_s = issuer.lifetime_s_max?.saturating_add(issuer.leeway_s);
+    Some(claims.exp?.saturating_sub(most_s))
 }
 
 /// Whether `exp` grants no more than `lifetime_s_max`, whatever time it is.
 fn lifetime(claims: &Claims, issuer: &Issuer, first_seen: Time) -> Result<(), Reason> {
-    if issuer.exp != ExpPolicy::Required {
+    if issuer.exp != ExpPolicy::Required || issuer.lifetime_from == LifetimeFrom::Now {
         return Ok(());
     }
     let (Some(exp), Some(lifetime_s_max)) = (claims.exp, issuer.lifetime_s_max) else {
@@ -243,10 +259,10 @@ pub fn names_one(aud: &[String], ours: &[String]) -> bool {
 /// Whether the issuer's required claims are there; `null` is not there.
 ///
 /// # Errors
-/// [`Reason::Claim`].
+/// [`Reason::ClaimMissing`].
 pub fn claims_required(issuer: &Issuer, claims: &Claims) -> Result<(), Reason> {
     let there = |path: &ClaimPath| claims.get(path).is_some_and(|value| !value.is_null());
-    if issuer.claims_required.iter().all(there) { Ok(()) } else { Err(Reason::Claim) }
+    if issuer.claims_required.iter().all(there) { Ok(()) } else { Err(Reason::ClaimMissing) }
 }
 
 /// The scopes of a token: the issuer's `scope_claim`, else `scope`, else `scp`. A string is a list
@@ -273,25 +289,33 @@ pub fn scopes<'a>(
 pub struct Requirements {
     /// Indices of the issuers that it admits; none: all.
     pub issuers: Option<Vec<usize>>,
-    /// One of these must be in `aud`; empty: no further demand.
-    pub audiences: Vec<String>,
-    /// All of these scopes.
-    pub scopes_all: Vec<String>,
-    /// One of these scopes, unless empty.
-    pub scopes_any: Vec<String>,
-    /// Claims and the values of which they must have one.
-    pub claims: Vec<(ClaimPath, Vec<Value>)>,
+    /// What must hold.
+    pub own: Demands,
+    /// Of these one must hold, unless there are none.
+    pub any: Vec<Demands>,
 }
 
 impl Requirements {
     /// Whether nothing is asked beyond a good token.
     pub fn is_empty(&self) -> bool {
-        let Requirements { issuers, audiences, scopes_all, scopes_any, claims } = self;
-        issuers.is_none()
-            && audiences.is_empty()
-            && scopes_all.is_empty()
-            && scopes_any.is_empty()
-            && claims.is_empty()
+        let Requirements { issuers, own, any } = self;
+        issuers.is_none() && own.is_empty() && any.is_empty()
+    }
+
+    /// The scopes with which a token that lacks some would do, separated by spaces: the rule's own,
+    /// and those of the first alternative that fails for want of scopes.
+    #[cold]
+    pub fn scopes_wanted(&self, scope_claim: Option<&ClaimPath>, claims: &Claims) -> String {
+        let mut wanted: Vec<&str> = self.own.scopes().iter().map(String::as_str).collect();
+        if demands::one_met(&self.any, scope_claim, claims).is_err() {
+            let lacks = |one: &&Demands| one.met_by(scope_claim, claims) == Err(Reason::Scope);
+            for scope in self.any.iter().find(lacks).map_or(&[][..], Demands::scopes) {
+                if !wanted.contains(&scope.as_str()) {
+                    wanted.push(scope);
+                }
+            }
+        }
+        wanted.join(" ")
     }
 }
 
@@ -299,8 +323,8 @@ impl Requirements {
 /// `scope_claim` is given.
 ///
 /// # Errors
-/// In this order: [`Reason::IssuerNotAllowed`], [`Reason::WrongAudience`], [`Reason::Claim`],
-/// [`Reason::Scope`].
+/// [`Reason::IssuerNotAllowed`], then those of [`Demands::met_by`], then those of
+/// [`demands::one_met`].
 pub fn rule_allows(
     asked: &Requirements,
     issuer_index: usize,
@@ -310,28 +334,6 @@ pub fn rule_allows(
     if asked.issuers.as_ref().is_some_and(|admitted| !admitted.contains(&issuer_index)) {
         return Err(Reason::IssuerNotAllowed);
     }
-    if !asked.audiences.is_empty() && !names_one(&claims.aud, &asked.audiences) {
-        return Err(Reason::WrongAudience);
-    }
-    if !asked
-        .claims
-        .iter()
-        .all(|(path, values)| claims.get(path).is_some_and(|claim| has_one(claim, values)))
-    {
-        return Err(Reason::Claim);
-    }
-    let granted = scopes(claims, scope_claim);
-    let is_granted = |wanted: &String| granted.clone().any(|scope| scope == wanted);
-    let all = asked.scopes_all.iter().all(is_granted);
-    let any = asked.scopes_any.is_empty() || asked.scopes_any.iter().any(is_granted);
-    if all && any { Ok(()) } else { Err(Reason::Scope) }
-}
-
-/// Whether the claim is one of `values`, or an array with one of them as an element. Values are
-/// equal as JSON of the same spelling: `1` is neither `"1"` nor `1.0`.
-fn has_one(claim: &Value, values: &[Value]) -> bool {
-    values.contains(claim)
-        || claim
-            .as_array()
-            .is_some_and(|elements| elements.iter().any(|element| values.contains(element)))
+    asked.own.met_by(scope_claim, claims)?;
+    if asked.any.is_empty() { Ok(()) } else { demands::one_met(&asked.any, scope_claim, claims) }
 }

@@ -44,7 +44,12 @@ impl Claims {
     /// it (`null` too), or a time is negative or after [`DATE_S_MAX`].
     pub fn from_map(raw: Map<String, Value>) -> Result<Claims, Reason> {
         let client_id = string(&raw, "client_id")?;
-        let azp = string(&raw, "azp")?;
+        // Some servers write `"azp": null` where no client asked (it is optional, OpenID Connect Core,
+        // section 2). Who somebody is stays strict.
+        let azp = match raw.get("azp") {
+            Some(Value::Null) => None,
+            _ => string(&raw, "azp")?,
+        };
         Ok(Claims {
             iss: string(&raw, "iss")?,
             sub: string(&raw, "sub")?,
@@ -163,6 +168,9 @@ mod tests {
     fn wrong_types_are_malformed() {
         for name in ["iss", "sub", "jti", "client_id", "azp"] {
             for value in ["null", "1", "true", "[]", "[\"a\"]", "{}"] {
+                if (name, value) == ("azp", "null") {
+                    continue;
+                }
                 assert_eq!(
                     claims(&format!("{{\"{name}\":{value}}}")).err(),
                     Some(Reason::Malformed),
@@ -179,6 +187,8 @@ mod tests {
         }
         assert_eq!(claims(r#"{"aud":["a","b"]}"#).unwrap().aud, ["a", "b"]);
         assert!(claims(r#"{"aud":[]}"#).unwrap().aud.is_empty());
+        let none = claims(r#"{"azp":null}"#).unwrap();
+        assert_eq!((none.client_id, none.raw.len()), (None, 1));
         // A good client_id doesn't excuse a bad azp.
         assert!(claims(r#"{"client_id":"c","azp":1}"#).is_err());
     }

@@ -32,6 +32,8 @@ pub struct Issuer {
     pub lifetime_s_max: Option<u64>,
     /// Whether `exp` must be there.
     pub exp: ExpPolicy,
+    /// From when `lifetime_s_max` counts.
+    pub lifetime_from: LifetimeFrom,
     /// The `typ` that the header must carry (RFC 9068: `at+jwt`); compared without `application/`,
     /// in any case.
     pub typ: Option<String>,
@@ -48,6 +50,10 @@ pub struct Issuer {
     pub forward: Forward,
     /// The consumer of every token of this issuer, as Kong would name it.
     pub consumer: Option<String>,
+    /// The claim that names a token's consumer.
+    pub consumer_claim: Option<ClaimPath>,
+    /// The claim that names a token's credential; none: `iss`, else the header's `kid`.
+    pub credential_claim: Option<ClaimPath>,
 }
 
 /// Which `iss` an issuer covers. Tried in the order exact, template, `Any`.
@@ -71,6 +77,15 @@ pub enum ExpPolicy {
     Optional,
     /// As `Optional`, and an `exp` that is there isn't looked at.
     Ignored,
+}
+
+/// From when on `exp` may lie ahead by `lifetime_s_max`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LifetimeFrom {
+    /// From `iat`, or from first sight: how long a token lives in all.
+    Iat,
+    /// From now: how long it lives yet, as Kong and Envoy count.
+    Now,
 }
 
 /// What goes to the API.

@@ -7,6 +7,7 @@
 
 pub mod check;
 mod claims;
+pub mod demands;
 pub mod issuer;
 pub mod json;
 #[cfg(test)]
@@ -92,6 +93,10 @@ impl Header {
             Some(Value::String(name)) => Algorithm::parse(name).ok_or(Reason::Algorithm)?,
             _ => return Err(Reason::Malformed),
         };
+        // Some write `null` where they have nothing to say.
+        if members.get("typ").is_some_and(Value::is_null) {
+            members.remove("typ");
+        }
         let mut text = |name: &str| match members.remove(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),

@@ -154,7 +154,6 @@ fn the_header_says_what_it_may() {
         r#"{"alg":"RS256","kid":1}"#,
         r#"{"alg":"RS256","kid":null}"#,
         r#"{"alg":"RS256","kid":["k"]}"#,
-        r#"{"alg":"RS256","typ":null}"#,
         r#"{"alg":"RS256","typ":{}}"#,
         r#"{"alg":"RS256","alg":"RS256"}"#,
         r#"{"alg":"HS256","\u0061lg":"RS256"}"#,
@@ -169,6 +168,8 @@ fn the_header_says_what_it_may() {
     assert_eq!((kid(KID_BYTES_MAX), kid(KID_BYTES_MAX + 1)), (None, Some(Reason::Malformed)));
     // An empty one names no key; Envoy takes it so too.
     assert_eq!(parse(token(r#"{"alg":"RS256","kid":""}"#, "{}").as_bytes()).unwrap().kid, None);
+    // So does `null` where there is nothing to say of the type.
+    assert_eq!(parse(token(r#"{"alg":"RS256","typ":null}"#, "{}").as_bytes()).unwrap().typ, None);
     // Bytes count, not characters.
     assert_eq!(
         with(&format!(r#"{{"alg":"RS256","kid":"{}"}}"#, "é".repeat(257))),
@@ -330,6 +331,9 @@ fn reference(token: &str) -> Option<Map<String, Value>> {
     let (payload, _) = object(payload)?;
     let text =
         |members: &Map<String, Value>, name: &str| members.get(name).is_none_or(Value::is_string);
+    let text_or_null = |members: &Map<String, Value>, name: &str| {
+        text(members, name) || members.get(name) == Some(&Value::Null)
+    };
     let date = |name: &str| {
         payload
             .get(name)
@@ -348,8 +352,9 @@ fn reference(token: &str) -> Option<Map<String, Value>> {
             .and_then(Value::as_str)
             .is_some_and(|alg| Algorithm::parse(alg).is_some())
         && header.get("kid").is_none_or(|kid| kid.as_str().is_some_and(|kid| kid.len() <= 512))
-        && text(&header, "typ")
-        && ["iss", "sub", "jti", "client_id", "azp"].iter().all(|name| text(&payload, name))
+        && text_or_null(&header, "typ")
+        && text_or_null(&payload, "azp")
+        && ["iss", "sub", "jti", "client_id"].iter().all(|name| text(&payload, name))
         && ["exp", "nbf", "iat"].iter().all(|name| date(name))
         && aud;
     good.then_some(payload)

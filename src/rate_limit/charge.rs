@@ -3,7 +3,7 @@
 use super::counters::{Charge, Charged, Counters, Look, Receipt};
 use super::policy::{Decision, Policy};
 use crate::digest::Digest;
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::{Amount, RateLimit};
 use crate::reply::FailureMode;
 use crate::shared::{Moment, Unavailable};
 use crate::time::NS_PER_S;
@@ -22,6 +22,8 @@ pub struct Outcome {
 pub struct Claim<'a> {
     /// The limit.
     pub limit: &'a RateLimit,
+    /// Its numbers for this request.
+    pub amount: Amount,
     /// Its counter for this request.
     pub digest: Digest,
     /// How many gateways share it.
@@ -31,13 +33,13 @@ pub struct Claim<'a> {
 impl<'a> Claim<'a> {
     /// A limit that this gateway counts for itself.
     pub const fn alone(limit: &'a RateLimit, digest: Digest) -> Self {
-        Claim { limit, digest, gateways: 1 }
+        Claim { limit, amount: limit.amount, digest, gateways: 1 }
     }
 
     fn charge(&self) -> Option<Charge<'a>> {
         Some(Charge {
             limit: self.limit,
-            policy: Policy::of(self.limit, self.gateways)?,
+            policy: Policy::under(self.limit, self.amount, self.gateways)?,
             digest: self.digest,
         })
     }

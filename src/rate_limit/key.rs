@@ -136,6 +136,7 @@ mod tests {
             name: name.into(),
             key,
             amount,
+            tiers: Vec::new(),
             failure_mode: FailureMode::Deny,
             shadow: false,
             headers: false,

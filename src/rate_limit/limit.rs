@@ -13,6 +13,8 @@ pub struct RateLimit {
     pub key: Vec<KeyPart>,
     /// How much.
     pub amount: Amount,
+    /// Other numbers for some tokens; the first that holds counts.
+    pub tiers: Vec<super::Tier>,
     /// What happens when the count can't be kept.
     pub failure_mode: FailureMode,
     /// Whether refusals are only counted; no answer tells of it then.

@@ -8,9 +8,11 @@ mod limit;
 mod policy;
 pub mod sketch;
 pub mod sync;
+mod tier;
 
 pub use charge::{Claim, Status, Verdict, What, charge, over, remaining};
 pub use counters::{Charge, Counters};
-pub use key::{Address, KeyPartValue, counter_digest};
+pub use key::{Address, KeyPartValue};
 pub use limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
 pub use policy::{Known, Policy, Told};
+pub use tier::Tier;

@@ -77,15 +77,21 @@ impl Policy {
         }
     }
 
-    /// The numbers of a limit that so many gateways share; nothing if they are out of bounds.
+    /// A limit's own numbers where so many gateways share it; nothing if they are out of bounds.
     pub fn of(limit: &RateLimit, gateways: u32) -> Option<Self> {
-        let policy = Policy::new(limit.amount)?;
-        Some(match (policy, &limit.sync) {
-            (Policy::Rate(gcra), Some(sync)) => {
-                Policy::Rate(gcra.shared(gateways, overshoot_ns(sync, gateways)))
-            }
-            (alone, _) => alone,
-        })
+        Policy::under(limit, limit.amount, gateways)
+    }
+
+    /// These numbers of a limit: its own, or a tier's.
+    pub fn under(limit: &RateLimit, amount: Amount, gateways: u32) -> Option<Self> {
+        let gcra = match Policy::new(amount)? {
+            Policy::Rate(gcra) => limit.among_tiers(gcra),
+            quota => return Some(quota),
+        };
+        Some(Policy::Rate(match &limit.sync {
+            Some(sync) => gcra.shared(gateways, overshoot_ns(sync, gateways)),
+            None => gcra,
+        }))
     }
 
     /// Whether one more request passes now.

@@ -157,7 +157,9 @@ fn kong_body(reason: Reason) -> String {
         Reason::LifetimeTooLong => {
             return json!({ "exp": "exceeds maximum allowed expiration" }).to_string();
         }
-        Reason::NoRule | Reason::Scope => "You cannot consume this service",
+        Reason::NoRule | Reason::Scope | Reason::Claim | Reason::IssuerNotAllowed => {
+            "You cannot consume this service"
+        }
         Reason::Limited => "API rate limit exceeded",
         // The plugins know no such case.
         Reason::BadPath
@@ -165,13 +167,11 @@ fn kong_body(reason: Reason) -> String {
         | Reason::TooManyHeaders
         | Reason::WrongType
         | Reason::WrongAudience
-        | Reason::Claim
-        | Reason::ClaimTooLong
+        | Reason::ClaimMissing
         | Reason::Sunset
         | Reason::Revoked
         | Reason::Bound
         | Reason::Inactive
-        | Reason::IssuerNotAllowed
         | Reason::KeysUnavailable
         | Reason::IntrospectionUnavailable
         | Reason::RevocationUnavailable

@@ -38,10 +38,8 @@ pub enum Reason {
     LifetimeTooLong,
     /// `aud` names none of ours.
     WrongAudience,
-    /// A required claim is missing, of a wrong type, or not one of the required values.
-    Claim,
-    /// A claim that is to be forwarded doesn't fit.
-    ClaimTooLong,
+    /// A claim that the issuer's tokens must have is missing.
+    ClaimMissing,
     /// The issuer's sunset has passed.
     Sunset,
     /// Revoked by a call seen here, a feed or a list.
@@ -52,6 +50,8 @@ pub enum Reason {
     Bound,
     /// The rule does not admit this issuer.
     IssuerNotAllowed,
+    /// A claim has none of the values that the rule asks for.
+    Claim,
     /// Scopes are missing (RFC 6750, section 3.1).
     Scope,
     /// No rule matches.
@@ -104,6 +104,8 @@ impl Reason {
     const fn parts(self) -> (&'static str, u16, &'static str, &'static str) {
         const TOKEN: &str = "invalid_token";
         const REQUEST: &str = "invalid_request";
+        // RFC 6750, section 3.1: a good token that isn't enough for this request.
+        const SCOPE: &str = "insufficient_scope";
         const LATER: &str = "temporarily_unavailable";
         match self {
             // RFC 6750, section 3.1: no error code when the request lacks any authentication.
@@ -141,8 +143,7 @@ impl Reason {
             Reason::WrongAudience => {
                 ("wrong_audience", 401, TOKEN, "The access token is for another audience")
             }
-            Reason::Claim => ("claim", 401, TOKEN, "A required claim is missing or not accepted"),
-            Reason::ClaimTooLong => ("claim_too_long", 401, TOKEN, "A claim is too long"),
+            Reason::ClaimMissing => ("claim_missing", 401, TOKEN, "A required claim is missing"),
             Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
             Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
             Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
@@ -150,9 +151,10 @@ impl Reason {
                 ("bound", 401, TOKEN, "The access token is bound to a key that was not proven")
             }
             Reason::IssuerNotAllowed => {
-                ("issuer_not_allowed", 401, TOKEN, "The issuer is not accepted here")
+                ("issuer_not_allowed", 403, SCOPE, "The issuer is not accepted here")
             }
-            Reason::Scope => ("scope", 403, "insufficient_scope", "The access token lacks a scope"),
+            Reason::Claim => ("claim", 403, SCOPE, "A claim is not what is asked for here"),
+            Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a scope"),
             Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
             Reason::Limited => ("limited", 429, LATER, "Too many requests"),
             Reason::KeysUnavailable => {
@@ -206,13 +208,13 @@ impl Reason {
         Reason::NotYetValid,
         Reason::LifetimeTooLong,
         Reason::WrongAudience,
-        Reason::Claim,
-        Reason::ClaimTooLong,
+        Reason::ClaimMissing,
         Reason::Sunset,
         Reason::Revoked,
         Reason::Inactive,
         Reason::Bound,
         Reason::IssuerNotAllowed,
+        Reason::Claim,
         Reason::Scope,
         Reason::NoRule,
         Reason::Limited,

@@ -22,6 +22,10 @@ pub(crate) enum Twin {
     RefundBlindly,
     /// What other gateways charged replaces what was charged here.
     RaiseLowers,
+    /// A key has a counter for each tier of its limit.
+    CounterPerTier,
+    /// A tier takes what another one charged for a clock that went back.
+    TiersApart,
     /// Busy counters give way.
     BusyGivesWay,
     /// A record's digest isn't compared.

@@ -1,6 +1,10 @@
 //! Where an issuer's keys come from.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::VerifyKey;
 use crate::callout::{Callout, Uri};
@@ -15,6 +19,8 @@ pub enum KeySource {
         at: JwksAt,
         /// How it is fetched.
         call: Callout,
+        /// Envoy's cluster for the set, where metadata names another host than its own.
+        set_cluster: Option<String>,
         /// How it is kept.
         cache: JwksCache,
     },
@@ -57,6 +63,36 @@ pub struct Credentials {
     pub lookup: Option<Lookup>,
     /// Whether short HMAC secrets are admitted.
     pub allow_weak_secret: bool,
+    /// How a credential's secret is written.
+    pub encoding: SecretEncoding,
+}
+
+/// How an HMAC secret is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SecretEncoding {
+    /// Its bytes are the text's.
+    Utf8,
+    /// Base64 of either alphabet, with or without padding (RFC 4648, sections 4 and 5).
+    Base64,
+}
+
+impl SecretEncoding {
+    /// The secret's bytes; nothing if it isn't written so.
+    pub fn decode(self, written: &[u8]) -> Option<Cow<'_, [u8]>> {
+        match self {
+            SecretEncoding::Utf8 => Some(Cow::Borrowed(written)),
+            SecretEncoding::Base64 => {
+                let end = written.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
+                let to_url = |byte: &u8| match byte {
+                    b'+' => b'-',
+                    b'/' => b'_',
+                    other => *other,
+                };
+                let text: Vec<u8> = written.get(..end)?.iter().map(to_url).collect();
+                URL_SAFE_NO_PAD.decode(text).ok().map(Cow::Owned)
+            }
+        }
+    }
 }
 
 /// One credential of the document.
@@ -83,4 +119,23 @@ pub struct Lookup {
     pub negative_ttl_s: u64,
     /// New ids asked for a second at most.
     pub calls_per_s_max: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SecretEncoding::{Base64, Utf8};
+
+    #[test]
+    fn secrets_are_written_in_either_alphabet() {
+        for written in ["-_-_", "+/+/", "-/+_"] {
+            assert_eq!(Base64.decode(written.as_bytes()).unwrap().as_ref(), b"\xfb\xff\xbf");
+        }
+        for written in ["YWI", "YWI="] {
+            assert_eq!(Base64.decode(written.as_bytes()).unwrap().as_ref(), b"ab");
+        }
+        assert_eq!(Utf8.decode(b"YWI=").unwrap().as_ref(), b"YWI=");
+        for bad in ["a b", "Y", "YW=I", "YWJ"] {
+            assert!(Base64.decode(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
 }

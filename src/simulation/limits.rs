@@ -17,6 +17,7 @@ pub(super) fn limit(amount: Amount) -> RateLimit {
         name: "simulated".into(),
         key: Vec::new(),
         amount,
+        tiers: Vec::new(),
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: false,

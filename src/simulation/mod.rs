@@ -17,6 +17,7 @@ mod facts;
 mod limits;
 mod many;
 mod tables;
+mod tiers;
 
 use crate::shared::twin::Twin;
 use host::Dialect;

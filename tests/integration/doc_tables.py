@@ -58,8 +58,8 @@ def fields(name: str) -> list[str]:
 def reasons() -> list[tuple[str, str, str, str]]:
     """(name, status, error code, description) of each reason."""
     text = (ROOT / "src/reply/reason.rs").read_text()
-    rows = re.findall(r'\(\s*"([a-z_]+)",\s*(\d{3}),\s*(TOKEN|REQUEST|LATER|"[a-z_]*"),\s*"([^"]+)"\s*,?\s*\)', text)
-    codes = {"TOKEN": "invalid_token", "REQUEST": "invalid_request", "LATER": "temporarily_unavailable"}
+    rows = re.findall(r'\(\s*"([a-z_]+)",\s*(\d{3}),\s*(TOKEN|REQUEST|SCOPE|LATER|"[a-z_]*"),\s*"([^"]+)"\s*,?\s*\)', text)
+    codes = {"TOKEN": "invalid_token", "REQUEST": "invalid_request", "SCOPE": "insufficient_scope", "LATER": "temporarily_unavailable"}
     return [(name, status, codes.get(error, error.strip('"')), description) for name, status, error, description in rows]
 
 

@@ -132,6 +132,16 @@ def test_discovery(start_gateway, world: World):
     assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
 
 
+@pytest.mark.only("envoy")
+def test_the_set_has_a_cluster_of_its_own(start_gateway, world: World):
+    """Metadata may name a host that another cluster stands for: here one that isn't there, and one that is."""
+    for cluster, expected in [("no-such-cluster", {503: 1}), ("kong_admin", {200: 1})]:
+        issuer = world.idp_issuer(discovery=f"{world.idp.issuer}/.well-known/openid-configuration", jwks={"cluster": cluster})
+        del issuer["jwks_uri"]
+        gateway = start_gateway(world.config(issuers=[issuer], rules=[]))
+        assert statuses(gateway.base_url, [world.idp.token()]) == expected, cluster
+
+
 def test_discovery_of_another_issuer_is_not_believed(start_gateway, world: World):
     address = world.idp.document("/.well-known/wrong", '{"issuer": "https://evil.example", "jwks_uri": "%s"}' % world.idp.jwks_uri)
     issuer = world.idp_issuer(discovery=address)

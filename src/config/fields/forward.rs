@@ -25,8 +25,8 @@ pub(super) static FORWARD: Shape = Shape {
         field(
             "claim_bytes_max",
             Whole(1, 16_384),
-            Need::Whole(1024),
-            "Bytes of one forwarded claim at most.",
+            Need::Whole(8192),
+            "Bytes of one forwarded claim at most; a longer one is left out and counted.",
         ),
     ],
     shared: &[],

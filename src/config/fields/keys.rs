@@ -4,7 +4,7 @@ use super::{CALL, DAY_S, PEM};
 use crate::config::shape::{Kind, Need, Shape, field};
 use crate::config::syntax;
 
-use Kind::{List, Map, Object, Opaque, Pem, Secret, Text, Url, Whole};
+use Kind::{ClaimPath, List, Map, Object, OneOf, Opaque, Pem, Secret, Text, Url, Whole};
 use Need::{Optional, Required};
 
 pub(super) static KEY: Shape = Shape {
@@ -25,6 +25,12 @@ pub(super) static KEY: Shape = Shape {
 
 pub(super) static JWKS: Shape = Shape {
     own: &[
+        field(
+            "cluster",
+            Text(&syntax::TEXT),
+            Optional,
+            "With `discovery`: Envoy's cluster for the set, where metadata names another host than its own. Default: the issuer's `cluster`.",
+        ),
         field(
             "ttl_s",
             Whole(1, 7 * DAY_S),
@@ -57,6 +63,18 @@ pub(super) static JWKS: Shape = Shape {
 
 pub(super) static CREDENTIALS: Shape = Shape {
     own: &[
+        field(
+            "claim",
+            ClaimPath,
+            Optional,
+            "The claim that names a token's credential; `kid` is the header's where no claim has that name. Default: `iss`, else the header's `kid`.",
+        ),
+        field(
+            "secret_encoding",
+            OneOf(&["utf8", "base64"]),
+            Need::Text("utf8"),
+            "How the secrets of credentials are written; `base64` is read in either alphabet.",
+        ),
         field(
             "inline",
             List(&Object(&CREDENTIAL), 1, 65_536),

@@ -73,12 +73,12 @@ fn of_issuers() {
             r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "discovery": true, "cluster": "c" }, { "name": "b", "issuer": "b-{x}", "algorithms": ["RS256"], "discovery": "https://b/", "cluster": "c" }, { "name": "c", "issuer": "c", "algorithms": ["RS256"], "discovery": 1, "cluster": "c" } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "{x}-a", $RSA }, { "name": "b", "issuer": "b-{x", $RSA }, { "name": "c", "issuer": "https://*.example", $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "i", $RSA }, { "name": "a", "issuer": "i", $RSA }, { "name": "b", "issuer": "i", "algorithms": ["RS256"], "jwks_uri": "https://b/", "cluster": "c" }, { "name": "c", "issuer": "i", "algorithms": ["RS256"], "jwks_uri": "https://b/", "cluster": "c", "audiences": ["y", "y"] } ] }"#,
-            r#"{ "issuers": [ { "name": "a", "issuer": "i", "exp": "optional", "leeway_s": 301, "sunset": "2027-02-29", "typ": "at jwt", "lifetime_s_max": 0, "scope_claim": "", "claims_required": ["a", "b..c", ["d.e"]], $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "exp": "optional", "leeway_s": 301, "sunset": "2027-02-29", "typ": "at jwt", "lifetime_s_max": 0, "scope_claim": "", "claims_required": ["a", "b..c", ["d.e"], "https://x.example/d.e", "https://x.example/d"], $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "i", "exp": "optional", $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "i", "cnf": "ignore", $RSA }, { "name": "b", "issuer": "j", "cnf": "off", $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "i", "cnf": "ignore", $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "i", "jwks": { "ttl_s": 600, "ttl_s_max": 60, "keys_max": 0 }, "headers": { "Host": "x", "x-a": "b\r\nc", "X-A": "d", "b c": "e" }, $RSA } ] }"#,
-            r#"{ "issuers": [ { "name": "a", "issuer": "i", "forward": { "claims": { "sub": "Authorization", "a": "x-consumer-id", "b": "x_user", "c": "x-c", "d": "X-C", "e..f": "x-e", "https://x.example/roles": "x-roles", "[\"https://x.example/roles\"]": "x-roles-2" }, "payload_header": "x-c" }, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "forward": { "claims": { "sub": "Authorization", "a": "x-consumer-id", "b": "x_user", "c": "x-c", "d": "X-C", "e..f": "x-e", "https://x.example/roles": "x-roles", "f": "X-Forwarded-For", "g": "x-forwarded-groups", "[\"https://x.example/roles\"]": "x-roles-2" }, "payload_header": "x-c" }, $RSA } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256", "RS256"], "credentials": { "inline": [ { "key": "a", "secret": "too-short" }, { "key": "a", "secret": { "env": "A_SECRET" }, "consumer": "x" }, { "key": "b" } ], "lookup": { "uri": "http://127.0.0.1:8001/jwts/{key}", "consumer_uri": "https://{key}/x", "cluster": "k" } } } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "credentials": { } }, { "name": "b", "issuer": "b", "algorithms": ["HS256"], "credentials": { "lookup": { "uri": "https://a/jwts", "consumer_uri": "https://a/{key}/{key}", "cluster": "k" } } } ] }"#,
             r#"{ "issuers": [ { "name": "a", "issuer": "a", "algorithms": ["RS256"], "jwks_uri": "https://a/" } ] }"#,
@@ -93,8 +93,12 @@ fn of_rules_and_limits() {
         r#"{ $I, "rules": [ {}, { "match": { "path": "orders", "path_prefix": "/a" } }, { "match": { "path": "/a/{id}" } }, { "match": { "path_template": "/a/b" } }, { "match": { "path_template": "/a/{b}/{b}" } } ] }"#,
         r#"{ $I, "rules": [ { "match": { "path": "/a//b" } }, { "match": { "path": "/a%2fb" } }, { "match": { "path_prefix": "/a/*" } }, { "match": { "methods": ["get"], "hosts": ["api.example:8080", "*.example"] } } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "issuers": ["ipd", "other", "idp", "idp"], "limits": ["nope"] } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "access": "permissive", "issuers": ["idp"], "claims": { "a": ["b"] }, "any": [ { "scopes_all": ["a"] } ], "scopes_any": ["a"], "introspect": true }, { "match": {}, "access": "permissive", "audiences": ["a"], "limits": [] } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "access": "public", "issuers": ["idp"], "scopes_all": ["a"] }, { "match": {}, "introspect": true } ] }"#,
         r#"{ $I, "rules": [ { "match": {}, "scopes_all": ["a b"], "scopes_any": [], "claims": { "acr": "gold", "amr": [["x"]], "ok": [1, true, "x"] } } ] }"#,
+        r#"{ $I, "rules": [ { "match": {}, "claims": { "https://x.example/a.b": ["c"], "https://x.example/ok": ["c"] }, "any": [ {}, { "claims": {} }, { "issuers": ["idp"] }, { "scopes_any": [] }, { "scopes_any": ["a"] } ] }, { "match": {}, "access": "public", "any": [ { "audiences": ["a"] } ] }, { "match": {}, "any": [] } ], "rate_limits": [ { "name": "a", "key": ["claim:urn:a.b:c", "claim:https://x.example/ok"], "limit": 1, "per_s": 1 } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path": "/orders/open", "methods": ["GET"] }, "access": "public" }, { "match": { "path_prefix": "/orders" } }, { "match": { "path_prefix": "/admin" } }, { "match": { "path_prefix": "/closed", "ignore_case": true } }, { "match": { "path_prefix": "/" }, "access": "public" } ] }"#,
+        r#"{ $I, "rules": [ { "match": { "path_prefix": "/Orders", "ignore_case": true } }, { "match": { "path": "/orders/a" } }, { "match": { "path_prefix": "/b" } }, { "match": { "path_prefix": "/b", "ignore_case": true } } ] }"#,
         r#"{ $I, "rules": [ { "match": { "path_prefix": "/a" } }, { "match": { "path": "/a/b", "methods": ["GET"] } }, { "match": {} }, { "match": { "path": "/c" } } ] }"#,
         r#"{ "issuers": [ { "name": "idp", "issuer": "i", "forward": { "claims": { "sub": "x-user" } }, $RSA } ], "shared": { "secret": { "env": "A_SECRET" } }, "rules": [ { "match": { "route": "r" } }, { "match": { "route": "s", "route_stable": true } }, { "match": { "route": "t" }, "route_stable": true } ] }"#,
         r#"{ "rules": [ { "match": {} } ], "shared": { "secret": { "env": "A_SECRET" } } }"#,
@@ -147,6 +151,7 @@ fn of_token_endpoints_and_calls() {
             r#"{ "revocation": { "feeds": [ { "uri": "ftp://a/", "cluster": "c", "every_s": 0 }, { "cluster": "c" } ] } }"#,
             r#"{ "bearer": { "sources": [ { "header": "Authorization" }, { "header": "x-token", "cookie": "c" }, {}, { "query": "jwt" }, { "header": "authorization" }, { "header": "host" } ] } }"#,
             r#"{ "bearer": { "sources": [] } }"#,
+            r#"{ "bearer": { "sources": [ { "header": "x-auth", "prefix": "Bearer " }, { "header": "X-Auth" }, { "header": "authorization", "prefix": "Token " }, { "cookie": "c", "prefix": "a" }, { "header": "x-b", "prefix": " b" } ] } }"#,
         ]
     ));
 }
@@ -164,4 +169,35 @@ fn of_hosts() {
     let all: Vec<String> =
         HOSTS.iter().map(|host| format!("== {host:?}\n{}", said(*host, &documents))).collect();
     snapshot!(all.concat());
+}
+
+#[test]
+fn of_tiers() {
+    const LIMIT: &str = r#""name": "a", "key": ["subject"], "limit": 1, "per_s": 1"#;
+    const QUOTA: &str = r#""name": "a", "key": ["subject"], "quota": 5, "window": "day""#;
+    const GOLD: &str = r#""when": { "claims": { "plan": ["gold"] } }"#;
+    let documents: Vec<String> = [
+        r#"{ "rate_limits": [ { $L, "tiers": [ {}, { "when": {}, "limit": 2, "per_s": 1 }, { "when": { "claims": {} }, "limit": 2, "per_s": 1 }, { $G, "limit": 2 }, { $G, "quota": 3 } ] } ] }"#,
+        r#"{ "rate_limits": [ { $L, "tiers": [] }, { $Q, "tiers": [ { $G, "quota": 9, "window": "hour" }, { $G, "limit": 1, "per_s": 1 }, { $G } ] } ] }"#,
+        r#"{ "rate_limits": [ { "name": "a", "key": ["address"], "charge": "all", "limit": 1, "per_s": 1, "tiers": [ { $G, "limit": 2000000, "per_s": 1, "burst": 9 } ] } ] }"#,
+        r#"{ "rate_limits": [ { $L, "tiers": [ { $G, "limit": 2, "per_s": 1, "burst": 9 } ] } ], "rules": [ { "match": {}, "access": "public", "limits": ["a"] } ] }"#,
+    ]
+    .iter()
+    .map(|document| document.replace("$L", LIMIT).replace("$Q", QUOTA).replace("$G", GOLD))
+    .collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    snapshot!(said(HostKind::Envoy, &documents));
+}
+
+#[test]
+fn of_whose_a_token_is() {
+    snapshot!(said(
+        HostKind::Envoy,
+        &[
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "jwks": { "cluster": "keys" }, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "i", "lifetime_from": "now", "consumer_claim": "", $RSA }, { "name": "b", "issuer": "j", "lifetime_from": "now", "exp": "optional", "lifetime_s_max": 9, $RSA } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "consumer_claim": "c", "credentials": { "claim": "", "secret_encoding": "hex", "inline": [ { "key": "k", "secret": "canary of more than thirty-two bytes" } ] } } ] }"#,
+            r#"{ "issuers": [ { "name": "a", "issuer": "*", "algorithms": ["HS256"], "credentials": { "claim": "client_id", "secret_encoding": "base64", "inline": [ { "key": "k", "secret": "canary of more than thirty-two bytes" }, { "key": "l", "secret": "c2hvcnQ=" } ] } } ] }"#,
+        ]
+    ));
 }

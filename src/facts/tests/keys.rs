@@ -168,3 +168,19 @@ fn one_issuers_keys_are_no_others() {
         );
     }
 }
+
+#[test]
+fn a_set_on_another_host_has_a_cluster_of_its_own() {
+    use crate::config::{Config, HostKind};
+    use crate::facts::Fact;
+    let uri = || crate::callout::Uri::parse("https://keys.example/jwks");
+    for (jwks, cluster) in [(json!({}), "idp"), (json!({ "cluster": "keys" }), "keys")] {
+        let mut issuer = discovery();
+        issuer["jwks"] = jwks;
+        let text = document(issuer, json!({})).to_string();
+        let config = Config::load(text.as_bytes(), &|_| None, HostKind::Envoy).unwrap();
+        let call = |fact: Fact| fact.call(&config).unwrap().cluster.unwrap();
+        assert_eq!(call(Fact::Metadata(0)), "idp");
+        assert_eq!(call(Fact::Keys(0, uri())), cluster);
+    }
+}

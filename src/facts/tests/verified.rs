@@ -142,7 +142,7 @@ fn what_one_configuration_verified_is_verified_again_under_another() {
         ),
         (
             other(|issuer| issuer["claims_required"] = json!(["acr"])),
-            Outcome::Refused(Reason::Claim),
+            Outcome::Refused(Reason::ClaimMissing),
         ),
     ] {
         let world = World::of(&[&base, &changed]);

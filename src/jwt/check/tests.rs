@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::*;
 use crate::jwt::claims::DATE_S_MAX;
-use crate::jwt::issuer::IssuerMatch;
 use crate::jwt::issuer::tests::example;
+use crate::jwt::issuer::{IssuerMatch, LifetimeFrom};
 
 fn claims(value: Value) -> Claims {
     let Value::Object(members) = value else { panic!("an object") };
@@ -26,6 +26,10 @@ fn idp() -> Issuer {
 
 fn asked() -> Requirements {
     Requirements::default()
+}
+
+fn own(own: Demands) -> Requirements {
+    Requirements { own, ..asked() }
 }
 
 fn at(value: Value, issuer: &Issuer, now: Time) -> Result<(), Reason> {
@@ -137,6 +141,28 @@ fn lifetimes_are_bounded() {
 }
 
 #[test]
+fn what_is_left_of_a_life_is_bounded() {
+    let hour = Issuer {
+        lifetime_s_max: Some(3600),
+        lifetime_from: LifetimeFrom::Now,
+        leeway_s: 0,
+        ..idp()
+    };
+    let token = claims(json!({"iat": 1, "exp": 13_600}));
+    let asked = |now_s| times(&token, &hour, Time::from_s(now_s), Time::from_s(1));
+    assert_eq!(asked(9_999), Err(Reason::LifetimeTooLong));
+    assert_eq!(asked(10_000), Ok(()));
+    assert_eq!(asked(13_599), Ok(()));
+    assert_eq!(asked(13_600), Err(Reason::Expired));
+    let lenient = Issuer { leeway_s: 30, ..hour };
+    assert_eq!(times(&token, &lenient, Time::from_s(9_970), Time::from_s(1)), Ok(()));
+    assert_eq!(
+        times(&token, &lenient, Time::from_s(9_969), Time::from_s(1)),
+        Err(Reason::LifetimeTooLong)
+    );
+}
+
+#[test]
 fn no_number_overflows() {
     let greedy_issuer = || Issuer {
         leeway_s: u64::MAX,
@@ -223,9 +249,10 @@ proptest! {
     fn a_window_is_what_the_checks_admit(
         exp in proptest::option::of(0u64..16), nbf in proptest::option::of(0u64..16), iat in proptest::option::of(0u64..16),
         leeway_s in 0u64..4, lifetime_s_max in proptest::option::of(0u64..8), policy in policies(), sunset_s in proptest::option::of(0u64..20),
-        now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8,
+        now_s in 0u64..20, seen_s in 0u64..20, is_huge in 0u8..8, from_now in any::<bool>(),
     ) {
-        let issuer = Issuer { leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
+        let lifetime_from = if from_now { LifetimeFrom::Now } else { LifetimeFrom::Iat };
+        let issuer = Issuer { lifetime_from, leeway_s, lifetime_s_max, exp: policy, sunset_s, ..idp() };
         // Now and then at the other end of all numbers.
         let far = |bit: u8, s: Option<u64>| if is_huge == bit { s.map(|s| u64::MAX - s) } else { s };
         let token = Claims { exp: far(1, exp), nbf: far(2, nbf), iat: far(3, iat), ..claims(json!({})) };
@@ -319,7 +346,7 @@ fn required_claims_are_there_and_not_null() {
         json!({"sub": "a", "realm": {"id": null}}),
         json!({"sub": "a", "realm.id": 1}),
     ] {
-        assert_eq!(claims_required(&issuer, &claims(bad)), Err(Reason::Claim));
+        assert_eq!(claims_required(&issuer, &claims(bad)), Err(Reason::ClaimMissing));
     }
 }
 
@@ -357,21 +384,34 @@ fn rules_bind_issuers_and_audiences() {
     );
     assert_eq!(rule_allows(&asked(), 7, None, &token), Ok(()));
     assert_eq!(
-        rule_allows(&Requirements { audiences: strings(&["b", "a"]), ..asked() }, 0, None, &token),
+        rule_allows(
+            &own(Demands { audiences: strings(&["b", "a"]), ..Demands::default() }),
+            0,
+            None,
+            &token
+        ),
         Ok(())
     );
     assert_eq!(
-        rule_allows(&Requirements { audiences: strings(&["b"]), ..asked() }, 0, None, &token),
+        rule_allows(
+            &own(Demands { audiences: strings(&["b"]), ..Demands::default() }),
+            0,
+            None,
+            &token
+        ),
         Err(Reason::WrongAudience)
     );
 }
 
 #[test]
 fn rules_demand_scopes() {
-    let all = Requirements { scopes_all: strings(&["r", "w"]), ..asked() };
-    let any = Requirements { scopes_any: strings(&["r", "w"]), ..asked() };
-    let both =
-        Requirements { scopes_all: strings(&["r"]), scopes_any: strings(&["x", "w"]), ..asked() };
+    let all = own(Demands { scopes_all: strings(&["r", "w"]), ..Demands::default() });
+    let any = own(Demands { scopes_any: strings(&["r", "w"]), ..Demands::default() });
+    let both = own(Demands {
+        scopes_all: strings(&["r"]),
+        scopes_any: strings(&["x", "w"]),
+        ..Demands::default()
+    });
     let allowed = |rule: &Requirements, scope: &str| {
         rule_allows(rule, 0, None, &claims(json!({"scope": scope})))
     };
@@ -402,10 +442,10 @@ fn rules_demand_scopes() {
 
 #[test]
 fn rules_demand_claim_values() {
-    let gold = Requirements {
+    let gold = own(Demands {
         claims: vec![(path(&["acr"]), vec![json!("gold"), json!(2), json!(true)])],
-        ..asked()
-    };
+        ..Demands::default()
+    });
     for good in [json!("gold"), json!(2), json!(true), json!(["x", "gold"]), json!([2])] {
         assert_eq!(
             rule_allows(&gold, 0, None, &claims(json!({"acr": good.clone()}))),
@@ -431,16 +471,16 @@ fn rules_demand_claim_values() {
         );
     }
     assert_eq!(rule_allows(&gold, 0, None, &claims(json!({}))), Err(Reason::Claim));
-    let two = Requirements {
+    let two = own(Demands {
         claims: vec![(path(&["a"]), vec![json!(1)]), (path(&["b", "c"]), vec![json!(2)])],
-        ..asked()
-    };
+        ..Demands::default()
+    });
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1, "b": {"c": [3, 2]}}))), Ok(()));
     assert_eq!(rule_allows(&two, 0, None, &claims(json!({"a": 1}))), Err(Reason::Claim));
     // No value is acceptable: nothing is.
     assert_eq!(
         rule_allows(
-            &Requirements { claims: vec![(path(&["a"]), vec![])], ..asked() },
+            &own(Demands { claims: vec![(path(&["a"]), vec![])], ..Demands::default() }),
             0,
             None,
             &claims(json!({"a": 1}))
@@ -473,7 +513,10 @@ fn an_issuer_demands_all_of_it() {
         run(Some("at+jwt"), json!({"exp": 3000, "aud": "b", "sub": "s"}), 1000),
         Err(Reason::WrongAudience)
     );
-    assert_eq!(run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000), Err(Reason::Claim));
+    assert_eq!(
+        run(Some("at+jwt"), json!({"exp": 3000, "aud": "a"}), 1000),
+        Err(Reason::ClaimMissing)
+    );
 }
 
 /// RFC 8725, section 3.11: what says that it is something else than an access token isn't taken for

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::jwt::issuer::{ExpPolicy, Forward};
+use crate::jwt::issuer::{ExpPolicy, Forward, LifetimeFrom};
 use crate::signature::source::Credentials;
 use crate::signature::{Algorithm, AlgorithmSet};
 
@@ -19,6 +19,7 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
         leeway_s: 30,
         lifetime_s_max: None,
         exp: ExpPolicy::Required,
+        lifetime_from: LifetimeFrom::Iat,
         typ: None,
         claims_required: Vec::new(),
         scope_claim: None,
@@ -31,6 +32,8 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
             claim_bytes_max: 1024,
         },
         consumer: None,
+        consumer_claim: None,
+        credential_claim: None,
     }
 }
 
@@ -238,6 +241,7 @@ fn a_token_without_iss_is_for_single_credentials_alone() {
         inline: Vec::new(),
         lookup: None,
         allow_weak_secret: false,
+        encoding: crate::signature::source::SecretEncoding::Utf8,
     });
     let legacy = [exact("i", &[]), Issuer { keys: credentials, ..example(IssuerMatch::Any) }];
     assert_eq!(Index::new(&legacy).choose(&legacy, None, &[]), Ok(1));

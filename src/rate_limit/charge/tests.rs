@@ -11,6 +11,7 @@ fn limit(amount: Amount) -> RateLimit {
         name: "tested".into(),
         key: Vec::new(),
         amount,
+        tiers: Vec::new(),
         failure_mode: FailureMode::Deny,
         shadow: false,
         headers: true,

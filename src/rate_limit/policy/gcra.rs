@@ -15,6 +15,8 @@ use crate::time::{NS_PER_MS, NS_PER_S, Time};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Gcra {
     emission_ns: u64,
+    /// The shortest and the longest interval by which others put off the same TAT.
+    others_ns: (u64, u64),
     /// How far ahead the TAT may be put by a request.
     tolerance_ns: u64,
     /// How far ahead it can honestly lie.
@@ -39,7 +41,19 @@ impl Gcra {
             emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
         let tolerance_ns = u64::try_from(tolerance_ns).ok()?;
         let plausible_ns = tolerance_ns.saturating_add(CLOCK_SLACK_NS);
-        Some(Gcra { emission_ns: u64::try_from(emission_ns).ok()?, tolerance_ns, plausible_ns })
+        let emission_ns = u64::try_from(emission_ns).ok()?;
+        let others_ns = (emission_ns, emission_ns);
+        Some(Gcra { emission_ns, others_ns, tolerance_ns, plausible_ns })
+    }
+
+    /// The rate where requests of another rate put off the same TAT.
+    pub fn beside(self, other: Gcra) -> Self {
+        let (shortest, longest) = self.others_ns;
+        Gcra {
+            others_ns: (shortest.min(other.emission_ns), longest.max(other.emission_ns)),
+            plausible_ns: self.plausible_ns.max(other.plausible_ns),
+            ..self
+        }
     }
 
     /// The rate where so many gateways share it: each admits its part of the burst at one instant,
@@ -117,15 +131,16 @@ impl Gcra {
     /// Without it, those charged since had found the bucket as it was before, or idle: then their
     /// requests count from their own moments, of which all that is known is that they are within
     /// the slack of this one. A TAT that is behind its charges was cut off, because the clock went
-    /// back.
+    /// back. Where intervals differ, what is not known counts as what is worse.
     pub fn refund(&self, cell: Cell, wrote: Cell, now: Time) -> Option<Cell> {
         let charged = u128::from(charges(cell.word).wrapping_sub(charges(wrote.word)));
         let refunded = u128::from(refunds(cell.word).wrapping_sub(refunds(wrote.word)));
         let (emission, tat) = (u128::from(self.emission_ns), u128::from(cell.until.ns()));
-        let cut_off = tat + refunded * emission < u128::from(wrote.until.ns()) + charged * emission;
+        let (shortest, longest) = (u128::from(self.others_ns.0), u128::from(self.others_ns.1));
+        let cut_off = tat + refunded * shortest < u128::from(wrote.until.ns()) + charged * longest;
         let mut least = tat.saturating_sub(emission);
         if charged > 0 && !broken(Twin::RefundBlindly) {
-            let from_idle = u128::from(now.ns()) + u128::from(CLOCK_SLACK_NS) + charged * emission;
+            let from_idle = u128::from(now.ns()) + u128::from(CLOCK_SLACK_NS) + charged * longest;
             least = least.max(from_idle.min(tat));
         }
         let until = Time::from_ns(u64::try_from(least).ok()?);
@@ -268,7 +283,44 @@ mod tests {
         assert_eq!(gcra.refund(Cell { until: at(15 * NS_PER_S), ..others }, mine, now()), None);
     }
 
+    #[test]
+    fn what_another_rate_has_charged_is_not_cut_off() {
+        let small = Gcra::new(1, 1, 2).unwrap();
+        let large = Gcra::new(2, 1, 40).unwrap();
+        let (passed, cell) = admit(&large.beside(small), None, now(), 100);
+        assert_eq!((passed, cell.unwrap().until), (40, at(20 * NS_PER_S)));
+        let Decision::Refused { retry_after_ns, rewritten, .. } =
+            small.beside(large).decide(cell, now())
+        else {
+            panic!()
+        };
+        assert_eq!((retry_after_ns, rewritten), (19 * NS_PER_S, None));
+        // By its own numbers it takes the others' charges for a clock that went back.
+        assert!(matches!(small.decide(cell, now()), Decision::Refused { rewritten: Some(_), .. }));
+    }
+
     proptest! {
+        #[test]
+        fn a_refund_among_rates_leaves_no_less_than_if_it_had_not_been(before in 0u64..3, mine_is in 0usize..2, steps in proptest::collection::vec((0u64..300_000_000, 0usize..2, any::<bool>()), 0..4)) {
+            let alone = [Gcra::new(1, 7, 50).unwrap(), Gcra::new(5, 1, 50).unwrap()];
+            let rates = [alone[0].beside(alone[1]), alone[1].beside(alone[0])];
+            let start = (0..before).fold(None, |cell, _| Some(rates[0].add(cell, now())));
+            let mine = rates[mine_is].add(start, now());
+            let (mut with, mut without, mut passed_ns) = (mine, start, 0);
+            for (step, rate, back) in steps {
+                passed_ns += step;
+                let theirs = rates[rate].add(Some(with), at(passed_ns));
+                with = theirs;
+                match rates[rate].refund(with, theirs, at(passed_ns)).filter(|_| back) {
+                    Some(taken_back) => with = taken_back,
+                    None => without = Some(rates[rate].add(without, at(passed_ns))),
+                }
+            }
+            if let Some(left) = rates[mine_is].refund(with, mine, now()) {
+                prop_assert!(left.until >= without.map_or(Time::default(), |cell| cell.until));
+            }
+        }
+
         #[test]
         fn exactly_the_burst_passes_at_once(limit in 1u64..5000, per_s in 1u64..100_000, burst in 1u64..300) {
             let gcra = Gcra::new(limit, per_s, burst).unwrap();

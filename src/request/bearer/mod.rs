@@ -21,10 +21,27 @@ pub enum BearerSource {
     Authorization,
     /// A header whose whole value is the token; lower case.
     Header(String),
+    /// A header in which something stands before the token.
+    Prefixed {
+        /// Its name in lower case.
+        header: String,
+        /// What stands before the token, in any case.
+        prefix: String,
+    },
     /// A cookie.
     Cookie(String),
     /// A query parameter (RFC 6750, section 2.3).
     Query(String),
+}
+
+impl BearerSource {
+    /// The header of a source that is one of its own.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            BearerSource::Header(header) | BearerSource::Prefixed { header, .. } => Some(header),
+            BearerSource::Authorization | BearerSource::Cookie(_) | BearerSource::Query(_) => None,
+        }
+    }
 }
 
 /// The most sources that are looked at; the configuration admits no more.
@@ -73,8 +90,8 @@ impl<'a> Candidate<'a> {
     /// Holds the bytes against the grammar.
     ///
     /// # Errors
-    /// [`Reason::Malformed`] over 16 KiB, [`Reason::TwoTokens`] for a comma list,
-    /// [`Reason::MalformedRequest`] for any other byte that `b64token` doesn't have.
+    /// [`Reason::Malformed`] over 16 KiB and for padding in the midst, [`Reason::TwoTokens`] for a
+    /// comma list, [`Reason::MalformedRequest`] for any other byte that `b64token` doesn't have.
     pub fn well_formed(self) -> Result<Found<'a>, Reason> {
         if self.bytes.len() > TOKEN_BYTES_MAX {
             return Err(Reason::Malformed);
@@ -82,7 +99,14 @@ impl<'a> Candidate<'a> {
         if is_b64token(&self.bytes) {
             return Ok(Found { bytes: self.bytes, source: self.source });
         }
-        Err(if self.bytes.contains(&b',') { Reason::TwoTokens } else { Reason::MalformedRequest })
+        // Segments with padding of their own are no b64token. Whoever wrote that has written a JWT
+        // badly, not the request.
+        let unpadded: Vec<u8> = self.bytes.iter().copied().filter(|byte| *byte != b'=').collect();
+        Err(match self.bytes.contains(&b',') {
+            true => Reason::TwoTokens,
+            false if unpadded.contains(&b'.') && is_b64token(&unpadded) => Reason::Malformed,
+            false => Reason::MalformedRequest,
+        })
     }
 }
 
@@ -129,7 +153,10 @@ pub fn locate<'a>(
     for (position, source) in sources.iter().take(SOURCES_MAX).enumerate() {
         match source {
             BearerSource::Authorization => search.authorization(position, authorization)?,
-            BearerSource::Header(_) | BearerSource::Cookie(_) | BearerSource::Query(_) => {
+            BearerSource::Header(_)
+            | BearerSource::Prefixed { .. }
+            | BearerSource::Cookie(_)
+            | BearerSource::Query(_) => {
                 search.elsewhere(position, source, headers.clone(), target)?
             }
         }
@@ -181,13 +208,22 @@ impl<'a> Search<'a> {
         value: &'a [u8],
     ) -> Result<(), Reason> {
         match source {
-            BearerSource::Header(wanted) if same_header(name, wanted.as_bytes()) => {
+            BearerSource::Header(wanted) | BearerSource::Prefixed { header: wanted, .. }
+                if same_header(name, wanted.as_bytes()) =>
+            {
                 if !name.eq_ignore_ascii_case(wanted.as_bytes()) {
                     // `x_token` for `x-token`: the two are one to CGI and its heirs.
                     return Err(Reason::MalformedRequest);
                 }
                 self.meet(position)?;
-                self.keep(position, non_empty(trim(value)).map(Cow::Borrowed))
+                let value = match source {
+                    BearerSource::Prefixed { prefix, .. } => after(prefix, trim(value))?,
+                    BearerSource::Authorization
+                    | BearerSource::Header(_)
+                    | BearerSource::Cookie(_)
+                    | BearerSource::Query(_) => non_empty(trim(value)),
+                };
+                self.keep(position, value.map(Cow::Borrowed))
             }
             BearerSource::Cookie(wanted) if name.eq_ignore_ascii_case(b"cookie") => {
                 // Several Cookie fields are one in HTTP/2 (RFC 9113, section 8.2.3).
@@ -200,6 +236,7 @@ impl<'a> Search<'a> {
             }
             BearerSource::Authorization
             | BearerSource::Header(_)
+            | BearerSource::Prefixed { .. }
             | BearerSource::Cookie(_)
             | BearerSource::Query(_) => Ok(()),
         }
@@ -236,6 +273,15 @@ impl<'a> Search<'a> {
         }
         self.candidate = Some(Candidate { bytes, source });
         Ok(())
+    }
+}
+
+/// Whether `Authorization` is absent, or holds something that is certainly no bearer token.
+pub fn is_no_token(field: Field<'_>) -> bool {
+    match field {
+        Field::None => true,
+        Field::One(value) => authorization(value) == Ok(None),
+        Field::Several => false,
     }
 }
 
@@ -290,6 +336,20 @@ fn other_scheme(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
         before = window.first().copied().unwrap_or(before);
     }
     Ok(None)
+}
+
+/// What follows the prefix, which is written in any case as a scheme is. A value without it may be a
+/// token to another reader, so it isn't "no token"; an empty one is, as on Kong a removed header is.
+fn after<'a>(prefix: &str, value: &'a [u8]) -> Result<Option<&'a [u8]>, Reason> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    match value.split_at_checked(prefix.len()) {
+        Some((start, token)) if start.eq_ignore_ascii_case(prefix.as_bytes()) => {
+            non_empty(trim(token)).map(Some).ok_or(Reason::MalformedRequest)
+        }
+        _ => Err(Reason::MalformedRequest),
+    }
 }
 
 /// Whether two header names are one to a reader that maps `-` and whatever is neither letter nor

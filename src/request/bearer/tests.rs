@@ -428,3 +428,37 @@ proptest! {
         prop_assert_eq!(without_query(&cleaned, "jwt"), cleaned);
     }
 }
+
+#[test]
+fn a_prefix_stands_before_the_token() {
+    let sources =
+        [BearerSource::Prefixed { header: "x-auth".to_owned(), prefix: "Bearer ".to_owned() }];
+    let of = |value: &str| run(&[("X-Auth", value)], "/", &sources);
+    for value in ["Bearer t.u", "bearer  t.u", " BEARER t.u "] {
+        assert_eq!(of(value), token("t.u", 0), "{value:?}");
+    }
+    for value in ["t.u", "Bearer", "Bearer ", "Basic t.u", "Bearert.u", "Bearer a b"] {
+        assert_eq!(of(value), Err(Reason::MalformedRequest), "{value:?}");
+    }
+    assert_eq!(of("Bearer t, Bearer u"), Err(Reason::TwoTokens));
+    assert_eq!(of(""), Ok(None));
+    assert_eq!(
+        run(&[("x-auth", "Bearer t"), ("x-auth", "")], "/", &sources),
+        Err(Reason::TwoTokens)
+    );
+    assert_eq!(run(&[("x_auth", "Bearer t")], "/", &sources), Err(Reason::MalformedRequest));
+}
+
+#[test]
+fn a_jwt_with_padding_is_a_bad_jwt() {
+    for value in ["a=.b==.c", "a=.b.c==", "a.b=.c", "=a.b.c"] {
+        assert_eq!(authorization_alone(&format!("Bearer {value}")), Err(Reason::Malformed));
+    }
+    for value in ["a=b", "=", "===", "a=.b c", "a=.\u{e9}.c"] {
+        assert_eq!(
+            authorization_alone(&format!("Bearer {value}")),
+            Err(Reason::MalformedRequest),
+            "{value}"
+        );
+    }
+}

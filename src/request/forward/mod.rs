@@ -9,8 +9,11 @@ mod tests;
 
 use serde_json::Value;
 
-use crate::reply::Reason;
 use crate::request::bearer::same_header;
+
+/// A claim takes more bytes than it may. That isn't the token's fault: the header is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TooLong;
 
 /// A claim as a header value of at most `bytes_max` bytes, or none if it is nothing that is
 /// forwarded: `null`, an object, an empty string or array, an array with anything but strings,
@@ -20,8 +23,8 @@ use crate::request::bearer::same_header;
 /// element has a comma or is empty or the first begins with `[`, the value is the array as JSON.
 ///
 /// # Errors
-/// [`Reason::ClaimTooLong`].
-pub fn value(claim: &Value, bytes_max: usize) -> Result<Option<String>, Reason> {
+/// [`TooLong`].
+pub fn value(claim: &Value, bytes_max: usize) -> Result<Option<String>, TooLong> {
     let mut encoded = Encoded { text: String::new(), bytes_max };
     match claim {
         Value::Null | Value::Object(_) => return Ok(None),
@@ -63,7 +66,7 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn push(&mut self, text: &str) -> Result<(), Reason> {
+    fn push(&mut self, text: &str) -> Result<(), TooLong> {
         let last = text.len().saturating_sub(1);
         for (position, byte) in text.bytes().enumerate() {
             match byte {
@@ -76,7 +79,7 @@ impl Encoded {
         Ok(())
     }
 
-    fn push_encoded(&mut self, byte: u8) -> Result<(), Reason> {
+    fn push_encoded(&mut self, byte: u8) -> Result<(), TooLong> {
         self.push_raw(b'%')?;
         for digit in [byte >> 4, byte & 15] {
             self.push_raw(if digit < 10 { b'0' + digit } else { b'A' + digit - 10 })?;
@@ -85,9 +88,9 @@ impl Encoded {
     }
 
     /// The only way in; the bytes are ASCII.
-    fn push_raw(&mut self, byte: u8) -> Result<(), Reason> {
+    fn push_raw(&mut self, byte: u8) -> Result<(), TooLong> {
         if self.text.len() >= self.bytes_max {
-            return Err(Reason::ClaimTooLong);
+            return Err(TooLong);
         }
         self.text.push(char::from(byte));
         Ok(())

@@ -83,16 +83,16 @@ fn other_claims_are_not_forwarded() {
 #[test]
 fn the_size_after_encoding_is_bounded_exactly() {
     assert_eq!(value(&json!("abcd"), 4), Ok(Some("abcd".to_owned())));
-    assert_eq!(value(&json!("abcde"), 4), Err(Reason::ClaimTooLong));
+    assert_eq!(value(&json!("abcde"), 4), Err(TooLong));
     assert_eq!(value(&json!("é"), 6), Ok(Some("%C3%A9".to_owned())));
-    assert_eq!(value(&json!("é"), 5), Err(Reason::ClaimTooLong));
+    assert_eq!(value(&json!("é"), 5), Err(TooLong));
     assert_eq!(value(&json!(["ab", "c"]), 4), Ok(Some("ab,c".to_owned())));
-    assert_eq!(value(&json!(["ab", "c"]), 3), Err(Reason::ClaimTooLong));
-    assert_eq!(value(&json!(["ab", "c"]), 2), Err(Reason::ClaimTooLong));
+    assert_eq!(value(&json!(["ab", "c"]), 3), Err(TooLong));
+    assert_eq!(value(&json!(["ab", "c"]), 2), Err(TooLong));
     assert_eq!(value(&json!(["a,b"]), 7), Ok(Some("[\"a,b\"]".to_owned())));
-    assert_eq!(value(&json!(["a,b"]), 6), Err(Reason::ClaimTooLong));
-    assert_eq!(value(&json!(1000), 3), Err(Reason::ClaimTooLong));
-    assert_eq!(value(&json!("a"), 0), Err(Reason::ClaimTooLong));
+    assert_eq!(value(&json!(["a,b"]), 6), Err(TooLong));
+    assert_eq!(value(&json!(1000), 3), Err(TooLong));
+    assert_eq!(value(&json!("a"), 0), Err(TooLong));
 }
 
 #[test]

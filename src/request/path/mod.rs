@@ -16,6 +16,7 @@
 //! differ: an exact `/orders` doesn't cover `/orders/`, the prefix `/orders` covers both.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod any_case;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +44,8 @@ pub struct RuleMatch {
     pub hosts: Vec<String>,
     /// The host's name of the route.
     pub route: Option<String>,
+    /// Whether letters of the path count in any case.
+    pub ignore_case: bool,
 }
 
 /// How a path matches.
@@ -155,6 +158,7 @@ pub struct Request<'a> {
 pub fn matches<'a>(rule: &'a RuleMatch, request: &Request<'a>) -> Option<Captures<'a>> {
     let captures = match &rule.path {
         None => Captures { template: &[], path: request.path },
+        Some(path) if rule.ignore_case => any_case::matches(path, request.path)?,
         Some(path) => path_matches(path, request.path)?,
     };
     let method = rule.methods.is_empty()

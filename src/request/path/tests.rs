@@ -311,6 +311,7 @@ fn rule() -> RuleMatch {
         methods: vec!["GET".into(), "PUT".into()],
         hosts: vec!["api.example".into()],
         route: Some("r1".into()),
+        ignore_case: false,
     }
 }
 

@@ -2,6 +2,7 @@
 //! and jwt.
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
+use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::issuer::Index;
 use herdgate::testing::jwt::issuer::{ExpPolicy, IssuerMatch};
 use herdgate::testing::rate_limit::KeyPart;
@@ -192,25 +193,21 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
                 "Without a token it passes as anonymous; a token must be valid and {issuers}."
             ));
         }
+        Access::Permissive => lines.push(
+            "A good token is verified. Without one it passes as anonymous, and so it does with a bad one, which is taken out."
+                .to_owned(),
+        ),
         Access::Required => {
             lines.push(format!("It needs a valid token {issuers}."));
             lines.push(without_token(config));
         }
     }
-    for (what, values) in [
-        ("audience: one of", &rule.requires.audiences),
-        ("scopes: all of", &rule.requires.scopes_all),
-        ("scopes: one of", &rule.requires.scopes_any),
-    ] {
-        if !values.is_empty() {
-            let lacking =
-                if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
-            lines.push(format!("Needed {what} {}{lacking}.", values.join(", ")));
+    demands(&rule.requires.own, "Needed", lines);
+    if !rule.requires.any.is_empty() {
+        lines.push("Beside that, one of these alternatives must hold:".to_owned());
+        for one in &rule.requires.any {
+            demands(one, "  alternatively needed", lines);
         }
-    }
-    for (claim, values) in &rule.requires.claims {
-        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-        lines.push(format!("Needed claim {}: one of {}.", claim.0.join("."), values.join(", ")));
     }
     if rule.introspect {
         lines.push("The introspection endpoint is asked about the token, too.".to_owned());
@@ -218,6 +215,25 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
     limits(config, &rule.limits, lines);
     if rule.shadow {
         lines.push("The rule is in shadow: its refusals are only counted, and the request goes on as it came.".to_owned());
+    }
+}
+
+fn demands(demands: &Demands, needed: &str, lines: &mut Vec<String>) {
+    for (what, values) in [
+        ("audience: one of", &demands.audiences),
+        ("scopes: all of", &demands.scopes_all),
+        ("scopes: one of", &demands.scopes_any),
+    ] {
+        if !values.is_empty() {
+            let lacking =
+                if what.starts_with("scopes") { " (403 insufficient_scope otherwise)" } else { "" };
+            lines.push(format!("{needed} {what} {}{lacking}.", values.join(", ")));
+        }
+    }
+    for (claim, values) in &demands.claims {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let path = claim.0.join(".");
+        lines.push(format!("{needed} claim {path}: one of {} (403 otherwise).", values.join(", ")));
     }
 }
 
@@ -273,6 +289,14 @@ fn limits(config: &Config, indices: &[usize], lines: &mut Vec<String>) {
             limit.amount,
             parts.join(" and ")
         ));
+        for tier in &limit.tiers {
+            let when: Vec<String> = tier.when.iter().map(|(path, _)| path.0.join(".")).collect();
+            lines.push(format!(
+                "  By its claim {} a token may have {} of the same counter.",
+                when.join(" and "),
+                tier.amount
+            ));
+        }
     }
 }
 
