@@ -1,9 +1,7 @@
 //! `access: permissive`: a bad token is nobody, and doesn't reach the API.
 
 use super::*;
-use crate::facts::tests::fixture::{
-    START, World, claims, document, fetched, forged, hmac, request, with_secret,
-};
+use crate::world::{START, World, claims, document, fetched, forged, hmac, request, with_secret};
 
 fn world(issuer: Value, more: Value) -> World {
     let mut whole = json!({
@@ -86,7 +84,7 @@ fn all_of_several_tokens_go_out_of_one_field() {
 
 #[test]
 fn what_is_not_the_tokens_fault_stops_it_all_the_same() {
-    let key = crate::facts::tests::fixture::EcKey::new(1);
+    let key = crate::world::Key::new(1);
     let bearer = format!("Bearer {}", key.token("k", &claims("1")));
     let world = world(fetched(), json!({}));
     let effect = world.send(0, START, request("GET", "/x", &[("authorization", &bearer)]));
