@@ -261,14 +261,14 @@ fn without_token<'a>(
     stop: Stop,
     removal: Removal,
 ) -> Result<Verdict<'a>, Stop> {
-    match stop {
+    match &stop {
         Stop::Refuse(refusal)
             if access == Access::Permissive && matches!(refusal.reason.status(), 400 | 401) =>
         {
             let permitted = Some(refusal.reason);
             Ok(Verdict::Admit(Admission { removal, permitted, ..anonymous }))
         }
-        other => Err(other),
+        Stop::Refuse(_) | Stop::Missing(_) => Err(stop),
     }
 }
 

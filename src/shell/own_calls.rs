@@ -50,6 +50,21 @@ impl Http {
             if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
         let status = status(&answer_headers);
         self.note_residue(self.residue().after(&call.ended(status, body_size)));
+        let answer = || {
+            let body = abi::buffer(Buffer::CalloutResponse, body_size);
+            (answer_headers, body.unwrap_or_default())
+        };
+        self.go_on_after(exchange, call, status, answer);
+        self.note_residue(self.residue().later());
+    }
+
+    fn go_on_after(
+        &mut self,
+        exchange: Rc<RefCell<Exchange>>,
+        call: UnderWay,
+        status: u16,
+        answer: impl FnOnce() -> (HeaderBlock, Vec<u8>),
+    ) {
         let effect = match call {
             UnderWay::Clearing(effect) => {
                 self.carry_out_cleared(exchange, effect);
@@ -62,8 +77,8 @@ impl Http {
             // Whoever looked again at once would do so without end.
             UnderWay::Wait(_seat) => self.not_called(&exchange, true),
             UnderWay::Nothing | UnderWay::Fetch { .. } => {
-                let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
-                let answer = CallAnswer { status, headers: &answer_headers, body: &body };
+                let (headers, body) = answer();
+                let answer = CallAnswer { status, headers: &headers, body: &body };
                 self.step(&exchange, Input::Fetched(answer))
             }
         };

@@ -73,8 +73,9 @@ impl Call {
             _ if self.reuses_buffer && size > usize::from(!chunked) => Buffers::Overrun,
             (false, _) => Buffers::AsBefore,
             (true, true) if size > 0 => Buffers::Nothing,
+            (true, true) => Buffers::Left,
             (true, false) if size == 0 => Buffers::LeftAndEmptied,
-            (true, _) => Buffers::Left,
+            (true, false) => Buffers::LeftLater,
         }
     }
 }
@@ -88,7 +89,9 @@ pub enum Buffers {
     AsBefore,
     /// The next call reads into one that is in use.
     Left,
-    /// The same, and a reply in this callback is written into it, and lost.
+    /// The same, but not yet for a call in this callback.
+    LeftLater,
+    /// A buffer is left at once, and a reply in this callback is written into it, and lost.
     LeftAndEmptied,
     /// The answer was copied past the end of one.
     Overrun,

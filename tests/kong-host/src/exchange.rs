@@ -240,7 +240,7 @@ impl Walk<'_> {
             let buffers = answer.buffers;
             match buffers {
                 Buffers::AsBefore => {}
-                Buffers::Nothing => self.traffic().has_buffer = false,
+                Buffers::Nothing | Buffers::LeftLater => self.traffic().has_buffer = false,
                 Buffers::Left | Buffers::LeftAndEmptied => self.traffic().has_buffer = true,
                 // The real one dies at once, later, or not at all.
                 Buffers::Overrun => {
@@ -250,6 +250,7 @@ impl Walk<'_> {
             }
             let params = [answer.id, answer.headers.len() as u32, answer.body.len() as u32, 0];
             self.call(at, Step::Callout, "proxy_on_http_call_response", &params, Some(answer))?;
+            self.traffic().has_buffer |= buffers == Buffers::LeftLater;
             if self.traffic().local.is_some() && buffers == Buffers::LeftAndEmptied {
                 self.finish();
                 return Err(Halt::Emptied);

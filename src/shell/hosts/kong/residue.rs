@@ -19,6 +19,8 @@ pub enum Residue {
     /// Nothing.
     #[default]
     Nothing,
+    /// Nothing yet, and a buffer when this callback ends.
+    Soon,
     /// A buffer.
     Buffer,
     /// A buffer that the host is about to empty when this callback ends. The client's answer would
@@ -46,17 +48,25 @@ impl Residue {
         }
         match (call.had_body, call.size) {
             (true, 0) => Residue::Reply,
-            (true, _) => Residue::Buffer,
+            (true, _) => Residue::Soon,
             (false, 0) if call.was_wait && call.status == 0 && was_not_sent() => self,
             (false, 0) => Residue::Buffer,
             (false, _) => Residue::Nothing,
         }
     }
 
+    /// What is left once the callback has ended.
+    pub fn later(self) -> Residue {
+        match self {
+            Residue::Nothing => Residue::Nothing,
+            Residue::Soon | Residue::Buffer | Residue::Reply => Residue::Buffer,
+        }
+    }
+
     /// Whether what comes next has to wait until this is cleared away.
     pub fn spoils(self, effect: &Effect) -> bool {
         match effect {
-            Effect::Fetch(..) => self != Residue::Nothing,
+            Effect::Fetch(..) => matches!(self, Residue::Buffer | Residue::Reply),
             Effect::Finish(Finish::Answer(_)) => self == Residue::Reply,
             Effect::SleepUntil(..) | Effect::ReadBody(_) | Effect::Finish(Finish::Admit(_)) => {
                 false

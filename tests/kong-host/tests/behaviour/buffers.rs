@@ -1,7 +1,8 @@
 //! The buffers that the host keeps of a request's callouts for its next one.
 
-use crate::support::Rig;
-use kong_host::Outcome;
+use crate::support::{Api, Rig, options};
+use kong_host::http::Request;
+use kong_host::{Host, Outcome};
 
 /// A request that makes these calls one after the other, each `PATH [TIMEOUT BODY]` at the second
 /// server; then it is answered with 418.
@@ -20,10 +21,36 @@ fn after(calls: &[&str]) -> (Rig, Outcome) {
 
 #[test]
 fn an_answer_after_one_without_a_body_is_copied_past_the_end_of_its_buffer() {
-    for left in ["/empty", "/hello 1000 a=b", "/slow 50"] {
+    for left in ["/empty", "/empty 1000 a=b", "/slow 50"] {
         let (rig, outcome) = after(&[left, "/hello"]);
         assert!(matches!(outcome, Outcome::Reset), "{left}: {outcome:?}");
         assert_eq!((rig.host.deaths(), rig.api.hits()), (1, 0), "{left}");
+    }
+}
+
+#[test]
+fn after_a_call_with_a_body_it_is_so_once_its_callback_has_ended() {
+    let (rig, outcome) = after(&["/hello 1000 a=b", "/hello 1000 a=b", "/hello"]);
+    assert_eq!((outcome.status(), rig.host.deaths()), (418, 0));
+
+    let api = Api::plain();
+    let call = |more: &str| {
+        format!("req_headers: dispatch {} /hello{more}\nreq_headers: pause", api.address)
+    };
+    let chain = |first: String| {
+        serde_json::json!({ "filters": [
+            { "name": "fixture", "config": first },
+            { "name": "fixture", "config": call("") },
+        ] })
+    };
+    for (first, deaths) in [(call(""), 0), (call(" 1000 a=b"), 1)] {
+        let document = serde_json::json!({ "services": [{
+            "name": "api", "url": format!("http://{}", api.address),
+            "routes": [{ "name": "a", "paths": ["/"] }], "filter_chains": [chain(first)],
+        }] });
+        let host = Host::start(options(), &document.to_string()).unwrap();
+        host.request(0, Request::new("GET", "/x"));
+        assert_eq!(host.deaths(), deaths);
     }
 }
 
