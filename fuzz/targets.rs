@@ -8,6 +8,8 @@
 use herdgate::config::{Config, HostKind};
 use herdgate::testing::digest::{Digest, HostKey};
 use herdgate::testing::jwt;
+use herdgate::testing::jwt::introspection::{IntrospectionKind, Told};
+use herdgate::testing::proof::Binding;
 use herdgate::testing::request::HeaderBlock;
 use herdgate::testing::request::bearer;
 use herdgate::testing::request::bearer::BearerSource;
@@ -29,7 +31,7 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 11] = [
+pub const ALL: [(&str, Run); 12] = [
     ("jwt", jwt),
     ("bearer", bearer),
     ("path", path),
@@ -41,6 +43,7 @@ pub const ALL: [(&str, Run); 11] = [
     ("record", record),
     ("header_block", header_block),
     ("feed", feed),
+    ("introspection", introspection),
 ];
 
 /// A token that is read has one spelling: its parts put together again are the input.
@@ -50,6 +53,30 @@ pub fn jwt(data: &[u8]) {
     assert!(jwt.signed.ends_with(jwt.payload_segment) && !jwt.signature.is_empty());
     let again = jwt::parse(data).map(|again| (again.algorithm, again.kid, again.signature));
     assert_eq!(again, Ok((jwt.algorithm, jwt.kid, jwt.signature)));
+}
+
+/// A token is of one form, and what is read as a JWT is of that form. An answer is active only if it
+/// says so, and its claims are those of the issuer that was asked.
+pub fn introspection(data: &[u8]) {
+    const ISS: &str = "https://idp.example";
+    if jwt::parse(data).is_ok() {
+        assert_eq!(jwt::form(data), jwt::Form::Jws);
+    }
+    for status in [200, 401, 500] {
+        let told = jwt::introspection::read(IntrospectionKind::Oauth, status, data);
+        let Some(Told::Active(members)) = told else { continue };
+        assert!(
+            status == 200
+                && members.get("active").and_then(|active| active.as_bool()) == Some(true)
+        );
+        let said = members.get("iss").cloned();
+        let is_bound = members.get("cnf").is_some_and(|cnf| !cnf.is_null());
+        let Some(claims) = jwt::introspection::claims(members, ISS) else { continue };
+        assert_eq!(claims.iss.as_deref(), Some(ISS));
+        assert!(said.is_none_or(|said| said == ISS));
+        assert_eq!(Binding::of(&claims.raw).is_some(), is_bound);
+        let _ = jwt::introspection::is_access_token(&claims.raw);
+    }
 }
 
 /// The token that is found is a part of the request.

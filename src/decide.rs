@@ -283,6 +283,7 @@ fn weigh_candidate(
     candidate: Candidate<'_>,
 ) -> Result<Option<Rc<Verified>>, Stop> {
     let verified = match facts.verified_before(candidate.bytes())? {
+        Some(verified) if is_anothers(rule, &verified) => verify(request, facts, rule, candidate),
         Some(verified) => Ok(verified),
         None => verify(request, facts, rule, candidate),
     };
@@ -304,7 +305,8 @@ fn weigh_candidate(
             .map_err(|reason| refused(rule, reason, scope_claim, &verified))?;
     }
     facts.not_revoked(&verified)?;
-    if rule.is_some_and(|rule| rule.introspect) {
+    // Of an opaque token its own endpoint has been asked.
+    if rule.is_some_and(|rule| rule.introspect) && !verified.is_opaque {
         introspect(request, facts, config, &verified)?;
     }
     Ok(Some(verified))
@@ -326,7 +328,18 @@ fn verify(
         let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
         facts.within(&limits, &payer).map_err(Stop::Refuse)?;
     }
-    facts.verify(&candidate.well_formed()?.bytes)
+    let admitted = rule.and_then(|rule| rule.requires.issuers.as_deref());
+    facts.verify(&candidate.well_formed()?.bytes, admitted)
+}
+
+/// Whether an opaque token was last seen as that of an issuer which the rule doesn't admit. It
+/// doesn't say whose it is, so another issuer may be asked here.
+#[inline(always)]
+fn is_anothers(rule: Option<&Rule>, verified: &Verified) -> bool {
+    verified.is_opaque
+        && rule
+            .and_then(|rule| rule.requires.issuers.as_ref())
+            .is_some_and(|admitted| !admitted.contains(&verified.issuer))
 }
 
 /// The limits of a rule that refused requests are charged to as well.

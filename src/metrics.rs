@@ -67,6 +67,8 @@ pub enum Metric {
     IntrospectionPaused,
     /// Introspection was answered from memory.
     IntrospectionHit,
+    /// An old answer served, since the endpoint fails.
+    IntrospectionStale,
     /// A request waited for a fact.
     Waited,
     /// A request waited too long.
@@ -179,6 +181,7 @@ impl Metric {
             Metric::IntrospectionCapped => "herdgate.introspection.capped",
             Metric::IntrospectionPaused => "herdgate.introspection.paused",
             Metric::IntrospectionHit => "herdgate.introspection.hit",
+            Metric::IntrospectionStale => "herdgate.introspection.stale",
             Metric::Waited => "herdgate.wait.started",
             Metric::WaitTimedOut => "herdgate.wait.timed_out",
             Metric::WaitersFull => "herdgate.wait.full",

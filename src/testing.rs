@@ -19,7 +19,7 @@ pub mod facts {
 }
 
 pub mod jwt {
-    pub use crate::jwt::{TOKEN_BYTES_MAX, parse};
+    pub use crate::jwt::{Form, TOKEN_BYTES_MAX, form, parse};
 
     pub mod check {
         pub use crate::jwt::check::typ;
@@ -29,8 +29,14 @@ pub mod jwt {
         pub use crate::jwt::demands::Demands;
     }
 
+    pub mod introspection {
+        pub use crate::jwt::introspection::{
+            IntrospectionKind, OpaqueTokens, Told, claims, is_access_token, read,
+        };
+    }
+
     pub mod issuer {
-        pub use crate::jwt::issuer::{ExpPolicy, Index, IssuerMatch};
+        pub use crate::jwt::issuer::{ExpPolicy, Index, Issuer, IssuerMatch};
     }
 }
 

@@ -188,6 +188,7 @@ impl Check {
             return;
         }
         self.neighbours(config);
+        self.opaque_together(config);
         for (index, limit) in config.rate_limits.iter().enumerate() {
             if !self.limits_used.contains(&index) {
                 self.report.warn(

@@ -1,5 +1,7 @@
 //! Issuers: whose tokens are accepted and what verifies them.
 
+use std::sync::Arc;
+
 use super::check::{Check, one_of, repeated};
 use super::error::shown_text;
 use super::read::Node;
@@ -22,8 +24,10 @@ impl Check {
         nodes.iter().filter_map(|node| self.issuer(node)).collect()
     }
 
-    /// Two issuers with one `iss` are told apart by their audiences alone.
+    /// Two issuers of JWTs with one `iss` are told apart by their audiences alone.
     fn shared_iss(&mut self, nodes: &[Node<'_>]) {
+        let nodes: Vec<&Node<'_>> =
+            nodes.iter().filter(|node| node.text("tokens") != Some("opaque")).collect();
         for (index, node) in nodes.iter().enumerate() {
             let Some(iss) = node.text("issuer") else { continue };
             for earlier in
@@ -52,7 +56,12 @@ impl Check {
             .filter_map(|(_, name)| Algorithm::parse(name))
             .collect();
         let algorithms = AlgorithmSet::from_slice(&algorithms);
-        let keys = self.key_source(node, matcher.as_ref(), algorithms);
+        let opaque = self.opaque_tokens(node, matcher.as_ref());
+        let keys = match opaque {
+            Some(None) => self.key_source(node, matcher.as_ref(), algorithms),
+            // Nothing verifies them: their endpoint says what they mean.
+            _ => Some(KeySource::Inline(Arc::new(Vec::new()))),
+        };
         let lifetime_s_max = node.whole_given("lifetime_s_max");
         let exp = match node.text("exp") {
             Some("optional") => ExpPolicy::Optional,
@@ -84,6 +93,7 @@ impl Check {
             name: node.owned("name").unwrap_or_default(),
             digest: node.digest("herdgate issuer v1"),
             matcher: matcher?,
+            opaque: opaque?,
             keys: keys?,
             algorithms,
             audiences: node.owned_texts("audiences"),
@@ -107,6 +117,12 @@ impl Check {
         if issuer.ignores_cnf {
             let message = "whoever steals a token that is bound to a key can use it: nothing is asked to prove the key";
             self.report.warn(&node.at("cnf"), message);
+        }
+        if issuer.opaque.is_some() && issuer.audiences.is_empty() {
+            self.report.warn(
+                &node.path,
+                "without audiences a token for another API is accepted too, and so may be a refresh token: endpoints call both active",
+            );
         }
         if matches!(issuer.keys, KeySource::Jwks { .. }) && issuer.audiences.is_empty() {
             self.report.warn(
@@ -152,6 +168,9 @@ impl Check {
         matcher: Option<&IssuerMatch>,
         algorithms: AlgorithmSet,
     ) -> Option<KeySource> {
+        if !node.has("algorithms") {
+            self.report.error(&node.at("algorithms"), "a list of 1 to 18", "nothing");
+        }
         const SOURCES: [&str; 4] = ["keys", "jwks_uri", "discovery", "credentials"];
         let given: Vec<&str> = SOURCES.into_iter().filter(|name| node.has(name)).collect();
         let expected = "one of keys, jwks_uri, discovery, credentials";

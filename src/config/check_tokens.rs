@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use super::{Introspection, IntrospectionKind};
+use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::reply::FailureMode;
 use crate::request::path::{PathMatch, PathPolicy};
@@ -180,10 +180,12 @@ impl Check {
             uri: uri?,
             call,
             kind,
+            client_auth: ClientAuth::Basic,
             client_id: node.owned("client_id"),
             client_secret: node.secret("client_secret").cloned(),
             ttl_s_max: node.whole("ttl_s_max"),
             negative_ttl_s: node.whole("negative_ttl_s"),
+            stale_s_max: 0,
             calls_per_s_max: node.whole("calls_per_s_max"),
         })
     }

@@ -232,7 +232,30 @@ static ISSUER: Shape = Shape {
             Required,
             "The `iss` that it covers: exact, a template (`mobilev2-{device_id}-{timestamp}`), or `*`.",
         ),
-        field("algorithms", List(&ALGORITHM, 1, 18), Required, "What its keys may verify."),
+        field(
+            "tokens",
+            OneOf(&["jwt", "opaque"]),
+            Need::Text("jwt"),
+            "Whether its tokens are JWTs, or opaque: then `introspection` says what they mean.",
+        ),
+        field(
+            "token_prefix",
+            Text(&syntax::TOKEN_PREFIX),
+            Optional,
+            "What each of its opaque tokens begins with; others are not asked about.",
+        ),
+        field(
+            "introspection",
+            Object(&TOKEN_INTROSPECTION),
+            Optional,
+            "Its introspection endpoint (RFC 7662). Required where its tokens are opaque.",
+        ),
+        field(
+            "algorithms",
+            List(&ALGORITHM, 1, 18),
+            Optional,
+            "What its keys may verify. Required where its tokens are JWTs.",
+        ),
         field("keys", List(&Object(&KEY), 1, 64), Optional, "Keys in the document."),
         field("jwks_uri", Url, Optional, "The address of its JWK Set."),
         field(
@@ -539,6 +562,47 @@ static INTROSPECTION: Shape = Shape {
             Whole(1, 100_000),
             Need::Whole(400),
             "New tokens asked about a second at most; beyond them 503.",
+        ),
+    ],
+    shared: CALL,
+};
+
+/// The introspection endpoint of one issuer.
+static TOKEN_INTROSPECTION: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "The endpoint."),
+        field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
+        field("client_secret", Secret, Optional, "The filter's own secret there."),
+        field(
+            "client_auth",
+            OneOf(&["basic", "post", "mtls"]),
+            Need::Text("basic"),
+            "How the filter says who it is: id and secret in a header or in the body, or the certificate of the cluster (Envoy).",
+        ),
+        field("response", OneOf(&["json"]), Need::Text("json"), "How the endpoint answers."),
+        field(
+            "ttl_s_max",
+            Whole(1, 3600),
+            Need::Whole(60),
+            "Seconds for which an answer is kept at most; a token that was taken back behind the gateway's back stops within them.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 300),
+            Need::Whole(5),
+            "Seconds for which \"inactive\" is kept.",
+        ),
+        field(
+            "stale_s_max",
+            Whole(0, DAY_S),
+            Need::Whole(0),
+            "Seconds for which an old answer serves while the endpoint fails.",
+        ),
+        field(
+            "calls_per_s_max",
+            Whole(1, 100_000),
+            Need::Whole(400),
+            "Tokens asked about a second at most; beyond them 503.",
         ),
     ],
     shared: CALL,

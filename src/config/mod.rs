@@ -14,6 +14,7 @@ mod check_forward;
 mod check_issuers;
 mod check_keys;
 mod check_limits;
+mod check_opaque;
 mod check_places;
 mod check_rules;
 mod check_tiers;

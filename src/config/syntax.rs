@@ -7,6 +7,12 @@ use crate::jwt::ClaimPath;
 /// Any text.
 pub static TEXT: Syntax =
     Syntax { expected: "a text of 1 to 1024 bytes", max: 1024, fits: no_controls };
+/// What opaque tokens begin with: characters of tokens (RFC 6750, section 2.1).
+pub static TOKEN_PREFIX: Syntax = Syntax {
+    expected: "1 to 64 letters, digits, -, ., _, ~, + and /",
+    max: 64,
+    fits: is_token_text,
+};
 /// A name of the document's own: a part of metric names.
 pub static NAME: Syntax =
     Syntax { expected: "a name of letters, digits, _ and - (at most 64)", max: 64, fits: is_name };
@@ -77,6 +83,12 @@ pub static WAIT_URI: Syntax = Syntax {
 };
 /// What a socket's path holds (`sun_path`); a call to a longer one traps on Kong.
 const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+fn is_token_text(text: &str) -> bool {
+    text.bytes().all(|byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+    })
+}
 
 fn no_controls(text: &str) -> bool {
     !text.chars().any(char::is_control)

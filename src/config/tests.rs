@@ -58,8 +58,8 @@ fn the_whole_document_means_what_it_says() {
     let config = load(EVERYTHING, HostKind::Envoy).unwrap();
     assert_eq!(config.realm, "api");
     let names: Vec<&str> = config.issuers.iter().map(|issuer| issuer.name.as_str()).collect();
-    assert_eq!(names, ["idp", "mobile", "register", "legacy"]);
-    let [idp, _, _, legacy] = config.issuers.as_slice() else { panic!() };
+    assert_eq!(names, ["idp", "mobile", "register", "legacy", "opaque"]);
+    let [idp, _, _, legacy, _] = config.issuers.as_slice() else { panic!() };
     assert!(matches!(&idp.keys, KeySource::Jwks { at: JwksAt::Uri(uri), call, .. }
         if uri.path == "/jwks" && call.cluster.as_deref() == Some("idp") && call.timeout_ms == 2000));
     let roles = ClaimPath(vec!["realm".to_owned(), "roles".to_owned()]);

@@ -1,8 +1,9 @@
 //! The checked configuration. Everything here is already valid; indices point into `Config`'s
 //! lists.
 
-use crate::callout::{Callout, Secret, Uri};
+use crate::callout::Secret;
 use crate::jwt::check::Requirements;
+use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::reply::ErrorStyle;
@@ -135,37 +136,6 @@ pub enum Unmatched {
     Refuse,
     /// Any issuer's valid token.
     Required,
-}
-
-/// Introspection.
-pub struct Introspection {
-    /// SHA-256 of what of this entry shapes an answer: part of each kept answer's key.
-    pub digest: [u8; 32],
-    /// The endpoint.
-    pub uri: Uri,
-    /// How it is called.
-    pub call: Callout,
-    /// How it answers.
-    pub kind: IntrospectionKind,
-    /// Our own client id there.
-    pub client_id: Option<String>,
-    /// Our own secret there.
-    pub client_secret: Option<Secret>,
-    /// Seconds for which "active" is kept at most.
-    pub ttl_s_max: u64,
-    /// Seconds for which "inactive" is kept.
-    pub negative_ttl_s: u64,
-    /// New tokens asked about a second at most.
-    pub calls_per_s_max: u64,
-}
-
-/// How an introspection endpoint answers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum IntrospectionKind {
-    /// RFC 7662.
-    Oauth,
-    /// GET: 200 valid, 403 revoked.
-    Status,
 }
 
 /// Shared memory.

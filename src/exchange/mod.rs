@@ -242,6 +242,16 @@ impl Exchange {
                     Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
                 }
             },
+            Turn::Later(until) if facts.put_off(&missing, until) => {
+                match decide_aside(request, facts) {
+                    Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
+                        Effect::Finish(self.finish(request, verdict, facts))
+                    }
+                    Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => Effect::Finish(
+                        self.refuse_later(late.shadow, request, &missing, until, facts),
+                    ),
+                }
+            }
             Turn::Later(until) => {
                 Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
             }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::facts::Endpoint;
 use crate::world::{self, ENVOY, KONG, SECRET, World, hmac_with};
 
 const NOW: Time = world::START;
@@ -137,7 +138,7 @@ fn calls_whose_answers_never_come_are_forgotten() {
     let world = World::new(&document(false, json!({})));
     // Ten a second, each for something else: whoever can send a token can make up its issuer.
     for n in 0..10_000u64 {
-        let fact = Fact::Introspection(n.to_le_bytes().to_vec());
+        let fact = Fact::Introspection(Endpoint::Document, n.to_le_bytes().to_vec());
         world.with(0, NOW.plus_ms(n * 100), |facts| facts.join(&fact));
     }
     assert!(world.workers[0].worker.borrow().leading_len() <= 1_024);

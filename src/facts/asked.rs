@@ -12,7 +12,7 @@ use crate::time::Time;
 
 use super::call::CallAnswer;
 use super::flight::ASKED_MS_MAX;
-use super::{Fact, Facts};
+use super::{Endpoint, Fact, Facts};
 
 /// Where a fact that strangers can name is asked for.
 pub(super) struct Source {
@@ -27,6 +27,8 @@ impl Facts<'_> {
     ///
     /// All together have the configured pace and as much at one instant as comes in two seconds.
     /// Half of that is for whoever comes; of the other half one address has a quarter of the pace.
+    /// A quarter of the pace is left to opaque tokens that were known to be good a while ago:
+    /// whoever makes up tokens, from however many addresses, doesn't take their turns.
     ///
     /// # Errors
     /// The moment from which on it makes sense to try again.
@@ -42,7 +44,14 @@ impl Facts<'_> {
         let of_all = Claim::alone(&total, source.name);
         let mut claims = vec![of_all];
         let share = pace((source.calls_per_s_max / 4).max(1));
-        if rate_limit::remaining(counters, &shared.moment(), &of_all) <= source.calls_per_s_max {
+        let newcomers = pace((source.calls_per_s_max.saturating_mul(3) / 4).max(1));
+        let renews = self.renews(fact);
+        if !renews && matches!(fact, Fact::Introspection(Endpoint::Of(_), _)) {
+            let name = key.digest("calls of newcomers", &[&source.name.0]);
+            claims.push(Claim::alone(&newcomers, name));
+        }
+        let left = rate_limit::remaining(counters, &shared.moment(), &of_all);
+        if left <= source.calls_per_s_max && !renews {
             let address = address();
             let octets: &[u8] = match &address {
                 Some(Address::V4(octets)) => octets,
@@ -61,6 +70,12 @@ impl Facts<'_> {
                 Err(self.now.plus_s(retry_after_s))
             }
         }
+    }
+
+    /// Whether a token is asked about again that was known to be good a while ago.
+    fn renews(&self, fact: &Fact) -> bool {
+        matches!(fact, Fact::Introspection(Endpoint::Of(_), _))
+            && self.was_active(&self.digest(fact))
     }
 
     /// Until when a fact's source is to be left alone, if it asked for that.

@@ -2,8 +2,9 @@
 //! counted, and refused when it can't be had. A new one is a variant here, and a file beside this.
 
 use crate::callout::Uri;
-use crate::config::{Config, IntrospectionKind};
+use crate::config::Config;
 use crate::digest::{Digest, HostKey};
+use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::feed::Feed;
@@ -13,6 +14,25 @@ use crate::time::Time;
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
 use super::{Facts, Queue, Runtime};
+
+/// Which introspection endpoint is asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Endpoint {
+    /// The document's, beside what verified.
+    Document,
+    /// That of the issuer at this index, whose tokens are opaque.
+    Of(usize),
+}
+
+impl Endpoint {
+    /// The endpoint, if the configuration has it.
+    pub fn of(self, config: &Config) -> Option<&Introspection> {
+        match self {
+            Endpoint::Document => config.introspection.as_ref(),
+            Endpoint::Of(index) => Some(&config.issuers.get(index)?.opaque.as_ref()?.introspection),
+        }
+    }
+}
 
 /// One missing fact.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,8 +45,8 @@ pub enum Fact {
     Credential(usize, String),
     /// The consumer of that credential.
     Consumer(usize, String),
-    /// What introspection says of a token.
-    Introspection(Vec<u8>),
+    /// What an introspection endpoint says of a token.
+    Introspection(Endpoint, Vec<u8>),
     /// What a revocation feed lists. The second field is the entity tag of what is known.
     Feed(usize, Option<String>),
 }
@@ -51,7 +71,12 @@ impl Fact {
             Fact::Keys(issuer, _) => facts.learn_keys(*issuer, asked_at, answer),
             Fact::Credential(issuer, id) => facts.learn_credential(*issuer, id, answer),
             Fact::Consumer(issuer, id) => facts.learn_consumer(*issuer, id, answer),
-            Fact::Introspection(token) => facts.learn_introspection(token, answer),
+            Fact::Introspection(Endpoint::Document, token) => {
+                facts.learn_introspection(token, answer)
+            }
+            Fact::Introspection(Endpoint::Of(issuer), token) => {
+                facts.learn_opaque(*issuer, token, answer)
+            }
             Fact::Feed(index, _) => facts.learn_feed(*index, asked_at, answer),
         }
     }
@@ -63,7 +88,7 @@ impl Fact {
             Fact::Credential(..) | Fact::Consumer(..) => {
                 (Metric::LookupFetched, Metric::LookupFailed)
             }
-            Fact::Introspection(_) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
+            Fact::Introspection(..) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
         }
     }
@@ -71,7 +96,7 @@ impl Fact {
     /// Why a request is refused for whom it can't be had.
     pub fn refused_as(&self) -> Reason {
         match self {
-            Fact::Introspection(_) => Reason::IntrospectionUnavailable,
+            Fact::Introspection(..) => Reason::IntrospectionUnavailable,
             Fact::Feed(..) => Reason::RevocationUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
@@ -83,7 +108,7 @@ impl Fact {
     pub fn queue(&self) -> Queue {
         match self {
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => Queue::Keys,
-            Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(_) => Queue::Asked,
+            Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(..) => Queue::Asked,
         }
     }
 
@@ -91,11 +116,18 @@ impl Fact {
     pub(super) fn source(&self, runtime: &Runtime) -> Option<Source> {
         let (config, key) = (&runtime.config, &runtime.host_key);
         match self {
-            Fact::Introspection(_) => {
-                let introspection = config.introspection.as_ref()?;
+            Fact::Introspection(endpoint, _) => {
+                let introspection = endpoint.of(config)?;
                 let uri = introspection.uri.to_string();
+                let name = match endpoint {
+                    Endpoint::Document => key.digest("source", &[b"introspection", uri.as_bytes()]),
+                    Endpoint::Of(index) => {
+                        let issuer = config.issuers.get(*index)?.name.as_bytes();
+                        key.digest("source", &[b"opaque tokens", issuer, uri.as_bytes()])
+                    }
+                };
                 Some(Source {
-                    name: key.digest("source", &[b"introspection", uri.as_bytes()]),
+                    name,
                     calls_per_s_max: introspection.calls_per_s_max,
                     capped: Metric::IntrospectionCapped,
                     paused: Metric::IntrospectionPaused,
@@ -124,7 +156,7 @@ impl Fact {
             Fact::Keys(..) => "keys",
             Fact::Credential(..) => "credential",
             Fact::Consumer(..) => "consumer",
-            Fact::Introspection(_) => "introspection",
+            Fact::Introspection(..) => "introspection",
             Fact::Feed(..) => "feed",
         }
     }
@@ -143,13 +175,12 @@ impl Fact {
                 key.digest("credential", &[&issuer(*index), id.as_bytes()])
             }
             Fact::Consumer(index, id) => key.digest("consumer", &[&issuer(*index), id.as_bytes()]),
-            Fact::Introspection(token) => {
-                let endpoint = config
-                    .introspection
-                    .as_ref()
-                    .map(|introspection| introspection.digest)
-                    .unwrap_or_default();
-                key.digest("introspection", &[&endpoint, token])
+            Fact::Introspection(Endpoint::Document, token) => {
+                let endpoint = Endpoint::Document.of(config).map(|of| of.digest);
+                key.digest("introspection", &[&endpoint.unwrap_or_default(), token])
+            }
+            Fact::Introspection(Endpoint::Of(index), token) => {
+                key.digest("opaque token", &[&issuer(*index), token])
             }
             Fact::Feed(index, _) => config
                 .revocation_feeds
@@ -197,7 +228,9 @@ impl Fact {
                 let lookup = credentials.lookup.as_ref()?;
                 Some(Call::get(&with_key(lookup.consumer_uri.as_ref()?, id), &lookup.call))
             }
-            Fact::Introspection(token) => introspection_call(config, token),
+            Fact::Introspection(endpoint, token) => {
+                Some(introspection_call(endpoint.of(config)?, token))
+            }
             Fact::Feed(index, etag) => {
                 let feed = config.revocation_feeds.get(*index)?;
                 let mut call = Call::get(&feed.uri, &feed.call);
@@ -227,37 +260,41 @@ fn feed_digest(key: &HostKey, feed: &Feed) -> Digest {
     key.digest("feed", &fields)
 }
 
-fn introspection_call(config: &Config, token: &[u8]) -> Option<Call> {
-    let introspection = config.introspection.as_ref()?;
-    let basic = introspection.client_id.as_ref().map(|id| {
+fn introspection_call(introspection: &Introspection, token: &[u8]) -> Call {
+    let Introspection { uri, call, client_auth, client_id, client_secret, .. } = introspection;
+    let secret = || client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
+    let mut headers = Vec::new();
+    if let (Some(id), ClientAuth::Basic) = (client_id, client_auth) {
         use base64::Engine as _;
-        let secret =
-            introspection.client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
         // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        let pair = format!("{}:{}", percent_encode(id.as_bytes()), percent_encode(secret));
-        (
-            "authorization".to_owned(),
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)),
-        )
-    });
+        let pair = format!("{}:{}", percent_encode(id.as_bytes()), percent_encode(secret()));
+        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
+        headers.push(("authorization".to_owned(), format!("Basic {encoded}")));
+    }
     match introspection.kind {
         IntrospectionKind::Oauth => {
-            let body = format!("token={}&token_type_hint=access_token", percent_encode(token))
-                .into_bytes();
-            Some(Call::post_form(
-                &introspection.uri,
-                &introspection.call,
-                basic.into_iter().collect(),
-                body,
-            ))
+            let mut body = format!("token={}&token_type_hint=access_token", percent_encode(token));
+            match (client_id, client_auth) {
+                (Some(id), ClientAuth::Post) => body.push_str(&format!(
+                    "&client_id={}&client_secret={}",
+                    percent_encode(id.as_bytes()),
+                    percent_encode(secret())
+                )),
+                // RFC 8705, section 2.
+                (Some(id), ClientAuth::Mtls) => {
+                    body.push_str(&format!("&client_id={}", percent_encode(id.as_bytes())));
+                }
+                (Some(_), ClientAuth::Basic) | (None, _) => {}
+            }
+            Call::post_form(uri, call, headers, body.into_bytes())
         }
         IntrospectionKind::Status => {
-            let mut call = Call::get(&introspection.uri, &introspection.call);
+            let mut call = Call::get(uri, call);
             call.headers.push((
                 "authorization".to_owned(),
                 format!("Bearer {}", String::from_utf8_lossy(token)),
             ));
-            Some(call)
+            call
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::shared::twin::{Twin, broken};
 use crate::time::{NS_PER_MS, Span, Time};
 
 use super::call::CallAnswer;
-use super::fact::Fact;
+use super::fact::{Endpoint, Fact};
 use super::{Facts, Queue};
 
 /// What a request that misses a fact does.
@@ -76,6 +76,12 @@ impl State {
         let own_ms = pause_ms - drawn % (pause_ms / 4).max(1);
         self.failed_at = now;
         self.retry_at = now.plus_ms(own_ms.max(asked_ms));
+    }
+
+    /// One more failure: the next try is at `until`.
+    pub fn pause_until(&mut self, now: Time, until: Time) {
+        self.failures = self.failures.saturating_add(1).min(1_000);
+        (self.failed_at, self.retry_at) = (now, until);
     }
 
     /// It works again.
@@ -196,15 +202,32 @@ impl Facts<'_> {
         }
         let asked_ms =
             retry_after::asked_ms(answer.headers, self.now).unwrap_or(0).min(ASKED_MS_MAX);
-        let change = |state: &mut State| match learnt {
-            true => state.heal(),
-            false => state.fail(self.now, asked_ms, self.host.store.random()),
+        // One opaque token's state says nothing of the next one's, so a longer pause would spare the
+        // endpoint little.
+        let pauses = !matches!(fact, Fact::Introspection(Endpoint::Of(_), _));
+        let change = |state: &mut State| match (learnt, pauses) {
+            (true, _) => state.heal(),
+            (false, true) => state.fail(self.now, asked_ms, self.host.store.random()),
+            (false, false) => {
+                state.pause_until(self.now, self.now.plus_ms(RETRY_MS.max(asked_ms)));
+            }
         };
         match fact.queue() {
             // What strangers can name gives way before what the configuration does.
             Queue::Asked => self.shared().update_state_for(digest, ASKED_TTL_S, change),
             Queue::Keys | Queue::Token => self.shared().update_state(digest, change),
         };
+    }
+
+    /// A fact can't be asked for before `until`. Tells whether something older serves meanwhile, so
+    /// that the verdict is to be sought again.
+    pub fn put_off(&self, fact: &Fact, until: Time) -> bool {
+        let Fact::Introspection(Endpoint::Of(issuer), _) = fact else { return false };
+        let digest = self.digest(fact);
+        self.has_stale(*issuer, &digest)
+            && self.shared().update_state_for(&digest, ASKED_TTL_S, |state| {
+                state.pause_until(self.now, until);
+            })
     }
 
     /// Changes a fact's state; tells whether the change was kept.

@@ -1,8 +1,6 @@
 //! What an introspection endpoint says of a token (RFC 7662, or its status alone).
 
-use serde_json::{Map, Value};
-
-use crate::config::{Introspection, IntrospectionKind};
+use crate::jwt::introspection::{self, Introspection, IntrospectionKind, Told};
 use crate::jwt::{self, Rounding};
 use crate::metrics::Metric;
 use crate::proof::Binding;
@@ -11,7 +9,7 @@ use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::memory::BoundedMap;
-use super::{Fact, Facts, Stop};
+use super::{Endpoint, Fact, Facts, Stop};
 
 /// What this worker knows of a token.
 pub struct Known {
@@ -19,9 +17,6 @@ pub struct Known {
     active: bool,
     binding: Option<Binding>,
 }
-
-/// An answer of more bytes isn't one.
-const ANSWER_BYTES_MAX: usize = 65_536;
 
 impl Facts<'_> {
     /// Asks whether the token is active still, and to which keys it is bound if it is (RFC 8705,
@@ -43,7 +38,7 @@ impl Facts<'_> {
             self.host.meter.count(Metric::IntrospectionHit);
             return verdict(active, binding);
         }
-        let fact = Fact::Introspection(token.to_vec());
+        let fact = Fact::Introspection(Endpoint::Document, token.to_vec());
         let digest = self.digest(&fact);
         if let Some(document) = self.shared().read_asked(&digest, Binding::BYTES)
             && let Some((active, binding)) = read_kept(&document.body)
@@ -83,7 +78,7 @@ impl Facts<'_> {
     /// Takes an introspection answer in.
     pub(super) fn learn_introspection(&self, token: &[u8], answer: &CallAnswer<'_>) -> bool {
         let Some(introspection) = &self.runtime.config.introspection else { return false };
-        let Some(Told { active, exp_s, nbf_s, binding }) = read(introspection.kind, answer) else {
+        let Some(Said { active, exp_s, nbf_s, binding }) = read(introspection.kind, answer) else {
             return false;
         };
         let until = match active {
@@ -99,7 +94,7 @@ impl Facts<'_> {
         let active = active && self.now < until && has_begun;
         let until =
             if active { until } else { self.now.plus_s(introspection.negative_ttl_s.max(1)) };
-        let digest = self.digest(&Fact::Introspection(token.to_vec()));
+        let digest = self.digest(&Fact::Introspection(Endpoint::Document, token.to_vec()));
         self.keep_introspection(token, active, binding, until);
         if !active {
             self.withdraw_inactive(token);
@@ -125,7 +120,7 @@ fn longest_s(introspection: &Introspection) -> u64 {
 
 /// What an answer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Told {
+struct Said {
     active: bool,
     exp_s: Option<u64>,
     nbf_s: Option<u64>,
@@ -136,29 +131,19 @@ struct Told {
 /// in a JWT) may be the end of this very token. So such an answer says nothing: it counts as a
 /// failure of the endpoint, which the operator sees, and the client is told 503 and not that its
 /// token is bad.
-fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Told> {
-    let told = |active| Told { active, exp_s: None, nbf_s: None, binding: None };
-    match (kind, answer.status) {
-        (IntrospectionKind::Status, 200) => Some(told(true)),
-        (IntrospectionKind::Status, 401 | 403 | 404) => Some(told(false)),
-        (IntrospectionKind::Oauth, 200) if answer.body.len() <= ANSWER_BYTES_MAX => {
-            // RFC 7662, section 2.2: `active` is required, and a boolean.
-            let answered: Map<String, Value> = jwt::json::object(answer.body).ok()?;
-            if !answered.get("active")?.as_bool()? {
-                // The endpoint should say no more of it (the same section), and nothing more is
-                // asked.
-                return Some(told(false));
-            }
-            let date = |name: &str, rounding| {
-                answered.get(name).map(|value| jwt::date_s(value, rounding)).transpose()
-            };
-            date("iat", Rounding::Down).ok()?;
-            let (exp_s, nbf_s) =
-                (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
-            Some(Told { active: true, exp_s, nbf_s, binding: Binding::of(&answered) })
+fn read(kind: IntrospectionKind, answer: &CallAnswer<'_>) -> Option<Said> {
+    let members = match introspection::read(kind, answer.status, answer.body)? {
+        Told::Active(members) => members,
+        Told::Inactive => {
+            return Some(Said { active: false, exp_s: None, nbf_s: None, binding: None });
         }
-        _ => None,
-    }
+    };
+    let date = |name: &str, rounding| {
+        members.get(name).map(|value| jwt::date_s(value, rounding)).transpose()
+    };
+    date("iat", Rounding::Down).ok()?;
+    let (exp_s, nbf_s) = (date("exp", Rounding::Down).ok()?, date("nbf", Rounding::Up).ok()?);
+    Some(Said { active: true, exp_s, nbf_s, binding: Binding::of(&members) })
 }
 
 /// By how many seconds the endpoint's clock may be ahead of this one: an issuer's `leeway_s` where

@@ -13,6 +13,7 @@ mod introspection;
 mod keys;
 pub mod memory;
 mod metadata;
+mod opaque;
 mod queue;
 pub mod refreshes;
 mod revoked;
@@ -28,7 +29,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub use fact::Fact;
+pub use fact::{Endpoint, Fact};
 pub use flight::Turn;
 pub use keys::KeySet;
 pub use queue::Queue;
@@ -129,6 +130,8 @@ pub struct Compiled {
     pub(crate) targets: Targets,
     /// Whether this configuration hears of revocations itself, so that each request looks for news.
     pub hears_of_revocations: bool,
+    /// Whether some issuer's tokens are opaque.
+    pub knows_opaque: bool,
     /// Whether some limit is charged for refused requests too.
     pub charges_refused: bool,
     /// Tables in shared memory.
@@ -149,6 +152,7 @@ impl Compiled {
             targets: Targets::new(&config.rate_limits),
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
+            knows_opaque: config.issuers.iter().any(|issuer| issuer.opaque.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
             tables: shelf::Tables::new(&config.shared),
         }

@@ -10,7 +10,7 @@
 
 use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
-use crate::jwt::{self, Claims, Jwt, check};
+use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::FailureMode;
 use crate::reply::Reason;
@@ -133,7 +133,7 @@ impl Facts<'_> {
     /// does without.
     pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
         let Ok(jwt) = jwt::parse(token) else {
-            return Ok(self.revocation(token, Standing::Opaque));
+            return Ok(self.revocation(token, self.standing_opaque(token)));
         };
         let mut missing = None;
         for (index, issuer) in self.candidates(&jwt) {
@@ -161,9 +161,22 @@ impl Facts<'_> {
     pub fn revocation_as_known(&self, token: &[u8]) -> Revocation {
         let standing = match jwt::parse(token) {
             Ok(jwt) => self.standing_unverified(&jwt),
-            Err(_) => Standing::Opaque,
+            Err(_) => self.standing_opaque(token),
         };
         self.revocation(token, standing)
+    }
+
+    /// That of a token that is no JWT. Where some issuer's tokens are such, answers about it may be
+    /// kept or under way; what it says is known only of one that was found active here.
+    fn standing_opaque(&self, token: &[u8]) -> Standing {
+        if !self.runtime.compiled.knows_opaque || jwt::form(token) != Form::Opaque {
+            return Standing::Opaque;
+        }
+        match self.opaque_revocation(token) {
+            Some((Some(said), until)) => Standing::Verified { said, until },
+            Some((None, until)) => Standing::Unverified { until },
+            None => Standing::Opaque,
+        }
     }
 
     fn standing_unverified(&self, jwt: &Jwt<'_>) -> Standing {

@@ -9,7 +9,7 @@ use crate::shared::document::META_BYTES;
 use crate::shared::{
     Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable,
 };
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 
 use super::Facts;
@@ -27,6 +27,8 @@ pub struct Tables {
     /// What was asked about by ids and tokens that anyone can make up: it takes no room from the
     /// rest.
     pub(super) lookups: Documents,
+    /// What is known of opaque tokens that are active, or were a while ago.
+    pub(super) opaque: Documents,
     pub(super) absent: Table,
     pub(super) leases: Leases,
     pub(super) revoked: Revoked,
@@ -42,6 +44,7 @@ impl Tables {
             states: Table::new(TableId::Facts, STATES_MAX, State::BYTES),
             documents: Documents::new(shared.answers_max),
             lookups: Documents::in_table(TableId::Lookups, LOOKUPS_MAX),
+            opaque: Documents::in_table(TableId::Opaque, OPAQUE_MAX),
             absent: Table::new(TableId::Absent, ABSENT_MAX, WRITTEN_BYTES),
             leases: Leases::new(LEASES_MAX),
             revoked: Revoked::new(REVOKED_MAX),
@@ -54,6 +57,8 @@ impl Tables {
 /// Credentials and introspections, and those that there aren't: 4 MiB and 2 MiB of Kong's zone.
 const LOOKUPS_MAX: u32 = 2_048;
 const ABSENT_MAX: u32 = 8_192;
+/// Opaque tokens in use at once: 16 MiB of Kong's zone when all slots are there.
+const OPAQUE_MAX: u32 = 8_192;
 /// Such a name's record holds when it was written.
 const WRITTEN_BYTES: usize = 8;
 /// States and leases are as many as calls under way and failing sources.
@@ -170,20 +175,71 @@ impl<'a> Shelf<'a> {
                 expires,
             });
         }
+        let Span { from: written, until: expires } = self.read_absent(digest)?;
+        Some(Document { body: Vec::new(), meta: [0; META_BYTES], version: 0, written, expires })
+    }
+
+    /// For how long it is known that there is no such thing, unless the clock has gone back since.
+    pub fn read_absent(&self, digest: &Digest) -> Option<Span> {
+        let at = self.moment();
         let absent = self.tables.absent.get(&at, digest)?;
-        let written =
+        let from =
             absent.payload().first_chunk().map(|ns| Time::from_ns(u64::from_le_bytes(*ns)))?;
-        if written.is_ahead_of(at.now) {
+        if from.is_ahead_of(at.now) {
             let _ = self.counted(self.tables.absent.remove(&at, digest));
             return None;
         }
-        Some(Document {
-            body: Vec::new(),
-            meta: [0; META_BYTES],
-            version: 0,
-            written,
-            expires: absent.expires(),
-        })
+        Some(Span { from, until: absent.expires() })
+    }
+
+    /// Keeps that there is no such thing; tells whether it is kept.
+    pub fn write_absent(&self, digest: &Digest, expires: Time) -> bool {
+        let at = self.moment();
+        let written = at.now.ns().to_le_bytes();
+        self.counted(self.tables.absent.put(&at, digest, &written, expires)).is_some()
+    }
+
+    /// What was said of an opaque token, unless the clock has gone back since; and for how long that
+    /// is fresh.
+    pub fn read_opaque(&self, digest: &Digest) -> Option<(Span, Vec<u8>)> {
+        let at = self.moment();
+        let document = self.tables.opaque.read(&at, digest)?;
+        if document.head.written.is_ahead_of(at.now) {
+            self.remove_opaque(digest);
+            return None;
+        }
+        let fresh = document.head.meta.first_chunk::<8>()?;
+        let until = Time::from_ns(u64::from_le_bytes(*fresh));
+        Some((Span { from: document.head.written, until }, document.body))
+    }
+
+    /// Whether something was said of an opaque token; the head alone is read.
+    pub fn has_opaque(&self, digest: &Digest) -> bool {
+        let at = self.moment();
+        let head = self.tables.opaque.head(&at, digest);
+        head.is_some_and(|head| !head.written.is_ahead_of(at.now))
+    }
+
+    /// Keeps what was said of an opaque token, fresh until `fresh_until`; tells whether it is kept.
+    pub fn write_opaque(
+        &self,
+        digest: &Digest,
+        body: &[u8],
+        fresh_until: Time,
+        expires: Time,
+    ) -> bool {
+        let at = self.moment();
+        let mut meta = [0; META_BYTES];
+        if let Some(place) = meta.first_chunk_mut::<8>() {
+            *place = fresh_until.ns().to_le_bytes();
+        }
+        self.counted(self.tables.opaque.write(&at, digest, &meta, body, expires)).is_some()
+    }
+
+    /// Forgets it; tells whether it is gone for sure.
+    pub fn remove_opaque(&self, digest: &Digest) -> bool {
+        let at = self.moment();
+        self.counted(self.tables.opaque.remove(&at, digest)).is_some()
     }
 
     /// Keeps that; no body: there is no such thing. Tells whether it is kept.
@@ -195,13 +251,7 @@ impl<'a> Shelf<'a> {
                 .is_some(),
             None => {
                 let _ = self.counted(self.tables.lookups.remove(&at, digest));
-                self.counted(self.tables.absent.put(
-                    &at,
-                    digest,
-                    &at.now.ns().to_le_bytes(),
-                    expires,
-                ))
-                .is_some()
+                self.write_absent(digest, expires)
             }
         }
     }

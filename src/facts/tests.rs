@@ -6,6 +6,7 @@ mod clock;
 mod introspection;
 mod keys;
 mod lookups;
+mod opaque;
 mod revocation;
 mod sight;
 mod verified;

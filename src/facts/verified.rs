@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
-use crate::jwt::{self, Claims, Jwt, check};
+use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::{Meter, Metric};
 use crate::proof::Binding;
 use crate::reply::Reason;
@@ -52,17 +52,19 @@ pub struct Verified {
     /// The keys that its caller has to prove on every request.
     pub binding: Option<Binding>,
     /// When it is in its time.
-    window: check::Window,
+    pub(super) window: check::Window,
+    /// Whether its issuer said what it means when it was asked: then only that can be asked again.
+    pub is_opaque: bool,
     /// Whether its issuer has a sunset.
     pub is_legacy: bool,
     /// Whether it goes on to the API.
     pub is_forwarded: bool,
     /// When it was first seen: the start of a lifetime that the token doesn't tell.
-    first_seen: Time,
+    pub(super) first_seen: Time,
     /// The key that verified it.
-    fingerprint: [u8; 32],
+    pub(super) fingerprint: [u8; 32],
     /// The key set in which that key was last found.
-    generation: Cell<u64>,
+    pub(super) generation: Cell<u64>,
     /// Under which names it may be revoked.
     pub(super) names: Names,
     /// What was known of revocations when it was last looked up.
@@ -156,8 +158,8 @@ impl Facts<'_> {
     /// Whether the token may be used still without its signature; false: it is to be verified anew.
     #[inline(always)]
     fn recheck(&self, verified: &Verified) -> Result<bool, Stop> {
-        if !verified.window.holds(self.now) {
-            self.recheck_times(verified)?;
+        if !verified.window.holds(self.now) && !self.recheck_times(verified)? {
+            return Ok(false);
         }
         if verified.credential.is_none()
             && self.generation_in_use(verified.issuer) == Some(verified.generation.get())
@@ -167,19 +169,22 @@ impl Facts<'_> {
         self.recheck_key(verified)
     }
 
-    /// Why it isn't in its time.
+    /// Why it isn't in its time; false if that is to be asked anew.
     #[cold]
-    fn recheck_times(&self, verified: &Verified) -> Result<(), Stop> {
+    fn recheck_times(&self, verified: &Verified) -> Result<bool, Stop> {
         self.clock_is_set()?;
+        if verified.is_opaque {
+            return Ok(false);
+        }
         let issuer = self.issuer(verified.issuer)?;
         check::sunset(issuer, self.now)?;
         check::times(&verified.claims, issuer, self.now, verified.first_seen)?;
-        Ok(())
+        Ok(true)
     }
 
     /// A clock that was never set says of every token that it hasn't ended. That is the gateway's
     /// trouble, not the token's.
-    fn clock_is_set(&self) -> Result<(), Stop> {
+    pub(super) fn clock_is_set(&self) -> Result<(), Stop> {
         if self.now < CLOCK_MIN {
             Err(self.unavailable(Reason::ClockUnset, self.now))
         } else {
@@ -201,13 +206,26 @@ impl Facts<'_> {
         Ok(still_there)
     }
 
-    /// Verifies a token: reads it strictly, checks its claims, finds the key, and does the
+    /// Finds out what a token means: a JWT is verified, of an opaque one its issuer is asked. Which
+    /// of the two it is its form says, before anything else. `admitted` are the issuers that the
+    /// rule admits.
+    ///
+    /// # Errors
+    /// Why it isn't good, or a fact that is missing.
+    pub fn verify(&self, token: &[u8], admitted: Option<&[usize]>) -> Result<Rc<Verified>, Stop> {
+        if self.runtime.compiled.knows_opaque && jwt::form(token) == Form::Opaque {
+            return self.verify_opaque(token, admitted);
+        }
+        self.verify_jwt(token)
+    }
+
+    /// Verifies a JWT: reads it strictly, checks its claims, finds the key, and does the
     /// arithmetic unless some worker of this host has done it for this token and a key that is
     /// still in use.
     ///
     /// # Errors
     /// Why it isn't good, or a fact that is missing.
-    pub fn verify(&self, token: &[u8]) -> Result<Rc<Verified>, Stop> {
+    fn verify_jwt(&self, token: &[u8]) -> Result<Rc<Verified>, Stop> {
         let jwt = jwt::parse(token)?;
         let config = &self.runtime.config;
         let index = self.runtime.compiled.issuer_index.choose(
@@ -234,7 +252,12 @@ impl Facts<'_> {
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
-        let headers = identity_headers(issuer, &jwt, &key, self.host.meter);
+        let whose = Whose {
+            consumer: &key.consumer,
+            credential: key.credential.as_deref(),
+            payload_segment: jwt.payload_segment,
+        };
+        let headers = identity_headers(issuer, &jwt.claims, &whose, self.host.meter);
         let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
         let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
@@ -245,6 +268,7 @@ impl Facts<'_> {
             headers,
             binding,
             window,
+            is_opaque: false,
             is_legacy: issuer.sunset_s.is_some(),
             is_forwarded: issuer.forward.token,
             first_seen,
@@ -253,6 +277,12 @@ impl Facts<'_> {
             names,
             looked_up: Cell::new(0),
         });
+        self.keep(token, &verified);
+        Ok(verified)
+    }
+
+    /// Keeps a verified token in this worker's memory.
+    pub(super) fn keep(&self, token: &[u8], verified: &Rc<Verified>) {
         let bytes = verified.bytes();
         self.runtime.worker.borrow_mut().verified.put(
             self.short_hash(token),
@@ -260,7 +290,6 @@ impl Facts<'_> {
             verified.clone(),
             bytes,
         );
-        Ok(verified)
     }
 
     pub(super) fn verifying_key(
@@ -480,12 +509,7 @@ impl Verifying {
     }
 
     fn of_issuer(self, issuer: &Issuer, set: &KeySet, jwt: &Jwt<'_>) -> Verifying {
-        let claimed = issuer.consumer_claim.as_ref().and_then(|path| jwt.claims.get(path));
-        let username = match claimed {
-            Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            _ => issuer.consumer.clone(),
-        };
+        let username = consumer_name(issuer, &jwt.claims);
         let consumer = Consumer { username, ..self.consumer };
         Verifying { generation: set.generation, consumer, ..self }
     }
@@ -508,12 +532,30 @@ pub(super) fn credential_id<'a>(issuer: &Issuer, jwt: &'a Jwt<'_>) -> Option<&'a
 /// A longer one would only be a burden to the server that is asked for it.
 const CREDENTIAL_ID_BYTES_MAX: usize = 256;
 
+/// What an issuer calls the consumer of a token with these claims.
+pub(super) fn consumer_name(issuer: &Issuer, claims: &Claims) -> Option<String> {
+    let claimed = issuer.consumer_claim.as_ref().and_then(|path| claims.get(path));
+    match claimed {
+        Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => issuer.consumer.clone(),
+    }
+}
+
+/// What is known of a caller beside the claims.
+pub(super) struct Whose<'a> {
+    pub consumer: &'a Consumer,
+    pub credential: Option<&'a str>,
+    /// Base64url as it came; the strict parse admits no other byte. Empty if there is none.
+    pub payload_segment: &'a [u8],
+}
+
 /// What the API is told. What takes too many bytes is left out: a header less says less, while a
 /// part of one could say something else.
-fn identity_headers(
+pub(super) fn identity_headers(
     issuer: &Issuer,
-    jwt: &Jwt<'_>,
-    key: &Verifying,
+    claims: &Claims,
+    whose: &Whose<'_>,
     meter: &dyn Meter,
 ) -> Vec<(String, String)> {
     let mut headers = Vec::new();
@@ -524,23 +566,22 @@ fn identity_headers(
             Err(forward::TooLong) => meter.count(Metric::ClaimTooLong),
         };
     for (name, value) in [
-        ("x-consumer-id", &key.consumer.id),
-        ("x-consumer-username", &key.consumer.username),
-        ("x-consumer-custom-id", &key.consumer.custom_id),
-        ("x-credential-identifier", &key.credential),
+        ("x-consumer-id", whose.consumer.id.as_deref()),
+        ("x-consumer-username", whose.consumer.username.as_deref()),
+        ("x-consumer-custom-id", whose.consumer.custom_id.as_deref()),
+        ("x-credential-identifier", whose.credential),
     ] {
         if let Some(value) = value {
-            push(name, &Value::from(value.as_str()));
+            push(name, &Value::from(value));
         }
     }
     for (path, name) in &issuer.forward.claims {
-        if let Some(claim) = jwt.claims.get(path) {
+        if let Some(claim) = claims.get(path) {
             push(name, claim);
         }
     }
     if let Some(name) = &issuer.forward.payload_header {
-        // Base64url as it came; the strict parse admits no other byte.
-        headers.push((name.clone(), String::from_utf8_lossy(jwt.payload_segment).into_owned()));
+        headers.push((name.clone(), String::from_utf8_lossy(whose.payload_segment).into_owned()));
     }
     headers
 }

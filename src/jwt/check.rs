@@ -55,6 +55,17 @@ impl Window {
         }
     }
 
+    /// The window of an opaque token, of which something was said at `asked_at` that holds until
+    /// `until`: [`sunset`] and [`answered_times`] say yes in it.
+    pub fn of_answer(claims: &Claims, issuer: &Issuer, asked_at: Time, until: Time) -> Window {
+        let begin_s = claims.nbf.max(claims.iat).unwrap_or(0).saturating_sub(issuer.leeway_s);
+        let end_s = until.s().min(claims.exp.unwrap_or(u64::MAX));
+        Window {
+            from_s: begin_s.max(asked_at.s()),
+            until_s: end_s.min(issuer.sunset_s.unwrap_or(u64::MAX)),
+        }
+    }
+
     /// The part of it from a moment on.
     pub fn not_before(self, begin: Time) -> Window {
         Window { from_s: self.from_s.max(begin.s()), ..self }
@@ -83,15 +94,31 @@ pub fn times(claims: &Claims, issuer: &Issuer, now: Time, first_seen: Time) -> R
     if now.s() >= end_s(claims, issuer, first_seen).ok_or(Reason::Expired)? {
         return Err(Reason::Expired);
     }
-    let latest_begin = now.s().saturating_add(issuer.leeway_s);
-    let lies_ahead = |begin: Option<u64>| begin.is_some_and(|begin| begin > latest_begin);
-    if lies_ahead(claims.nbf) || lies_ahead(claims.iat) {
-        return Err(Reason::NotYetValid);
-    }
+    begun(claims, issuer, now)?;
     if live_from_s(claims, issuer).is_some_and(|from_s| now.s() < from_s) {
         return Err(Reason::LifetimeTooLong);
     }
     lifetime(claims, issuer, first_seen)
+}
+
+fn begun(claims: &Claims, issuer: &Issuer, now: Time) -> Result<(), Reason> {
+    let latest_begin = now.s().saturating_add(issuer.leeway_s);
+    let lies_ahead = |begin: Option<u64>| begin.is_some_and(|begin| begin > latest_begin);
+    if lies_ahead(claims.nbf) || lies_ahead(claims.iat) { Err(Reason::NotYetValid) } else { Ok(()) }
+}
+
+/// Whether an opaque token is in its time, going by what its issuer said of it. Its end is the
+/// issuer's own and no clock's but this one counts it, so there is no leeway: the issuer would say
+/// "inactive" too.
+///
+/// # Errors
+/// [`Reason::Expired`] from the second of `exp` on; [`Reason::NotYetValid`] if `nbf` or `iat` lies
+/// ahead by more than the leeway.
+pub fn answered_times(claims: &Claims, issuer: &Issuer, now: Time) -> Result<(), Reason> {
+    if claims.exp.is_some_and(|exp| now.s() >= exp) {
+        return Err(Reason::Expired);
+    }
+    begun(claims, issuer, now)
 }
 
 /// The second from which on no more than `lifetime_s_max` is left until `exp`, where that is what

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::jwt::ClaimPath;
 use crate::jwt::check::names_one;
+use crate::jwt::introspection::OpaqueTokens;
 use crate::reply::Reason;
 use crate::signature::AlgorithmSet;
 use crate::signature::source::KeySource;
@@ -20,6 +21,8 @@ pub struct Issuer {
     pub digest: [u8; 32],
     /// Which `iss` it covers.
     pub matcher: IssuerMatch,
+    /// How its tokens are known where they are opaque; none: they are JWTs.
+    pub opaque: Option<OpaqueTokens>,
     /// Where its keys come from.
     pub keys: KeySource,
     /// What its keys may verify.
@@ -242,7 +245,9 @@ impl Index {
     /// Indexes `issuers`; positions in this slice are what the index answers.
     pub fn new(issuers: &[Issuer]) -> Index {
         let mut index = Index::default();
-        for (position, issuer) in issuers.iter().enumerate() {
+        // An opaque token doesn't say who issued it, so it isn't found by that.
+        let of_jwts = issuers.iter().enumerate().filter(|(_, issuer)| issuer.opaque.is_none());
+        for (position, issuer) in of_jwts {
             match &issuer.matcher {
                 IssuerMatch::Exact(iss) => {
                     index.exact.entry(iss.clone()).or_default().push(position)

@@ -8,6 +8,8 @@
 pub mod check;
 mod claims;
 pub mod demands;
+mod form;
+pub mod introspection;
 pub mod issuer;
 pub mod json;
 #[cfg(test)]
@@ -18,6 +20,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 pub use claims::{ClaimPath, Claims, NotADate, Rounding, date_s};
+pub use form::{Form, form};
 
 use crate::reply::Reason;
 use crate::signature::Algorithm;

@@ -29,6 +29,15 @@ impl Names {
         };
         Names { said, bytes: token_handle(key, token), has_id: id.is_some() }
     }
+
+    /// The names of an opaque token of `iss`, which has told this id of it, if it has told one.
+    pub fn of_opaque(key: &HostKey, iss: &str, jti: Option<&str>, token: &[u8]) -> Names {
+        let said = match jti {
+            Some(jti) => of_id(key, iss, jti),
+            None => key.digest("revoked opaque token", &[iss.as_bytes(), token]),
+        };
+        Names { said, bytes: token_handle(key, token), has_id: jti.is_some() }
+    }
 }
 
 /// The name of one access token, whatever it is: an answer that carries it has this in

@@ -43,13 +43,15 @@ pub enum TableId {
     Clients = b'p',
     /// What lookups said of credentials.
     Lookups = b'q',
+    /// What introspection said of opaque tokens.
+    Opaque = b'o',
     /// What isn't there, or isn't active, as a lookup or introspection said.
     Absent = b'n',
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [TableId; 14] = [
+    pub const ALL: [TableId; 15] = [
         TableId::HostKey,
         TableId::Epochs,
         TableId::Tokens,
@@ -63,6 +65,7 @@ impl TableId {
         TableId::Admissions,
         TableId::Clients,
         TableId::Lookups,
+        TableId::Opaque,
         TableId::Absent,
     ];
 
@@ -122,7 +125,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(names, 14 * 830_584);
+        assert_eq!(names, 15 * 830_584);
     }
 
     #[test]

@@ -19,7 +19,7 @@ impl World {
     ) -> Result<Rc<Verified>, Stop> {
         self.with(worker, now, |facts| match facts.verified_before(token.as_bytes())? {
             Some(verified) => Ok(verified),
-            None => facts.verify(token.as_bytes()),
+            None => facts.verify(token.as_bytes(), None),
         })
     }
 

@@ -143,9 +143,10 @@ impl Worker {
         let mut exchange = Exchange::new(headers, None, abilities);
         match exchange.step(Input::Begin, &facts, &self.host) {
             // All that these configurations ever fetch.
-            Effect::Fetch(..) => {
+            Effect::Fetch(fact, _) => {
+                let body = if fact.kind() == "feed" { FEED.to_vec() } else { said() };
                 let answer =
-                    CallAnswer { status: 200, headers: &HeaderBlock::default(), body: FEED };
+                    CallAnswer { status: 200, headers: &HeaderBlock::default(), body: &body };
                 exchange.step(Input::Fetched(answer), &facts, &self.host)
             }
             decided => decided,
@@ -206,6 +207,28 @@ pub fn ruled_and_limited_together() -> Value {
     config["rate_limits"][0]["sync"] =
         json!({ "uri": "https://webdis.example/", "cluster": "webdis" });
     config
+}
+
+/// Rules, a forwarded claim, and an issuer whose tokens are opaque in place of the other.
+pub fn opaque() -> Value {
+    let mut config = ruled();
+    let endpoint = json!({ "uri": "https://idp.example/introspect", "cluster": "idp", "client_id": "g", "client_secret": "s" });
+    config["issuers"] = json!([{
+        "name": "idp", "issuer": "https://idp.example", "tokens": "opaque", "audiences": ["orders-api"],
+        "introspection": endpoint, "forward": { "claims": { "sub": "x-user" } },
+    }]);
+    config
+}
+
+/// An opaque token.
+pub const OPAQUE: &str = "2YotnFZFEjr1zCsicMWpAA-tGzv3JOkF0XG5Qx2TlKWIA";
+
+/// What its issuer says of it.
+fn said() -> Vec<u8> {
+    json!({ "active": true, "aud": "orders-api", "sub": "user-1", "scope": "orders:read orders:write",
+        "exp": NOW.s() + 3600, "jti": "f3b0c1e2" })
+    .to_string()
+    .into_bytes()
 }
 
 /// A token of about the size of an RS256 one.

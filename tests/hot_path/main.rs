@@ -11,8 +11,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use fixture::{
-    Calls, NOW, Worker, plain, request, ruled, ruled_and_limited, ruled_and_limited_together,
-    ruled_and_revoked, token,
+    Calls, NOW, OPAQUE, Worker, opaque, plain, request, ruled, ruled_and_limited,
+    ruled_and_limited_together, ruled_and_revoked, token,
 };
 use herdgate::testing::exchange::{Effect, Finish};
 use herdgate::testing::metrics::Metric;
@@ -47,11 +47,14 @@ static COUNTING: Counting = Counting;
 
 /// Runs a request whose token was seen before; returns what it cost.
 fn hot(worker: &Worker) -> (Effect, Calls, Vec<Metric>, u64) {
-    let token = token("user-1");
-    assert!(matches!(worker.run(request(&token)), Effect::Finish(Finish::Admit(_))));
+    hot_with(worker, &token("user-1"))
+}
+
+fn hot_with(worker: &Worker, token: &str) -> (Effect, Calls, Vec<Metric>, u64) {
+    assert!(matches!(worker.run(request(token)), Effect::Finish(Finish::Admit(_))));
     worker.host.take();
     worker.host.make_room();
-    let headers = request(&token);
+    let headers = request(token);
     let before = ALLOCATIONS.get();
     let effect = worker.run(headers);
     let allocations = ALLOCATIONS.get() - before;
@@ -75,6 +78,17 @@ fn rules_and_a_forwarded_claim_cost_one_header() {
     let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
     assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
     assert_eq!(changes.edits().remove.len(), 0);
+    assert_eq!(calls, Calls { count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 0);
+}
+
+/// The same as of a JWT under the same rules.
+#[test]
+fn an_opaque_token_costs_what_a_jwt_does() {
+    let (effect, calls, counted, allocations) = hot_with(&Worker::new(&opaque()), OPAQUE);
+    let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
+    assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
     assert_eq!(calls, Calls { count: 2, ..Calls::default() });
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 0);

@@ -10,7 +10,8 @@
 // Secrets are derived from the ids, see secretOf: nothing here guards anything.
 //
 // Resources (RFC 8707): https://orders.example (audience orders-api), https://other.example (other-api); with
-// /rs256, /es256 or /eddsa appended the algorithm is fixed. Without a resource the access token is opaque.
+// /rs256, /es256 or /eddsa appended the algorithm is fixed; with /opaque the access token is opaque, and has the
+// audience. Without a resource it is opaque and has none.
 //
 // The control port (see CONTROL below) rotates keys, sets faults and lifetimes, counts calls, serves documents.
 import { generateKeyPairSync, createPrivateKey, sign as signBytes, randomBytes } from 'node:crypto';
@@ -89,16 +90,17 @@ function clients() {
 }
 
 function resourceServer(resource) {
-  const [, base, alg] = /^(https:\/\/[a-z.]+?)(?:\/(rs256|es256|eddsa))?\/?$/.exec(resource) ?? [];
+  const [, base, alg] = /^(https:\/\/[a-z.]+?)(?:\/(rs256|es256|eddsa|opaque))?\/?$/.exec(resource) ?? [];
   const audience = AUDIENCES[base];
   if (!audience) throw new errors.InvalidTarget();
+  const format = alg === 'opaque' ? 'opaque' : 'jwt';
   const algorithm = { rs256: 'RS256', es256: 'ES256', eddsa: 'EdDSA' }[alg] ?? settings.alg;
   return {
     audience,
     scope: SCOPES,
     accessTokenTTL: settings.lifetime_s,
-    accessTokenFormat: 'jwt',
-    jwt: { sign: { alg: algorithm } },
+    accessTokenFormat: format,
+    ...(format === 'jwt' && { jwt: { sign: { alg: algorithm } } }),
   };
 }
 

@@ -87,6 +87,36 @@ fn of_issuers() {
 }
 
 #[test]
+fn of_opaque_tokens() {
+    const SHARED: &str = r#""shared": { "secret": { "env": "A_SECRET" } }"#;
+    const ENDPOINT: &str = r#""tokens": "opaque", "introspection": { "uri": "https://a/i", "cluster": "c", "client_id": "g", "client_secret": { "env": "A_SECRET" } }"#;
+    let documents: Vec<String> = [
+        r#"[ { "name": "a", "issuer": "i", "tokens": "opaque" } ]"#,
+        r#"[ { "name": "a", "issuer": "i" } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "tokens": "other", $RSA } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "token_prefix": "at_", "introspection": { "uri": "https://a/i", "cluster": "c" }, $RSA } ]"#,
+        r#"[ { "name": "a", "issuer": "x-{y}", $OPAQUE }, { "name": "b", "issuer": "*", $OPAQUE } ]"#,
+        r#"[ { "name": "a", "issuer": "i", $OPAQUE, $RSA, "typ": "at+jwt", "exp": "optional", "lifetime_s_max": 60, "forward": { "payload_header": "x-p" } } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "tokens": "opaque", "token_prefix": "a b", "introspection": { "uri": "http://a/i", "client_auth": "mtls", "client_secret": "s", "ttl_s_max": 0 } } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "tokens": "opaque", "introspection": { "uri": "https://a/i", "cluster": "c", "client_auth": "post", "client_id": "g" } } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "token_prefix": "at_", "audiences": ["x"], $OPAQUE }, { "name": "b", "issuer": "i", "token_prefix": "bt_", "audiences": ["x"], $OPAQUE }, { "name": "c", "issuer": "i", $RSA } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "audiences": ["x"], $OPAQUE }, { "name": "b", "issuer": "j", "audiences": ["x"], $OPAQUE } ]"#,
+        r#"[ { "name": "a", "issuer": "i", "token_prefix": "at_", $OPAQUE }, { "name": "b", "issuer": "j", "token_prefix": "at_x", "audiences": ["x"], $OPAQUE } ]"#,
+    ]
+    .iter()
+    .map(|issuers| format!(r#"{{ "issuers": {issuers}, {SHARED} }}"#).replace("$OPAQUE", ENDPOINT))
+    .chain([
+        // One rule for each: no request may carry a token of either.
+        format!(r#"{{ "issuers": [ {{ "name": "a", "issuer": "i", "audiences": ["x"], {ENDPOINT} }}, {{ "name": "b", "issuer": "j", "audiences": ["x"], {ENDPOINT} }} ], {SHARED},
+            "rules": [ {{ "match": {{ "path": "/a" }}, "issuers": ["a"], "limits": ["l"] }}, {{ "match": {{ "path": "/b" }}, "issuers": ["b"] }}, {{ "match": {{}}, "access": "public" }} ],
+            "rate_limits": [ {{ "name": "l", "key": ["address"], "limit": 1, "per_s": 1 }} ] }}"#),
+    ])
+    .collect();
+    let documents: Vec<&str> = documents.iter().map(String::as_str).collect();
+    snapshot!(said(HostKind::Envoy, &documents));
+}
+
+#[test]
 fn of_rules_and_limits() {
     const ISSUER: &str = r#""issuers": [ { "name": "idp", "issuer": "i-{id}", $RSA } ], "shared": { "secret": { "env": "A_SECRET" } }"#;
     let documents: Vec<String> = [

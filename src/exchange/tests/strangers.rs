@@ -330,3 +330,81 @@ fn what_is_not_known_of_a_refused_request_is_no_key_for_it() {
         }
     }
 }
+
+fn opaque() -> Value {
+    json!({
+        "issuers": [{ "name": "opaque", "issuer": "https://idp.example", "tokens": "opaque", "audiences": ["a"],
+            "introspection": { "uri": "https://idp.example/introspect", "cluster": "idp", "client_id": "gateway",
+                "client_secret": "s", "ttl_s_max": 2, "negative_ttl_s": 5, "calls_per_s_max": 20 } }],
+        "shared": { "secret": "a shared secret of 32 bytes or more" },
+    })
+}
+
+/// A request with an opaque token; its issuer calls it active if it begins with `good`. Gives the
+/// status and whether the endpoint was asked.
+fn opaque_request(world: &World, worker: usize, now: Time, token: &str, at: &At) -> (u16, bool) {
+    let value = bearer(token);
+    let mut exchange = Exchange::new(request(&[("authorization", &value)]), None, ENVOY);
+    let effect = world.with(worker, now, |facts| exchange.step(Input::Begin, facts, at));
+    let Effect::Fetch(..) = effect else { return (status(&effect), false) };
+    let body = match token.starts_with("good") {
+        true => r#"{"active":true,"aud":"a","sub":"alice"}"#,
+        false => r#"{"active":false}"#,
+    };
+    let headers = HeaderBlock::default();
+    let answer = CallAnswer { status: 200, headers: &headers, body: body.as_bytes() };
+    let effect = world.with(worker, now, |facts| exchange.step(Input::Fetched(answer), facts, at));
+    (status(&effect), true)
+}
+
+/// Good tokens are asked about again every two seconds, in the middle of a flood from their own
+/// address and from many others.
+#[test]
+fn made_up_tokens_take_neither_the_turns_nor_the_room_of_good_ones() {
+    const OTHERS: [At; 4] =
+        [At("203.0.113.1"), At("203.0.113.2"), At("203.0.113.3"), At("203.0.113.4")];
+    let world = World::new(&opaque());
+    let good: Vec<String> = (0..5).map(|n| format!("good-token-of-a-client-{n}")).collect();
+    for token in &good {
+        assert_eq!(opaque_request(&world, 0, NOW, token, &HERE), (200, true));
+    }
+    let (mut calls, mut renewals) = (0, 0);
+    let mut made_up = [0; 3];
+    for ms in 0..10_000u64 {
+        let (now, worker) = (NOW.plus_ms(ms), ms as usize % 2);
+        let from = if ms % 2 == 0 { &HERE } else { &OTHERS[ms as usize / 2 % 4] };
+        let (status, asked) =
+            opaque_request(&world, worker, now, &format!("made-up-token-number-{ms}"), from);
+        calls += u32::from(asked);
+        made_up[usize::from(status == 401) + 2 * usize::from(status == 503)] += 1;
+        if ms % 50 == 0 {
+            let token = &good[ms as usize / 50 % good.len()];
+            let (status, asked) = opaque_request(&world, worker, now, token, &HERE);
+            assert_eq!(status, 200, "after {ms} ms");
+            calls += u32::from(asked);
+            renewals += u32::from(asked);
+        }
+    }
+    assert!((15..=25).contains(&renewals), "{renewals} renewals");
+    // What comes in two seconds at one instant, and then the pace.
+    assert!(calls <= 20 * 10 + 40, "{calls} calls");
+    assert!(made_up[0] == 0 && made_up[1] > 50 && made_up[2] > 9_000, "{made_up:?}");
+    assert!(world.count(Metric::IntrospectionCapped) > 9_000);
+}
+
+/// Whoever asks about many made-up tokens leaves the good one where it was.
+#[test]
+fn made_up_tokens_push_out_no_good_one() {
+    let mut document = opaque();
+    document["issuers"][0]["introspection"]["calls_per_s_max"] = json!(100_000);
+    document["issuers"][0]["introspection"]["ttl_s_max"] = json!(3_600);
+    let world = World::new(&document);
+    assert_eq!(opaque_request(&world, 0, NOW, "good-token-of-a-client", &HERE), (200, true));
+    for n in 0..40_000 {
+        let token = format!("made-up-token-number-{n}");
+        assert_eq!(opaque_request(&world, 0, NOW, &token, &HERE), (401, true), "{n}");
+    }
+    assert_eq!(opaque_request(&world, 0, NOW, "good-token-of-a-client", &HERE), (200, false));
+    // Not only in this worker.
+    assert_eq!(opaque_request(&world, 1, NOW, "good-token-of-a-client", &HERE), (200, false));
+}

@@ -17,7 +17,7 @@ use crate::world::{SECRET, START, World, hmac};
 
 impl World {
     fn verified(&self, worker: usize, now: Time, token: &str) -> Rc<Verified> {
-        self.with(worker, now, |facts| facts.verify(token.as_bytes())).unwrap()
+        self.with(worker, now, |facts| facts.verify(token.as_bytes(), None)).unwrap()
     }
 
     /// What a request with the token meets after its other checks.
@@ -25,7 +25,7 @@ impl World {
         let verified =
             match self.with(worker, now, |facts| facts.verified_before(token.as_bytes()))? {
                 Some(verified) => verified,
-                None => self.with(worker, now, |facts| facts.verify(token.as_bytes()))?,
+                None => self.with(worker, now, |facts| facts.verify(token.as_bytes(), None))?,
             };
         self.with(worker, now, |facts| facts.not_revoked(&verified))
     }

@@ -1,7 +1,7 @@
 //! Introspection and credentials: what their answers say, and how long they are kept, whichever way
 //! the clock goes.
 
-use crate::facts::{Fact, Stop, Turn};
+use crate::facts::{Endpoint, Fact, Stop, Turn};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::time::{AHEAD_MS_MAX, Time};
@@ -21,7 +21,9 @@ fn introspected(world: &World, worker: usize, now: Time) -> Result<(), Stop> {
 }
 
 fn says(world: &World, worker: usize, now: Time, status: u16, body: &str) {
-    world.bring(worker, now, &Fact::Introspection(TOKEN.to_vec()), |_| (status, body.to_owned()));
+    world.bring(worker, now, &Fact::Introspection(Endpoint::Document, TOKEN.to_vec()), |_| {
+        (status, body.to_owned())
+    });
 }
 
 /// What an answer comes to, at once and after so many seconds.
@@ -122,7 +124,9 @@ fn a_clock_that_went_back_keeps_no_introspection() {
         // again. (The pace of new questions is that of a limit, which takes a count from ahead for
         // a full one, once.)
         let back = Time::from_s(START.s() - 3_600);
-        let _ = world.with(0, back, |facts| facts.join(&Fact::Introspection(TOKEN.to_vec())));
+        let _ = world.with(0, back, |facts| {
+            facts.join(&Fact::Introspection(Endpoint::Document, TOKEN.to_vec()))
+        });
         let back = back.plus_s(12);
         says(&world, 0, back, 200, r#"{"active": false}"#);
         assert_eq!(refused(introspected(&world, 1, back.plus_s(4))), Some(Reason::Inactive));
@@ -182,7 +186,7 @@ fn a_clock_that_went_back_keeps_no_credential_and_no_absence() {
 #[test]
 fn a_clock_that_went_back_keeps_nobody_waiting_for_a_lost_call() {
     let world = World::new(&written(&idp(), ASKED));
-    let fact = Fact::Introspection(TOKEN.to_vec());
+    let fact = Fact::Introspection(Endpoint::Document, TOKEN.to_vec());
     let join = |worker: usize, now: Time| world.with(worker, now, |facts| facts.join(&fact));
     assert_eq!(join(0, START), Turn::Lead);
     assert_eq!((join(0, START), join(1, START)), (Turn::Follow, Turn::Follow));

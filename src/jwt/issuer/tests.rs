@@ -13,6 +13,7 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
         name: "example".to_owned(),
         digest: [0; 32],
         matcher,
+        opaque: None,
         keys: KeySource::Inline(Arc::new(Vec::new())),
         algorithms: AlgorithmSet::from_slice(&[Algorithm::RS256]),
         audiences: Vec::new(),

@@ -3,7 +3,9 @@
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::testing::jwt::demands::Demands;
-use herdgate::testing::jwt::issuer::Index;
+use herdgate::testing::jwt::Form;
+use herdgate::testing::jwt::introspection::OpaqueTokens;
+use herdgate::testing::jwt::issuer::{Index, Issuer};
 use herdgate::testing::jwt::issuer::{ExpPolicy, IssuerMatch};
 use herdgate::testing::rate_limit::KeyPart;
 use herdgate::testing::reply::ErrorStyle;
@@ -68,6 +70,10 @@ pub fn summary(config: &Config) -> Vec<String> {
                 format!("{} credentials in the document{lookup}", credentials.inline.len())
             }
         };
+        if let Some(opaque) = &issuer.opaque {
+            lines.push(opaque_issuer(issuer, opaque));
+            continue;
+        }
         lines.push(format!(
             "Issuer {}: {covers}; {}; keys: {keys}.",
             issuer.name, issuer.algorithms
@@ -353,17 +359,52 @@ fn or_none(names: &[String]) -> String {
     if names.is_empty() { "no grant".to_owned() } else { names.join(", ") }
 }
 
+/// An issuer whose tokens are opaque.
+fn opaque_issuer(issuer: &Issuer, opaque: &OpaqueTokens) -> String {
+    let endpoint = &opaque.introspection;
+    let prefix = match opaque.prefix.as_str() {
+        "" => "every opaque token".to_owned(),
+        prefix => format!("opaque tokens that begin with {prefix:?}"),
+    };
+    format!(
+        "Issuer {}: {prefix}; {} is asked what they mean, and an answer is kept for {} s at most.",
+        issuer.name, endpoint.uri.authority, endpoint.ttl_s_max
+    )
+}
+
+/// What can be said of an opaque token without asking anyone.
+fn opaque_token(config: &Config, token: &str) -> String {
+    let of = |issuer: &&Issuer| {
+        issuer.opaque.as_ref().is_some_and(|opaque| token.starts_with(&opaque.prefix))
+    };
+    let names: Vec<&str> =
+        config.issuers.iter().filter(of).map(|issuer| issuer.name.as_str()).collect();
+    if !names.is_empty() {
+        return format!(
+            "The token is opaque: the endpoint of {} says what it means.",
+            names.join(" or ")
+        );
+    }
+    let why = match config.issuers.iter().any(|issuer| issuer.opaque.is_some()) {
+        true => "no issuer's opaque tokens begin as it does",
+        false => "An opaque token needs an issuer whose tokens are opaque",
+    };
+    format!("401 invalid_token: the token is not read ({why}).")
+}
+
 /// What can be said of a client's token without its keys and without a clock. No claim is shown.
 pub fn token(config: &Config, token: &str) -> Vec<String> {
     let token = token.trim();
     let token = token.strip_prefix("Bearer ").unwrap_or(token);
+    match herdgate::testing::jwt::form(token.as_bytes()) {
+        Form::Jws => {}
+        Form::Jwe => {
+            return vec!["401 invalid_token: the token is encrypted (JWE).".to_owned()];
+        }
+        Form::Opaque => return vec![opaque_token(config, token)],
+    }
     let jwt = match herdgate::testing::jwt::parse(token.as_bytes()) {
         Ok(jwt) => jwt,
-        Err(_) if config.introspection.is_some() && !token.contains('.') => {
-            return vec![
-                "The token is no JWT: only a rule with introspect: true can accept it.".to_owned(),
-            ];
-        }
         Err(reason) => {
             return vec![format!("401 invalid_token: the token is not read ({reason:?}).")];
         }

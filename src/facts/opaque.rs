@@ -1,0 +1,282 @@
+//! Opaque tokens: what their issuer's introspection endpoint says of them.
+//!
+//! An answer is kept whole in shared memory, under a keyed digest of the token and of the issuer's
+//! entry, and what follows from it in this worker's memory, as of any verified token. "Inactive" has
+//! a table of its own, so that made-up tokens take no room from good ones. When an answer is fresh no
+//! longer it stays for a while: it serves while the endpoint fails, if the configuration says so,
+//! and its token is asked about before those of which nothing was ever known.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::digest::Digest;
+use crate::jwt::introspection::{self, OpaqueTokens, Told};
+use crate::jwt::issuer::{Issuer, IssuerMatch};
+use crate::jwt::{Claims, check};
+use crate::metrics::Metric;
+use crate::proof::Binding;
+use crate::reply::Reason;
+use crate::revocation::Names;
+use crate::signature::source::KeySource;
+use crate::time::{CLOCK_MIN, Span, Time};
+
+use super::call::CallAnswer;
+use super::verified::{Consumer, Whose, consumer_name, identity_headers};
+use super::{Endpoint, Fact, Facts, Stop, Verified};
+
+/// An answer of more bytes isn't kept, and so isn't one.
+const ANSWER_BYTES_MAX: usize = 16_384;
+/// Seconds for which it stays known that a token was active.
+const REMEMBERED_S: u64 = 600;
+
+/// An answer as it was kept.
+struct Kept {
+    /// From when it was said until when it is fresh.
+    fresh: Span,
+    claims: Claims,
+}
+
+impl Facts<'_> {
+    /// The opaque token, as its issuer knows it. `admitted` are the issuers that the rule admits.
+    ///
+    /// # Errors
+    /// Why it isn't good: `Malformed` if no issuer that the rule admits has such tokens,
+    /// `IssuerNotAllowed` if it is known as another's; or `Missing` if the endpoint is to be asked.
+    pub(super) fn verify_opaque(
+        &self,
+        token: &[u8],
+        admitted: Option<&[usize]>,
+    ) -> Result<Rc<Verified>, Stop> {
+        self.clock_is_set()?;
+        let (index, issuer, opaque) = self.opaque_issuer(token, admitted)?;
+        check::sunset(issuer, self.now)?;
+        let fact = Fact::Introspection(Endpoint::Of(index), token.to_vec());
+        let digest = self.digest(&fact);
+        let kept = self.kept_answer(issuer, &digest);
+        if let Some(kept) = &kept {
+            check::answered_times(&kept.claims, issuer, self.now)?;
+        }
+        let kept = match kept {
+            Some(kept) if kept.fresh.holds(self.now) => {
+                self.host.meter.count(Metric::IntrospectionHit);
+                return self.verified_opaque(index, issuer, token, kept.claims, kept.fresh);
+            }
+            other => other,
+        };
+        if self.is_inactive(&digest) {
+            self.host.meter.count(Metric::IntrospectionHit);
+            return Err(Reason::Inactive.into());
+        }
+        let state = self.shared().read_state(&digest);
+        if state.failures == 0 || self.now >= state.retry_at {
+            return Err(fact.into());
+        }
+        let stale_until = |kept: &Kept| kept.fresh.until.plus_s(opaque.introspection.stale_s_max);
+        match kept {
+            Some(kept) if self.now < stale_until(&kept) => {
+                self.host.meter.count(Metric::IntrospectionStale);
+                let until = state.retry_at.plus_s(1).min(stale_until(&kept));
+                let fresh = Span { until, ..kept.fresh };
+                self.verified_opaque(index, issuer, token, kept.claims, fresh)
+            }
+            _ => Err(self.unavailable(Reason::IntrospectionUnavailable, state.retry_at)),
+        }
+    }
+
+    /// Whose token it would be. Where a rule admits several of those issuers the configuration has
+    /// made sure that no token begins as those of two do.
+    fn opaque_issuer(
+        &self,
+        token: &[u8],
+        admitted: Option<&[usize]>,
+    ) -> Result<(usize, &Issuer, &OpaqueTokens), Reason> {
+        let mut reason = Reason::Malformed;
+        for (index, issuer) in self.runtime.config.issuers.iter().enumerate() {
+            let Some(opaque) = &issuer.opaque else { continue };
+            if !token.starts_with(opaque.prefix.as_bytes()) {
+                continue;
+            }
+            if admitted.is_none_or(|admitted| admitted.contains(&index)) {
+                return Ok((index, issuer, opaque));
+            }
+            // Nobody is asked for a rule that doesn't admit the issuer: of a token that nobody here
+            // knows it isn't said that it would do elsewhere.
+            let fact = Fact::Introspection(Endpoint::Of(index), token.to_vec());
+            if self.was_active(&self.digest(&fact)) {
+                reason = Reason::IssuerNotAllowed;
+            }
+        }
+        Err(reason)
+    }
+
+    fn kept_answer(&self, issuer: &Issuer, digest: &Digest) -> Option<Kept> {
+        let (fresh, body) = self.shared().read_opaque(digest)?;
+        let Told::Active(members) = introspection::read(OAUTH, 200, &body)? else { return None };
+        Some(Kept { fresh, claims: introspection::claims(members, iss(issuer)?)? })
+    }
+
+    fn is_inactive(&self, digest: &Digest) -> bool {
+        let hash = self.runtime.host_key.short(&digest.0);
+        let worker = &self.runtime.worker;
+        let holds = |span: &Span| span.holds(self.now);
+        if worker.borrow_mut().absent.get_if(hash, &digest.0, holds).is_some() {
+            return true;
+        }
+        let Some(span) = self.shared().read_absent(digest) else { return false };
+        worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+        true
+    }
+
+    /// What an answer that is in force makes of a token.
+    fn verified_opaque(
+        &self,
+        index: usize,
+        issuer: &Issuer,
+        token: &[u8],
+        claims: Claims,
+        fresh: Span,
+    ) -> Result<Rc<Verified>, Stop> {
+        introspection::is_access_token(&claims.raw)?;
+        check::answered_times(&claims, issuer, self.now)?;
+        check::audience(issuer, &claims)?;
+        check::claims_required(issuer, &claims)?;
+        let username = consumer_name(issuer, &claims);
+        let consumer = Consumer { username, ..Consumer::default() };
+        let whose = Whose { consumer: &consumer, credential: None, payload_segment: &[] };
+        let headers = identity_headers(issuer, &claims, &whose, self.host.meter);
+        let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
+        let key = &self.runtime.host_key;
+        let names =
+            Names::of_opaque(key, iss(issuer).unwrap_or_default(), claims.jti.as_deref(), token);
+        let window = check::Window::of_answer(&claims, issuer, fresh.from, fresh.until);
+        let verified = Rc::new(Verified {
+            issuer: index,
+            claims,
+            credential: None,
+            consumer,
+            headers,
+            binding,
+            window: window.not_before(CLOCK_MIN),
+            is_opaque: true,
+            is_legacy: issuer.sunset_s.is_some(),
+            is_forwarded: issuer.forward.token,
+            first_seen: fresh.from,
+            fingerprint: [0; 32],
+            generation: Cell::new(self.generation_without_keys(index, issuer)),
+            names,
+            looked_up: Cell::new(0),
+        });
+        self.keep(token, &verified);
+        Ok(verified)
+    }
+
+    /// There is no key that could be removed: the set is empty, and never changes.
+    fn generation_without_keys(&self, index: usize, issuer: &Issuer) -> u64 {
+        match &issuer.keys {
+            KeySource::Inline(keys) => self.inline_keys(index, keys).generation,
+            KeySource::Jwks { .. } | KeySource::Credentials(_) => 0,
+        }
+    }
+
+    /// Takes an answer about an opaque token in; false if it is none.
+    pub(super) fn learn_opaque(&self, index: usize, token: &[u8], answer: &CallAnswer<'_>) -> bool {
+        let Ok(issuer) = self.issuer(index) else { return false };
+        let (Some(opaque), Some(iss)) = (&issuer.opaque, iss(issuer)) else { return false };
+        let digest = self.digest(&Fact::Introspection(Endpoint::Of(index), token.to_vec()));
+        let endpoint = &opaque.introspection;
+        let told = introspection::read(endpoint.kind, answer.status, answer.body);
+        let claims = match told {
+            None => return false,
+            Some(Told::Inactive) => {
+                self.learn_inactive(&digest, token, endpoint.negative_ttl_s);
+                return true;
+            }
+            Some(Told::Active(members)) => match introspection::claims(members, iss) {
+                Some(claims) if answer.body.len() <= ANSWER_BYTES_MAX => claims,
+                _ => return false,
+            },
+        };
+        // Whole seconds, as this worker's memory counts them.
+        let kept_until = Time::from_s(self.now.plus_s(endpoint.ttl_s_max).s());
+        let fresh_until = claims.exp.map_or(kept_until, |exp| kept_until.min(Time::from_s(exp)));
+        if fresh_until <= self.now {
+            // It ended meanwhile, whatever the endpoint's clock says.
+            self.learn_inactive(&digest, token, endpoint.negative_ttl_s);
+            return true;
+        }
+        let expires = fresh_until.plus_s(endpoint.stale_s_max.max(REMEMBERED_S));
+        let kept = self.shared().write_opaque(&digest, answer.body, fresh_until, expires);
+        let fresh = Span { from: self.now, until: fresh_until };
+        let verified = self.verified_opaque(index, issuer, token, claims, fresh);
+        if !kept && verified.is_err() {
+            // Without room in shared memory it would be asked about at each look.
+            let hash = self.runtime.host_key.short(&digest.0);
+            let until = self.now.plus_s(endpoint.negative_ttl_s.max(1));
+            let span = Span { from: self.now, until };
+            self.runtime.worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+        }
+        true
+    }
+
+    fn learn_inactive(&self, digest: &Digest, token: &[u8], negative_ttl_s: u64) {
+        // Who waits for this answer has to find it.
+        let until = self.now.plus_s(negative_ttl_s.max(1));
+        self.shared().remove_opaque(digest);
+        self.shared().write_absent(digest, until);
+        let hash = self.runtime.host_key.short(&digest.0);
+        let span = Span { from: self.now, until };
+        self.runtime.worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+        self.withdraw_inactive(token);
+    }
+
+    /// Whether this token was known to be active a while ago.
+    pub(super) fn was_active(&self, digest: &Digest) -> bool {
+        self.shared().has_opaque(digest)
+    }
+
+    /// Whether an old answer about a token serves while its endpoint can't be asked.
+    pub(super) fn has_stale(&self, index: usize, digest: &Digest) -> bool {
+        let endpoint = Endpoint::Of(index).of(&self.runtime.config);
+        let stale_s_max = endpoint.map_or(0, |endpoint| endpoint.stale_s_max);
+        stale_s_max > 0
+            && self
+                .shared()
+                .read_opaque(digest)
+                .is_some_and(|(fresh, _)| self.now < fresh.until.plus_s(stale_s_max))
+    }
+
+    /// For how long a token has to be remembered that is revoked now, so that no answer about it
+    /// that is kept or under way serves any more; and under which name, if it is known to be some
+    /// issuer's. Nothing if no issuer has such tokens.
+    pub(super) fn opaque_revocation(&self, token: &[u8]) -> Option<(Option<Digest>, Time)> {
+        let mut said = None;
+        let mut until = None;
+        for (index, issuer) in self.runtime.config.issuers.iter().enumerate() {
+            let Some(opaque) = &issuer.opaque else { continue };
+            if !token.starts_with(opaque.prefix.as_bytes()) {
+                continue;
+            }
+            let fact = Fact::Introspection(Endpoint::Of(index), token.to_vec());
+            let endpoint = &opaque.introspection;
+            let served_s = endpoint.ttl_s_max.saturating_add(endpoint.stale_s_max);
+            let mut end = self.now.plus_ms(self.lease_ms(&fact)).plus_s(served_s);
+            if let Some(kept) = self.kept_answer(issuer, &self.digest(&fact)) {
+                let (key, jti) = (&self.runtime.host_key, kept.claims.jti.as_deref());
+                said = Some(Names::of_opaque(key, iss(issuer)?, jti, token).said);
+                end = end.max(kept.claims.exp.map_or(end, Time::from_s));
+            }
+            until = until.max(Some(end));
+        }
+        Some((said, until?))
+    }
+}
+
+const OAUTH: introspection::IntrospectionKind = introspection::IntrospectionKind::Oauth;
+
+/// The issuer of opaque tokens is one, by its whole name.
+fn iss(issuer: &Issuer) -> Option<&str> {
+    match &issuer.matcher {
+        IssuerMatch::Exact(iss) => Some(iss),
+        IssuerMatch::Template(_) | IssuerMatch::Any => None,
+    }
+}
