@@ -148,8 +148,15 @@ function compile({ crate, library, quick }) {
   );
 }
 
+/** The version that Cargo.toml names. */
+function version(crate) {
+  const [, found] = /^version = "([^"]+)"$/m.exec(readFileSync(path.join(crate, 'Cargo.toml'))) ?? [];
+  if (!found) throw new Failure(`${crate}/Cargo.toml names no version`);
+  return found;
+}
+
 /** `raw` without what the filter doesn't need, optimised, as `out`. */
-function finish(raw, out, { keep, renamed, quick }) {
+function finish(raw, out, { keep, renamed, quick, release }) {
   const module = new Module(raw);
   check(module);
   module.keepExports(new Set(keep), renamed);
@@ -166,7 +173,11 @@ function finish(raw, out, { keep, renamed, quick }) {
   } finally {
     rmSync(trimmed);
   }
-  check(new Module(readFileSync(made)));
+  const built = new Module(readFileSync(made));
+  check(built);
+  // So that a file tells which version it is; the filter's first log line says the same.
+  built.setCustomText('herdgate.version', release);
+  writeFileSync(made, built.toBytes());
   renameSync(made, out);
 }
 
@@ -174,12 +185,13 @@ function build({ name, crate, library, keep, renamed = new Map(), quick = false 
   const started = performance.now();
   const file = compile({ crate, library, quick });
   const [raw, out] = [readFileSync(file), path.join(ROOT, 'dist', name)];
-  const recipe = JSON.stringify([keep, [...renamed], quick ? null : OPTIONS]);
+  const release = version(crate);
+  const recipe = JSON.stringify([keep, [...renamed], quick ? null : OPTIONS, release]);
   const digest = createHash('sha256').update(raw).update(recipe).digest('hex');
   const stamp = path.join(ROOT, '.tools', `${name}.stamp`);
   if (!(existsSync(out) && existsSync(stamp) && readFileSync(stamp, 'utf8') === digest)) {
     for (const folder of [out, stamp]) mkdirSync(path.dirname(folder), { recursive: true });
-    finish(raw, out, { keep, renamed, quick });
+    finish(raw, out, { keep, renamed, quick, release });
     writeFileSync(stamp, digest);
   }
   const [size, before] = [statSync(out).size, raw.length].map((bytes) =>

@@ -2,6 +2,7 @@
 // export section.
 
 const MAGIC = Buffer.from('\0asm\x01\0\0\0', 'latin1');
+const CUSTOM = 0;
 const TYPE = 1;
 const IMPORT = 2;
 const FUNCTION = 3;
@@ -141,6 +142,22 @@ export class Module {
     );
     const payload = Buffer.concat([uint(kept.length), ...entries]);
     this.sections = this.sections.map(([kind, data]) => [kind, kind === EXPORT ? payload : data]);
+  }
+
+  /** The payload of the custom section of this name, as text; nothing if there is none. */
+  customText(name) {
+    for (const [, data] of this.sections.filter(([section]) => section === CUSTOM)) {
+      const reader = new Reader(data);
+      if (reader.name() === name) return data.subarray(reader.at).toString('utf8');
+    }
+    return undefined;
+  }
+
+  /** Adds a custom section at the end, in place of any of that name. No host reads it. */
+  setCustomText(name, text) {
+    const isOther = ([kind, data]) => kind !== CUSTOM || new Reader(data).name() !== name;
+    const payload = Buffer.concat([sized(Buffer.from(name)), Buffer.from(text)]);
+    this.sections = [...this.sections.filter(isOther), [CUSTOM, payload]];
   }
 
   toBytes() {

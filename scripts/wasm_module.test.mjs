@@ -105,3 +105,15 @@ test('what is no module, or only part of one, is refused', () => {
     /no export none to rename/,
   );
 });
+
+test('a custom section is added once, and read again', () => {
+  const read = new Module(module({ exports: [['one', 0, 2]], more: section(0, [...word('other'), 1]) }));
+  assert.equal(read.customText('herdgate.version'), undefined);
+  read.setCustomText('herdgate.version', '0.1.0');
+  read.setCustomText('herdgate.version', '0.2.0');
+  const again = new Module(read.toBytes());
+  assert.equal(again.customText('herdgate.version'), '0.2.0');
+  assert.equal(again.customText('other'), '\u0001');
+  assert.equal(again.sections.filter(([id]) => id === 0).length, 2);
+  assert.equal(again.exports().length, 1);
+});

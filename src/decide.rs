@@ -353,8 +353,14 @@ fn charged_to_all(facts: &Facts<'_>, rule: &Rule) -> Vec<usize> {
 /// The limits that a request is charged to though it is refused: those of the rule that covers it.
 #[cold]
 pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize> {
+    rule_of(request, facts).map_or_else(Vec::new, |(_, rule)| charged_to_all(facts, rule))
+}
+
+/// The rule that covers a request, and its place; found anew, for what nobody pays on the hot path.
+#[cold]
+pub fn rule_of<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Option<(usize, &'a Rule)> {
     let config = &facts.runtime.config;
-    let Ok(target) = Target::parse(request.target, config.paths) else { return Vec::new() };
+    let target = Target::parse(request.target, config.paths).ok()?;
     let host = target.authority.unwrap_or(request.host);
     let route =
         if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
@@ -368,7 +374,8 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
     if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
         found = covering_announced(config, request, &asked);
     }
-    found.map_or_else(Vec::new, |(rule, _)| charged_to_all(facts, rule))
+    let (found, _) = found?;
+    config.rules.iter().enumerate().find(|(_, rule)| std::ptr::eq(*rule, found))
 }
 
 #[inline(never)]

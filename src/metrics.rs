@@ -135,6 +135,8 @@ pub enum Metric {
     SharedFull,
     /// The signature function of the host failed its known vectors and isn't used.
     HostVerifyRefused,
+    /// A line about a refusal was left out of the log: more were than `log.per_s`.
+    LogLeftOut,
 }
 
 impl Metric {
@@ -218,6 +220,7 @@ impl Metric {
             Metric::CasExhausted => "herdgate.shared.cas_exhausted",
             Metric::SharedFull => "herdgate.shared.full",
             Metric::HostVerifyRefused => "herdgate.verify.host_refused",
+            Metric::LogLeftOut => "herdgate.log.left_out",
         })
     }
 }

@@ -28,7 +28,7 @@ pub fn asked_ms(headers: &HeaderBlock, now: Time) -> Option<u64> {
 
 /// Seconds since the epoch, of any of the three forms of RFC 9110, section 5.6.7:
 /// `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`, `Sun Nov  6 08:49:37 1994`.
-fn http_date(text: &str) -> Option<u64> {
+pub fn http_date(text: &str) -> Option<u64> {
     let parts: Vec<&str> = text.split([' ', ',', '-']).filter(|part| !part.is_empty()).collect();
     let (day, month, year, clock) = match *parts.as_slice() {
         [_, day, month, year, clock, "GMT"] => (day, month, year, clock),

@@ -2,6 +2,10 @@
 //! it has inside. No promise: it changes with the code.
 #![allow(missing_docs)]
 
+pub mod callout {
+    pub use crate::callout::{Callout, Uri};
+}
+
 pub mod digest {
     pub use crate::digest::{Digest, HostKey};
 }
@@ -19,10 +23,12 @@ pub mod facts {
 }
 
 pub mod jwt {
-    pub use crate::jwt::{Form, TOKEN_BYTES_MAX, form, parse};
+    pub use crate::jwt::{Claims, Form, Jwt, Rounding, TOKEN_BYTES_MAX, date_s, form, parse};
 
     pub mod check {
-        pub use crate::jwt::check::typ;
+        pub use crate::jwt::check::{
+            Requirements, audience, claims_required, end_s, rule_allows, sunset, times, typ,
+        };
     }
 
     pub mod demands {
@@ -37,6 +43,10 @@ pub mod jwt {
 
     pub mod issuer {
         pub use crate::jwt::issuer::{ExpPolicy, Index, Issuer, IssuerMatch};
+    }
+
+    pub mod json {
+        pub use crate::jwt::json::{DEPTH_MAX, object};
     }
 }
 

@@ -7,7 +7,7 @@ use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
 use super::{
-    Config, CorsPreflight, HostKind, Kong, Memory, Mode, Shared, UnknownIssuer, Unmatched,
+    Config, CorsPreflight, HostKind, Kong, Log, Memory, Mode, Shared, UnknownIssuer, Unmatched,
 };
 use crate::callout::{Secret, Uri};
 use crate::jwt::issuer::IssuerMatch;
@@ -155,6 +155,7 @@ impl Check {
                 _ => ErrorStyle::Oauth,
             },
             debug_headers: node.flag("debug_headers"),
+            log: log(node),
             cors_preflight: match node.text("cors_preflight") {
                 Some("check") => CorsPreflight::Check,
                 _ => CorsPreflight::Pass,
@@ -323,6 +324,15 @@ impl Check {
             }
         }
         indices
+    }
+}
+
+fn log(node: &Node<'_>) -> Log {
+    let log = node.object_or_default("log");
+    let per_s = log.whole("per_s");
+    Log {
+        all: node.text("access_log") == Some("all"),
+        refusals_per_s: log.flag("refusals").then_some(per_s),
     }
 }
 

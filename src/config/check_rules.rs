@@ -1,6 +1,6 @@
 //! Rules: which requests need what.
 
-use super::check::Check;
+use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
 use super::{Access, Config, Mode, Rule};
@@ -14,6 +14,14 @@ impl Check {
     /// All rules.
     pub(super) fn rules(&mut self, document: &Node<'_>, paths: PathPolicy) -> Vec<(String, Rule)> {
         let nodes = document.objects("rules");
+        let names = nodes.iter().filter_map(|node| Some((node.at("name"), node.text("name")?)));
+        for (path, name) in repeated(names.clone()) {
+            self.report.error(&path, "each name once", shown_text(name));
+        }
+        for (path, name) in names.filter(|(_, name)| name.bytes().all(|b| b.is_ascii_digit())) {
+            let expected = "a name that can't be taken for a rule's place (a letter in it)";
+            self.report.error(&path, expected, shown_text(name));
+        }
         nodes.iter().map(|node| (node.path.clone(), self.rule(node, paths))).collect()
     }
 
@@ -62,6 +70,7 @@ impl Check {
             );
         }
         Rule {
+            name: node.owned("name"),
             matches: self.rule_match(node, paths),
             access,
             requires: Requirements {

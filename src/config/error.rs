@@ -132,10 +132,23 @@ fn without_confidential_parts(text: &str) -> String {
     }
 }
 
+/// How names of fields end that have a unit.
+const UNITS: &[&str] = &["_s", "_ms", "_max", "_s_max", "_ms_max", "_s_min", "_bytes_max"];
+
 /// The name among `known` that was probably meant.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known: Vec<&str> = known.collect();
+    // A unit or a `max` that was left out: `ttl` for `ttl_s`.
+    let is_it = |candidate: &&&str| {
+        let rest = candidate.strip_prefix(name).filter(|_| !name.is_empty());
+        rest.is_some_and(|rest| UNITS.contains(&rest))
+    };
+    if let Some(candidate) = known.iter().find(is_it) {
+        return Some(candidate);
+    }
     let name: Vec<char> = name.chars().take(SHOWN_MAX).flat_map(char::to_lowercase).collect();
     known
+        .into_iter()
         .map(|candidate| (distance(&name, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= (candidate.len().max(name.len()) / 3).max(1))
         .min_by_key(|(distance, _)| *distance)
@@ -192,6 +205,9 @@ mod tests {
         assert_eq!(near("jwk_uri"), Some("jwks_uri"));
         assert_eq!(near("jwsk"), Some("jwks"));
         assert_eq!(near("JWKS_URI"), Some("jwks_uri"));
+        let near_of = |name, known: &[&'static str]| nearest(name, known.iter().copied());
+        assert_eq!(near_of("ttl", &["uri", "ttl_s", "negative_ttl_s"]), Some("ttl_s"));
+        assert_eq!(near_of("wait", &["wait_ms_max"]), Some("wait_ms_max"));
         assert_eq!(near("colour"), None);
         assert_eq!(near(""), None);
     }

@@ -90,8 +90,15 @@ pub static DOCUMENT: Shape = Shape {
             "debug_headers",
             Bool,
             Need::Bool(false),
-            "Whether answers tell where they come from (`herdgate-cache`).",
+            "Whether answers tell where they come from (`herdgate-cache`), and refusals why (`herdgate-reason`, `herdgate-rule`).",
         ),
+        field(
+            "access_log",
+            OneOf(&["refusals", "all"]),
+            Need::Text("refusals"),
+            "Of which requests access logs are told verdict, reason, issuer, rule and subject: those refused or shadowed, or all.",
+        ),
+        field("log", Object(&LOG), Optional, "What the gateway's log is told of requests."),
         field(
             "cors_preflight",
             OneOf(&["pass", "check"]),
@@ -160,6 +167,24 @@ pub static DOCUMENT: Shape = Shape {
         field("replay", Later, Optional, "Not in this version."),
         field("decryption", Later, Optional, "Not in this version."),
         field("dpop", Later, Optional, "Not in this version."),
+    ],
+    shared: &[],
+};
+
+static LOG: Shape = Shape {
+    own: &[
+        field(
+            "refusals",
+            Bool,
+            Need::Bool(false),
+            "Whether each refusal is a line of the log: request id, reason, rule, issuer, hashed subject.",
+        ),
+        field(
+            "per_s",
+            Whole(1, 1000),
+            Need::Whole(10),
+            "Such lines a second at most, of all workers together.",
+        ),
     ],
     shared: &[],
 };
@@ -337,6 +362,12 @@ static ISSUER: Shape = Shape {
 static RULE: Shape = Shape {
     own: &[
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
+        field(
+            "name",
+            Text(&syntax::NAME),
+            Optional,
+            "What logs call it. Default: its place, from 0.",
+        ),
         field(
             "access",
             OneOf(&["required", "optional", "permissive", "public"]),

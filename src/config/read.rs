@@ -270,11 +270,45 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
     }
 }
 
+/// Names of algorithms (IANA's registry for JOSE) that verify no token here.
+const OTHER_ALGORITHMS: &[&str] = &[
+    "Ed448",
+    "ESB256",
+    "ESB320",
+    "ESB384",
+    "ESB512",
+    "RS1",
+    "HS1",
+    "RSA1_5",
+    "RSA-OAEP",
+    "RSA-OAEP-256",
+    "A128KW",
+    "A192KW",
+    "A256KW",
+    "A128GCM",
+    "A192GCM",
+    "A256GCM",
+    "ECDH-ES",
+    "dir",
+];
+
 fn hint(json: &Json, kind: &Kind) -> String {
     let Json::Text(text) = json else { return String::new() };
     match kind {
-        Kind::OneOf(_) if text.eq_ignore_ascii_case("none") => {
-            " (an unsigned token is never accepted)".to_owned()
+        Kind::OneOf(names) if text.eq_ignore_ascii_case("none") => match names {
+            names if names.contains(&"public") => {
+                " (did you mean \"public\"? It reads no token)".to_owned()
+            }
+            names if names.contains(&"RS256") => {
+                " (an unsigned token is never accepted)".to_owned()
+            }
+            _ => String::new(),
+        },
+        // A name that there is means itself, and isn't another one misspelt.
+        Kind::OneOf(names)
+            if names.contains(&"RS256") && OTHER_ALGORITHMS.contains(&text.as_str()) =>
+        {
+            " (no signature algorithm of this version)".to_owned()
         }
         Kind::OneOf(names) => nearest(text, names.iter().copied())
             .map(|near| format!(" (did you mean {near:?}?)"))

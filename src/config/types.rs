@@ -24,6 +24,8 @@ pub struct Config {
     pub errors: ErrorStyle,
     /// Whether `herdgate-cache` and the like are set.
     pub debug_headers: bool,
+    /// What logs are told.
+    pub log: Log,
     /// What happens to CORS preflight requests.
     pub cors_preflight: CorsPreflight,
     /// What happens to paths that other parties could read differently.
@@ -78,6 +80,15 @@ pub enum Mode {
     Shadow,
 }
 
+/// What logs are told of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// Whether access logs are told of admitted requests too.
+    pub all: bool,
+    /// Lines of the gateway's log about refusals, a second; none: it isn't told of them.
+    pub refusals_per_s: Option<u64>,
+}
+
 /// What happens to CORS preflight requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CorsPreflight {
@@ -102,6 +113,8 @@ pub enum UnknownIssuer {
 
 /// One rule.
 pub struct Rule {
+    /// What logs call it.
+    pub name: Option<String>,
     /// Which requests it covers.
     pub matches: RuleMatch,
     /// Whether a token is needed.

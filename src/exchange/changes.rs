@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::facts::{Facts, Verified};
+use crate::reply::Why;
 use crate::request::bearer;
 use crate::request::bearer::{BearerSource, same_header};
 use crate::request::forward;
@@ -28,10 +29,12 @@ pub struct Edits {
     pub response: Vec<(String, String)>,
     /// Whether the exchange wants to see the answer.
     pub watch: bool,
+    /// What logs are told of the request.
+    pub why: Option<Box<Why>>,
 }
 
 static NONE: Edits =
-    Edits { remove: Vec::new(), set: Vec::new(), response: Vec::new(), watch: false };
+    Edits { remove: Vec::new(), set: Vec::new(), response: Vec::new(), watch: false, why: None };
 
 impl Changes {
     /// Changes that set a verified token's identity headers.
@@ -159,10 +162,11 @@ impl Changes {
 
     /// These changes of a token call beside those of every request.
     pub fn beside(mut self, mut usual: Changes) -> Changes {
-        let Edits { remove, mut set, .. } = std::mem::take(usual.edit());
+        let Edits { remove, mut set, why, .. } = std::mem::take(usual.edit());
         let edits = self.edit();
         set.append(&mut edits.set);
         (edits.remove, edits.set) = (remove, set);
+        edits.why = edits.why.take().or(why);
         self
     }
 }

@@ -5,6 +5,7 @@ pub mod changes;
 mod effect;
 pub mod revocation_call;
 pub mod token_call;
+pub mod why;
 
 pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started};
 
@@ -15,11 +16,11 @@ use crate::config::Mode;
 use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::{Fact, Facts, Turn};
+use crate::facts::{Fact, Facts, Turn, Verified};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
 use crate::reply::ErrorStyle;
-use crate::reply::{self, Answer, Place, Reason, Refusal};
+use crate::reply::{self, Answer, Judged, Place, Reason, Refusal};
 use crate::request::forward;
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::shared::twin::{Twin, broken};
@@ -349,6 +350,15 @@ impl Exchange {
         }
     }
 
+    /// Its body didn't come in time.
+    pub fn body_never_came(&self, facts: &Facts<'_>, surroundings: &dyn Surroundings) -> Finish {
+        let request = self.request(facts, surroundings);
+        if let Stage::TokenHead(index) | Stage::RevocationHead(index) = self.stage() {
+            facts.note_body(*index, false);
+        }
+        token_call::refuse(&request, &Reason::BodyTimeout.into(), facts)
+    }
+
     /// The name that others may wait for while this exchange calls the server.
     pub fn name(&self) -> Option<Digest> {
         match self.stage() {
@@ -409,24 +419,22 @@ impl Exchange {
         };
         let response = match facts.charge(admission.limits, &payer) {
             Ok(headers) => headers,
-            Err(refusal) if !admission.shadow => return self.refuse(request, &refusal, facts),
-            Err(refusal) => {
-                meter.count(Metric::Shadowed(refusal.reason));
-                None
-            }
+            Err(refusal) => return self.over_limit(request, &refusal, admission, facts),
         };
         if let Some(reason) = admission.permitted {
             meter.count(Metric::Permitted(reason));
         }
         if admission.shadow {
-            return self.pass_shadowed(request, admission, facts);
+            return self.pass_shadowed(request, admission, None, facts);
         }
         if admission.passed_on {
             meter.count(Metric::PassedOn);
             // Where a plugin of the host has authenticated the request, its headers are that
             // plugin's work.
             let vouched = facts.runtime.config.kong.auth_plugin && !self.abilities.removes_headers;
-            return self.pass(request, vouched, facts);
+            let mut changes = Changes::default();
+            self.tell(&mut changes, Some(Reason::UnknownIssuer), request, facts);
+            return self.pass_changed(request, changes, Removal::Nothing, vouched, facts);
         }
         meter.count(if admission.verified.is_some() {
             Metric::Accepted
@@ -440,15 +448,52 @@ impl Exchange {
         if let Some(response) = response {
             changes.edit().response = response;
         }
+        self.tell(&mut changes, admission.permitted, request, facts);
         self.pass_changed(request, changes, admission.removal, false, facts)
     }
 
-    /// Counts what would be done with a good request, and lets it go on as it came.
+    /// A limit refuses a request that is good otherwise.
+    #[inline(never)]
+    fn over_limit(
+        &self,
+        request: &Request<'_>,
+        refusal: &Refusal,
+        admission: Admission<'_>,
+        facts: &Facts<'_>,
+    ) -> Finish {
+        let known = admission.verified.clone();
+        if !admission.shadow {
+            return self.refuse_known(request, refusal, known.as_deref(), facts);
+        }
+        let told = why::shadowed(request, refusal, known.as_deref(), facts);
+        self.pass_shadowed(request, admission, Some(told), facts)
+    }
+
+    /// Has logs told of an admitted request, where the configuration wants that.
+    #[inline(always)]
+    fn tell(
+        &self,
+        changes: &mut Changes,
+        reason: Option<Reason>,
+        request: &Request<'_>,
+        facts: &Facts<'_>,
+    ) {
+        if why::tells_of_all(facts) {
+            let known = changes.identity.clone();
+            let judged = if known.is_some() { Judged::Accepted } else { Judged::Anonymous };
+            let told = why::admitted(judged, reason, request, known.as_deref(), facts);
+            changes.edit().why = Some(told);
+        }
+    }
+
+    /// Counts what would be done with a good request, and lets it go on as it came; with what logs
+    /// are told of it, if it was over a limit.
     #[inline(never)]
     fn pass_shadowed(
         &self,
         request: &Request<'_>,
         admission: Admission<'_>,
+        told: Option<Changes>,
         facts: &Facts<'_>,
     ) -> Finish {
         let meter = facts.host.meter;
@@ -461,20 +506,29 @@ impl Exchange {
         if verified.as_ref().is_some_and(|verified| verified.is_legacy) {
             meter.count(Metric::Legacy);
         }
+        let mut told = told.unwrap_or_else(|| {
+            let mut changes = Changes::of_identity(verified.clone());
+            let passed_on = admission.passed_on.then_some(Reason::UnknownIssuer);
+            let reason = admission.permitted.or(passed_on);
+            self.tell(&mut changes, reason, request, facts);
+            changes.identity = None;
+            changes
+        });
         if !self.abilities.removes_headers {
             let vouched = admission.passed_on && facts.runtime.config.kong.auth_plugin;
             let changes = self.changed(
                 request,
-                Changes::of_identity(verified),
+                Changes::of_identity(verified.clone()),
                 admission.removal,
                 vouched,
                 facts,
             );
             if changes.meet_one_twice(&self.headers) {
-                meter.count(Metric::Shadowed(Reason::DuplicateHeader));
+                let refusal = Reason::DuplicateHeader.into();
+                told = why::shadowed(request, &refusal, verified.as_deref(), facts);
             }
         }
-        Finish::Admit(Changes::default())
+        Finish::Admit(told)
     }
 
     /// Lets the request go on without what only the filter may say; in shadow mode as it came.
@@ -548,7 +602,10 @@ impl Exchange {
         facts: &Facts<'_>,
     ) -> Finish {
         let refusal = charge_refused(request, refusal, facts);
-        if shadow { shadowed(&refusal, facts) } else { self.refuse(request, &refusal, facts) }
+        match shadow {
+            true => Finish::Admit(why::shadowed(request, &refusal, None, facts)),
+            false => self.refuse(request, &refusal, facts),
+        }
     }
 
     /// Refuses it until the moment from which on a fact may be asked for.
@@ -567,12 +624,23 @@ impl Exchange {
 
     #[inline(never)]
     fn refuse(&self, request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
+        self.refuse_known(request, refusal, None, facts)
+    }
+
+    fn refuse_known(
+        &self,
+        request: &Request<'_>,
+        refusal: &Refusal,
+        known: Option<&Verified>,
+        facts: &Facts<'_>,
+    ) -> Finish {
         let config = &facts.runtime.config;
         if config.mode == Mode::Shadow {
-            return shadowed(refusal, facts);
+            return Finish::Admit(why::shadowed(request, refusal, known, facts));
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
-        Finish::Answer(answer(request.headers, refusal, config.errors, &config.realm))
+        let answer = answer(request.headers, refusal, config.errors, &config.realm);
+        Finish::Answer(why::refused(answer, request, refusal, known, facts))
     }
 }
 
@@ -597,12 +665,6 @@ fn charge_refused(
         }
         Err(limited) => limited,
     }
-}
-
-/// Counts a refusal that isn't answered, and lets the request go on as it came.
-pub fn shadowed(refusal: &Refusal, facts: &Facts<'_>) -> Finish {
-    facts.host.meter.count(Metric::Shadowed(refusal.reason));
-    Finish::Admit(Changes::default())
 }
 
 /// What was decided of a request, or the fact that is missing.
@@ -630,6 +692,7 @@ fn take_body(
                 token_call::charge(index, request, None, facts)?;
                 return Err(Reason::BodyTooLarge.into());
             };
+            facts.note_body(index, true);
             *stage = Stage::Token(Box::new(TokenCall::begin(index, request, body, facts)?));
         }
         Stage::RevocationHead(index) => {

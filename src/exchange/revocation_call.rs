@@ -7,7 +7,7 @@ use crate::exchange::{Abilities, Effect};
 use crate::facts::{Facts, Revocation, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
-use crate::reply::{self, Answer, Place, Reason, Refusal};
+use crate::reply::{self, Answer, Place, Reason, Refusal, Why};
 use crate::request::Request;
 use crate::time::Time;
 use crate::token_endpoint::revocation::{Named, named};
@@ -155,12 +155,10 @@ fn not_revoked(facts: &Facts<'_>) -> Answer {
     let mut refusal = Refusal::from(Reason::RevocationUnavailable);
     refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
     facts.host.meter.count(Metric::Rejected(refusal.reason));
-    reply::answer(
-        &refusal,
-        config.errors,
-        &config.realm,
-        Place { token_endpoint: true, grpc: false },
-    )
+    let place = Place { token_endpoint: true, grpc: false };
+    let mut answer = reply::answer(&refusal, config.errors, &config.realm, place);
+    answer.why = Some(Box::new(Why::refused(refusal.reason)));
+    answer
 }
 
 #[cfg(test)]

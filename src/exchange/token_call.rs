@@ -8,7 +8,7 @@ use crate::charging::Payer;
 use crate::config::Mode;
 use crate::digest::Digest;
 use crate::exchange::changes::Changes;
-use crate::exchange::{Abilities, Effect, Finish, shadowed};
+use crate::exchange::{Abilities, Effect, Finish, why};
 use crate::facts::clients::{Client, Pause};
 use crate::facts::refreshes::RefreshTurn;
 use crate::facts::tokens::{Held, Known};
@@ -367,11 +367,12 @@ impl TokenCall {
             Serve::Refusal => Some(stored.body.clone()),
             Serve::Stale => None,
         };
-        meter.count(match (stored.status, self.has_waited) {
-            (200, false) => Metric::TokenHit,
-            (200, true) => Metric::TokenShared,
-            _ => Metric::TokenNegative,
-        });
+        let (metric, details) = match (stored.status, self.has_waited) {
+            (200, false) => (Metric::TokenHit, "token_hit"),
+            (200, true) => (Metric::TokenShared, "token_shared"),
+            _ => (Metric::TokenNegative, "token_negative"),
+        };
+        meter.count(metric);
         // RFC 6749, section 5.1: no-store and no-cache.
         let mut headers = vec![
             ("content-type".to_owned(), String::from_utf8_lossy(&stored.content_type).into_owned()),
@@ -386,7 +387,8 @@ impl TokenCall {
             headers.push(("herdgate-cache".to_owned(), source.name().to_owned()));
         }
         headers.extend(self.limit_headers.iter().cloned());
-        Answer { status: stored.status, headers, body: body.unwrap_or_default() }
+        let body = body.unwrap_or_default();
+        Answer { status: stored.status, headers, body, details, why: None }
     }
 
     /// The name that followers of this call wait for.
@@ -451,19 +453,16 @@ fn captures(
 pub fn refuse(request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
     let config = &facts.runtime.config;
     if config.mode == Mode::Shadow {
-        return shadowed(refusal, facts);
+        return Finish::Admit(why::shadowed(request, refusal, None, facts));
     }
     facts.host.meter.count(Metric::Rejected(refusal.reason));
     let grpc = request
         .headers
         .get("content-type")
         .is_some_and(|value| value.starts_with(b"application/grpc"));
-    Finish::Answer(reply::answer(
-        refusal,
-        config.errors,
-        &config.realm,
-        Place { token_endpoint: true, grpc },
-    ))
+    let place = Place { token_endpoint: true, grpc };
+    let answer = reply::answer(refusal, config.errors, &config.realm, place);
+    Finish::Answer(why::refused(answer, request, refusal, None, facts))
 }
 
 #[cfg(test)]

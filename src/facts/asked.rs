@@ -40,13 +40,15 @@ impl Facts<'_> {
         let Some(source) = fact.source(self.runtime) else { return Ok(()) };
         let (shared, key) = (self.shared(), &self.runtime.host_key);
         let counters = &self.runtime.compiled.counters;
-        let total = pace(source.calls_per_s_max);
+        let total = pace(source.calls_per_s_max, source.calls_per_s_max.saturating_mul(2));
         let of_all = Claim::alone(&total, source.name);
         let mut claims = vec![of_all];
-        let share = pace((source.calls_per_s_max / 4).max(1));
-        let newcomers = pace((source.calls_per_s_max.saturating_mul(3) / 4).max(1));
+        let quarter = (source.calls_per_s_max / 4).max(1);
+        let share = pace(quarter, quarter.saturating_mul(2));
         let renews = self.renews(fact);
         if !renews && matches!(fact, Fact::Introspection(Endpoint::Of(_), _)) {
+            let most = (source.calls_per_s_max.saturating_mul(3) / 4).max(1);
+            let newcomers = pace(most, most.saturating_mul(2));
             let name = key.digest("calls of newcomers", &[&source.name.0]);
             claims.push(Claim::alone(&newcomers, name));
         }
@@ -117,12 +119,12 @@ impl Facts<'_> {
     }
 }
 
-/// So many a second, and twice as many at one instant.
-fn pace(per_s: u64) -> RateLimit {
+/// So many a second, and so many at one instant.
+pub(super) fn pace(per_s: u64, burst: u64) -> RateLimit {
     RateLimit {
         name: "calls".to_owned(),
         key: Vec::new(),
-        amount: Amount::Rate { limit: per_s, per_s: 1, burst: per_s.saturating_mul(2) },
+        amount: Amount::Rate { limit: per_s, per_s: 1, burst },
         tiers: Vec::new(),
         // A count that can't be kept is no reason to leave a token unverified.
         failure_mode: FailureMode::Allow,

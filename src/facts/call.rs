@@ -127,7 +127,7 @@ pub struct CallAnswer<'a> {
     pub status: u16,
     /// Headers.
     pub headers: &'a HeaderBlock,
-    /// The whole body.
+    /// The whole body; of a call that failed before a status came, the host's words why.
     pub body: &'a [u8],
 }
 
@@ -135,6 +135,11 @@ impl CallAnswer<'_> {
     /// A call that brought nothing.
     pub fn failed(headers: &HeaderBlock) -> CallAnswer<'_> {
         CallAnswer { status: 0, headers, body: &[] }
+    }
+
+    /// A call that brought nothing, and why.
+    pub fn failed_since<'a>(why: &'a str, headers: &'a HeaderBlock) -> CallAnswer<'a> {
+        CallAnswer { status: 0, headers, body: why.as_bytes() }
     }
 
     /// `max-age` of Cache-Control in seconds (RFC 9111, section 5.2.2.1); 0 for `no-store` and

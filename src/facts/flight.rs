@@ -187,6 +187,7 @@ impl Facts<'_> {
         if !learnt && let Fact::Keys(issuer, Some(_)) = fact {
             self.doubt_discovered(*issuer);
         }
+        self.note_trouble(fact, &digest, learnt, answer);
         self.note_outcome(fact, &digest, learnt, answer);
         self.note_source(fact, answer);
         if let Some(leading) = leading {

@@ -4,6 +4,7 @@
 
 mod asked;
 pub mod call;
+mod cause;
 pub mod clients;
 mod credentials;
 mod fact;
@@ -11,6 +12,7 @@ mod flight;
 pub mod handed_out;
 mod introspection;
 mod keys;
+mod logged;
 pub mod memory;
 mod metadata;
 mod opaque;
@@ -22,6 +24,7 @@ mod shelf;
 mod tests;
 pub mod tokens;
 mod tries;
+mod trouble;
 mod verified;
 
 use std::cell::{Cell, RefCell};
@@ -72,6 +75,10 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     pub(crate) sync_key: HostKey,
+    /// What names subjects in logs, where that isn't the host-wide key.
+    subject_key: Option<HostKey>,
+    /// Lines about refusals that this worker left out of the log since the last one.
+    lines_left_out: Cell<u64>,
     /// Whether another configuration may verify tokens that this one doesn't know, as far as the
     /// worker knows.
     pub verifies_elsewhere: Cell<bool>,
@@ -84,6 +91,7 @@ impl Runtime {
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
         let compiled = Compiled::new(&config);
         let sync_key = sync::key(&config.shared.secret);
+        let subject_key = logged::key(&config);
         let memory = config.memory;
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
@@ -97,6 +105,7 @@ impl Runtime {
             handed_out: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
+            troubles: trouble::Troubles::default(),
             ledgers: compiled
                 .targets
                 .all
@@ -110,6 +119,8 @@ impl Runtime {
             config,
             host_key,
             sync_key,
+            subject_key,
+            lines_left_out: Cell::default(),
             verifies_elsewhere: Cell::new(true),
             worker: RefCell::new(worker),
         }
@@ -175,6 +186,7 @@ pub struct Worker {
     handed_out: BoundedMap<handed_out::Found>,
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
+    troubles: trouble::Troubles,
     /// What is to be told, for each of `Compiled::targets`.
     pub(crate) ledgers: Vec<Ledger>,
     generation: u64,

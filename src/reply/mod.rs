@@ -4,8 +4,10 @@
 mod reason;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use reason::Reason;
+pub use why::{Judged, Why};
 
 use serde_json::json;
 
@@ -66,6 +68,11 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What it is called in the host's access log, after `herdgate_`: a reason's name, or what a
+    /// token call was served from.
+    pub details: &'static str,
+    /// What logs are told of the request, where it was refused.
+    pub why: Option<Box<Why>>,
 }
 
 /// The answer to a refusal. `realm` is free of `"` and `\` (the configuration's check).
@@ -87,7 +94,7 @@ pub fn answer(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -
         (false, ErrorStyle::Problem) => ("application/problem+json", problem_body(refusal, status)),
     };
     headers.push(("content-type".to_owned(), content_type.to_owned()));
-    Answer { status, headers, body: body.into_bytes() }
+    Answer { status, headers, body: body.into_bytes(), details: reason.name(), why: None }
 }
 
 /// Kong's jwt plugin answers 401 where RFC 6750 has 400 or 403.
@@ -134,6 +141,7 @@ fn problem_body(refusal: &Refusal, status: u16) -> String {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
+        408 => "Request Timeout",
         413 => "Content Too Large",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
@@ -178,6 +186,7 @@ fn kong_body(reason: Reason) -> String {
         | Reason::TokenServerUnavailable
         | Reason::Throttled
         | Reason::BodyTooLarge
+        | Reason::BodyTimeout
         | Reason::Misconfigured
         | Reason::ClockUnset => reason.description(),
     };

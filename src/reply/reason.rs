@@ -70,6 +70,8 @@ pub enum Reason {
     Throttled,
     /// The body is over its limit.
     BodyTooLarge,
+    /// The body of a call to a token endpoint didn't come in time.
+    BodyTimeout,
     /// The filter's own configuration was refused, so nothing is admitted.
     Misconfigured,
     /// The gateway's clock was never set, so nobody knows which tokens have ended.
@@ -184,13 +186,17 @@ impl Reason {
             Reason::BodyTooLarge => {
                 ("body_too_large", 413, REQUEST, "The request body is too large")
             }
+            // RFC 9110, section 15.5.9.
+            Reason::BodyTimeout => {
+                ("body_timeout", 408, REQUEST, "The request body did not come in time")
+            }
             Reason::Misconfigured => ("misconfigured", 503, LATER, "The gateway is not configured"),
             Reason::ClockUnset => ("clock_unset", 503, LATER, "The gateway's clock is not set"),
         }
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 35] = [
+    pub const ALL: [Reason; 36] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -224,6 +230,7 @@ impl Reason {
         Reason::TokenServerUnavailable,
         Reason::Throttled,
         Reason::BodyTooLarge,
+        Reason::BodyTimeout,
         Reason::Misconfigured,
         Reason::ClockUnset,
     ];

@@ -336,17 +336,17 @@ pub fn shared_set(key: &[u8], value: &[u8], cas: u32) -> SharedSet {
     }
 }
 
-/// Answers the client. Headers hold no control bytes: the callers' duty.
-pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
+/// Answers the client; `details` is what Envoy's access log calls that. Headers hold no control
+/// bytes, and details none but letters, digits and `_`: the callers' duty.
+pub fn respond(status: u16, headers: &[(String, String)], body: &[u8], details: &str) -> bool {
     let block = pairs(headers);
     let headers = block.as_bytes();
-    let no_details = std::ptr::null();
     // SAFETY: all slices outlive the call.
     unsafe {
         raw::proxy_send_local_response(
             u32::from(status),
-            no_details,
-            0,
+            details.as_ptr(),
+            details.len(),
             body.as_ptr(),
             body.len(),
             headers.as_ptr(),
@@ -356,13 +356,16 @@ pub fn respond(status: u16, headers: &[(String, String)], body: &[u8]) -> bool {
     }
 }
 
-/// Makes an HTTP call; gives the token that its answer will come with.
+/// The host's status where it knows no such upstream.
+pub const BAD_ARGUMENT: u32 = 2;
+
+/// Makes an HTTP call; gives the token that its answer will come with, else the host's status.
 pub fn http_call(
     upstream: &str,
     headers: &[(String, String)],
     body: &[u8],
     timeout_ms: u64,
-) -> Option<u32> {
+) -> Result<u32, u32> {
     let headers = pairs(headers);
     let trailers = pairs(&[]);
     let body_start = if body.is_empty() { std::ptr::null() } else { body.as_ptr() };
@@ -386,7 +389,7 @@ pub fn http_call(
             )
         }
     };
-    (status == OK).then_some(token)
+    if status == OK { Ok(token) } else { Err(status) }
 }
 
 fn pairs(headers: &[(String, String)]) -> HeaderBlock {

@@ -3,16 +3,36 @@
 use crate::facts::call::Call;
 use crate::request::HeaderBlock;
 
-use super::abi;
+use super::abi::{self, Buffer, Map};
 use super::entry::note_callout;
 use super::hosts::Dialect;
 
 /// Makes a call whose answer is for `context`.
-pub fn dispatch(call: &Call, dialect: Dialect, context: u32) -> Option<u32> {
-    let upstream = (dialect.caps().upstream)(call)?;
-    let token = abi::http_call(upstream, &call.headers, &call.body, call.timeout_ms)?;
+///
+/// # Errors
+/// Why the host makes none, for the operator.
+pub fn dispatch(call: &Call, dialect: Dialect, context: u32) -> Result<u32, String> {
+    let upstream = (dialect.caps().upstream)(call).unwrap_or_default();
+    let token = abi::http_call(upstream, &call.headers, &call.body, call.timeout_ms)
+        .map_err(|status| (dialect.caps().why_no_call)(status, upstream))?;
     note_callout(token, context);
-    Some(token)
+    Ok(token)
+}
+
+/// Headers and body of a call's answer.
+pub fn answer_of(headers: usize, body_size: usize) -> (HeaderBlock, Vec<u8>) {
+    let block =
+        if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
+    (block, body_of(headers, body_size))
+}
+
+/// The body of a call's answer; where none came, the host's words why.
+pub fn body_of(headers: usize, body_size: usize) -> Vec<u8> {
+    let bytes = match headers {
+        0 => abi::header(Map::CalloutResponse, ":dispatch_status"),
+        _ => abi::buffer(Buffer::CalloutResponse, body_size),
+    };
+    bytes.unwrap_or_default()
 }
 
 /// The status of an answer; 0 if none came.

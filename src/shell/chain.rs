@@ -19,6 +19,7 @@ use crate::signature::known_answers::host_passes;
 use crate::time::Time;
 
 use super::abi;
+use super::bodies::Bodies;
 use super::hosts::{Dialect, Meeting, Trusted, Untrusted};
 use super::meter::HostMeter;
 use super::store::{HostStore, random};
@@ -38,6 +39,7 @@ pub struct Chain {
     meter: HostMeter,
     queue: Option<u32>,
     watched: RefCell<HashMap<u32, Watched>>,
+    bodies: Bodies,
     orders: RefCell<Vec<Ordered>>,
     calls: RefCell<HashMap<u32, Ordered>>,
     pushes: RefCell<HashMap<u32, Push>>,
@@ -100,6 +102,7 @@ impl Chain {
             meter,
             queue,
             watched: RefCell::default(),
+            bodies: Bodies::default(),
             orders: RefCell::default(),
             calls: RefCell::default(),
             pushes: RefCell::default(),
@@ -257,6 +260,11 @@ impl Chain {
             self.meter.count(Metric::WaitersFull);
         }
         room
+    }
+
+    /// Exchanges that wait for a body.
+    pub fn bodies(&self) -> &Bodies {
+        &self.bodies
     }
 
     /// Has the context of an exchange that the root let go on see its answer.

@@ -5,23 +5,25 @@ use proxy_wasm::types::Action;
 use crate::exchange::changes::Changes;
 use crate::exchange::{self, Finish, RETRY_AFTER_S};
 use crate::metrics::Metric;
-use crate::reply::{Answer, Reason, Refusal};
+use crate::reply::{Reason, Refusal, Why};
 use crate::request::HeaderBlock;
 
 use super::abi::{self, Map};
 use super::chain::Chain;
 use super::hosts::Dialect;
 use super::store::random;
+use super::why;
 
 /// Carries out how an exchange was decided.
 pub fn carry_out_finish(finish: &Finish, dialect: Dialect) -> Action {
     match finish {
         Finish::Admit(changes) => {
             apply(changes, dialect);
+            changes.edits().why.iter().for_each(|why| why::tell(why, dialect));
             Action::Continue
         }
-        Finish::Answer(Answer { status, headers, body }) => {
-            abi::respond(*status, headers, body);
+        Finish::Answer(answer) => {
+            why::respond(answer, dialect);
             Action::Pause
         }
     }
@@ -66,5 +68,7 @@ pub fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
         refusal.retry_after_s = Some(RETRY_AFTER_S + random() % RETRY_AFTER_S);
     }
     let (style, realm) = chain.style();
-    Finish::Answer(exchange::answer(headers, &refusal, style, realm))
+    let mut answer = exchange::answer(headers, &refusal, style, realm);
+    answer.why = Some(Box::new(Why::refused(reason)));
+    Finish::Answer(answer)
 }

@@ -306,7 +306,7 @@ impl Http {
                     call
                 }
             };
-            if call.is_some_and(|call| dispatch(&call, self.chain.dialect, self.id).is_some()) {
+            if call.is_some_and(|call| dispatch(&call, self.chain.dialect, self.id).is_ok()) {
                 return Action::Pause;
             }
             effect = self.not_called(&exchange, sleep_until.is_some());
@@ -371,12 +371,16 @@ impl Http {
     /// anything goes on.
     fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
         self.pause(&exchange);
+        if self.chain.dialect.caps().wakes_others {
+            self.chain.bodies().wait(self.id, &exchange, abi::now());
+        }
         self.reading = Some(Reading { exchange, bytes_max, size: 0 });
         if self.chain.dialect.caps().holds_headers { Action::Pause } else { Action::Continue }
     }
 
     fn body_has_come(&mut self, body: Option<&[u8]>) -> Action {
         let Some(Reading { exchange, .. }) = self.reading.take() else { return Action::Continue };
+        self.chain.bodies().forget(self.id);
         let effect = self.step(&exchange, Input::Body(body));
         self.carry_out(exchange, effect)
     }
@@ -503,6 +507,7 @@ impl Http {
 
 impl Drop for Http {
     fn drop(&mut self) {
+        self.chain.bodies().forget(self.id);
         if let Some(paused) = self.paused.take() {
             self.chain.waiters.borrow_mut().remove(self.id);
             self.abandon(&paused.exchange);

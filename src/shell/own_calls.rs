@@ -9,8 +9,8 @@ use crate::exchange::{Effect, Exchange, Input};
 use crate::facts::call::CallAnswer;
 use crate::request::HeaderBlock;
 
-use super::abi::{self, Buffer, Map};
-use super::call::{dispatch, status};
+use super::abi::{self, Map};
+use super::call::{body_of, dispatch, status};
 use super::hosts::{Ended, Meeting, Residue};
 use super::http::Http;
 use super::wait::poll::{self, Seat};
@@ -51,8 +51,8 @@ impl Http {
         let status = status(&answer_headers);
         self.note_residue(self.residue().after(&call.ended(status, body_size)));
         let answer = || {
-            let body = abi::buffer(Buffer::CalloutResponse, body_size);
-            (answer_headers, body.unwrap_or_default())
+            let body = body_of(headers, body_size);
+            (answer_headers, body)
         };
         self.go_on_after(exchange, call, status, answer);
         self.note_residue(self.residue().later());
@@ -91,7 +91,7 @@ impl Http {
         self.pause(&exchange);
         let call = self.chain.waiting_call(poll::CLEARING_MS);
         let call = call.filter(|_| Residue::is_cleared_by_waits());
-        if call.is_none_or(|call| dispatch(&call, self.chain.dialect, self.id).is_none()) {
+        if call.is_none_or(|call| dispatch(&call, self.chain.dialect, self.id).is_err()) {
             return self.carry_out_cleared(exchange, effect);
         }
         self.set_under_way(UnderWay::Clearing(effect));

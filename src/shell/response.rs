@@ -16,6 +16,7 @@ use super::abi::{self, Buffer, Map};
 use super::call::status;
 use super::hosts::Dialect;
 use super::http::Http;
+use super::why;
 
 /// An answer on its way back.
 pub struct Watching {
@@ -173,7 +174,7 @@ fn answer_instead(answer: &Answer, instead_of: &HeaderBlock, dialect: Dialect) -
     }
     // Kong would keep it beside our own.
     abi::remove_header(Map::Response, "content-length");
-    abi::respond(answer.status, &answer.headers, &answer.body);
+    why::respond(answer, dialect);
     Action::Pause
 }
 

@@ -13,12 +13,13 @@ use crate::facts::{Fact, Turn};
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
-use super::abi::{self, Buffer, Level, Map};
-use super::call::{dispatch, status};
+use super::abi::{self, Buffer, Level};
+use super::call::{answer_of, dispatch, status};
 use super::chain::{Chain, Ordered};
 use super::finish::carry_out_finish;
 use super::hosts::Dialect;
 use super::http::Around;
+use super::log;
 use super::store::random;
 use super::wait::waiters::Waiter;
 
@@ -82,10 +83,13 @@ impl Root {
             let token = self
                 .chain
                 .call(&fact)
+                .ok_or_else(String::new)
                 .and_then(|call| dispatch(&call, self.chain.dialect, self.id));
             match token {
-                Some(token) => self.chain.note_call(token, Ordered { fact, retries }),
-                None => self.learn(&fact, &CallAnswer::failed(&HeaderBlock::default())),
+                Ok(token) => self.chain.note_call(token, Ordered { fact, retries }),
+                Err(why) => {
+                    self.learn(&fact, &CallAnswer::failed_since(&why, &HeaderBlock::default()))
+                }
             }
         }
     }
@@ -142,6 +146,25 @@ impl Root {
         }
     }
 
+    /// Ends exchanges whose body hasn't come: of a client that sends none, or of all where the host
+    /// hands none over while headers are held (Envoy without `allow_on_headers_stop_iteration`).
+    fn end_waits_for_bodies(&self, now: Time) {
+        for (context, exchange) in self.chain.bodies().take_late(now) {
+            if !abi::set_effective_context(context) {
+                continue;
+            }
+            let around = Around { dialect: self.chain.dialect, route: None };
+            let finish =
+                self.chain.with_facts(|facts| exchange.borrow().body_never_came(facts, &around));
+            if finish.is_some_and(|finish| {
+                carry_out_finish(&finish, self.chain.dialect) == Action::Continue
+            }) {
+                abi::continue_request();
+            }
+            abi::set_effective_context(self.id);
+        }
+    }
+
     fn finish_waiter(&self, context: u32, waiter: &Waiter, finish: &Finish) {
         if let Finish::Admit(changes) = finish
             && (changes.edits().watch || !changes.edits().response.is_empty())
@@ -185,7 +208,7 @@ impl Root {
 
     fn push_charges(&self, now: Time) {
         if self.chain.is_in_use(now) {
-            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect, self.id));
+            self.chain.push_charges(now, |call| dispatch(call, self.chain.dialect, self.id).ok());
         }
     }
 
@@ -206,7 +229,10 @@ impl Root {
 
     /// Reads the configuration; false: the host is to refuse it.
     pub fn on_configure(&mut self, size: usize) -> bool {
+        log::open();
         let dialect = Dialect::probe();
+        // The first line of all: which version this is.
+        abi::log(Level::Info, concat!("herdgate ", env!("CARGO_PKG_VERSION"), " starts"));
         let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         let kind = dialect.caps().kind;
         let config = match Config::load(&document, &|name| std::env::var(name).ok(), kind) {
@@ -243,6 +269,7 @@ impl Root {
         if self.chain.dialect.caps().wakes_others {
             self.chain.look_elsewhere();
             self.wake();
+            self.end_waits_for_bodies(now);
         }
         self.pace();
     }
@@ -263,9 +290,7 @@ impl Root {
         if push.is_none() && ordered.is_none() {
             return;
         }
-        let answer_headers =
-            if headers > 0 { abi::headers(Map::CalloutResponse) } else { HeaderBlock::default() };
-        let body = abi::buffer(Buffer::CalloutResponse, body_size).unwrap_or_default();
+        let (answer_headers, body) = answer_of(headers, body_size);
         let status = status(&answer_headers);
         let answer = CallAnswer { status, headers: &answer_headers, body: &body };
         if let Some(push) = push {

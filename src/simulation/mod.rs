@@ -7,6 +7,7 @@
 
 pub(crate) mod crc32;
 pub(crate) mod host;
+pub(crate) mod lines;
 pub(crate) mod schedule;
 
 mod admissions;

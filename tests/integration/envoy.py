@@ -181,7 +181,7 @@ class Envoy(Gateway):
         log.unlink(missing_ok=True)
         self.child = Child(
             [ENVOY, "-c", path, "--concurrency", self.workers, "--disable-hot-restart", "--admin-address-path", address]
-            + ["--drain-time-s", "1", "--log-level", "warning", "--component-log-level", "wasm:info"],
+            + ["--file-flush-interval-msec", "50", "--drain-time-s", "1", "--log-level", "warning", "--component-log-level", "wasm:info"],
             log,
         )
         found = wait_until(lambda: not self.child.running() or (address.exists() and address.read_text()), PATIENCE_S, "Envoy's admin interface")

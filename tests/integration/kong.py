@@ -234,7 +234,8 @@ class KongHost(_Kong):
         for name, value in self.upstreams.env.items():
             command += ["--env", f"{name}={value}"]
         if self.around.nginx_guard:
-            command += ["--refuse-buffered"]
+            # The file that has the guard declares the variables, too.
+            command += ["--refuse-buffered", "--log-variables"]
         if self.around.needs_fixture():
             command += ["--wasm", f"{FIXTURE}={fixture_wasm()}"]
         self.child = Child(command, log, stdout=subprocess.PIPE)

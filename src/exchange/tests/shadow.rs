@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::exchange::changes::Edits;
 use crate::exchange::*;
 use crate::facts::call::CallAnswer;
 use crate::world::{
@@ -33,7 +34,14 @@ fn one() -> Value {
 }
 
 fn is_untouched(effect: &Effect) -> bool {
-    matches!(effect, Effect::Finish(Finish::Admit(changes)) if changes.headers().next().is_none() && !changes.has_edits())
+    let Effect::Finish(Finish::Admit(changes)) = effect else { return false };
+    // What access logs are told is no change.
+    let Edits { remove, set, response, watch, why: _ } = changes.edits();
+    changes.headers().next().is_none()
+        && remove.is_empty()
+        && set.is_empty()
+        && response.is_empty()
+        && !watch
 }
 
 #[test]

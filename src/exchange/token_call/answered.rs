@@ -46,7 +46,9 @@ impl TokenCall {
         let Some(call) = self.call.take() else { return };
         let answer = ServerAnswer { status, headers, body: &[], complete: true };
         if let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) {
-            facts.call_ended(endpoint, &self.client, call.permit, ended(&answer, facts.now));
+            let ended = ended(&answer, facts.now);
+            facts.note_token_server(self.endpoint, status, ended.outcome);
+            facts.call_ended(endpoint, &self.client, call.permit, ended);
         }
     }
 
@@ -57,6 +59,7 @@ impl TokenCall {
             return Passed::Unchanged;
         };
         let ended = ended(answer, facts.now);
+        facts.note_token_server(self.endpoint, answer.status, ended.outcome);
         facts.call_ended(endpoint, &self.client, call.permit, ended);
         let draw = match jitter::applies(endpoint, self.request.grant_type()) {
             true => Draw::of(&facts.runtime.host_key, &self.subject, call.asked_at),
@@ -182,6 +185,7 @@ impl TokenCall {
         // Once an answer has begun it is most likely the server that broke off: Envoy doesn't say.
         let outcome = if call.has_begun { Outcome::Error } else { Outcome::Unknown };
         if let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) {
+            facts.note_token_server(self.endpoint, 0, outcome);
             facts.call_ended(endpoint, &self.client, call.permit, outcome.into());
         }
         if let Some(name) = self.refresh {
@@ -237,7 +241,8 @@ fn shared_answer(
     if answer.status == 401 {
         headers.push(challenge_header(challenge::kept(answer.headers.iter()).as_deref(), facts));
     }
-    Some(Answer { status: answer.status, headers, body: sent.to_vec() })
+    let (body, details) = (sent.to_vec(), "token_shared");
+    Some(Answer { status: answer.status, headers, body, details, why: None })
 }
 
 /// A 401 has a challenge (RFC 9110, section 15.5.2): the server's own, else the one that RFC 6749,

@@ -79,6 +79,10 @@ pub struct Capabilities {
     pub upstream: fn(&Call) -> Option<&str>,
     /// Whether a call may leave something that spoils the next one of its request: see [`Residue`].
     pub reuses_buffers: bool,
+    /// Why it makes no call to this upstream, by its status.
+    pub why_no_call: fn(u32, &str) -> String,
+    /// Tells access logs and other filters one thing of the request; false if nobody would hear it.
+    pub tell: fn(&str, &str) -> bool,
 }
 
 impl Dialect {

@@ -98,6 +98,10 @@ impl Walk<'_> {
         traffic.vars.insert("upstream_scheme".into(), found.service.scheme.clone().into_bytes());
         let id = REQUESTS.fetch_add(1, Ordering::Relaxed);
         traffic.vars.insert("kong_request_id".into(), format!("{id:032x}").into_bytes());
+        if self.host.options.log_variables {
+            let names = ["verdict", "reason", "rule", "issuer", "subject"];
+            traffic.vars.extend(names.map(|name| (format!("herdgate_{name}"), Vec::new())));
+        }
         traffic.vars.insert("upstream_uri".into(), found.upstream_target.clone().into_bytes());
         let before =
             plugins::run(&self.flight.plan.gateway, &self.host.options, &found, &mut traffic);
@@ -263,6 +267,9 @@ impl Walk<'_> {
 
     /// on_done, on_log, on_delete: also after an error.
     pub fn finish(&mut self) {
+        let vars = std::mem::take(&mut self.traffic().vars);
+        self.host.note_access(&vars);
+        self.traffic().vars = vars;
         for name in ["proxy_on_done", "proxy_on_log", "proxy_on_delete"] {
             for at in 0..self.contexts.len() {
                 if self.call(at, Step::Log, name, &[], None).is_err() {

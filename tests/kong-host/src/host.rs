@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::store::Store;
 use crate::vm::{Code, Filter};
 use crate::worker::{Plan, Worker};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -36,6 +36,7 @@ pub struct Shared {
     tracing: AtomicBool,
     trace: Mutex<Vec<(usize, &'static str)>>,
     callouts: Mutex<Vec<String>>,
+    access: Mutex<Vec<BTreeMap<String, String>>>,
     pub upstream_requests: AtomicU64,
     clock_ms: AtomicI64,
     dice: Mutex<HashMap<usize, u32>>,
@@ -60,6 +61,15 @@ impl Shared {
 
     pub fn log(&self, worker: usize, level: u32, message: &str) {
         lock(&self.log).push(LogLine { worker, level, message: message.into() });
+    }
+
+    /// A line of the access log: what variables of `herdgate_` hold at a request's end.
+    pub fn note_access(&self, vars: &HashMap<String, Vec<u8>>) {
+        let said = vars.iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix("herdgate_").filter(|_| !value.is_empty())?;
+            Some((name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        });
+        lock(&self.access).push(said.collect());
     }
 
     pub fn trace(&self, worker: usize, name: &'static str) {
@@ -146,6 +156,7 @@ impl Host {
             tracing: AtomicBool::new(false),
             trace: Mutex::default(),
             callouts: Mutex::default(),
+            access: Mutex::default(),
             upstream_requests: AtomicU64::new(0),
             clock_ms: AtomicI64::new(0),
             dice: Mutex::default(),
@@ -263,6 +274,11 @@ impl Host {
     /// Whether any line contains the text.
     pub fn logged(&self, text: &str) -> bool {
         lock(&self.shared.log).iter().any(|line| line.message.contains(text))
+    }
+
+    /// Lines of the access log.
+    pub fn access(&self) -> Vec<BTreeMap<String, String>> {
+        lock(&self.shared.access).clone()
     }
 
     /// Callouts so far: `METHOD target/path`.

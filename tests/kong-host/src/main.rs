@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 const USAGE: &str = "usage: kong-host serve --config kong.yml [--wasm [NAME=]FILE]... [--listen 127.0.0.1:0] [--admin 127.0.0.1:0]
   [--workers 1] [--wait-socket PATH] [--zone NAME=SIZE[,slru|lru|none]]... [--queue NAME]... [--env NAME=VALUE]...
-  [--body-buffer BYTES] [--response-buffers COUNTxBYTES] [--refuse-buffered] [--bolt NAME] [--wasm-off]
+  [--body-buffer BYTES] [--response-buffers COUNTxBYTES] [--refuse-buffered] [--log-variables] [--bolt NAME] [--wasm-off]
 A filter's NAME is its file's stem unless it is given; without --wasm the file is $HERDGATE_WASM or dist/herdgate.wasm,
 named herdgate. A --zone replaces the default one.
 Prints `listening ADDRESS`, then `admin ADDRESS` if asked for, and serves until it is ended.";
@@ -31,6 +31,10 @@ fn run(mut args: impl Iterator<Item = String>) -> Result<(), String> {
         match flag.as_str() {
             "--refuse-buffered" => {
                 options.refuse_buffered = true;
+                continue;
+            }
+            "--log-variables" => {
+                options.log_variables = true;
                 continue;
             }
             "--wasm-off" => {

@@ -82,6 +82,8 @@ pub struct Options {
     pub response_piece: usize,
     /// A post-function refuses buffered requests with 503, on every route.
     pub refuse_buffered: bool,
+    /// nginx declares the variables in which a filter says why: `herdgate_verdict` and the like.
+    pub log_variables: bool,
     /// A post-function sets the upstream's scheme aside before any filter runs, on every route: the
     /// name in `kong.ctx.shared` under which it keeps the right one.
     pub bolt: Option<String>,
@@ -115,6 +117,7 @@ impl Default for Options {
             response_buffer: 4096,
             response_piece: 4096,
             refuse_buffered: false,
+            log_variables: false,
             bolt: None,
             ticks: true,
             stuck_ms: 2000,

@@ -56,6 +56,7 @@ fn administer(host: &Host, request: &Request) -> Response {
             let report = serde_json::json!({
                 "deaths": host.deaths(), "upstream_requests": host.upstream_requests(),
                 "paused": host.paused(), "callouts": host.callouts(), "log": log,
+                "access": host.access(),
             });
             Response::new(200, report.to_string())
         }

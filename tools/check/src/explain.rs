@@ -3,10 +3,8 @@
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::testing::jwt::demands::Demands;
-use herdgate::testing::jwt::Form;
 use herdgate::testing::jwt::introspection::OpaqueTokens;
-use herdgate::testing::jwt::issuer::{Index, Issuer};
-use herdgate::testing::jwt::issuer::{ExpPolicy, IssuerMatch};
+use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
 use herdgate::testing::rate_limit::KeyPart;
 use herdgate::testing::reply::ErrorStyle;
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
@@ -174,6 +172,19 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
         },
     }
     lines
+}
+
+/// The first rule that covers a request, as far as that can be known without its route.
+pub fn covering<'a>(config: &'a Config, asked: &Asked) -> Option<(usize, &'a Rule)> {
+    let target = Target::parse(asked.target.as_bytes(), config.paths).ok()?;
+    let request = Request {
+        method: asked.method.as_bytes(),
+        host: asked.host.as_bytes(),
+        route: None,
+        path: &target.path,
+    };
+    let mut rules = config.rules.iter().enumerate();
+    rules.find(|(_, rule)| matches(&rule.matches, &request).is_some())
 }
 
 fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
@@ -370,105 +381,4 @@ fn opaque_issuer(issuer: &Issuer, opaque: &OpaqueTokens) -> String {
         "Issuer {}: {prefix}; {} is asked what they mean, and an answer is kept for {} s at most.",
         issuer.name, endpoint.uri.authority, endpoint.ttl_s_max
     )
-}
-
-/// What can be said of an opaque token without asking anyone.
-fn opaque_token(config: &Config, token: &str) -> String {
-    let of = |issuer: &&Issuer| {
-        issuer.opaque.as_ref().is_some_and(|opaque| token.starts_with(&opaque.prefix))
-    };
-    let names: Vec<&str> =
-        config.issuers.iter().filter(of).map(|issuer| issuer.name.as_str()).collect();
-    if !names.is_empty() {
-        return format!(
-            "The token is opaque: the endpoint of {} says what it means.",
-            names.join(" or ")
-        );
-    }
-    let why = match config.issuers.iter().any(|issuer| issuer.opaque.is_some()) {
-        true => "no issuer's opaque tokens begin as it does",
-        false => "An opaque token needs an issuer whose tokens are opaque",
-    };
-    format!("401 invalid_token: the token is not read ({why}).")
-}
-
-/// What can be said of a client's token without its keys and without a clock. No claim is shown.
-pub fn token(config: &Config, token: &str) -> Vec<String> {
-    let token = token.trim();
-    let token = token.strip_prefix("Bearer ").unwrap_or(token);
-    match herdgate::testing::jwt::form(token.as_bytes()) {
-        Form::Jws => {}
-        Form::Jwe => {
-            return vec!["401 invalid_token: the token is encrypted (JWE).".to_owned()];
-        }
-        Form::Opaque => return vec![opaque_token(config, token)],
-    }
-    let jwt = match herdgate::testing::jwt::parse(token.as_bytes()) {
-        Ok(jwt) => jwt,
-        Err(reason) => {
-            return vec![format!("401 invalid_token: the token is not read ({reason:?}).")];
-        }
-    };
-    let mut lines = vec![format!(
-        "The token's header says alg {}{}.",
-        jwt.algorithm,
-        if jwt.kid.is_some() { " and has a kid" } else { ", without a kid" }
-    )];
-    let index = Index::new(&config.issuers);
-    let position = match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
-        Ok(position) => position,
-        Err(reason) => {
-            let passed = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. })
-                && reason == herdgate::testing::reply::Reason::UnknownIssuer;
-            lines.push(match passed {
-                true => "No issuer covers its iss: it is passed on.".to_owned(),
-                false => format!("401 invalid_token: no issuer answers for it ({reason:?})."),
-            });
-            return lines;
-        }
-    };
-    let Some(issuer) = config.issuers.get(position) else { return lines };
-    lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
-    let mut refused = Vec::new();
-    if !issuer.algorithms.contains(jwt.algorithm) {
-        refused.push(format!("{} is not among {}", jwt.algorithm, issuer.algorithms));
-    }
-    if let KeySource::Inline(keys) = &issuer.keys {
-        let signed = keys.iter().any(|key| {
-            key.algorithms().contains(jwt.algorithm)
-                && key
-                    .verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::testing::signature::NoHost)
-                    .is_ok()
-        });
-        if signed {
-            lines.push("Its signature verifies with a key of the document.".to_owned());
-        } else {
-            refused.push("no key of the document verifies its signature".to_owned());
-        }
-    } else {
-        lines.push("Its signature is not checked here: the keys are elsewhere, or one for each credential.".to_owned());
-    }
-    if !issuer.audiences.is_empty()
-        && !jwt.claims.aud.iter().any(|aud| issuer.audiences.contains(aud))
-    {
-        refused.push("its aud names none of the issuer's audiences".to_owned());
-    }
-    if herdgate::testing::jwt::check::typ(issuer, jwt.typ.as_deref(), &jwt.claims).is_err() {
-        refused.push("its typ (or its events) says that it is something else than an access token of this issuer".to_owned());
-    }
-    if issuer.exp == ExpPolicy::Required && jwt.claims.exp.is_none() {
-        refused.push("it has no exp".to_owned());
-    }
-    for claim in issuer.claims_required.iter().filter(|claim| jwt.claims.get(claim).is_none()) {
-        refused.push(format!("it has no claim {}", claim.0.join(".")));
-    }
-    let binding = herdgate::testing::proof::Binding::of(&jwt.claims.raw);
-    if binding.is_some() && !issuer.ignores_cnf {
-        refused.push("it is bound to a key (cnf) that its request has to prove".to_owned());
-    }
-    if refused.is_empty() {
-        lines.push("Nothing in it is refused, as far as can be seen without a clock.".to_owned());
-    }
-    lines.extend(refused.into_iter().map(|why| format!("401 invalid_token: {why}.")));
-    lines
 }

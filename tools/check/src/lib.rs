@@ -5,7 +5,9 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod envoy;
 pub mod explain;
 pub mod find;
 pub mod guard;
 pub mod schema;
+pub mod token;

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use herdgate::config::{Config, HostKind};
+use herdgate::testing::time::Time;
 use herdgate_check::explain::{self, Asked};
 use herdgate_check::find::{self, Found};
-use herdgate_check::{guard, schema};
+use herdgate_check::{envoy, guard, schema, token};
 
 const USAGE: &str = "\
 herdgate-check [--host envoy|kong] [--strict] [--request 'GET /orders'] FILE
@@ -53,7 +54,7 @@ fn run() -> Result<bool, String> {
     let mut good = true;
     let mut out = String::new();
     for found in find::configurations(file, &text)? {
-        good &= check(file, &found, &options, asked.as_ref(), &mut out);
+        good &= check((file, &text), &found, &options, asked.as_ref(), &mut out);
     }
     guard::warnings(&text)
         .iter()
@@ -92,8 +93,14 @@ fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Strin
     Ok(options)
 }
 
+/// By this machine's clock: a token that has ended is said to have.
+fn now() -> Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    Time::from_s(since.map_or(0, |since| since.as_secs()))
+}
+
 fn check(
-    file: &str,
+    (file, text): (&str, &str),
     found: &Found,
     options: &Options,
     asked: Option<&Asked>,
@@ -117,9 +124,14 @@ fn check(
             return false;
         }
     };
+    let around = match host {
+        HostKind::Envoy => envoy::warnings(text, &found.place, &config),
+        HostKind::Kong | HostKind::Unknown => Vec::new(),
+    };
     notes
         .iter()
         .chain(&config.warnings)
+        .chain(&around)
         .for_each(|warning| line(out, &format!("  warning: {warning}")));
     explain::summary(&config).iter().for_each(|said| line(out, &format!("  {said}")));
     if let Some(asked) = asked {
@@ -128,7 +140,9 @@ fn check(
     }
     if let Some(token) = &options.token {
         line(out, "  TOKEN:");
-        explain::token(&config, token).iter().for_each(|said| line(out, &format!("    {said}")));
+        let rule = asked.and_then(|asked| explain::covering(&config, asked));
+        let judged = token::judge(&config, rule, token, now());
+        judged.lines.iter().for_each(|said| line(out, &format!("    {said}")));
     }
     true
 }

@@ -176,27 +176,196 @@ fn a_request_is_explained() {
     );
 }
 
+/// RFC 7515, appendix A.1: token and key. The token ended in 2011.
+const ENDED: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// Tokens under the same key that end in the year 2100: a good one (scope a, role user, aud api), and
+/// odd ones.
+const GOOD: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJzdWIiOiJjYW5hcnkiLCJleHAiOjQxMDI0NDQ4MDAsInNjb3BlIjoiYSIsInJvbGVzIjpbInVzZXIiXSwiYXVkIjoiYXBpIn0.cOT5p4zNH0wcWEbf1Gy7JbQfDw_oukiSiMWC2Mdtv4k";
+const EXP_IS_TEXT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJzdWIiOiJjYW5hcnkiLCJleHAiOiI0MTAyNDQ0ODAwIn0.wbOKw1m_qo7quXeWpOQpba7wNa2Qi_CGVwQy5FFc8Uk";
+const EXP_IN_MS: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJleHAiOjQxMDI0NDQ4MDAwMDB9.oc6A_rxh0hmNfHBYB6grPDUl2xdrj7HZg32a7RQPLh8";
+const BEGINS_LATE: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJleHAiOjQxMDI0NDQ4MDAsIm5iZiI6NDEwMjQ0MTIwMH0.j3xA98lsfvho8qT9aQUVLf4W-qEI2hsUDS3CyuwyyZ0";
+const UNSIGNED: &str =
+    "eyJhbGciOiJub25lIn0.eyJpc3MiOiJqb2UifQ.u67HxzCZvaHrXC4Whd0k4N2_3F0cahW1UcucHAb4yW4";
+const SUB_IS_A_NUMBER: &str = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLCJleHAiOjQxMDI0NDQ4MDAsInN1YiI6N30.GVHZw_JeRjqnPrwgneYcfxUCBkkA-HsChAE0sFtJ4Co";
+const JOE: &str = r#"{ "issuers": [ { "name": "j", "issuer": "joe", "algorithms": ["HS256"],
+    "keys": [ { "jwk": { "kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow" } } ] } ],
+    "rules": [ { "match": { "path_prefix": "/a" }, "scopes_all": ["a"] },
+               { "match": { "path_prefix": "/b" }, "name": "both", "scopes_all": ["a", "b"], "claims": { "roles": ["admin"] }, "audiences": ["api"] },
+               { "match": { "path_prefix": "/public" }, "access": "public" } ] }"#;
+
+/// What is said of a token, for a request.
+fn of_token(name: &str, request: &str, token: &str) -> String {
+    let (code, out, _) = run(&["--request", request, &file(name, JOE)], &[("TOKEN", token)]);
+    assert_eq!(code, 0, "{out}");
+    assert!(!out.contains("canary") && !out.contains("AyM1"), "{out}");
+    out.split_once("TOKEN:\n").unwrap().1.to_owned()
+}
+
 #[test]
-fn a_token_is_explained_without_its_claims() {
-    // RFC 7515, appendix A.1: token and key.
-    let token = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-    let document = r#"{ "issuers": [ { "name": "j", "issuer": "joe", "algorithms": ["HS256"],
-        "keys": [ { "jwk": { "kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow" } } ] } ] }"#;
-    let (code, out, _) = run(&[&file("joe.json", document)], &[("TOKEN", token)]);
-    assert_eq!(code, 0);
-    assert!(out.contains("The token's header says alg HS256, without a kid."), "{out}");
-    assert!(out.contains("Its iss belongs to the issuer j."), "{out}");
-    assert!(out.contains("Its signature verifies with a key of the document."), "{out}");
-    assert!(!out.contains("is_root") && !out.contains("AyM1") && !out.contains("dBjf"), "{out}");
-    let (_, out, _) = run(
-        &[&file("joe2.json", document)],
-        &[("TOKEN", &format!("Bearer {}A", token.trim_end_matches('k')))],
+fn a_token_is_judged_by_the_clock_and_the_rule() {
+    let out = of_token("joe-a.json", "GET /a", GOOD);
+    assert_eq!(
+        out.lines().map(str::trim).collect::<Vec<_>>(),
+        [
+            "The token is a JWT by HS256, and names no kid.",
+            "Its iss belongs to the issuer j.",
+            "Its signature verifies with a key of the document.",
+            "Accepted, as far as can be seen here.",
+        ]
     );
-    assert!(out.contains("401 invalid_token"), "{out}");
-    let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", token)]);
-    assert!(out.contains("401 invalid_token: no issuer answers for it (UnknownIssuer)."), "{out}");
-    let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", "abc")]);
-    assert!(out.contains("401 invalid_token: the token is not read (Malformed)."), "{out}");
+    let out = of_token("joe-b.json", "GET /b/1", &format!("Bearer {GOOD}"));
+    assert!(out.contains("Refused.\n"), "{out}");
+    assert!(
+        out.contains(
+            "403 insufficient_scope (claim): both wants the claim roles to be \"admin\" (the token has another one)."
+        ),
+        "{out}"
+    );
+    assert!(out.contains("403 insufficient_scope (scope): both wants the scope b."), "{out}");
+    assert!(!out.contains("the scope a.") && !out.contains("in aud"), "{out}");
+    let out = of_token("joe-c.json", "GET /a", ENDED);
+    assert!(out.contains("401 invalid_token (expired): it ended "), "{out}");
+    assert!(out.contains(" days ago by this machine's clock"), "{out}");
+    assert!(out.contains("Its signature verifies") && !out.contains("bad_signature"), "{out}");
+    let out = of_token("joe-d.json", "GET /a", BEGINS_LATE);
+    assert!(out.contains("401 invalid_token (not_yet_valid): its nbf lies "), "{out}");
+    let out =
+        of_token("joe-e.json", "GET /a", &format!("{}A", GOOD.get(..GOOD.len() - 1).unwrap()));
+    assert!(
+        out.contains("(bad_signature): no key of the document verifies")
+            || out.contains("isn't base64url"),
+        "{out}"
+    );
+    assert!(
+        of_token("joe-f.json", "GET /public", ENDED)
+            .contains("The rule is public: the token isn't read.")
+    );
+}
+
+#[test]
+fn what_makes_a_token_unreadable_is_named() {
+    let (header, rest) = GOOD.split_once('.').unwrap();
+    let (payload, signature) = rest.split_once('.').unwrap();
+    let twice = "eyJhbGciOiJIUzI1NiIsImFsZyI6IkhTMjU2In0";
+    for (number, (token, words)) in [
+        (EXP_IS_TEXT.to_owned(), "exp: expected a number, got a string."),
+        (EXP_IN_MS.to_owned(), "exp: expected seconds since 1970, got a number that is negative or after the year 9999 (milliseconds?)."),
+        (SUB_IS_A_NUMBER.to_owned(), "sub: expected a string, got a number."),
+        (UNSIGNED.to_owned(), "its alg is none: an unsigned token is never accepted."),
+        ("2YotnFZFEjr1zCsicMWpAA".to_owned(), "it is no JWT (one has three segments, this one 1). An opaque token needs an issuer whose tokens are opaque."),
+        (format!("{header}.{payload}="), "this one 2)"),
+        (format!("{header}.{payload}==.{signature}"), "its payload isn't base64url"),
+        (format!("{header}.{payload}."), "its signature is empty."),
+        (format!("{header}=.{payload}.{signature}"), "its header isn't base64url (it has = padding)."),
+        (format!("{twice}.{payload}.{signature}"), "its header names a member twice, or is nested more deeply than 16."),
+        (format!("bm8.{payload}.{signature}"), "its header isn't JSON."),
+        (format!("W10.{payload}.{signature}"), "its header: expected a JSON object, got a list."),
+        (format!("{header}.{payload}.{signature}.a.b"), "it has five segments: an encrypted token (JWE)."),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = of_token(&format!("unreadable-{number}.json"), "GET /a", &token);
+        assert!(out.contains(words), "{words}: {out}");
+        assert!(out.contains("Refused.\n    401 invalid_token ("), "{out}");
+    }
+}
+
+#[test]
+fn a_token_of_an_issuer_that_is_not_there_is_said_to_be_one() {
+    let (_, out, _) = run(&[&example("jwt")], &[("TOKEN", GOOD)]);
+    assert!(
+        out.contains(
+            "401 invalid_token (unknown_issuer): no issuer of the document covers its iss."
+        ),
+        "{out}"
+    );
+}
+
+/// What the comments of envoy/envoy.yaml ask for, taken away one by one.
+#[test]
+fn settings_around_the_filter_are_warned_of() {
+    let shipped =
+        std::fs::read_to_string(format!("{}/../../envoy/envoy.yaml", env!("CARGO_MANIFEST_DIR")))
+            .unwrap();
+    let said = |name: &str, text: &str| {
+        let (code, out, _) = run(&[&file(name, text)], &[("HERDGATE_SECRET", "0123456789abcdef")]);
+        assert_eq!(code, 0, "{out}");
+        out.lines()
+            .filter_map(|line| Some(line.split_once("  warning: ")?.1.to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(said("shipped.yaml", &shipped), Vec::<String>::new());
+    for (number, (from, to, words)) in [
+        (
+            "failure_policy: FAIL_RELOAD",
+            "failure_policy: FAIL_OPEN",
+            "failure_policy: FAIL_OPEN lets every request through",
+        ),
+        ("failure_policy: FAIL_RELOAD", "fail_open: true", "fail_open: a crash"),
+        ("failure_policy: FAIL_RELOAD", "other: x", "failure_policy: without FAIL_RELOAD"),
+        (
+            "allow_on_headers_stop_iteration: true",
+            "allow_on_headers_stop_iteration: false",
+            "allow_on_headers_stop_iteration: not true",
+        ),
+        ("use_remote_address: true", "use_remote_address: false", "use_remote_address: not true"),
+        ("normalize_path: false", "normalize_path: true", "normalize_path: true mends paths"),
+        ("merge_slashes: false", "merge_slashes: true", "merge_slashes: true mends paths"),
+        (
+            "\"realm\": \"api\"",
+            "\"paths\": \"lenient\"",
+            "normalize_path: not true; with \"paths\": \"lenient\"",
+        ),
+        (
+            "\"cluster\": \"idp\"",
+            "\"cluster\": \"idpp\"",
+            "issuers[0].cluster: this file has no cluster \"idpp\"",
+        ),
+        (
+            "\"cluster\": \"idp\"",
+            "\"cluster\": \"api\"",
+            "issuers[0]: an https URL, but the cluster \"api\" has no transport_socket",
+        ),
+        (
+            "\"https://idp.example/jwks\"",
+            "\"http://idp.example/jwks\", \"allow_http\": true",
+            "issuers[0]: an http URL, but the cluster \"idp\" has a transport_socket",
+        ),
+        ("trusted_ca:", "other:", "issuers[0]: the cluster \"idp\" has no validation_context"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(shipped.contains(from), "{from}");
+        let warnings = said(&format!("around-{number}.yaml"), &shipped.replacen(from, to, 1));
+        assert!(warnings.iter().any(|warning| warning.starts_with(words)), "{words}: {warnings:?}");
+    }
+    // Clusters may come from elsewhere.
+    let dynamic = shipped.replacen("\"cluster\": \"idp\"", "\"cluster\": \"idpp\"", 1)
+        + "\ndynamic_resources: { cds_config: { ads: {} } }\n";
+    assert_eq!(said("dynamic.yaml", &dynamic), Vec::<String>::new());
+}
+
+#[test]
+fn hints_hint_right() {
+    let said = |name: &str, text: &str| run(&[&file(name, text)], &[]).1;
+    let issuer = |algorithm: &str| {
+        format!(
+            r#"{{ "issuers": [ {{ "name": "j", "issuer": "joe", "algorithms": ["{algorithm}"], "jwks_uri": "https://a/", "cluster": "a" }} ] }}"#
+        )
+    };
+    for (name, text, words) in [
+        ("hint-1.json", issuer("Ed448"), r#"got "Ed448" (no signature algorithm of this version)"#),
+        ("hint-2.json", issuer("none"), r#"got "none" (an unsigned token is never accepted)"#),
+        ("hint-3.json", issuer("es512"), r#"got "es512" (did you mean "ES512"?)"#),
+        ("hint-4.json", r#"{ "rules": [ { "match": {}, "access": "none" } ] }"#.to_owned(), r#"got "none" (did you mean "public"? It reads no token)"#),
+        ("hint-5.json", r#"{ "issuers": [ { "name": "j", "issuer": "joe", "algorithms": ["RS256"], "jwks_uri": "https://a/", "cluster": "a", "jwks": { "ttl": 5 } } ] }"#.to_owned(), r#"got "ttl" (did you mean "ttl_s"?)"#),
+    ] {
+        let out = said(name, &text);
+        assert!(out.contains(words), "{words}: {out}");
+    }
+    assert!(!said("hint-6.json", &issuer("ES512")).contains("mistake"));
 }
 
 #[test]

@@ -43,4 +43,10 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     },
     upstream: |call| call.cluster.as_deref(),
     reuses_buffers: false,
+    why_no_call: |status, cluster| match status {
+        abi::BAD_ARGUMENT => format!("Envoy has no cluster {cluster:?}"),
+        _ => format!("the cluster {cluster:?} has no healthy host, or takes no more calls"),
+    },
+    // Becomes the filter state `wasm.herdgate.<name>`.
+    tell: |name, value| abi::set_property(&[&format!("herdgate.{name}")], value.as_bytes()),
 };

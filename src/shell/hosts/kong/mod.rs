@@ -44,6 +44,10 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     },
     upstream: |call| Some(&call.address),
     reuses_buffers: true,
+    why_no_call: |_, address| format!("Kong makes no call to {address}"),
+    // A variable of nginx's that kong/ declares; where it isn't, the host says so and nothing
+    // happens. `kong.ctx.shared` isn't for this: see `admitted`.
+    tell: |name, value| abi::set_property(&["ngx", &format!("herdgate_{name}")], value.as_bytes()),
 };
 
 /// Gives the request to the API the query of `target`. The path there may be another than the

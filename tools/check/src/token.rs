@@ -1,0 +1,425 @@
+//! What a configuration does with a client's token, reason by reason. It asks the filter's own
+//! rooms, by the clock. No claim is shown, and no part of the token.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use herdgate::config::{Access, Config, Rule, UnknownIssuer};
+use herdgate::testing::jwt::check::{self, Requirements};
+use herdgate::testing::jwt::demands::Demands;
+use herdgate::testing::jwt::issuer::{ExpPolicy, Index, Issuer};
+use herdgate::testing::jwt::{self, Jwt, Rounding};
+use herdgate::testing::proof::Binding;
+use herdgate::testing::reply::Reason;
+use herdgate::testing::signature::source::KeySource;
+use herdgate::testing::signature::{Algorithm, NoHost};
+use herdgate::testing::time::Time;
+use serde_json::{Map, Value};
+
+/// What is said of a token, and whether it would be accepted as far as can be seen here.
+pub struct Judged {
+    /// In words, reason by reason.
+    pub lines: Vec<String>,
+    /// Whether nothing in it is refused.
+    pub is_good: bool,
+}
+
+/// Judges a token at `now`, under the rule that covers the request in question, if there is one.
+pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Time) -> Judged {
+    let token = token.trim();
+    let token = token.strip_prefix("Bearer ").unwrap_or(token);
+    if jwt::form(token.as_bytes()) == jwt::Form::Opaque
+        && let Some(judged) = opaque(config, token)
+    {
+        return judged;
+    }
+    let jwt = match jwt::parse(token.as_bytes()) {
+        Ok(jwt) => jwt,
+        Err(reason) => {
+            let why = unreadable(token).unwrap_or_else(|| reason.description().to_owned());
+            return refused(Vec::new(), [format!("{}: {why}.", answer(reason))]);
+        }
+    };
+    let kid = if jwt.kid.is_some() { "has a kid" } else { "names no kid" };
+    let mut lines = vec![format!("The token is a JWT by {}, and {kid}.", jwt.algorithm)];
+    let index = Index::new(&config.issuers);
+    let position = match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
+        Ok(position) => position,
+        Err(reason) => {
+            let passes = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. })
+                && reason == Reason::UnknownIssuer;
+            if passes {
+                lines.push("No issuer covers its iss: it is passed on.".to_owned());
+                return Judged { lines, is_good: true };
+            }
+            let why = match (reason, &jwt.claims.iss) {
+                (Reason::UnknownIssuer, None) => "it has no iss",
+                (Reason::UnknownIssuer, Some(_)) => "no issuer of the document covers its iss",
+                _ => "several issuers cover its iss, and its aud names an audience of none",
+            };
+            return refused(lines, [format!("{}: {why}.", answer(reason))]);
+        }
+    };
+    let Some(issuer) = config.issuers.get(position) else { return refused(lines, []) };
+    lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
+    let mut reasons = of_issuer(issuer, &jwt, now);
+    signature(issuer, &jwt, &mut lines, &mut reasons);
+    if let Some((index, rule)) = rule {
+        match rule.access {
+            Access::Public => lines.push("The rule is public: the token isn't read.".to_owned()),
+            _ => of_rule(config, (index, rule), position, issuer, &jwt, &mut reasons),
+        }
+    }
+    if reasons.is_empty() {
+        lines.push("Accepted, as far as can be seen here.".to_owned());
+        if rule.is_some_and(|(_, rule)| rule.introspect) {
+            lines.push("The introspection endpoint has a say too.".to_owned());
+        }
+        return Judged { lines, is_good: true };
+    }
+    refused(lines, reasons.into_iter().map(|(reason, why)| format!("{}: {why}.", answer(reason))))
+}
+
+fn refused(mut lines: Vec<String>, reasons: impl IntoIterator<Item = String>) -> Judged {
+    lines.push("Refused.".to_owned());
+    lines.extend(reasons);
+    Judged { lines, is_good: false }
+}
+
+/// What can be said of an opaque token without asking anyone; nothing where no issuer has some.
+fn opaque(config: &Config, token: &str) -> Option<Judged> {
+    let prefixes: Vec<(&str, &str)> = config
+        .issuers
+        .iter()
+        .filter_map(|issuer| Some((issuer.name.as_str(), issuer.opaque.as_ref()?.prefix.as_str())))
+        .collect();
+    if prefixes.is_empty() || token.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = prefixes
+        .iter()
+        .filter(|(_, prefix)| token.starts_with(prefix))
+        .map(|(name, _)| *name)
+        .collect();
+    if names.is_empty() {
+        let why = "it is opaque, and no issuer's opaque tokens begin as it does";
+        return Some(refused(Vec::new(), [format!("{}: {why}.", answer(Reason::Malformed))]));
+    }
+    let names = names.join(" or ");
+    let line = format!("The token is opaque: the endpoint of {names} says what it means.");
+    Some(Judged { lines: vec![line], is_good: true })
+}
+
+/// `401 invalid_token (expired)`.
+fn answer(reason: Reason) -> String {
+    let code = reason.code().map(|code| format!(" {code}")).unwrap_or_default();
+    format!("{}{code} ({})", reason.status(), reason.name())
+}
+
+fn of_issuer(issuer: &Issuer, jwt: &Jwt<'_>, now: Time) -> Vec<(Reason, String)> {
+    let claims = &jwt.claims;
+    let mut out = Vec::new();
+    if !issuer.algorithms.contains(jwt.algorithm) {
+        let why = format!("{} is not among {}", jwt.algorithm, issuer.algorithms);
+        out.push((Reason::Algorithm, why));
+    }
+    if let Err(reason) = check::sunset(issuer, now) {
+        out.push((reason, "the issuer's sunset has passed".to_owned()));
+    }
+    if let Err(reason) = check::typ(issuer, jwt.typ.as_deref(), claims) {
+        let why = "its typ (or its events) says that it is something else than an access token of this issuer";
+        out.push((reason, why.to_owned()));
+    }
+    if let Err(reason) = check::times(claims, issuer, now, now) {
+        out.push((reason, time(issuer, jwt, reason, now)));
+    }
+    if let Err(reason) = check::audience(issuer, claims) {
+        let why = format!("its aud names none of {}", issuer.audiences.join(", "));
+        out.push((reason, why));
+    }
+    if Binding::of(&claims.raw).is_some() && !issuer.ignores_cnf {
+        let why = "it is bound to a key (cnf), which the request would have to prove";
+        out.push((Reason::Bound, why.to_owned()));
+    }
+    if let Err(reason) = check::claims_required(issuer, claims) {
+        let missing = issuer
+            .claims_required
+            .iter()
+            .filter(|path| claims.get(path).is_none_or(Value::is_null))
+            .map(|path| path.0.join("."))
+            .collect::<Vec<_>>();
+        out.push((reason, format!("it has no claim {}", missing.join(", "))));
+    }
+    out
+}
+
+/// What is wrong with its times, by how much.
+fn time(issuer: &Issuer, jwt: &Jwt<'_>, reason: Reason, now: Time) -> String {
+    let claims = &jwt.claims;
+    let apart = |from: u64, to: u64| span(to.saturating_sub(from));
+    match reason {
+        Reason::Expired if issuer.exp == ExpPolicy::Required && claims.exp.is_none() => {
+            "it has no exp".to_owned()
+        }
+        Reason::Expired => match check::end_s(claims, issuer, now) {
+            Some(end) => format!(
+                "it ended {} ago by this machine's clock (leeway_s {} counted)",
+                apart(end, now.s()),
+                issuer.leeway_s
+            ),
+            None => "nothing bounds its lifetime".to_owned(),
+        },
+        Reason::NotYetValid => {
+            let begin = claims.nbf.max(claims.iat).unwrap_or(0);
+            let name = if claims.nbf >= claims.iat { "nbf" } else { "iat" };
+            format!(
+                "its {name} lies {} ahead of this machine's clock (leeway_s is {})",
+                apart(now.s(), begin),
+                issuer.leeway_s
+            )
+        }
+        _ => format!(
+            "it lives longer than lifetime_s_max, {}",
+            issuer.lifetime_s_max.map_or_else(String::new, span)
+        ),
+    }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7_199 => format!("{} min", seconds / 60),
+        7_200..=172_799 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn signature(
+    issuer: &Issuer,
+    jwt: &Jwt<'_>,
+    lines: &mut Vec<String>,
+    reasons: &mut Vec<(Reason, String)>,
+) {
+    let KeySource::Inline(keys) = &issuer.keys else {
+        lines.push(
+            "Its signature is not checked here: the keys are elsewhere, or one for each credential."
+                .to_owned(),
+        );
+        return;
+    };
+    let fits =
+        |algorithm: Algorithm| keys.iter().filter(move |key| key.algorithms().contains(algorithm));
+    let verifies = fits(jwt.algorithm)
+        .any(|key| key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &NoHost).is_ok());
+    match (verifies, fits(jwt.algorithm).count()) {
+        (true, _) => {
+            lines.push("Its signature verifies with a key of the document.".to_owned());
+        }
+        (false, 0) if issuer.algorithms.contains(jwt.algorithm) => {
+            let why = format!("the document has no key for {}", jwt.algorithm);
+            reasons.push((Reason::UnknownKey, why));
+        }
+        (false, 0) => {}
+        (false, _) => {
+            let why = "no key of the document verifies its signature";
+            reasons.push((Reason::BadSignature, why.to_owned()));
+        }
+    }
+}
+
+fn of_rule(
+    config: &Config,
+    (index, rule): (usize, &Rule),
+    position: usize,
+    issuer: &Issuer,
+    jwt: &Jwt<'_>,
+    reasons: &mut Vec<(Reason, String)>,
+) {
+    let (claims, scope_claim) = (&jwt.claims, issuer.scope_claim.as_ref());
+    let name = rule.name.clone().unwrap_or_else(|| format!("rules[{index}]"));
+    let asked = &rule.requires;
+    let admits = asked.issuers.as_ref().is_none_or(|indices| indices.contains(&position));
+    if !admits {
+        let indices = asked.issuers.iter().flatten();
+        let names: Vec<&str> = indices
+            .filter_map(|index| config.issuers.get(*index))
+            .map(|issuer| issuer.name.as_str())
+            .collect();
+        let why = format!("{name} admits the issuers {} alone", names.join(", "));
+        reasons.push((Reason::IssuerNotAllowed, why));
+    }
+    let lacks = |demands: &Demands| demands.met_by(scope_claim, claims).err();
+    for (demands, why) in each_alone(&asked.own, claims) {
+        reasons.extend(lacks(&demands).map(|reason| (reason, format!("{name} wants {why}"))));
+    }
+    if !asked.any.is_empty() && asked.any.iter().all(|one| lacks(one).is_some()) {
+        let reason = check::rule_allows(
+            &Requirements { any: asked.any.clone(), ..Requirements::default() },
+            position,
+            scope_claim,
+            claims,
+        );
+        let wanted: Vec<String> = asked
+            .any
+            .iter()
+            .map(|one| {
+                let parts = each_alone(one, claims).into_iter();
+                let parts = parts.filter(|(demands, _)| lacks(demands).is_some());
+                parts.map(|(_, why)| why).collect::<Vec<_>>().join(" and ")
+            })
+            .collect();
+        let why = format!("{name} wants {}", wanted.join(", or "));
+        reasons.extend(reason.err().map(|reason| (reason, why)));
+    }
+}
+
+/// Each demand by itself, with words for it.
+fn each_alone(demands: &Demands, claims: &jwt::Claims) -> Vec<(Demands, String)> {
+    let none = Demands::default;
+    let mut out = Vec::new();
+    if !demands.audiences.is_empty() {
+        let why = format!("one of {} in aud", demands.audiences.join(", "));
+        out.push((Demands { audiences: demands.audiences.clone(), ..none() }, why));
+    }
+    for (path, values) in &demands.claims {
+        let wanted = values.iter().map(Value::to_string).collect::<Vec<_>>().join(" or ");
+        let there = if claims.get(path).is_some() { "has another one" } else { "has none" };
+        let why = format!("the claim {} to be {wanted} (the token {there})", path.0.join("."));
+        out.push((Demands { claims: vec![(path.clone(), values.clone())], ..none() }, why));
+    }
+    for scope in &demands.scopes_all {
+        let why = format!("the scope {scope}");
+        out.push((Demands { scopes_all: vec![scope.clone()], ..none() }, why));
+    }
+    if !demands.scopes_any.is_empty() {
+        let why = format!("one of the scopes {}", demands.scopes_any.join(", "));
+        out.push((Demands { scopes_any: demands.scopes_any.clone(), ..none() }, why));
+    }
+    out
+}
+
+/// Why a text isn't read as a token: the first thing that is wrong with it.
+fn unreadable(token: &str) -> Option<String> {
+    if token.is_empty() {
+        return Some("there is none".to_owned());
+    }
+    if token.len() > jwt::TOKEN_BYTES_MAX {
+        return Some(format!("it has more than {} bytes", jwt::TOKEN_BYTES_MAX));
+    }
+    let segments: Vec<&str> = token.split('.').collect();
+    let (header, payload, signature) = match *segments.as_slice() {
+        [header, payload, signature] => (header, payload, signature),
+        [_, _, _, _, _] => {
+            return Some("it has five segments: an encrypted token (JWE)".to_owned());
+        }
+        _ => {
+            return Some(format!(
+                "it is no JWT (one has three segments, this one {}). An opaque token needs an issuer whose tokens are opaque",
+                segments.len()
+            ));
+        }
+    };
+    let header = match segment("header", header) {
+        Ok(members) => members,
+        Err(why) => return Some(why),
+    };
+    of_header(&header).or_else(|| match segment("payload", payload) {
+        Ok(claims) => of_claims(&claims).or_else(|| base64url("signature", signature).err()),
+        Err(why) => Some(why),
+    })
+}
+
+fn base64url(name: &str, segment: &str) -> Result<Vec<u8>, String> {
+    if segment.is_empty() {
+        return Err(format!("its {name} is empty"));
+    }
+    URL_SAFE_NO_PAD.decode(segment).map_err(|_| {
+        let hint = match segment {
+            padded if padded.ends_with('=') => " (it has = padding)",
+            other if other.contains(['+', '/']) => " (it is plain base64, with + and /)",
+            other if other.contains(char::is_whitespace) => " (there is white space in it)",
+            _ => "",
+        };
+        format!("its {name} isn't base64url{hint}")
+    })
+}
+
+fn segment(name: &str, segment: &str) -> Result<Map<String, Value>, String> {
+    let bytes = base64url(name, segment)?;
+    jwt::json::object(&bytes).map_err(|_| match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(_)) => {
+            format!(
+                "its {name} names a member twice, or is nested more deeply than {}",
+                jwt::json::DEPTH_MAX
+            )
+        }
+        Ok(other) => format!("its {name}: expected a JSON object, got {}", kind(&other)),
+        Err(_) => format!("its {name} isn't JSON"),
+    })
+}
+
+fn of_header(header: &Map<String, Value>) -> Option<String> {
+    for name in ["crit", "b64", "zip"] {
+        if header.contains_key(name) {
+            return Some(format!("its header has {name}, which asks for what isn't supported"));
+        }
+    }
+    match header.get("alg") {
+        None => return Some("its header: expected alg, got none".to_owned()),
+        Some(Value::String(name)) if name.eq_ignore_ascii_case("none") => {
+            return Some("its alg is none: an unsigned token is never accepted".to_owned());
+        }
+        Some(Value::String(name)) if Algorithm::parse(name).is_none() => {
+            return Some("its alg is one that this version doesn't verify".to_owned());
+        }
+        Some(Value::String(_)) => {}
+        Some(other) => return Some(format!("alg: expected a string, got {}", kind(other))),
+    }
+    ["kid", "typ"].into_iter().find_map(|name| of_type(name, header, "a string", Value::is_string))
+}
+
+/// Only the types of claims: whether they are accepted is another question.
+fn of_claims(claims: &Map<String, Value>) -> Option<String> {
+    for name in ["iss", "sub", "jti", "client_id", "azp"] {
+        if let Some(why) = of_type(name, claims, "a string", Value::is_string) {
+            return Some(why);
+        }
+    }
+    let is_list_of_texts =
+        |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+    if let Some(why) = of_type("aud", claims, "a string or a list of strings", |value| {
+        value.is_string() || is_list_of_texts(value)
+    }) {
+        return Some(why);
+    }
+    for name in ["exp", "nbf", "iat"] {
+        if let Some(why) = of_type(name, claims, "a number", Value::is_number) {
+            return Some(why);
+        }
+        if claims.get(name).is_some_and(|date| jwt::date_s(date, Rounding::Down).is_err()) {
+            let why = "expected seconds since 1970, got a number that is negative or after the year 9999 (milliseconds?)";
+            return Some(format!("{name}: {why}"));
+        }
+    }
+    None
+}
+
+fn of_type(
+    name: &str,
+    members: &Map<String, Value>,
+    expected: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Option<String> {
+    let value = members.get(name).filter(|value| !fits(value))?;
+    Some(format!("{name}: expected {expected}, got {}", kind(value)))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
