@@ -29,6 +29,10 @@ pub mod jwt {
         pub use crate::jwt::demands::Demands;
     }
 
+    pub mod json {
+        pub use crate::jwt::json::object;
+    }
+
     pub mod issuer {
         pub use crate::jwt::issuer::{ExpPolicy, Index, IssuerMatch};
     }
@@ -39,7 +43,11 @@ pub mod metrics {
 }
 
 pub mod proof {
-    pub use crate::proof::Binding;
+    pub use crate::proof::{Binding, Origin, ProofKey, Proven};
+
+    pub mod dpop {
+        pub use crate::proof::dpop::{Asked, Dpop, check};
+    }
 }
 
 pub mod rate_limit {

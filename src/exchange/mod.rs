@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod effect;
+mod once;
 pub mod revocation_call;
 pub mod token_call;
 
@@ -10,7 +11,7 @@ pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started
 
 use self::changes::Changes;
 use self::token_call::TokenCall;
-use crate::charging::Payer;
+use crate::charging::{LimitHeaders, Payer};
 use crate::config::Mode;
 use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
@@ -390,7 +391,6 @@ impl Exchange {
 
     #[inline(always)]
     fn admit(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
-        let meter = facts.host.meter;
         let payer = Payer {
             request,
             verified: admission.verified.as_deref(),
@@ -401,10 +401,26 @@ impl Exchange {
             Ok(headers) => headers,
             Err(refusal) if !admission.shadow => return self.refuse(request, &refusal, facts),
             Err(refusal) => {
-                meter.count(Metric::Shadowed(refusal.reason));
+                facts.host.meter.count(Metric::Shadowed(refusal.reason));
                 None
             }
         };
+        if admission.once.is_some() {
+            return self.admit_once(request, admission, response, facts);
+        }
+        self.admit_charged(request, admission, response, facts)
+    }
+
+    /// Lets a request go on that nothing refuses any more.
+    #[inline(always)]
+    fn admit_charged(
+        &self,
+        request: &Request<'_>,
+        admission: Admission<'_>,
+        response: Option<LimitHeaders>,
+        facts: &Facts<'_>,
+    ) -> Finish {
+        let meter = facts.host.meter;
         if let Some(reason) = admission.permitted {
             meter.count(Metric::Permitted(reason));
         }

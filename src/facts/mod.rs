@@ -13,6 +13,7 @@ mod introspection;
 mod keys;
 pub mod memory;
 mod metadata;
+mod once;
 mod queue;
 pub mod refreshes;
 mod revoked;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 pub use fact::Fact;
 pub use flight::Turn;
 pub use keys::KeySet;
+pub use once::{Once, Spent};
 pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::Verified;
@@ -44,7 +46,8 @@ use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
-use crate::shared::{Moment, Store};
+use crate::shared::once::Ids;
+use crate::shared::{Moment, Store, TableId};
 use crate::signature::HostVerify;
 use crate::time::{Span, Time};
 
@@ -74,6 +77,11 @@ pub struct Runtime {
     /// Whether another configuration may verify tokens that this one doesn't know, as far as the
     /// worker knows.
     pub verifies_elsewhere: Cell<bool>,
+    /// When the worker began under this configuration, if it is known that nothing was remembered
+    /// here before.
+    began: Option<Time>,
+    /// Whether it has met the memory of ids that count once.
+    has_seen_ids: Cell<bool>,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
 }
@@ -110,8 +118,17 @@ impl Runtime {
             host_key,
             sync_key,
             verifies_elsewhere: Cell::new(true),
+            began: None,
+            has_seen_ids: Cell::new(false),
             worker: RefCell::new(worker),
         }
+    }
+
+    /// The same for a worker that began at this moment. Only one that has met no shared memory yet
+    /// may say so: see [`Facts::ids_since`].
+    #[must_use]
+    pub fn begun(self, began: Option<Time>) -> Self {
+        Runtime { began, ..self }
     }
 }
 
@@ -131,6 +148,8 @@ pub struct Compiled {
     pub hears_of_revocations: bool,
     /// Whether some limit is charged for refused requests too.
     pub charges_refused: bool,
+    /// Ids that count once.
+    ids: Ids,
     /// Tables in shared memory.
     tables: shelf::Tables,
 }
@@ -150,6 +169,7 @@ impl Compiled {
             hears_of_revocations: !config.revocation_feeds.is_empty()
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
+            ids: Ids::new(TableId::Replay, config.replay.ids_max),
             tables: shelf::Tables::new(&config.shared),
         }
     }

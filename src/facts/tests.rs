@@ -3,9 +3,11 @@
 
 mod bound;
 mod clock;
+mod dpop;
 mod introspection;
 mod keys;
 mod lookups;
+mod replay;
 mod revocation;
 mod sight;
 mod verified;

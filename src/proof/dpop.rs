@@ -135,7 +135,7 @@ impl<'a> Read<'a> {
         }
         Some(Read {
             algorithm: Algorithm::parse(header.get("alg")?.as_str()?)?,
-            key: ProofKey::read(header.get("jwk")?)?,
+            key: ProofKey::read(header.get("jwk")?.as_object()?)?,
             claims: object(payload)?,
             signed,
             signature: decode(signature.get(1..)?)?,

@@ -8,10 +8,10 @@ use super::schedule::{Worker, World};
 use crate::digest::Digest;
 use crate::rate_limit::{Amount, RateLimit};
 use crate::rate_limit::{Claim, Counters};
-use crate::shared::once::Owner;
-use crate::shared::twin::Twin;
 use crate::shared::TableId;
 use crate::shared::once::Ids;
+use crate::shared::once::Owner;
+use crate::shared::twin::Twin;
 
 /// Runs `round` with every schedule, or the first `most` of them in order; returns how many there
 /// were, or what was wrong with one.

@@ -50,7 +50,7 @@ impl Client {
     }
 
     fn jkt(&self) -> [u8; 32] {
-        ProofKey::read(&self.jwk()).unwrap().thumbprint()
+        ProofKey::read(self.jwk().as_object().unwrap()).unwrap().thumbprint()
     }
 
     fn header(&self) -> Value {
@@ -267,7 +267,7 @@ fn an_ed25519_key_proves_too() {
     use ed25519_dalek::Signer as _;
     let key = ed25519_dalek::SigningKey::from_bytes(&[3; 32]);
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(key.verifying_key().as_bytes()) });
-    let jkt = ProofKey::read(&jwk).unwrap().thumbprint();
+    let jkt = ProofKey::read(jwk.as_object().unwrap()).unwrap().thumbprint();
     let asked = Asked {
         method: b"GET",
         path: b"/orders",
