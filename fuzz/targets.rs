@@ -9,7 +9,8 @@ use herdgate::config::{Config, HostKind};
 use herdgate::testing::digest::{Digest, HostKey};
 use herdgate::testing::jwt;
 use herdgate::testing::jwt::introspection::{IntrospectionKind, Told};
-use herdgate::testing::proof::Binding;
+use herdgate::testing::proof::dpop::{self, Asked, Dpop};
+use herdgate::testing::proof::{Binding, Origin, ProofKey};
 use herdgate::testing::request::HeaderBlock;
 use herdgate::testing::request::bearer;
 use herdgate::testing::request::bearer::BearerSource;
@@ -18,8 +19,8 @@ use herdgate::testing::request::path::Target;
 use herdgate::testing::revocation::feed::List;
 use herdgate::testing::shared::TableId;
 use herdgate::testing::shared::record::{OVERHEAD, Shape};
-use herdgate::testing::signature::AlgorithmSet;
 use herdgate::testing::signature::jwk_set;
+use herdgate::testing::signature::{AlgorithmSet, NoHost};
 use herdgate::testing::time::Time;
 use herdgate::testing::token_endpoint::answer::{self, Answer};
 use herdgate::testing::token_endpoint::jitter::aged;
@@ -31,8 +32,9 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 12] = [
+pub const ALL: [(&str, Run); 13] = [
     ("jwt", jwt),
+    ("proof", proof),
     ("bearer", bearer),
     ("path", path),
     ("config", config),
@@ -79,6 +81,45 @@ pub fn introspection(data: &[u8]) {
     }
 }
 
+/// The token of RFC 9449, section 7.1, and the thumbprint of section 6.1.
+const BOUND: &[u8] = b"Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+const JKT: [u8; 32] = [
+    0xd1, 0x97, 0x0e, 0x08, 0xe4, 0x59, 0x35, 0x8c, 0xbe, 0x0d, 0x6a, 0x6a, 0xab, 0x7d, 0x23, 0x67,
+    0x22, 0x46, 0x1d, 0x33, 0x74, 0x77, 0x61, 0xe0, 0x94, 0x15, 0x77, 0xba, 0x28, 0x2e, 0x03, 0x82,
+];
+
+/// Of all proofs of the example's key the example alone is good. A key that is read has one
+/// thumbprint, whatever stands beside its members.
+pub fn proof(data: &[u8]) {
+    let dpop = Dpop {
+        required: false,
+        algorithms: AlgorithmSet::asymmetric(),
+        names: String::new(),
+        leeway_s: 60,
+        nonce: false,
+        origins: Vec::from_iter(Origin::parse("https://resource.example.org")),
+    };
+    let nonces = HostKey::new(&[1; 32], b"nonces");
+    let asked = Asked {
+        method: b"GET",
+        path: b"/protectedresource",
+        token: BOUND,
+        jkt: &JKT,
+        nonces: &nonces,
+        now: Time::from_s(1_562_262_618),
+    };
+    if let Ok(proof) = dpop::check(data, &dpop, &asked, &NoHost) {
+        assert_eq!((proof.jti.as_str(), proof.iat), ("e1j3V_bKic8-LAEB", 1_562_262_618));
+    }
+    let Ok(mut jwk) = jwt::json::object(data) else { return };
+    if let Some(key) = ProofKey::read(&jwk) {
+        jwk.insert("kid".into(), "k".into());
+        assert_eq!(ProofKey::read(&jwk).map(|key| key.thumbprint()), Some(key.thumbprint()));
+        jwk.insert("d".into(), "AQ".into());
+        assert!(ProofKey::read(&jwk).is_none());
+    }
+}
+
 /// The token that is found is a part of the request.
 pub fn bearer(data: &[u8]) {
     let (target, headers, _) = message(data);
@@ -87,6 +128,7 @@ pub fn bearer(data: &[u8]) {
         BearerSource::Header("x-token".into()),
         BearerSource::Cookie("at".into()),
         BearerSource::Query("jwt".into()),
+        BearerSource::Dpop,
     ];
     let found = bearer::find(headers.iter().copied(), target, &sources);
     let located = bearer::locate(

@@ -2,16 +2,20 @@
 //! nothing; where a fact is missing, it names it, and is run again from the top when it is there.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod prove;
+
 use std::rc::Rc;
+
+pub use prove::challenged;
 
 use crate::charging::Payer;
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
-use crate::facts::{Fact, Facts, Stop, Verified};
+use crate::facts::{Fact, Facts, Once, Stop, Verified};
 use crate::jwt::{ClaimPath, check};
-use crate::proof::{Binding, Proven};
+use crate::proof::Binding;
 use crate::rate_limit::{Charging, KeyPart};
 use crate::reply::{Reason, Refusal};
-use crate::request::bearer::{self, Candidate};
+use crate::request::bearer::{self, BearerSource, Candidate};
 use crate::request::path::{self, Captures, Target};
 use crate::request::{Request, is_word};
 use crate::token_endpoint::TokenEndpoint;
@@ -50,6 +54,8 @@ pub struct Admission<'a> {
     pub shadow: bool,
     /// What the rule's path template captured, for the keys of limits.
     pub captures: Option<Vec<(String, String)>>,
+    /// What counts once, to be remembered when all else has passed.
+    pub once: Option<Box<Once>>,
 }
 
 /// Which token goes out of a request.
@@ -118,7 +124,12 @@ fn weigh<'a>(
         None => return Err(Reason::NoRule.into()),
     };
     *shadow |= rule.is_some_and(|rule| rule.shadow);
-    weigh_token(request, facts, config, rule, captures, *shadow)
+    match weigh_token(request, facts, config, rule, captures, *shadow) {
+        Err(Stop::Refuse(refusal)) if !config.dpop.is_empty() => {
+            Err(Stop::Refuse(prove::challenged(refusal, request, facts, rule)))
+        }
+        weighed => weighed,
+    }
 }
 
 /// The first rule that covers a request.
@@ -194,6 +205,7 @@ fn announced_call<'a>(config: &'a Config, endpoint: &'a TokenEndpoint, path: &[u
         limits: &endpoint.limits,
         shadow: config.mode == Mode::Shadow,
         captures: Some(endpoint.captures(path)),
+        once: None,
     })
 }
 
@@ -215,6 +227,7 @@ fn weigh_token<'a>(
         limits,
         shadow,
         captures,
+        once: None,
     };
     let access = rule.map_or(Access::Required, |rule| rule.access);
     if access == Access::Public
@@ -241,12 +254,15 @@ fn weigh_token<'a>(
     let source = candidate.source();
     match weigh_candidate(request, facts, config, rule, candidate) {
         Ok(None) => Ok(Verdict::Admit(Admission { passed_on: true, ..anonymous })),
-        Ok(Some(verified)) => {
+        Ok(Some((verified, mut once))) => {
             let removal = match verified.is_forwarded {
                 true => Removal::Nothing,
                 false => Removal::Source(source),
             };
-            Ok(Verdict::Admit(Admission { verified: Some(verified), removal, ..anonymous }))
+            if let Some(once) = &mut once {
+                once.is_permissive = access == Access::Permissive;
+            }
+            Ok(Verdict::Admit(Admission { verified: Some(verified), removal, once, ..anonymous }))
         }
         Err(stop) => without_token(access, anonymous, stop, Removal::Source(source)),
     }
@@ -272,6 +288,9 @@ fn without_token<'a>(
     }
 }
 
+/// A good token, and what of its request counts once.
+type Weighed = (Rc<Verified>, Option<Box<Once>>);
+
 /// The token that stands at `candidate`, verified, as far as the rule lets it in; nothing if it is
 /// another's to check.
 #[inline(always)]
@@ -281,7 +300,8 @@ fn weigh_candidate(
     config: &Config,
     rule: Option<&Rule>,
     candidate: Candidate<'_>,
-) -> Result<Option<Rc<Verified>>, Stop> {
+) -> Result<Option<Weighed>, Stop> {
+    let source = candidate.source();
     let verified = match facts.verified_before(candidate.bytes())? {
         Some(verified) if is_anothers(rule, &verified) => verify(request, facts, rule, candidate),
         Some(verified) => Ok(verified),
@@ -295,9 +315,12 @@ fn weigh_candidate(
         }
         other => other?,
     };
-    if let Some(binding) = &verified.binding {
-        prove(binding)?;
-    }
+    let once = match verified.has_terms
+        || config.bearer_sources.get(source) == Some(&BearerSource::Dpop)
+    {
+        true => prove::terms(request, facts, &verified)?,
+        false => None,
+    };
     if let Some(rule) = rule {
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
         let scope_claim = issuer.scope_claim.as_ref();
@@ -309,7 +332,7 @@ fn weigh_candidate(
     if rule.is_some_and(|rule| rule.introspect) && !verified.is_opaque {
         introspect(request, facts, config, &verified)?;
     }
-    Ok(Some(verified))
+    Ok(Some((verified, once)))
 }
 
 #[inline(never)]
@@ -393,17 +416,12 @@ fn introspect(
     )?;
     let binding = facts.introspected(candidate.ok_or(Reason::NoToken)?.bytes())?;
     let ignores_cnf = config.issuers.get(verified.issuer).is_some_and(|issuer| issuer.ignores_cnf);
+    // What the token itself is bound to has been proven by now.
+    let proven = verified.binding.as_ref().map(Binding::when_met).unwrap_or_default();
     match binding {
-        Some(binding) if !ignores_cnf => prove(&binding),
+        Some(binding) if !ignores_cnf && !binding.is_met_by(&proven) => Err(Reason::Bound.into()),
         _ => Ok(()),
     }
-}
-
-/// Whether the caller has proven the keys that a token is bound to. A request can prove none yet,
-/// so a bound token is refused: as a plain bearer token it would be good in any thief's hands.
-#[inline(never)]
-fn prove(binding: &Binding) -> Result<(), Stop> {
-    if binding.is_met_by(&Proven::default()) { Ok(()) } else { Err(Reason::Bound.into()) }
 }
 
 /// The method that a preflight of the Fetch standard announces, to be asked for of an OPTIONS

@@ -115,6 +115,8 @@ pub enum Metric {
     RevocationFeedRead,
     /// Reading a feed failed.
     RevocationFeedFailed,
+    /// What counts once found no room: a request was refused.
+    ReplayFull,
     /// A limit admitted a request.
     LimitAllowed(u16),
     /// A limit refused a request.
@@ -210,6 +212,7 @@ impl Metric {
             Metric::RevocationNotKept => "herdgate.revocation.not_kept",
             Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
             Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",
+            Metric::ReplayFull => "herdgate.replay.full",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
             Metric::LimitDenied(index) => return of_limit(index, "denied"),
             Metric::LimitSketch(index) => return of_limit(index, "sketch"),

@@ -55,7 +55,11 @@ pub mod metrics {
 }
 
 pub mod proof {
-    pub use crate::proof::Binding;
+    pub use crate::proof::{Binding, Origin, ProofKey, Proven};
+
+    pub mod dpop {
+        pub use crate::proof::dpop::{Asked, Dpop, check};
+    }
 }
 
 pub mod rate_limit {

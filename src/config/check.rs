@@ -119,7 +119,12 @@ impl Check {
 
     fn document(&mut self, node: &Node<'_>) -> Config {
         let issuers = self.issuers(node);
-        let bearer_sources: Vec<BearerSource> = self.bearer(node, &issuers);
+        let dpop = self.dpop(node);
+        let mut bearer_sources: Vec<BearerSource> = self.bearer(node, &issuers);
+        if !dpop.is_empty() {
+            bearer_sources.push(BearerSource::Dpop);
+        }
+        let replay = self.replay(node);
         let kong = self.kong(node);
         let on_unknown_issuer = self.unknown_issuer(node, &kong);
         let paths = match node.text("paths") {
@@ -163,6 +168,8 @@ impl Check {
             paths,
             bearer_sources,
             issuers,
+            dpop,
+            replay,
             on_unknown_issuer,
             rules,
             unmatched,

@@ -187,7 +187,8 @@ impl Check {
         };
         let fetched = matches!(source, "jwks_uri" | "discovery");
         for name in ["jwks", "cluster", "timeout_ms", "retries", "headers", "allow_http"] {
-            if !fetched && node.has(name) {
+            let is_of_origins = name == "allow_http" && node.has("dpop");
+            if !fetched && node.has(name) && !is_of_origins {
                 self.report.error(
                     &node.at(name),
                     "no such field without jwks_uri or discovery",

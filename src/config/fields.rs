@@ -4,6 +4,7 @@
 mod forward;
 mod keys;
 mod memory;
+mod proofs;
 mod token_endpoints;
 
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
@@ -11,6 +12,7 @@ use super::syntax;
 use forward::FORWARD;
 use keys::{CREDENTIALS, JWKS, KEY};
 use memory::{KONG, MEMORY, SHARED};
+use proofs::{DPOP, REPLAY};
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
@@ -164,9 +166,13 @@ pub static DOCUMENT: Shape = Shape {
         field("shared", Object(&SHARED), Optional, "Memory that all workers share."),
         field("memory", Object(&MEMORY), Optional, "Memory of each worker."),
         field("kong", Object(&KONG), Optional, "What only Kong has."),
-        field("replay", Later, Optional, "Not in this version."),
+        field(
+            "replay",
+            Object(&REPLAY),
+            Optional,
+            "Tokens that count once, and the room for what counts once.",
+        ),
         field("decryption", Later, Optional, "Not in this version."),
-        field("dpop", Later, Optional, "Not in this version."),
     ],
     shared: &[],
 };
@@ -328,6 +334,12 @@ static ISSUER: Shape = Shape {
             OneOf(&["check", "ignore"]),
             Need::Text("check"),
             "Whether a token that is bound to a key (`cnf`, RFC 7800) is refused unless the key is proven. `ignore` admits it from whoever has it.",
+        ),
+        field(
+            "dpop",
+            Object(&DPOP),
+            Optional,
+            "Tokens that are bound to a key that signs a proof with each request (RFC 9449).",
         ),
         field("claims_required", List(&CLAIM_PATH, 1, 64), Optional, "Claims that must be there."),
         field(

@@ -16,6 +16,7 @@ mod check_keys;
 mod check_limits;
 mod check_opaque;
 mod check_places;
+mod check_proofs;
 mod check_rules;
 mod check_tiers;
 mod check_tokens;

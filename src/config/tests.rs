@@ -15,11 +15,12 @@ mod mistakes;
 mod secrets;
 
 const EVERYTHING: &str = include_str!("../../examples/everything/herdgate.json");
-const EXAMPLES: [&str; 6] = [
+const EXAMPLES: [&str; 7] = [
     EVERYTHING,
     include_str!("../../examples/jwt/herdgate.json"),
     include_str!("../../examples/token-endpoint/herdgate.json"),
     include_str!("../../examples/devices/herdgate.json"),
+    include_str!("../../examples/dpop/herdgate.json"),
     include_str!("../../examples/kong-migration/herdgate.json"),
     include_str!("../../examples/many-gateways/herdgate.json"),
 ];
@@ -77,8 +78,57 @@ fn the_whole_document_means_what_it_says() {
     assert_eq!(config.rate_limits[3].amount, Amount::Rate { limit: 1000, per_s: 60, burst: 100 });
     assert_eq!(config.token_endpoints[0].limits, [0, 1]);
     assert_eq!(config.token_endpoints[0].waiters_max, 5000);
+    assert_eq!((&config.replay.issuers[..], config.replay.ids_max), (&[2][..], 65_536));
+    assert!(config.dpop_of(0).is_some_and(|dpop| dpop.nonce) && config.dpop_of(1).is_none());
     assert_eq!(config.memory.tokens_max, 16_384);
     assert_eq!(config.shared.answers_max, 4096);
+}
+
+fn with_dpop(dpop: &str, more: &str) -> Result<Config, String> {
+    let issuer = format!(
+        r#"{{ "issuers": [{{ "name": "a", "issuer": "https://a", "algorithms": ["HS256"],
+            "keys": [{{ "secret": "a secret of thirty-two bytes or more" }}], "dpop": {dpop} {more} }}] }}"#
+    );
+    load(&issuer, HostKind::Unknown)
+}
+
+#[test]
+fn origins_of_proofs_are_https_and_end_after_the_port() {
+    let config =
+        with_dpop(r#"{ "origins": ["https://api.example", "https://api.example:8443"] }"#, "");
+    let config = config.unwrap();
+    let dpop = config.dpop_of(0).unwrap();
+    assert!(!dpop.required && !dpop.nonce && dpop.leeway_s == 60 && dpop.origins.len() == 2);
+    assert_eq!(dpop.names, "ES256 Ed25519 EdDSA");
+    assert!(config.bearer_sources.contains(&crate::request::bearer::BearerSource::Dpop));
+    for (dpop, why) in [
+        (r#"{}"#, "issuers[0].dpop.origins"),
+        (r#"{ "origins": [] }"#, "issuers[0].dpop.origins"),
+        (
+            r#"{ "origins": ["http://api.example"] }"#,
+            "issuers[0].dpop.origins[0]: expected an https origin",
+        ),
+        (r#"{ "origins": ["https://api.example/"] }"#, "it has a path"),
+        (r#"{ "origins": ["https://a.example", "https://A.example:443"] }"#, "each origin once"),
+        (r#"{ "origins": ["api.example"] }"#, "issuers[0].dpop.origins[0]: expected an origin"),
+        (
+            r#"{ "origins": ["https://a.example"], "algorithms": ["HS256"] }"#,
+            "issuers[0].dpop.algorithms[0]",
+        ),
+        (r#"{ "origins": ["https://a.example"], "leeway_s": 0 }"#, "issuers[0].dpop.leeway_s"),
+    ] {
+        let said = with_dpop(dpop, "").err().unwrap();
+        assert!(said.contains(why), "{dpop}: {said}");
+    }
+    let ignoring = with_dpop(r#"{ "origins": ["https://a.example"] }"#, r#", "cnf": "ignore""#);
+    assert!(ignoring.err().unwrap().contains("issuers[0].cnf"));
+    for (dpop, more) in [
+        (r#"{ "origins": ["http://127.0.0.1:8080"], "allow_http": true }"#, ""),
+        (r#"{ "origins": ["http://127.0.0.1:8080"] }"#, r#", "allow_http": true"#),
+    ] {
+        assert!(with_dpop(dpop, more).is_ok());
+    }
+    assert!(load(r#"{ "issuers": [] }"#, HostKind::Unknown).unwrap().dpop.is_empty());
 }
 
 /// Every shape below one, itself included.

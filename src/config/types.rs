@@ -5,6 +5,7 @@ use crate::callout::Secret;
 use crate::jwt::check::Requirements;
 use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
+use crate::proof::dpop::Dpop;
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::reply::ErrorStyle;
 use crate::request::bearer::BearerSource;
@@ -34,6 +35,10 @@ pub struct Config {
     pub bearer_sources: Vec<BearerSource>,
     /// All issuers, in document order.
     pub issuers: Vec<Issuer>,
+    /// What each issuer asks of DPoP proofs, at the same place; empty if none takes any.
+    pub dpop: Vec<Option<Dpop>>,
+    /// What counts once.
+    pub replay: Replay,
     /// What happens to a token of an issuer that isn't configured.
     pub on_unknown_issuer: UnknownIssuer,
     /// Rules in order; the first match wins.
@@ -64,11 +69,30 @@ impl Config {
         self.rules.iter().any(|rule| rule.matches.route.is_some())
     }
 
+    /// What an issuer asks of DPoP proofs, if it takes any.
+    pub fn dpop_of(&self, issuer: usize) -> Option<&Dpop> {
+        self.dpop.get(issuer)?.as_ref()
+    }
+
+    /// Whether anything counts once under this configuration.
+    pub fn has_once(&self) -> bool {
+        !self.dpop.is_empty() || !self.replay.issuers.is_empty()
+    }
+
     /// Whether the route matters to anything: a rule, or what a limit counts apart.
     pub fn asks_for_routes(&self) -> bool {
         self.matches_routes()
             || self.rate_limits.iter().any(|limit| limit.key.contains(&KeyPart::Route))
     }
+}
+
+/// What counts once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replay {
+    /// Indices of the issuers each of whose tokens is admitted once.
+    pub issuers: Vec<usize>,
+    /// Ids of tokens and proofs that are remembered at once.
+    pub ids_max: u32,
 }
 
 /// Whether a verdict is enforced.

@@ -91,9 +91,7 @@ impl Changes {
     pub fn remove_all_tokens(&mut self, request: &Request<'_>, facts: &Facts<'_>) {
         let sources = facts.runtime.config.bearer_sources.iter();
         // The password of another scheme is no token.
-        let stays = |source: &&BearerSource| {
-            **source == BearerSource::Authorization && bearer::is_no_token(request.authorization)
-        };
+        let stays = |source: &&BearerSource| bearer::is_elsewhere(source, request.authorization);
         self.remove_tokens(request, sources.filter(|source| !stays(source)));
     }
 
@@ -108,6 +106,10 @@ impl Changes {
         for source in sources {
             match source {
                 BearerSource::Authorization => edits.remove.push("authorization".to_owned()),
+                // Without its token a proof says nothing.
+                BearerSource::Dpop => {
+                    edits.remove.extend(["authorization".to_owned(), "dpop".to_owned()]);
+                }
                 BearerSource::Header(name) | BearerSource::Prefixed { header: name, .. } => {
                     // In every spelling that another reader takes for the same.
                     let spelt = request.headers.iter().map(|(known, _)| text(known));

@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod effect;
+mod once;
 pub mod revocation_call;
 pub mod token_call;
 pub mod why;
@@ -11,7 +12,7 @@ pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started
 
 use self::changes::Changes;
 use self::token_call::TokenCall;
-use crate::charging::Payer;
+use crate::charging::{LimitHeaders, Payer};
 use crate::config::Mode;
 use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
@@ -410,7 +411,6 @@ impl Exchange {
 
     #[inline(always)]
     fn admit(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
-        let meter = facts.host.meter;
         let payer = Payer {
             request,
             verified: admission.verified.as_deref(),
@@ -421,6 +421,22 @@ impl Exchange {
             Ok(headers) => headers,
             Err(refusal) => return self.over_limit(request, &refusal, admission, facts),
         };
+        if admission.once.is_some() {
+            return self.admit_once(request, admission, response, facts);
+        }
+        self.admit_charged(request, admission, response, facts)
+    }
+
+    /// Lets a request go on that nothing refuses any more.
+    #[inline(always)]
+    fn admit_charged(
+        &self,
+        request: &Request<'_>,
+        admission: Admission<'_>,
+        response: Option<LimitHeaders>,
+        facts: &Facts<'_>,
+    ) -> Finish {
+        let meter = facts.host.meter;
         if let Some(reason) = admission.permitted {
             meter.count(Metric::Permitted(reason));
         }

@@ -45,10 +45,10 @@ impl Facts<'_> {
         let mut claims = vec![of_all];
         let quarter = (source.calls_per_s_max / 4).max(1);
         let share = pace(quarter, quarter.saturating_mul(2));
+        let most = (source.calls_per_s_max.saturating_mul(3) / 4).max(1);
+        let newcomers = pace(most, most.saturating_mul(2));
         let renews = self.renews(fact);
         if !renews && matches!(fact, Fact::Introspection(Endpoint::Of(_), _)) {
-            let most = (source.calls_per_s_max.saturating_mul(3) / 4).max(1);
-            let newcomers = pace(most, most.saturating_mul(2));
             let name = key.digest("calls of newcomers", &[&source.name.0]);
             claims.push(Claim::alone(&newcomers, name));
         }

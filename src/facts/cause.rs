@@ -105,7 +105,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
             _ => "it can't be kept".to_owned(),
         },
         Fact::Credential(..) | Fact::Consumer(..) => "expected a JSON object".to_owned(),
-        Fact::Introspection(_) => {
+        Fact::Introspection(..) => {
             "expected a JSON object with a boolean \"active\", and dates that are numbers"
                 .to_owned()
         }

@@ -16,7 +16,7 @@ use super::call::{Call, CallAnswer, percent_encode};
 use super::{Facts, Queue, Runtime};
 
 /// Which introspection endpoint is asked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Endpoint {
     /// The document's, beside what verified.
     Document,

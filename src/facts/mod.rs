@@ -15,6 +15,7 @@ mod keys;
 mod logged;
 pub mod memory;
 mod metadata;
+mod once;
 mod opaque;
 mod queue;
 pub mod refreshes;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 pub use fact::{Endpoint, Fact};
 pub use flight::Turn;
 pub use keys::KeySet;
+pub use once::{Once, Spent};
 pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::Verified;
@@ -48,7 +50,8 @@ use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
-use crate::shared::{Moment, Store};
+use crate::shared::once::Ids;
+use crate::shared::{Moment, Store, TableId};
 use crate::signature::HostVerify;
 use crate::time::{Span, Time};
 
@@ -82,6 +85,11 @@ pub struct Runtime {
     /// Whether another configuration may verify tokens that this one doesn't know, as far as the
     /// worker knows.
     pub verifies_elsewhere: Cell<bool>,
+    /// When the worker began under this configuration, if it is known that nothing was remembered
+    /// here before.
+    began: Option<Time>,
+    /// Whether it has met the memory of ids that count once.
+    has_seen_ids: Cell<bool>,
     /// This worker's memory.
     pub worker: RefCell<Worker>,
 }
@@ -122,8 +130,17 @@ impl Runtime {
             subject_key,
             lines_left_out: Cell::default(),
             verifies_elsewhere: Cell::new(true),
+            began: None,
+            has_seen_ids: Cell::new(false),
             worker: RefCell::new(worker),
         }
+    }
+
+    /// The same for a worker that began at this moment. Only one that has met no shared memory yet
+    /// may say so: see [`Facts::ids_since`].
+    #[must_use]
+    pub fn begun(self, began: Option<Time>) -> Self {
+        Runtime { began, ..self }
     }
 }
 
@@ -145,6 +162,8 @@ pub struct Compiled {
     pub knows_opaque: bool,
     /// Whether some limit is charged for refused requests too.
     pub charges_refused: bool,
+    /// Ids that count once.
+    ids: Ids,
     /// Tables in shared memory.
     tables: shelf::Tables,
 }
@@ -165,6 +184,7 @@ impl Compiled {
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             knows_opaque: config.issuers.iter().any(|issuer| issuer.opaque.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
+            ids: Ids::new(TableId::Replay, config.replay.ids_max),
             tables: shelf::Tables::new(&config.shared),
         }
     }

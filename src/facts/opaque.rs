@@ -155,6 +155,7 @@ impl Facts<'_> {
             credential: None,
             consumer,
             headers,
+            has_terms: binding.is_some() || self.has_terms(index),
             binding,
             window: window.not_before(CLOCK_MIN),
             is_opaque: true,

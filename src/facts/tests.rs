@@ -3,10 +3,12 @@
 
 mod bound;
 mod clock;
+mod dpop;
 mod introspection;
 mod keys;
 mod lookups;
 mod opaque;
+mod replay;
 mod revocation;
 mod sight;
 mod verified;

@@ -13,7 +13,7 @@ use crate::time::Time;
 use crate::token_endpoint::admission::Outcome;
 
 use super::call::CallAnswer;
-use super::{Fact, Facts, Queue, cause};
+use super::{Endpoint, Fact, Facts, Queue, cause};
 
 /// A server as the configuration names it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +22,7 @@ enum Server {
     Keys(usize),
     Lookup(usize),
     Consumer(usize),
-    Introspection,
+    Introspection(Endpoint),
     Feed(usize),
     TokenEndpoint(usize),
     Body(usize),
@@ -35,7 +35,7 @@ impl Server {
             Fact::Keys(issuer, _) => Server::Keys(*issuer),
             Fact::Credential(issuer, _) => Server::Lookup(*issuer),
             Fact::Consumer(issuer, _) => Server::Consumer(*issuer),
-            Fact::Introspection(_) => Server::Introspection,
+            Fact::Introspection(endpoint, _) => Server::Introspection(*endpoint),
             Fact::Feed(index, _) => Server::Feed(*index),
         }
     }
@@ -207,9 +207,14 @@ impl Facts<'_> {
                 });
                 format!("issuer {}: lookup at {}", name(*index), shown(at))
             }
-            Fact::Introspection(_) => {
-                let at = config.introspection.as_ref().map(|introspection| &introspection.uri);
-                format!("introspection at {}", shown(at))
+            Fact::Introspection(endpoint, _) => {
+                let at = endpoint.of(config).map(|introspection| &introspection.uri);
+                match endpoint {
+                    Endpoint::Document => format!("introspection at {}", shown(at)),
+                    Endpoint::Of(index) => {
+                        format!("issuer {}: introspection at {}", name(*index), shown(at))
+                    }
+                }
             }
             Fact::Feed(index, _) => {
                 let at = config.revocation_feeds.get(*index).map(|feed| &feed.uri);

@@ -51,6 +51,8 @@ pub struct Verified {
     pub headers: Vec<(String, String)>,
     /// The keys that its caller has to prove on every request.
     pub binding: Option<Binding>,
+    /// Whether its use has terms beyond its own: it is or has to be bound, or it counts once.
+    pub has_terms: bool,
     /// When it is in its time.
     pub(super) window: check::Window,
     /// Whether its issuer said what it means when it was asked: then only that can be asked again.
@@ -78,6 +80,11 @@ impl std::fmt::Debug for Verified {
 }
 
 impl Verified {
+    /// When it was first seen, where its lifetime depends on that.
+    pub(super) fn first_seen(&self) -> Time {
+        self.first_seen
+    }
+
     /// About what it takes in memory, in bytes.
     fn bytes(&self) -> usize {
         let claims = &self.claims;
@@ -266,6 +273,7 @@ impl Facts<'_> {
             credential: key.credential,
             consumer: key.consumer,
             headers,
+            has_terms: binding.is_some() || self.has_terms(index),
             binding,
             window,
             is_opaque: false,
@@ -373,6 +381,13 @@ impl Facts<'_> {
             (false, true) => Reason::Algorithm,
             (false, false) => Reason::BadSignature,
         }))
+    }
+
+    /// Whether the use of all tokens of an issuer has terms beyond their own.
+    pub(super) fn has_terms(&self, issuer: usize) -> bool {
+        let config = &self.runtime.config;
+        config.dpop_of(issuer).is_some_and(|dpop| dpop.required)
+            || config.replay.issuers.contains(&issuer)
     }
 
     fn verified_digest(&self, issuer: &Issuer, bytes: &Digest) -> Digest {

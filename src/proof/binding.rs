@@ -57,6 +57,11 @@ impl Binding {
             && x5t.is_none_or(|x5t| proven.x5t == Some(x5t))
     }
 
+    /// What is proven where all of this is.
+    pub fn when_met(&self) -> Proven {
+        Proven { jkt: self.jkt, x5t: self.x5t }
+    }
+
     /// Bytes of the form in shared memory.
     pub const BYTES: usize = 65;
 

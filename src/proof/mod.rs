@@ -6,5 +6,11 @@
 //! request, on a hit as well as the first time.
 
 mod binding;
+pub mod dpop;
+mod htu;
+pub mod nonce;
+mod thumbprint;
 
 pub use binding::{Binding, Proven};
+pub use htu::Origin;
+pub use thumbprint::ProofKey;

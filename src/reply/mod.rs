@@ -42,11 +42,42 @@ pub struct Refusal {
     pub retry_after_s: Option<u64>,
     /// Headers of limits (`RateLimit`, `RateLimit-Policy`, Kong's own).
     pub limit_headers: Vec<(String, String)>,
+    /// What is said of the DPoP scheme, where it would do or was used.
+    pub dpop: Option<Box<DpopChallenge>>,
+}
+
+/// What a challenge says of the DPoP scheme (RFC 9449, section 7.1).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DpopChallenge {
+    /// Names of the algorithms of proofs, separated by spaces. From the configuration.
+    pub algorithms: String,
+    /// Whether the Bearer scheme would do as well.
+    pub bearer: bool,
+    /// Whether it is the proof that is refused, and not the token.
+    pub is_of_proof: bool,
+    /// The nonce for the next proof.
+    pub nonce: Option<String>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Refusal { reason, scope: String::new(), retry_after_s: None, limit_headers: Vec::new() }
+        Refusal {
+            reason,
+            scope: String::new(),
+            retry_after_s: None,
+            limit_headers: Vec::new(),
+            dpop: None,
+        }
+    }
+}
+
+impl Refusal {
+    /// The error code of the answer, where there is one.
+    fn code(&self) -> Option<&'static str> {
+        match &self.dpop {
+            Some(dpop) if dpop.is_of_proof => Reason::Proof.code(),
+            _ => self.reason.code(),
+        }
     }
 }
 
@@ -86,6 +117,12 @@ pub fn answer(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -
         headers.push(("retry-after".to_owned(), seconds.max(1).to_string()));
     }
     headers.extend(refusal.limit_headers.iter().cloned());
+    if let Some(nonce) = refusal.dpop.as_ref().and_then(|dpop| dpop.nonce.clone()) {
+        headers.push(("dpop-nonce".to_owned(), nonce));
+        // A script sees no other header of an answer from elsewhere (Fetch standard, section 3.3).
+        let exposed = ("access-control-expose-headers", "DPoP-Nonce, WWW-Authenticate");
+        headers.push((exposed.0.to_owned(), exposed.1.to_owned()));
+    }
     let status = status(reason, style);
     let (content_type, body) = match (place.grpc, style) {
         (true, _) => ("text/plain", reason.description().to_owned()),
@@ -109,12 +146,15 @@ fn status(reason: Reason, style: ErrorStyle) -> u16 {
 fn challenge(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -> Option<String> {
     let reason = refusal.reason;
     let status = status(reason, style);
-    let challenged = status == 401 || (matches!(status, 400 | 403) && reason.code().is_some());
+    let challenged = status == 401 || (matches!(status, 400 | 403) && refusal.code().is_some());
     if place.token_endpoint || !challenged {
         return None;
     }
-    let mut text = format!("Bearer realm=\"{realm}\"");
-    if let Some(code) = reason.code() {
+    let mut text = match &refusal.dpop {
+        None => format!("Bearer realm=\"{realm}\""),
+        Some(dpop) => format!("DPoP algs=\"{}\"", dpop.algorithms),
+    };
+    if let Some(code) = refusal.code() {
         text.push_str(&format!(
             ", error=\"{code}\", error_description=\"{}\"",
             reason.description()
@@ -123,13 +163,17 @@ fn challenge(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) ->
     if reason == Reason::Scope && !refusal.scope.is_empty() {
         text.push_str(&format!(", scope=\"{}\"", refusal.scope));
     }
+    // One field with both, since not every host sets one twice.
+    if refusal.dpop.as_ref().is_some_and(|dpop| dpop.bearer) {
+        text = format!("Bearer realm=\"{realm}\", {text}");
+    }
     Some(text)
 }
 
 fn oauth_body(refusal: &Refusal) -> String {
     let description = refusal.reason.description();
     // RFC 6750, section 3.1: without credentials there is no error code, in the body neither.
-    match refusal.reason.code() {
+    match refusal.code() {
         Some(code) => json!({ "error": code, "error_description": description }),
         None => json!({ "message": description }),
     }
@@ -179,6 +223,10 @@ fn kong_body(reason: Reason) -> String {
         | Reason::Sunset
         | Reason::Revoked
         | Reason::Bound
+        | Reason::Proof
+        | Reason::Nonce
+        | Reason::Replayed
+        | Reason::ReplayUnavailable
         | Reason::Inactive
         | Reason::KeysUnavailable
         | Reason::IntrospectionUnavailable

@@ -48,6 +48,12 @@ pub enum Reason {
     Inactive,
     /// The token is bound to a key that the request doesn't prove to hold (RFC 7800).
     Bound,
+    /// The DPoP proof is missing, can't be read, or isn't for this request (RFC 9449).
+    Proof,
+    /// The DPoP proof holds no nonce of this gateway, or an old one (RFC 9449, section 9).
+    Nonce,
+    /// The token or the proof counts once and was seen before, or may have been.
+    Replayed,
     /// The rule does not admit this issuer.
     IssuerNotAllowed,
     /// A claim has none of the values that the rule asks for.
@@ -64,6 +70,8 @@ pub enum Reason {
     IntrospectionUnavailable,
     /// A revocation feed that must be known was never read.
     RevocationUnavailable,
+    /// What counts once can't be remembered at the moment.
+    ReplayUnavailable,
     /// The token endpoint can't be had at the moment, or too many calls are under way.
     TokenServerUnavailable,
     /// The server asked this client to wait.
@@ -152,6 +160,19 @@ impl Reason {
             Reason::Bound => {
                 ("bound", 401, TOKEN, "The access token is bound to a key that was not proven")
             }
+            // RFC 9449, sections 7.1 and 9.
+            Reason::Proof => (
+                "proof",
+                401,
+                "invalid_dpop_proof",
+                "The DPoP proof is missing or not one for this request",
+            ),
+            Reason::Nonce => {
+                ("nonce", 401, "use_dpop_nonce", "The DPoP proof has to hold the nonce given here")
+            }
+            Reason::Replayed => {
+                ("replayed", 401, TOKEN, "The access token or its proof may have been used before")
+            }
             Reason::IssuerNotAllowed => {
                 ("issuer_not_allowed", 403, SCOPE, "The issuer is not accepted here")
             }
@@ -173,6 +194,12 @@ impl Reason {
                 503,
                 LATER,
                 "Whether the token was revoked can't be known at the moment",
+            ),
+            Reason::ReplayUnavailable => (
+                "replay_unavailable",
+                503,
+                LATER,
+                "That this was used can't be remembered at the moment",
             ),
             Reason::TokenServerUnavailable => (
                 "token_server_unavailable",
@@ -196,7 +223,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 36] = [
+    pub const ALL: [Reason; 40] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -219,6 +246,9 @@ impl Reason {
         Reason::Revoked,
         Reason::Inactive,
         Reason::Bound,
+        Reason::Proof,
+        Reason::Nonce,
+        Reason::Replayed,
         Reason::IssuerNotAllowed,
         Reason::Claim,
         Reason::Scope,
@@ -227,6 +257,7 @@ impl Reason {
         Reason::KeysUnavailable,
         Reason::IntrospectionUnavailable,
         Reason::RevocationUnavailable,
+        Reason::ReplayUnavailable,
         Reason::TokenServerUnavailable,
         Reason::Throttled,
         Reason::BodyTooLarge,

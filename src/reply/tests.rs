@@ -22,7 +22,8 @@ fn unavailable_is_never_an_invalid_token() {
     for reason in Reason::ALL {
         assert_eq!(
             reason.code() == Some("invalid_token"),
-            reason.status() == 401 && reason != Reason::NoToken,
+            reason.status() == 401
+                && !matches!(reason, Reason::NoToken | Reason::Proof | Reason::Nonce),
             "{reason:?}"
         );
     }
@@ -60,4 +61,39 @@ fn retry_after_is_at_least_a_second() {
     refusal.retry_after_s = Some(0);
     let answer = answer(&refusal, ErrorStyle::Oauth, "api", Place::default());
     assert!(answer.headers.contains(&("retry-after".into(), "1".into())));
+}
+
+#[test]
+fn a_challenge_says_which_schemes_would_do() {
+    let said = |reason: Reason, dpop: DpopChallenge, style: ErrorStyle| {
+        let refusal = Refusal { dpop: Some(Box::new(dpop)), ..Refusal::from(reason) };
+        let answer = answer(&refusal, style, "api", Place::default());
+        let headers = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
+        format!(
+            "{reason:?}\n{}{}\n",
+            headers.collect::<String>(),
+            String::from_utf8_lossy(&answer.body)
+        )
+    };
+    let algorithms = || "ES256 Ed25519".to_owned();
+    let both = DpopChallenge { algorithms: algorithms(), bearer: true, ..Default::default() };
+    let dpop = DpopChallenge { bearer: false, ..both.clone() };
+    let nonce = DpopChallenge { nonce: Some("n".to_owned()), ..dpop.clone() };
+    let of_proof = DpopChallenge { is_of_proof: true, ..dpop.clone() };
+    let mut table = String::new();
+    for (reason, challenge) in [
+        (Reason::NoToken, both),
+        (Reason::NoToken, dpop.clone()),
+        (Reason::Proof, dpop.clone()),
+        (Reason::Bound, dpop.clone()),
+        (Reason::Replayed, dpop.clone()),
+        (Reason::Replayed, of_proof),
+        (Reason::Scope, dpop.clone()),
+        (Reason::MalformedRequest, dpop),
+        (Reason::Nonce, nonce.clone()),
+    ] {
+        table.push_str(&said(reason, challenge, ErrorStyle::Oauth));
+    }
+    table.push_str(&said(Reason::Nonce, nonce, ErrorStyle::Kong));
+    insta::assert_snapshot!(table);
 }

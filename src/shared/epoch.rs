@@ -17,6 +17,8 @@ pub struct Epoch {
 impl Epoch {
     /// Revoked tokens.
     pub const REVOCATION: Epoch = Epoch { index: 0 };
+    /// Since when ids that count once are remembered.
+    pub const IDS: Epoch = Epoch { index: 2 };
 
     /// What it stands at; nothing before the first bump, and after the host has lost it. Compare
     /// with what was read before: any difference, to or from nothing as well, is a change. One host
@@ -63,6 +65,38 @@ impl Epoch {
                         _ => expect = version,
                     }
                 }
+            }
+        }
+        Err(Unavailable::Exhausted)
+    }
+
+    /// The moment that it stands at. Where there is none it is `first` from now on, and `at.now` if
+    /// what is there lies ahead: the clock has gone back since. Two host calls, one where it is kept.
+    ///
+    /// # Errors
+    /// `Full` if the host has no room, `Exhausted` if it refuses for no visible reason.
+    pub fn read_or_begin(&self, at: &Moment<'_>, first: Time) -> Result<Time, Unavailable> {
+        let digest = self.name(at.host);
+        let mut looked = None;
+        for _ in 0..CAS_TRIES {
+            let (found, expect) = self.read_for_write(at, &digest);
+            let found = found.map(Time::from_ns);
+            let begin = match found {
+                Some(found) if !found.is_ahead_of(at.now) => return Ok(found),
+                Some(_) => at.now,
+                None => first,
+            };
+            // A torn read must not be the end of what is there: a second look has to find the same.
+            if looked != Some((found, expect)) {
+                looked = Some((found, expect));
+                continue;
+            }
+            let record = SHAPE
+                .seal(at.host, &digest, Time::from_ns(u64::MAX), &begin.ns().to_le_bytes())
+                .ok_or(Unavailable::TooLong)?;
+            // In force is what is there then, not what was written.
+            if at.store.set(self.slot(), &record, expect) == Err(Refused::Full) {
+                return Err(Unavailable::Full);
             }
         }
         Err(Unavailable::Exhausted)

@@ -7,7 +7,6 @@ pub mod document;
 pub mod epoch;
 pub mod host_key;
 pub mod lease;
-#[cfg_attr(not(test), expect(dead_code, reason = "for ids that count once, to come"))]
 pub mod once;
 pub mod record;
 pub mod register;

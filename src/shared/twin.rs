@@ -28,6 +28,10 @@ pub(crate) enum Twin {
     TiersApart,
     /// Busy counters give way.
     BusyGivesWay,
+    /// Who has ids in a slot already isn't asked for.
+    OwnersUnasked,
+    /// A memory that was lost begins when its worker did.
+    BeginsTooEarly,
     /// A record's digest isn't compared.
     AnyKey,
     /// A host that doesn't compare versions.

@@ -46,6 +46,8 @@ pub struct Chain {
     note_name: String,
     asks_for_routes: bool,
     in_use_at: Cell<Time>,
+    /// When this worker began under the configuration.
+    began: Time,
 }
 
 /// An exchange that the root let go on and whose answer is watched, with headers to set in it.
@@ -109,6 +111,7 @@ impl Chain {
             note_name,
             asks_for_routes,
             in_use_at: Cell::default(),
+            began: abi::now(),
         }
     }
 
@@ -171,7 +174,14 @@ impl Chain {
             Ok(agreed) if known != Some(agreed) => {
                 self.host_random.set(Some(agreed));
                 let key = agreed.key(config.shared.secret.expose());
-                *self.runtime.borrow_mut() = Some(Rc::new(Runtime::new(config.clone(), key)));
+                // One that has met this memory before knows that it began no earlier than now.
+                let began = known.is_none().then_some(self.began);
+                let runtime = Rc::new(Runtime::new(config.clone(), key).begun(began));
+                *self.runtime.borrow_mut() = Some(runtime.clone());
+                if config.has_once() {
+                    let facts = Facts { runtime: &runtime, host: &self.host(), now: abi::now() };
+                    let _ = facts.ids_since();
+                }
             }
             Ok(_) => {}
             Err(_) => self.meter.count(Metric::SharedFull),
@@ -190,6 +200,7 @@ impl Chain {
         let Some(config) = &self.config else { return };
         let is_used = |algorithm: &Algorithm| {
             config.issuers.iter().any(|issuer| issuer.algorithms.contains(*algorithm))
+                || config.dpop.iter().flatten().any(|dpop| dpop.algorithms.contains(*algorithm))
         };
         for algorithm in self.dialect.caps().verifies.iter().copied().filter(is_used) {
             match host_passes(&Untrusted, algorithm) {

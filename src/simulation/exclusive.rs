@@ -1,13 +1,16 @@
 //! What exists once: leaders, ids, the host's random bytes, epochs.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::host::{Dialect, Faults};
 use super::schedule::{Rng, Worker, World};
 use super::{holds, is_caught};
+use crate::digest::Digest;
 use crate::shared::host_key::HostRandom;
-use crate::shared::once::Ids;
-use crate::shared::twin::Twin;
+use crate::shared::once::{Ids, Owner as IdOwner};
+use crate::shared::twin::{Twin, broken};
 use crate::shared::{Acquired, Epoch, Leases, Owner, TableId};
 use crate::time::Time;
 
@@ -163,6 +166,9 @@ fn a_creation_overwritten_at_the_wrap_of_envoys_counter_is_seen() {
     assert!(overwritten < 40, "{overwritten} of 200");
 }
 
+/// An owner where it doesn't matter.
+const ANYONE: IdOwner = IdOwner::of(0);
+
 /// Of all who bring an id one is the first.
 fn first_only(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
     let ids = Ids::new(TableId::Replay, 64);
@@ -175,7 +181,7 @@ fn first_only(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), Str
             .map(|_| {
                 move |worker: &Worker<'_>| {
                     let at = worker.begin();
-                    if ids.insert(&at, &id, at.now.plus_s(60)) == Ok(true) {
+                    if ids.insert(&at, ANYONE, &id, at.now.plus_s(60)) == Ok(true) {
                         *first_ref.lock().unwrap() += 1;
                     }
                     worker.done();
@@ -201,21 +207,114 @@ fn one_is_the_first_to_bring_an_id() {
 #[test]
 fn an_id_that_has_not_ended_gives_way_to_nobody() {
     let world = World::new(Dialect::Envoy, 1, 1, None);
-    let ids = Ids::new(TableId::Revoked, 8);
+    let ids = Ids::new(TableId::Replay, 8);
     world.alone(|worker| {
         let mut at = worker.begin();
         let id = |n: u8| at.host.digest("id", &[&[n]]);
+        let owner = |n: u8| IdOwner::new(at.host, &[n]);
         let (until, all) = (at.now.plus_s(60), [0, 1, 2, 3, 4, 5, 6, 7, 8].map(id));
-        let inserted: Vec<_> = all.iter().map(|id| ids.insert(&at, id, until)).collect();
+        let inserted: Vec<_> =
+            all.iter().zip(0..).map(|(id, n)| ids.insert(&at, owner(n), id, until)).collect();
         assert!(inserted[..8].iter().all(|one| *one == Ok(true)));
         assert_eq!(inserted[8], Err(crate::shared::Unavailable::Full));
-        assert_eq!(ids.insert(&at, &all[0], until), Ok(false));
-        assert_eq!(ids.insert(&at, &all[0], until.plus_s(60)), Ok(false));
+        assert_eq!(ids.insert(&at, owner(0), &all[0], until), Ok(false));
+        assert_eq!(ids.insert(&at, owner(1), &all[0], until.plus_s(60)), Ok(false));
         at.now = until.plus_s(2);
         assert_eq!(ids.contains(&at, &all[0]), Ok(true));
         assert_eq!(ids.contains(&at, &all[1]), Ok(false));
-        assert_eq!(ids.insert(&at, &all[8], until.plus_s(60)), Ok(true));
+        assert_eq!(ids.insert(&at, owner(8), &all[8], until.plus_s(60)), Ok(true));
     });
+}
+
+/// One owner floods the table while another brings an id now and then; returns how many of the
+/// other's were kept, of 100.
+fn beside_a_flood(dialect: Dialect, floods: u8, twin: Option<Twin>) -> usize {
+    let world = World::new(dialect, 1, 1, twin);
+    let ids = Ids::new(TableId::Replay, 4_096);
+    world.alone(|worker| {
+        let at = worker.begin();
+        let until = at.now.plus_s(60);
+        for n in 0..20_000u32 {
+            for flood in 0..floods {
+                let id = at.host.digest("flood", &[&n.to_le_bytes(), &[flood]]);
+                let _ = ids.insert(&at, IdOwner::new(at.host, &[flood]), &id, until);
+            }
+        }
+        let quiet = IdOwner::new(at.host, b"quiet");
+        let mine = |n: u8| at.host.digest("quiet", &[&[n]]);
+        let kept = (0..100).filter(|n| ids.insert(&at, quiet, &mine(*n), until) == Ok(true));
+        kept.count()
+    })
+}
+
+#[test]
+fn no_owner_takes_the_room_of_all() {
+    for dialect in Dialect::ALL {
+        for floods in [1, 2, 3] {
+            let kept = beside_a_flood(dialect, floods, None);
+            assert!(kept > 85, "{kept} of 100 beside {floods} on {dialect:?}");
+        }
+        assert_eq!(beside_a_flood(dialect, 1, Some(Twin::OwnersUnasked)), 0);
+    }
+}
+
+/// What is remembered is lost, and workers that knew it go on: nothing that was seen before passes
+/// again. Each round brings an id that was made just then, and the ids of all rounds before.
+fn seen_before_a_loss(seed: u64, dialect: Dialect, twin: Option<Twin>) -> Result<(), String> {
+    let world = World::new(dialect, seed, 3, twin).drift_ms(30);
+    let ids = Ids::new(TableId::Replay, 64);
+    let passed: Mutex<Vec<(u64, Digest)>> = Mutex::default();
+    let again = Mutex::new(0);
+    let (passed_ref, again_ref) = (&passed, &again);
+    // When each worker began, and whether it has met the memory.
+    let met: [AtomicBool; 3] = Default::default();
+    let (began, met) = (world.alone(|worker| worker.now()), &met);
+    let bring = |worker: &Worker<'_>, id: usize, made: Time, name: &Digest| {
+        let at = worker.begin();
+        let knows = met[id].load(Relaxed) && !broken(Twin::BeginsTooEarly);
+        let since = Epoch::IDS.read_or_begin(&at, if knows { at.now } else { began });
+        met[id].store(true, Relaxed);
+        let first = since.is_ok_and(|since| made >= since)
+            && ids.insert(&at, ANYONE, name, at.now.plus_s(600)) == Ok(true);
+        worker.done();
+        first
+    };
+    for round in 0..3u8 {
+        world.run(
+            (0..3)
+                .map(|id| {
+                    let bring = &bring;
+                    move |worker: &Worker<'_>| {
+                        let made = worker.now();
+                        let mine = world_digest(worker, round, id);
+                        let before = passed_ref.lock().unwrap().clone();
+                        for (made, name) in before {
+                            if bring(worker, id, Time::from_ns(made), &name) {
+                                *again_ref.lock().unwrap() += 1;
+                            }
+                        }
+                        if bring(worker, id, made, &mine) {
+                            passed_ref.lock().unwrap().push((made.ns(), mine));
+                        }
+                    }
+                })
+                .collect(),
+        );
+        world.memory(|memory| memory.wipe());
+        world.alone(|worker| worker.sleep(5));
+    }
+    let again = again.into_inner().unwrap();
+    if again == 0 { Ok(()) } else { Err(format!("{again} passed twice")) }
+}
+
+fn world_digest(worker: &Worker<'_>, round: u8, id: usize) -> Digest {
+    worker.begin().host.digest("once", &[&[round, id as u8]])
+}
+
+#[test]
+fn what_was_seen_before_a_loss_is_refused_after_it() {
+    holds(60, |seed, dialect| seen_before_a_loss(seed, dialect, None));
+    is_caught(Twin::BeginsTooEarly, 20, seen_before_a_loss);
 }
 
 /// Workers start together, the host loses everything, they go on: all have the same bytes.

@@ -8,6 +8,9 @@ use super::schedule::{Worker, World};
 use crate::digest::Digest;
 use crate::rate_limit::{Amount, RateLimit};
 use crate::rate_limit::{Claim, Counters};
+use crate::shared::TableId;
+use crate::shared::once::Ids;
+use crate::shared::once::Owner;
 use crate::shared::twin::Twin;
 
 /// Runs `round` with every schedule, or the first `most` of them in order; returns how many there
@@ -158,4 +161,48 @@ fn two_workers_on_the_sketch_in_thousands_of_schedules() {
         every_schedule(4_000, |told| ninth_key(Dialect::Kong, told, Some(Twin::SketchEarly), 0))
             .is_err()
     );
+}
+
+/// Two workers bring one id at once, into a table whose slot isn't there yet or is: one is the
+/// first.
+fn one_id(
+    dialect: Dialect,
+    told: Vec<usize>,
+    twin: Option<Twin>,
+    workers: usize,
+) -> (Vec<(usize, usize)>, Result<(), String>) {
+    let ids = Ids::new(TableId::Replay, 8);
+    let world = World::new(dialect, 1, workers, twin);
+    if workers > 2 {
+        world.alone(|worker| ids.cells().warm(&worker.begin(), 0..1));
+    }
+    let world = world.script(told);
+    let id = key(&world.key, 1);
+    let first = Mutex::new(0);
+    let first_ref = &first;
+    let work = |_| {
+        move |worker: &Worker<'_>| {
+            let at = worker.begin();
+            if ids.insert(&at, Owner::new(at.host, b"o"), &id, at.now.plus_s(60)) == Ok(true) {
+                *first_ref.lock().unwrap() += 1;
+            }
+        }
+    };
+    world.run((0..workers).map(work).collect());
+    let first = first.into_inner().unwrap();
+    let result = if first == 1 { Ok(()) } else { Err(format!("{first} were first")) };
+    (world.taken(), result)
+}
+
+#[test]
+fn an_id_passes_once_in_every_schedule() {
+    for dialect in Dialect::ALL {
+        for workers in [2, 3] {
+            let count =
+                every_schedule(usize::MAX, |told| one_id(dialect, told, None, workers)).unwrap();
+            assert!(count >= 6, "{count}");
+        }
+        let blind = Some(Twin::BlindWrites);
+        assert!(every_schedule(usize::MAX, |told| one_id(dialect, told, blind, 2)).is_err());
+    }
 }

@@ -177,7 +177,12 @@ fn what_is_not_ours_is_not_grown() {
             Table::new(TableId::Tokens, 2, 300).put(&at, &key, b"x", at.now.plus_s(9)),
             Err(Unavailable::Full)
         );
-        let _ = Ids::new(TableId::Replay, 16).insert(&at, &key, at.now.plus_s(9));
+        let _ = Ids::new(TableId::Replay, 16).insert(
+            &at,
+            crate::shared::once::Owner::of(0),
+            &key,
+            at.now.plus_s(9),
+        );
     });
     assert_eq!(world.memory(|memory| memory.killed.take()), None);
 }

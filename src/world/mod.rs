@@ -172,6 +172,11 @@ impl World {
         }
     }
 
+    /// The host's memory is empty again.
+    pub(crate) fn lose_memory(&self) {
+        self.shared.memory.borrow_mut().wipe();
+    }
+
     /// One tick of a worker: what is due is fetched.
     pub(crate) fn tick(&self, worker: usize, now: Time) {
         self.with(worker, now, |facts| {

@@ -170,6 +170,17 @@ pub fn plain() -> Value {
     json!({ "issuers": [issuer(json!({}))], "shared": { "secret": "a shared secret of 32 bytes or more" } })
 }
 
+/// The same where tokens may be bound, and those of another issuer count once.
+pub fn beside_bound() -> Value {
+    let mut config = plain();
+    config["issuers"][0]["dpop"] = json!({ "origins": ["https://api.example"], "nonce": true });
+    config["issuers"].as_array_mut().unwrap().push(json!({
+        "name": "once", "issuer": "once", "algorithms": ["HS256"], "keys": [{ "secret": SECRET }],
+    }));
+    config["replay"] = json!({ "issuers": ["once"] });
+    config
+}
+
 /// Rules and a forwarded claim.
 pub fn ruled() -> Value {
     json!({

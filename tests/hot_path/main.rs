@@ -11,7 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use fixture::{
-    Calls, NOW, OPAQUE, Worker, opaque, plain, request, ruled, ruled_and_limited,
+    Calls, NOW, OPAQUE, Worker, beside_bound, opaque, plain, request, ruled, ruled_and_limited,
     ruled_and_limited_together, ruled_and_revoked, token,
 };
 use herdgate::testing::exchange::{Effect, Finish};
@@ -70,6 +70,16 @@ fn a_hit_counts_twice_and_asks_nothing() {
     assert_eq!(calls, Calls { count: 2, ..Calls::default() });
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 0, "beyond the block of headers, which the host fills");
+}
+
+/// Who uses neither proofs nor what counts once pays nothing for others who do.
+#[test]
+fn a_hit_beside_bound_tokens_costs_the_same() {
+    let (effect, calls, counted, allocations) = hot(&Worker::new(&beside_bound()));
+    assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
+    assert_eq!(calls, Calls { count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 0);
 }
 
 #[test]

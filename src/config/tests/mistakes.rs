@@ -47,7 +47,7 @@ fn of_form() {
             r#"{ "shared": { "secret": { "file": "/etc/x" } } }"#,
             r#"{ "shared": { "secret": "short" } }"#,
             r#"{ "shared": { "secret": "" } }"#,
-            r#"{ "replay": {}, "decryption": { "keys": [] }, "dpop": true }"#,
+            r#"{ "replay": { "issuers": ["nobody"], "scope": "gateways" }, "decryption": { "keys": [] }, "dpop": true }"#,
             r#"{ "errors": "line\nbreak and a very long text that goes on and on until nobody wants to read it any more" }"#,
         ]
     ));

@@ -19,6 +19,8 @@ use crate::request::{Field, is_word};
 pub enum BearerSource {
     /// `Authorization: Bearer` (RFC 6750, section 2.1).
     Authorization,
+    /// `Authorization: DPoP` (RFC 9449, section 7.1).
+    Dpop,
     /// A header whose whole value is the token; lower case.
     Header(String),
     /// A header in which something stands before the token.
@@ -39,7 +41,10 @@ impl BearerSource {
     pub fn header(&self) -> Option<&str> {
         match self {
             BearerSource::Header(header) | BearerSource::Prefixed { header, .. } => Some(header),
-            BearerSource::Authorization | BearerSource::Cookie(_) | BearerSource::Query(_) => None,
+            BearerSource::Authorization
+            | BearerSource::Dpop
+            | BearerSource::Cookie(_)
+            | BearerSource::Query(_) => None,
         }
     }
 }
@@ -153,6 +158,7 @@ pub fn locate<'a>(
     for (position, source) in sources.iter().take(SOURCES_MAX).enumerate() {
         match source {
             BearerSource::Authorization => search.authorization(position, authorization)?,
+            BearerSource::Dpop => search.dpop(position, authorization)?,
             BearerSource::Header(_)
             | BearerSource::Prefixed { .. }
             | BearerSource::Cookie(_)
@@ -179,6 +185,18 @@ impl<'a> Search<'a> {
             Field::One(value) => self.keep(position, authorization(value)?.map(Cow::Borrowed)),
             // A field that may come once (RFC 9110, section 11.6.2): a second one is refused
             // whatever its scheme, since nobody knows which of them the API reads.
+            Field::Several => Err(Reason::TwoTokens),
+        }
+    }
+
+    #[inline(always)]
+    fn dpop(&mut self, position: usize, field: Field<'a>) -> Result<(), Reason> {
+        match field {
+            Field::None => Ok(()),
+            // As nearly all have it who use no proofs. A token that holds another scheme's word is
+            // none: the grammar has no spaces.
+            Field::One(value) if value.starts_with(b"Bearer ") => Ok(()),
+            Field::One(value) => self.keep(position, of_scheme(value, b"dpop")?.map(Cow::Borrowed)),
             Field::Several => Err(Reason::TwoTokens),
         }
     }
@@ -219,6 +237,7 @@ impl<'a> Search<'a> {
                 let value = match source {
                     BearerSource::Prefixed { prefix, .. } => after(prefix, trim(value))?,
                     BearerSource::Authorization
+                    | BearerSource::Dpop
                     | BearerSource::Header(_)
                     | BearerSource::Cookie(_)
                     | BearerSource::Query(_) => non_empty(trim(value)),
@@ -235,6 +254,7 @@ impl<'a> Search<'a> {
                 Ok(())
             }
             BearerSource::Authorization
+            | BearerSource::Dpop
             | BearerSource::Header(_)
             | BearerSource::Prefixed { .. }
             | BearerSource::Cookie(_)
@@ -276,11 +296,20 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Whether `Authorization` is absent, or holds something that is certainly no bearer token.
-pub fn is_no_token(field: Field<'_>) -> bool {
+/// Whether a source is a scheme of `Authorization` and that field is absent, or holds something that
+/// is certainly no token of that scheme.
+pub fn is_elsewhere(source: &BearerSource, field: Field<'_>) -> bool {
+    let wanted: &[u8] = match source {
+        BearerSource::Authorization => b"bearer",
+        BearerSource::Dpop => b"dpop",
+        BearerSource::Header(_)
+        | BearerSource::Prefixed { .. }
+        | BearerSource::Cookie(_)
+        | BearerSource::Query(_) => return false,
+    };
     match field {
         Field::None => true,
-        Field::One(value) => authorization(value) == Ok(None),
+        Field::One(value) => of_scheme(value, wanted) == Ok(None),
         Field::Several => false,
     }
 }
@@ -301,10 +330,15 @@ fn authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
 
 #[inline(never)]
 fn any_authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
-    const BEARER: usize = "bearer".len();
+    of_scheme(value, b"bearer")
+}
+
+/// The token of an `Authorization` field of this scheme, which is in small letters.
+#[inline(never)]
+fn of_scheme<'a>(value: &'a [u8], wanted: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
     let value = trim(value);
-    match value.split_at_checked(BEARER) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"bearer") => {
+    match value.split_at_checked(wanted.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(wanted) => {
             match rest.split_first() {
                 Some((b' ', _)) => {
                     let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
@@ -312,24 +346,24 @@ fn any_authorization(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
                     Ok(rest.get(spaces..))
                 }
                 Some((b',', _)) => Err(Reason::TwoTokens),
-                Some((byte, _)) if is_tchar(*byte) => other_scheme(value),
+                Some((byte, _)) if is_tchar(*byte) => other_scheme(value, wanted),
                 _ => Err(Reason::MalformedRequest),
             }
         }
-        _ => other_scheme(value),
+        _ => other_scheme(value, wanted),
     }
 }
 
-fn other_scheme(value: &[u8]) -> Result<Option<&[u8]>, Reason> {
+fn other_scheme<'a>(value: &'a [u8], wanted: &[u8]) -> Result<Option<&'a [u8]>, Reason> {
     let Some(first) = value.first() else { return Ok(None) };
     if !is_tchar(*first) || !value.iter().all(|byte| matches!(byte, b'\t' | b' '..=b'~')) {
         return Err(Reason::MalformedRequest);
     }
     // `Basic eA==, Bearer t`: nothing to us, a token to a more obliging reader.
     let mut before = b'-';
-    for window in value.windows("bearer ".len()) {
+    for window in value.windows(wanted.len().saturating_add(1)) {
         if !is_tchar(before)
-            && matches!(window.split_last(), Some((b' ' | b'\t', word)) if word.eq_ignore_ascii_case(b"bearer"))
+            && matches!(window.split_last(), Some((b' ' | b'\t', word)) if word.eq_ignore_ascii_case(wanted))
         {
             return Err(Reason::TwoTokens);
         }

@@ -42,6 +42,38 @@ fn one_bearer_token_in_any_case_of_its_scheme() {
 }
 
 #[test]
+fn a_dpop_token_has_a_source_of_its_own() {
+    let both = [BearerSource::Authorization, BearerSource::Dpop];
+    let one = |value: &'static str| run(&[("authorization", value)], "/", &both);
+    for value in ["DPoP t", "dpop t", "DPOP   t", " DPoP t "] {
+        assert_eq!(one(value), token("t", 1), "{value:?}");
+    }
+    for value in ["Bearer t", "bearer t", "BEARER  t"] {
+        assert_eq!(one(value), token("t", 0), "{value:?}");
+    }
+    for value in ["", "Basic eA==", "DPoPx t", "XDPoP t", "DPoP-Token x", "Basic xdpop t"] {
+        assert_eq!(one(value), Ok(None), "{value:?}");
+    }
+    for (value, reason) in [
+        ("DPoP", Reason::MalformedRequest),
+        ("DPoP\tt", Reason::MalformedRequest),
+        ("DPoP t t", Reason::MalformedRequest),
+        ("Bearer t DPoP t", Reason::MalformedRequest),
+        ("DPoP t, Bearer t", Reason::TwoTokens),
+        ("DPoP,Bearer t", Reason::TwoTokens),
+        ("Basic eA==, DPoP t", Reason::TwoTokens),
+        ("bearer t, DPoP t", Reason::TwoTokens),
+    ] {
+        assert_eq!(one(value), Err(reason), "{value:?}");
+    }
+    let two = [("authorization", "DPoP t"), ("authorization", "DPoP t")];
+    assert_eq!(run(&two, "/", &both), Err(Reason::TwoTokens));
+    let elsewhere = [BearerSource::Cookie("at".to_owned()), BearerSource::Dpop];
+    let two = [("authorization", "DPoP t"), ("cookie", "at=t")];
+    assert_eq!(run(&two, "/", &elsewhere), Err(Reason::TwoTokens));
+}
+
+#[test]
 fn another_scheme_is_no_token() {
     for value in [
         "",

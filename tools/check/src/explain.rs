@@ -5,6 +5,7 @@ use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer,
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::introspection::OpaqueTokens;
 use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
+use herdgate::testing::proof::dpop::Dpop;
 use herdgate::testing::rate_limit::KeyPart;
 use herdgate::testing::reply::ErrorStyle;
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
@@ -45,7 +46,7 @@ impl Asked {
 /// What the configuration is about, in a few lines.
 pub fn summary(config: &Config) -> Vec<String> {
     let mut lines = Vec::new();
-    for issuer in &config.issuers {
+    for (position, issuer) in config.issuers.iter().enumerate() {
         let covers = match &issuer.matcher {
             IssuerMatch::Exact(iss) => format!("iss {iss:?}"),
             IssuerMatch::Template(template) => format!(
@@ -76,6 +77,10 @@ pub fn summary(config: &Config) -> Vec<String> {
             "Issuer {}: {covers}; {}; keys: {keys}.",
             issuer.name, issuer.algorithms
         ));
+        lines.extend(config.dpop_of(position).map(dpop));
+        if config.replay.issuers.contains(&position) {
+            lines.push("  Each of its tokens is admitted once in each gateway; one that was made before the gateway's memory began is refused.".to_owned());
+        }
     }
     for endpoint in &config.token_endpoints {
         lines.push(format!(
@@ -99,6 +104,17 @@ pub fn summary(config: &Config) -> Vec<String> {
             .push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());
     }
     lines
+}
+
+/// What an issuer asks of proofs.
+fn dpop(dpop: &Dpop) -> String {
+    let unbound = if dpop.required { "refused" } else { "admitted as bearer tokens" };
+    let nonce = if dpop.nonce { " and a nonce of the gateway" } else { "" };
+    format!(
+        "  Tokens that are bound to a key need a DPoP proof ({}) of the last {} s{nonce}, each for one request; unbound ones are {unbound}.",
+        dpop.names.replace(' ', ", "),
+        dpop.leeway_s
+    )
 }
 
 /// What happens to a request.
@@ -167,7 +183,7 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
             Unmatched::Refuse => lines.push("403: no rule matches.".to_owned()),
             Unmatched::Required => {
                 lines.push("No rule matches; a valid token of any issuer is needed.".to_owned());
-                lines.push(without_token(config));
+                lines.push(without_token(config, None));
             }
         },
     }
@@ -216,7 +232,7 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
         ),
         Access::Required => {
             lines.push(format!("It needs a valid token {issuers}."));
-            lines.push(without_token(config));
+            lines.push(without_token(config, rule.requires.issuers.as_deref()));
         }
     }
     demands(&rule.requires.own, "Needed", lines);
@@ -331,11 +347,28 @@ fn key_part(part: &KeyPart) -> String {
     }
 }
 
-fn without_token(config: &Config) -> String {
+fn without_token(config: &Config, admitted: Option<&[usize]>) -> String {
+    let all: Vec<usize> = (0..config.issuers.len()).collect();
+    let takes: Vec<Option<&Dpop>> =
+        (admitted.unwrap_or(&all).iter()).map(|index| config.dpop_of(*index)).collect();
+    let bearer = takes.iter().any(|dpop| dpop.is_none_or(|dpop| !dpop.required));
+    let mut schemes = Vec::new();
+    if bearer || takes.is_empty() {
+        schemes.push(format!("Bearer realm={:?}", config.realm));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for name in takes.iter().flatten().flat_map(|dpop| dpop.names.split(' ')) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if !names.is_empty() {
+        schemes.push(format!("DPoP algs={:?}", names.join(" ")));
+    }
     match config.errors {
         ErrorStyle::Kong => "Without a token: 401, as Kong's jwt plugin answers.".to_owned(),
         ErrorStyle::Oauth | ErrorStyle::Problem => {
-            format!("Without a token: 401, WWW-Authenticate: Bearer realm={:?}.", config.realm)
+            format!("Without a token: 401, WWW-Authenticate: {}.", schemes.join(", "))
         }
     }
 }

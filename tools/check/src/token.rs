@@ -8,7 +8,7 @@ use herdgate::testing::jwt::check::{self, Requirements};
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::issuer::{ExpPolicy, Index, Issuer};
 use herdgate::testing::jwt::{self, Jwt, Rounding};
-use herdgate::testing::proof::Binding;
+use herdgate::testing::proof::{Binding, Proven};
 use herdgate::testing::reply::Reason;
 use herdgate::testing::signature::source::KeySource;
 use herdgate::testing::signature::{Algorithm, NoHost};
@@ -26,7 +26,8 @@ pub struct Judged {
 /// Judges a token at `now`, under the rule that covers the request in question, if there is one.
 pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Time) -> Judged {
     let token = token.trim();
-    let token = token.strip_prefix("Bearer ").unwrap_or(token);
+    let token =
+        ["Bearer ", "DPoP "].iter().find_map(|scheme| token.strip_prefix(scheme)).unwrap_or(token);
     if jwt::form(token.as_bytes()) == jwt::Form::Opaque
         && let Some(judged) = opaque(config, token)
     {
@@ -62,6 +63,7 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
     let Some(issuer) = config.issuers.get(position) else { return refused(lines, []) };
     lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
     let mut reasons = of_issuer(issuer, &jwt, now);
+    terms(config, (position, issuer), &jwt, &mut lines, &mut reasons);
     signature(issuer, &jwt, &mut lines, &mut reasons);
     if let Some((index, rule)) = rule {
         match rule.access {
@@ -83,6 +85,39 @@ fn refused(mut lines: Vec<String>, reasons: impl IntoIterator<Item = String>) ->
     lines.push("Refused.".to_owned());
     lines.extend(reasons);
     Judged { lines, is_good: false }
+}
+
+/// What its use is bound to beyond its own: a proof of its key, and that it counts once.
+fn terms(
+    config: &Config,
+    (position, issuer): (usize, &Issuer),
+    jwt: &Jwt<'_>,
+    lines: &mut Vec<String>,
+    reasons: &mut Vec<(Reason, String)>,
+) {
+    let dpop = config.dpop_of(position);
+    match Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf) {
+        Some(binding)
+            if dpop.is_some() && binding.is_met_by(&Proven { x5t: None, ..binding.when_met() }) =>
+        {
+            let line = "It is bound to a key: its request needs a DPoP proof, and the scheme DPoP.";
+            lines.push(line.to_owned());
+        }
+        Some(_) => {
+            let why = "it is bound to a key (cnf), which the request would have to prove";
+            reasons.push((Reason::Bound, why.to_owned()));
+        }
+        None if dpop.is_some_and(|dpop| dpop.required) => {
+            let why = "it is bound to no key, and tokens of its issuer have to be";
+            reasons.push((Reason::Bound, why.to_owned()));
+        }
+        None => {}
+    }
+    let is_named = jwt.claims.jti.as_deref().is_some_and(|jti| !jti.is_empty());
+    if config.replay.issuers.contains(&position) && !is_named {
+        let why = "it has no jti, and tokens of its issuer count once";
+        reasons.push((Reason::ClaimMissing, why.to_owned()));
+    }
 }
 
 /// What can be said of an opaque token without asking anyone; nothing where no issuer has some.
@@ -135,10 +170,6 @@ fn of_issuer(issuer: &Issuer, jwt: &Jwt<'_>, now: Time) -> Vec<(Reason, String)>
     if let Err(reason) = check::audience(issuer, claims) {
         let why = format!("its aud names none of {}", issuer.audiences.join(", "));
         out.push((reason, why));
-    }
-    if Binding::of(&claims.raw).is_some() && !issuer.ignores_cnf {
-        let why = "it is bound to a key (cnf), which the request would have to prove";
-        out.push((Reason::Bound, why.to_owned()));
     }
     if let Err(reason) = check::claims_required(issuer, claims) {
         let missing = issuer

@@ -161,7 +161,10 @@ fn a_request_is_explained() {
         "{orders}"
     );
     assert!(orders.contains("It needs a valid token of issuer idp."), "{orders}");
-    assert!(orders.contains(r#"401, WWW-Authenticate: Bearer realm="api"."#), "{orders}");
+    let both = r#"401, WWW-Authenticate: Bearer realm="api", DPoP algs="ES256 Ed25519"."#;
+    assert!(orders.contains(both), "{orders}");
+    assert!(orders.contains("need a DPoP proof (ES256, Ed25519) of the last 60 s"), "{orders}");
+    assert!(orders.contains("Each of its tokens is admitted once in each gateway"), "{orders}");
     assert!(orders.contains("scopes: all of orders:read"), "{orders}");
     assert!(orders.contains("Limit per-user: 1000 in 60 s, 100 at one instant, for each iss and subject; over it 429."), "{orders}");
     let many = run(&["--request", "GET /orders/1", &example("many-gateways")], &[]).1;

@@ -1,0 +1,87 @@
+//! Fields of what a request proves beside its token, and of what counts once.
+
+use super::{NAME, SLOTS_MAX, URL};
+use crate::config::shape::{Kind, Need, Shape, field};
+
+use Kind::{Bool, List, OneOf, Whole};
+use Need::{Optional, Required};
+
+pub(super) static DPOP: Shape = Shape {
+    own: &[
+        field(
+            "required",
+            Bool,
+            Need::Bool(false),
+            "Whether tokens that are bound to nothing are refused too.",
+        ),
+        field(
+            "algorithms",
+            List(&PROOF_ALGORITHM, 1, 15),
+            Need::Texts(&["ES256", "Ed25519", "EdDSA"]),
+            "With what a proof may be signed.",
+        ),
+        field(
+            "leeway_s",
+            Whole(1, 300),
+            Need::Whole(60),
+            "Seconds by which a proof's `iat` may differ from the gateway's clock.",
+        ),
+        field(
+            "nonce",
+            Bool,
+            Need::Bool(false),
+            "Whether a proof has to hold a nonce of this gateway (`DPoP-Nonce`).",
+        ),
+        field(
+            "origins",
+            List(&URL, 1, 64),
+            Required,
+            "Scheme, host and port under which clients reach the API, as in `https://api.example`: what a proof's `htu` begins with.",
+        ),
+        field("allow_http", Bool, Need::Bool(false), "Whether an origin without TLS is accepted."),
+    ],
+    shared: &[],
+};
+
+/// Those of [`super::ALGORITHMS`] whose keys are public.
+static PROOF_ALGORITHM: Kind = OneOf(&[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "ES256K",
+    "EdDSA",
+    "Ed25519",
+    "ML-DSA-44",
+    "ML-DSA-65",
+    "ML-DSA-87",
+]);
+
+pub(super) static REPLAY: Shape = Shape {
+    own: &[
+        field(
+            "issuers",
+            List(&NAME, 1, 256),
+            Optional,
+            "Issuers each of whose tokens is admitted once, by its `jti`.",
+        ),
+        field(
+            "ids_max",
+            Whole(16, 8 * SLOTS_MAX),
+            Need::Whole(65_536),
+            "Ids of tokens and DPoP proofs that are remembered at once; eight share a slot.",
+        ),
+        field(
+            "scope",
+            OneOf(&["gateway", "gateways"]),
+            Need::Text("gateway"),
+            "Where an id counts once: in this gateway. `gateways` is refused in this version.",
+        ),
+    ],
+    shared: &[],
+};
