@@ -1,4 +1,4 @@
-//! Every reason for which a request is refused, each with one metric name and one fixed text.
+//! Every reason for which a request is refused: its metric name, its status and its texts.
 
 /// Why a request is not admitted. Each has one counter, and one text that holds nothing of the
 /// token.
@@ -187,6 +187,47 @@ impl Reason {
             Reason::Misconfigured => ("misconfigured", 503, LATER, "The gateway is not configured"),
             Reason::ClockUnset => ("clock_unset", 503, LATER, "The gateway's clock is not set"),
         }
+    }
+
+    /// The member and the message of the body that Kong's jwt, acl and rate-limiting plugins send, so
+    /// that clients that read them go on.
+    pub(super) const fn kong(self) -> (&'static str, &'static str) {
+        let message = match self {
+            Reason::NoToken => "Unauthorized",
+            Reason::TwoTokens => "Multiple tokens provided",
+            Reason::MalformedRequest => "Unrecognizable token",
+            Reason::Malformed | Reason::Critical => "Bad token; invalid JSON",
+            Reason::Algorithm => "Invalid algorithm",
+            Reason::UnknownIssuer | Reason::UnknownKey => "No credentials found for given 'iss'",
+            Reason::BadSignature => "Invalid signature",
+            Reason::Expired => return ("exp", "token expired"),
+            Reason::NotYetValid => return ("nbf", "token not valid yet"),
+            Reason::LifetimeTooLong => return ("exp", "exceeds maximum allowed expiration"),
+            Reason::NoRule | Reason::Scope | Reason::Claim | Reason::IssuerNotAllowed => {
+                "You cannot consume this service"
+            }
+            Reason::Limited => "API rate limit exceeded",
+            // The plugins know no such case.
+            Reason::BadPath
+            | Reason::DuplicateHeader
+            | Reason::TooManyHeaders
+            | Reason::WrongType
+            | Reason::WrongAudience
+            | Reason::ClaimMissing
+            | Reason::Sunset
+            | Reason::Revoked
+            | Reason::Bound
+            | Reason::Inactive
+            | Reason::KeysUnavailable
+            | Reason::IntrospectionUnavailable
+            | Reason::RevocationUnavailable
+            | Reason::TokenServerUnavailable
+            | Reason::Throttled
+            | Reason::BodyTooLarge
+            | Reason::Misconfigured
+            | Reason::ClockUnset => self.description(),
+        };
+        ("message", message)
     }
 
     /// Every reason, for tables and tests.
