@@ -101,7 +101,7 @@ pub(crate) fn uri(text: &str) -> Result<Uri, &'static str> {
     let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(path_at).ok_or("it has no host")?;
     if authority.contains('@') {
-        return Err("it holds user or password: use headers for credentials");
+        return Err("it has a user or a password: put credentials into headers");
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

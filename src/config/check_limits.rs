@@ -113,7 +113,7 @@ impl Check {
             self.report.error(
                 &node.at("retries"),
                 "0",
-                "more (what a failed call should have told goes with the next one)",
+                "more (the next call carries what a failed one should have told)",
             );
         }
         let call = self.callout(node);

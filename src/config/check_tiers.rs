@@ -37,7 +37,7 @@ impl Check {
             self.report.error(&node.at(name), expected, format_args!("{name}"));
         }
         for name in needed.iter().filter(|name| !node.has(name)) {
-            self.report.error(&node.at(name), "a number as the limit has one", "nothing");
+            self.report.error(&node.at(name), "a number, because the limit has one", "nothing");
         }
         let amount = match own? {
             Amount::Rate { .. } => self.rate(node)?,

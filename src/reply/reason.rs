@@ -111,14 +111,14 @@ impl Reason {
             // RFC 6750, section 3.1: no error code when the request lacks any authentication.
             Reason::NoToken => ("no_token", 401, "", "An access token is required"),
             Reason::TwoTokens => {
-                ("two_tokens", 400, REQUEST, "More than one access token in the request")
+                ("two_tokens", 400, REQUEST, "The request has more than one access token")
             }
             Reason::MalformedRequest => {
-                ("malformed_request", 400, REQUEST, "The credentials can't be read")
+                ("malformed_request", 400, REQUEST, "The credentials are malformed")
             }
             Reason::BadPath => ("bad_path", 400, REQUEST, "The path is ambiguous"),
             Reason::DuplicateHeader => {
-                ("duplicate_header", 400, REQUEST, "A reserved header came more than once")
+                ("duplicate_header", 400, REQUEST, "A reserved header appears more than once")
             }
             // RFC 6585, section 5.
             Reason::TooManyHeaders => ("too_many_headers", 431, REQUEST, "Too many header fields"),
@@ -127,9 +127,9 @@ impl Reason {
                 ("algorithm", 401, TOKEN, "The signature algorithm is not accepted")
             }
             Reason::Critical => {
-                ("critical", 401, TOKEN, "The token's header asks for what is not supported")
+                ("critical", 401, TOKEN, "The token's header uses an unsupported extension")
             }
-            Reason::WrongType => ("wrong_type", 401, TOKEN, "The token is of another type"),
+            Reason::WrongType => ("wrong_type", 401, TOKEN, "The access token has the wrong type"),
             Reason::UnknownIssuer => ("unknown_issuer", 401, TOKEN, "The issuer is unknown"),
             Reason::UnknownKey => ("unknown_key", 401, TOKEN, "The signing key is unknown"),
             Reason::BadSignature => ("bad_signature", 401, TOKEN, "The signature doesn't verify"),
@@ -153,30 +153,27 @@ impl Reason {
             Reason::IssuerNotAllowed => {
                 ("issuer_not_allowed", 403, SCOPE, "The issuer is not accepted here")
             }
-            Reason::Claim => ("claim", 403, SCOPE, "A claim is not what is asked for here"),
-            Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a scope"),
+            Reason::Claim => ("claim", 403, SCOPE, "A claim does not have a required value"),
+            Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a required scope"),
             Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
             Reason::Limited => ("limited", 429, LATER, "Too many requests"),
             Reason::KeysUnavailable => {
-                ("keys_unavailable", 503, LATER, "The signing keys can't be had at the moment")
+                ("keys_unavailable", 503, LATER, "The signing keys are temporarily unavailable")
             }
             Reason::IntrospectionUnavailable => (
                 "introspection_unavailable",
                 503,
                 LATER,
-                "The token's state can't be had at the moment",
+                "Introspection is temporarily unavailable",
             ),
-            Reason::RevocationUnavailable => (
-                "revocation_unavailable",
-                503,
-                LATER,
-                "Whether the token was revoked can't be known at the moment",
-            ),
+            Reason::RevocationUnavailable => {
+                ("revocation_unavailable", 503, LATER, "Revocation is temporarily unavailable")
+            }
             Reason::TokenServerUnavailable => (
                 "token_server_unavailable",
                 503,
                 LATER,
-                "The authorization server can't be had at the moment",
+                "The authorization server is temporarily unavailable",
             ),
             Reason::Throttled => {
                 ("throttled", 429, LATER, "The authorization server has asked this client to wait")
