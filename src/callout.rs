@@ -43,7 +43,7 @@ impl std::fmt::Display for Uri {
 pub struct Callout {
     /// Envoy's cluster; required there.
     pub cluster: Option<String>,
-    /// Milliseconds.
+    /// Milliseconds after which a call has failed.
     pub timeout_ms: u64,
     /// How often a failed call is tried again.
     pub retries: u32,

@@ -22,7 +22,7 @@ pub enum Verdict<'a> {
     Admit(Admission<'a>),
     /// It is refused.
     Refuse {
-        /// Why.
+        /// The refusal, with everything that its answer says.
         refusal: Box<Refusal>,
         /// Whether the refusal is only counted.
         shadow: bool,

@@ -99,7 +99,7 @@ pub enum UnknownIssuer {
     },
 }
 
-/// One rule.
+/// What a rule asks of the requests that it covers.
 pub struct Rule {
     /// Which requests it covers.
     pub matches: RuleMatch,
@@ -118,11 +118,11 @@ pub struct Rule {
 /// Whether a token is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
-    /// Yes.
+    /// A request without a good token is refused.
     Required,
-    /// None is anonymous; a bad one is refused.
+    /// A request without a token is anonymous; one with a bad token is refused.
     Optional,
-    /// None is anonymous, and so is a bad one, which is taken out.
+    /// A request without a token is anonymous, and so is one with a bad token, which is taken out.
     Permissive,
     /// Tokens aren't read.
     Public,
@@ -137,11 +137,11 @@ pub enum Unmatched {
     Required,
 }
 
-/// Introspection.
+/// How the introspection endpoint is asked (RFC 7662).
 pub struct Introspection {
     /// SHA-256 of what of this entry shapes an answer: part of each kept answer's key.
     pub digest: [u8; 32],
-    /// The endpoint.
+    /// The endpoint's address.
     pub uri: Uri,
     /// How it is called.
     pub call: Callout,
@@ -168,7 +168,7 @@ pub enum IntrospectionKind {
     Status,
 }
 
-/// Shared memory.
+/// How large the tables in shared memory are, and what keys them.
 pub struct Shared {
     /// Part of the host-wide key.
     pub secret: Secret,

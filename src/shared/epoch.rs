@@ -15,7 +15,7 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Revoked tokens.
+    /// Grows with each revocation.
     pub const REVOCATION: Epoch = Epoch { index: 0 };
 
     /// What it stands at; nothing before the first bump, and after the host has lost it. Compare

@@ -26,7 +26,7 @@ use super::wait::waiters::Waiters;
 
 /// One configuration in one worker.
 pub struct Chain {
-    /// Which host.
+    /// The host that runs this worker.
     pub dialect: Dialect,
     /// Exchanges that wait (Envoy).
     pub waiters: RefCell<Waiters>,
@@ -51,7 +51,7 @@ type Watched = (Rc<RefCell<Exchange>>, Vec<(String, String)>);
 
 /// A fact that the root is to fetch.
 pub struct Ordered {
-    /// Which.
+    /// What to fetch.
     pub fact: Fact,
     /// How often a failed call is tried again.
     pub retries: u32,

@@ -70,7 +70,7 @@ impl Limits {
 pub struct Party {
     /// The client as it says, at its address. Nobody has checked its secret yet.
     pub client: u32,
-    /// The address.
+    /// The address that it calls from.
     pub address: u32,
 }
 
@@ -91,7 +91,7 @@ pub struct Permit {
 /// Whether a call may be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {
-    /// It may.
+    /// The call may be made.
     Admit(Permit),
     /// It may not; 503 with this `Retry-After`.
     Refuse {
@@ -141,7 +141,7 @@ impl Outcome {
 /// How a call ended, and what the server asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// How.
+    /// What it says of the server.
     pub outcome: Outcome,
     /// `Retry-After` in milliseconds, where the answer has one.
     pub asked_ms: Option<u64>,
