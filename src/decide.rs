@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use crate::charging::Payer;
+use crate::charging::{self, Payer};
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Stop, Verified};
 use crate::jwt::{ClaimPath, check};
@@ -324,7 +324,7 @@ fn verify(
         // this.
         let limits = charged_to_all(facts, rule);
         let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
-        facts.within(&limits, &payer).map_err(Stop::Refuse)?;
+        charging::within(facts, &limits, &payer).map_err(Stop::Refuse)?;
     }
     facts.verify(&candidate.well_formed()?.bytes)
 }

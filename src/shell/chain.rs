@@ -372,7 +372,7 @@ impl Chain {
         for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
             self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
         }
-        for (push, call) in self.with_facts(|facts| facts.pushes_due()).unwrap_or_default() {
+        for (push, call) in self.with_facts(gateways::pushes_due).unwrap_or_default() {
             match dispatch(&call) {
                 Some(token) => {
                     self.pushes.borrow_mut().insert(token, push);
@@ -389,7 +389,7 @@ impl Chain {
 
     /// Takes in what came of telling them.
     pub fn learn_push(&self, push: &Push, answer: &CallAnswer<'_>) {
-        self.with_facts(|facts| facts.learn_push(push, answer));
+        self.with_facts(|facts| gateways::learn_push(facts, push, answer));
     }
 
     /// The fact that a call was for.
