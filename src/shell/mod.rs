@@ -8,6 +8,7 @@ mod entry;
 mod finish;
 mod hosts;
 mod http;
+mod log;
 mod meter;
 mod own_calls;
 mod response;
