@@ -396,7 +396,12 @@ pub fn token(config: &Config, token: &str) -> Vec<String> {
         let signed = keys.iter().any(|key| {
             key.algorithms().contains(jwt.algorithm)
                 && key
-                    .verify(jwt.algorithm, jwt.signed, &jwt.signature, &herdgate::testing::signature::NoHost)
+                    .verify(
+                        jwt.algorithm,
+                        jwt.signed,
+                        &jwt.signature,
+                        &herdgate::testing::signature::NoHost,
+                    )
                     .is_ok()
         });
         if signed {

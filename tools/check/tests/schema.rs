@@ -103,7 +103,11 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
             .enumerate()
             .for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
         Value::Object(members) => {
-            members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all))
+            for (name, item) in members {
+                // RFC 6901, section 3.
+                let name = name.replace('~', "~0").replace('/', "~1");
+                places(item, &format!("{at}/{name}"), all);
+            }
         }
         _ => {}
     }
