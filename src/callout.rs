@@ -43,7 +43,7 @@ impl std::fmt::Display for Uri {
 pub struct Callout {
     /// Envoy's cluster; required there.
     pub cluster: Option<String>,
-    /// Milliseconds.
+    /// Milliseconds after which a call has failed.
     pub timeout_ms: u64,
     /// How often a failed call is tried again.
     pub retries: u32,
@@ -101,7 +101,7 @@ pub(crate) fn uri(text: &str) -> Result<Uri, &'static str> {
     let path_at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at_checked(path_at).ok_or("it has no host")?;
     if authority.contains('@') {
-        return Err("it holds user or password: use headers for credentials");
+        return Err("it has a user or a password: put credentials into headers");
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 pub use prove::challenged;
 
-use crate::charging::Payer;
+use crate::charging::{self, Payer};
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Once, Stop, Verified};
 use crate::jwt::{ClaimPath, check};
@@ -26,7 +26,7 @@ pub enum Verdict<'a> {
     Admit(Admission<'a>),
     /// It is refused.
     Refuse {
-        /// Why.
+        /// The refusal, with everything that its answer says.
         refusal: Box<Refusal>,
         /// Whether the refusal is only counted.
         shadow: bool,
@@ -349,7 +349,7 @@ fn verify(
         // this.
         let limits = charged_to_all(facts, rule);
         let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
-        facts.within(&limits, &payer).map_err(Stop::Refuse)?;
+        charging::within(facts, &limits, &payer).map_err(Stop::Refuse)?;
     }
     let admitted = rule.and_then(|rule| rule.requires.issuers.as_deref());
     facts.verify(&candidate.well_formed()?.bytes, admitted)

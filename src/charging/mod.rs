@@ -3,6 +3,7 @@
 
 use crate::digest::HostKey;
 use crate::facts::{Facts, Verified};
+use crate::gateways;
 use crate::jwt::issuer::IssuerMatch;
 use crate::metrics::Metric;
 use crate::rate_limit::{self, Address, Claim, KeyPartValue, Status, What};
@@ -27,203 +28,191 @@ pub struct Payer<'a> {
 /// What an answer says of limits.
 pub type LimitHeaders = Vec<(String, String)>;
 
-impl Facts<'_> {
-    /// Charges a request to the limits at these indices; gives the headers for its answer, where
-    /// limits ask for them.
-    ///
-    /// # Errors The refusal of the limit that is exceeded, or whose count can't be kept and whose
-    /// `failure_mode` is `deny`.
-    #[inline(always)]
-    pub fn charge(
-        &self,
-        limits: &[usize],
-        payer: &Payer<'_>,
-    ) -> Result<Option<LimitHeaders>, Box<Refusal>> {
-        if limits.is_empty() { Ok(None) } else { self.charge_each(limits, payer) }
-    }
+/// Charges a request to the limits at these indices; gives the headers for its answer, where
+/// limits ask for them.
+///
+/// # Errors The refusal of the limit that is exceeded, or whose count can't be kept and whose
+/// `failure_mode` is `deny`.
+#[inline(always)]
+pub fn charge(
+    facts: &Facts<'_>,
+    limits: &[usize],
+    payer: &Payer<'_>,
+) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+    if limits.is_empty() { Ok(None) } else { charge_each(facts, limits, payer) }
+}
 
-    #[inline(never)]
-    fn charge_each(
-        &self,
-        limits: &[usize],
-        payer: &Payer<'_>,
-    ) -> Result<Option<LimitHeaders>, Box<Refusal>> {
-        let config = &self.runtime.config;
-        let charged: Vec<(usize, &RateLimit)> = limits
-            .iter()
-            .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
-            .collect();
-        let key = &self.runtime.host_key;
-        let claims: Vec<Claim<'_>> =
-            charged.iter().map(|(index, limit)| self.claim(*index, key, limit, payer)).collect();
-        let outcome = rate_limit::charge(&self.runtime.compiled.counters, &self.moment(), &claims);
-        for ((index, _), status) in charged.iter().zip(&outcome.limits) {
-            self.count_limit(*index, status);
-        }
-        let headers = |only_asked: bool| {
-            let told = claims.iter().zip(&outcome.limits);
-            // A limit in shadow is heard of in no answer.
-            limit_headers(
-                told.filter(|(Claim { limit, .. }, _)| {
-                    !limit.shadow && (!only_asked || limit.headers)
-                }),
-                config.errors,
-            )
-        };
-        match outcome.verdict {
-            rate_limit::Verdict::Allowed => {
-                for (((index, limit), claim), status) in
-                    charged.iter().zip(&claims).zip(&outcome.limits)
-                {
-                    if limit.sync.is_some() && status.what == What::Charged {
-                        self.note_charge(*index, claim, |key| {
-                            self.claim(*index, key, limit, payer).digest
-                        });
-                    }
+#[inline(never)]
+fn charge_each(
+    facts: &Facts<'_>,
+    limits: &[usize],
+    payer: &Payer<'_>,
+) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+    let config = &facts.runtime.config;
+    let charged: Vec<(usize, &RateLimit)> =
+        limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
+    let key = &facts.runtime.host_key;
+    let claims: Vec<Claim<'_>> =
+        charged.iter().map(|(index, limit)| claim_of(facts, *index, key, limit, payer)).collect();
+    let outcome = rate_limit::charge(&facts.runtime.compiled.counters, &facts.moment(), &claims);
+    for ((index, _), status) in charged.iter().zip(&outcome.limits) {
+        count_limit(facts, *index, status);
+    }
+    let headers = |only_asked: bool| {
+        let told = claims.iter().zip(&outcome.limits);
+        // A limit in shadow is heard of in no answer.
+        limit_headers(
+            told.filter(|(Claim { limit, .. }, _)| !limit.shadow && (!only_asked || limit.headers)),
+            config.errors,
+        )
+    };
+    match outcome.verdict {
+        rate_limit::Verdict::Allowed => {
+            for (((index, limit), claim), status) in
+                charged.iter().zip(&claims).zip(&outcome.limits)
+            {
+                if limit.sync.is_some() && status.what == What::Charged {
+                    gateways::note_charge(facts, *index, claim, |key| {
+                        claim_of(facts, *index, key, limit, payer).digest
+                    });
                 }
-                Ok(Some(headers(true)).filter(|headers| !headers.is_empty()))
             }
-            rate_limit::Verdict::Refused { retry_after_s, .. } => {
-                let mut refusal = Refusal::from(Reason::Limited);
-                refusal.retry_after_s = Some(retry_after_s);
-                refusal.limit_headers = headers(false);
-                Err(Box::new(refusal))
-            }
+            Ok(Some(headers(true)).filter(|headers| !headers.is_empty()))
         }
-    }
-
-    /// Whether a request may go on as far as these limits say now. It isn't charged.
-    ///
-    /// # Errors
-    /// The refusal of a limit that is exceeded.
-    #[inline(never)]
-    pub fn within(&self, limits: &[usize], payer: &Payer<'_>) -> Result<(), Box<Refusal>> {
-        let config = &self.runtime.config;
-        let looked: Vec<(usize, &RateLimit)> = limits
-            .iter()
-            .filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
-            .collect();
-        let claims: Vec<Claim<'_>> = looked
-            .iter()
-            .map(|(index, limit)| self.claim(*index, &self.runtime.host_key, limit, payer))
-            .collect();
-        let Some((verdict, statuses)) =
-            rate_limit::over(&self.runtime.compiled.counters, &self.moment(), &claims)
-        else {
-            return Ok(());
-        };
-        for ((index, _), status) in looked.iter().zip(&statuses) {
-            self.count_limit(*index, status);
-        }
-        let mut refusal = Refusal::from(Reason::Limited);
-        if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
+        rate_limit::Verdict::Refused { retry_after_s, .. } => {
+            let mut refusal = Refusal::from(Reason::Limited);
             refusal.retry_after_s = Some(retry_after_s);
-        }
-        refusal.limit_headers = limit_headers(claims.iter().zip(&statuses), config.errors);
-        Err(Box::new(refusal))
-    }
-
-    fn count_limit(&self, index: usize, status: &Status) {
-        let index = u16::try_from(index).unwrap_or(u16::MAX);
-        let meter = self.host.meter;
-        match status.what {
-            What::Charged => meter.count(Metric::LimitAllowed(index)),
-            What::Over => meter.count(Metric::LimitDenied(index)),
-            What::NotCharged => {}
-            What::Uncounted(Unavailable::Exhausted) => {
-                meter.count(Metric::CasExhausted);
-                meter.count(Metric::LimitFailed(index));
-            }
-            What::Uncounted(_) | What::OutOfBounds => meter.count(Metric::LimitFailed(index)),
-        }
-        if status.sketch {
-            meter.count(Metric::LimitSketch(index));
+            refusal.limit_headers = headers(false);
+            Err(Box::new(refusal))
         }
     }
+}
 
-    /// What a request is charged to a limit, whose counter is named under a key: the host's, or
-    /// that of all gateways.
-    fn claim<'a>(
-        &self,
-        index: usize,
-        key: &HostKey,
-        limit: &'a RateLimit,
-        payer: &Payer<'_>,
-    ) -> Claim<'a> {
-        let owned: Vec<Part> = limit.key.iter().map(|part| self.part(part, payer)).collect();
-        let values: Vec<KeyPartValue<'_>> = owned
-            .iter()
-            .map(|part| match part {
-                Part::Absent => KeyPartValue::Absent,
-                Part::Bytes(bytes) => KeyPartValue::Bytes(bytes),
-                Part::Address(address) => KeyPartValue::Address(*address),
-            })
-            .collect();
-        let claims = payer.verified.map(|verified| &verified.claims);
-        limit.claim(claims, key, &values, self.gateways(index))
+/// Whether a request may go on as far as these limits say now. It isn't charged.
+///
+/// # Errors
+/// The refusal of a limit that is exceeded.
+#[inline(never)]
+pub fn within(facts: &Facts<'_>, limits: &[usize], payer: &Payer<'_>) -> Result<(), Box<Refusal>> {
+    let config = &facts.runtime.config;
+    let looked: Vec<(usize, &RateLimit)> =
+        limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
+    let claims: Vec<Claim<'_>> = looked
+        .iter()
+        .map(|(index, limit)| claim_of(facts, *index, &facts.runtime.host_key, limit, payer))
+        .collect();
+    let Some((verdict, statuses)) =
+        rate_limit::over(&facts.runtime.compiled.counters, &facts.moment(), &claims)
+    else {
+        return Ok(());
+    };
+    for ((index, _), status) in looked.iter().zip(&statuses) {
+        count_limit(facts, *index, status);
     }
+    let mut refusal = Refusal::from(Reason::Limited);
+    if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
+        refusal.retry_after_s = Some(retry_after_s);
+    }
+    refusal.limit_headers = limit_headers(claims.iter().zip(&statuses), config.errors);
+    Err(Box::new(refusal))
+}
 
-    fn part(&self, part: &KeyPart, payer: &Payer<'_>) -> Part {
-        let claims = payer.verified.map(|verified| &verified.claims);
-        let text = |text: Option<&str>| {
-            text.map_or(Part::Absent, |text| Part::Bytes(text.as_bytes().to_vec()))
-        };
-        match part {
-            KeyPart::Issuer => text(claims.and_then(|claims| claims.iss.as_deref())),
-            KeyPart::Subject => text(claims.and_then(|claims| claims.sub.as_deref())),
-            KeyPart::ClientId => {
-                text(payer.claimed_client.or(claims.and_then(|claims| claims.client_id.as_deref())))
-            }
-            KeyPart::Consumer => text(payer.verified.and_then(|verified| {
-                let consumer = &verified.consumer;
-                consumer
-                    .id
-                    .as_deref()
-                    .or(consumer.username.as_deref())
-                    .or(consumer.custom_id.as_deref())
-            })),
-            KeyPart::Address => {
-                let address = payer.request.surroundings.address();
-                address
-                    .and_then(|address| Address::parse(&address))
-                    .map_or(Part::Absent, Part::Address)
-            }
-            KeyPart::Header(name) => {
-                let of_name = payer
-                    .request
-                    .headers
-                    .iter()
-                    .filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
-                let values: Vec<&[u8]> = of_name.map(|(_, value)| value).collect();
-                if values.is_empty() { Part::Absent } else { Part::Bytes(values.join(&0)) }
-            }
-            KeyPart::Claim(path) => match claims.and_then(|claims| claims.get(path)) {
-                None | Some(serde_json::Value::Null) => Part::Absent,
-                Some(serde_json::Value::String(value)) => Part::Bytes(value.as_bytes().to_vec()),
-                // The quotes of JSON keep a number apart from a string of its digits.
-                Some(other) => Part::Bytes(format!("\u{0}{other}").into_bytes()),
-            },
-            KeyPart::Capture(name) => {
-                match payer.captures.iter().find(|(known, _)| known == name) {
-                    Some((_, value)) => Part::Bytes(value.as_bytes().to_vec()),
-                    None => text(
-                        payer
-                            .verified
-                            .and_then(|verified| self.issuer_capture(verified, name))
-                            .as_deref(),
-                    ),
-                }
-            }
-            KeyPart::Route => text(payer.request.surroundings.route().as_deref()),
+fn count_limit(facts: &Facts<'_>, index: usize, status: &Status) {
+    let index = u16::try_from(index).unwrap_or(u16::MAX);
+    let meter = facts.host.meter;
+    match status.what {
+        What::Charged => meter.count(Metric::LimitAllowed(index)),
+        What::Over => meter.count(Metric::LimitDenied(index)),
+        What::NotCharged => {}
+        What::Uncounted(Unavailable::Exhausted) => {
+            meter.count(Metric::CasExhausted);
+            meter.count(Metric::LimitFailed(index));
         }
+        What::Uncounted(_) | What::OutOfBounds => meter.count(Metric::LimitFailed(index)),
     }
+    if status.sketch {
+        meter.count(Metric::LimitSketch(index));
+    }
+}
 
-    fn issuer_capture(&self, verified: &Verified, name: &str) -> Option<String> {
-        let IssuerMatch::Template(template) = &self.issuer(verified.issuer).ok()?.matcher else {
-            return None;
-        };
-        template.matches(verified.claims.iss.as_deref()?)?.get(name).map(str::to_owned)
+/// What a request is charged to a limit, whose counter is named under a key: the host's, or
+/// that of all gateways.
+fn claim_of<'a>(
+    facts: &Facts<'_>,
+    index: usize,
+    key: &HostKey,
+    limit: &'a RateLimit,
+    payer: &Payer<'_>,
+) -> Claim<'a> {
+    let owned: Vec<Part> = limit.key.iter().map(|part| part_of(facts, part, payer)).collect();
+    let values: Vec<KeyPartValue<'_>> = owned
+        .iter()
+        .map(|part| match part {
+            Part::Absent => KeyPartValue::Absent,
+            Part::Bytes(bytes) => KeyPartValue::Bytes(bytes),
+            Part::Address(address) => KeyPartValue::Address(*address),
+        })
+        .collect();
+    let claims = payer.verified.map(|verified| &verified.claims);
+    limit.claim(claims, key, &values, gateways::sharing(facts, index))
+}
+
+fn part_of(facts: &Facts<'_>, part: &KeyPart, payer: &Payer<'_>) -> Part {
+    let claims = payer.verified.map(|verified| &verified.claims);
+    let text = |text: Option<&str>| {
+        text.map_or(Part::Absent, |text| Part::Bytes(text.as_bytes().to_vec()))
+    };
+    match part {
+        KeyPart::Issuer => text(claims.and_then(|claims| claims.iss.as_deref())),
+        KeyPart::Subject => text(claims.and_then(|claims| claims.sub.as_deref())),
+        KeyPart::ClientId => {
+            text(payer.claimed_client.or(claims.and_then(|claims| claims.client_id.as_deref())))
+        }
+        KeyPart::Consumer => text(payer.verified.and_then(|verified| {
+            let consumer = &verified.consumer;
+            consumer
+                .id
+                .as_deref()
+                .or(consumer.username.as_deref())
+                .or(consumer.custom_id.as_deref())
+        })),
+        KeyPart::Address => {
+            let address = payer.request.surroundings.address();
+            address.and_then(|address| Address::parse(&address)).map_or(Part::Absent, Part::Address)
+        }
+        KeyPart::Header(name) => {
+            let of_name = payer
+                .request
+                .headers
+                .iter()
+                .filter(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()));
+            let values: Vec<&[u8]> = of_name.map(|(_, value)| value).collect();
+            if values.is_empty() { Part::Absent } else { Part::Bytes(values.join(&0)) }
+        }
+        KeyPart::Claim(path) => match claims.and_then(|claims| claims.get(path)) {
+            None | Some(serde_json::Value::Null) => Part::Absent,
+            Some(serde_json::Value::String(value)) => Part::Bytes(value.as_bytes().to_vec()),
+            // The quotes of JSON keep a number apart from a string of its digits.
+            Some(other) => Part::Bytes(format!("\u{0}{other}").into_bytes()),
+        },
+        KeyPart::Capture(name) => match payer.captures.iter().find(|(known, _)| known == name) {
+            Some((_, value)) => Part::Bytes(value.as_bytes().to_vec()),
+            None => text(
+                payer
+                    .verified
+                    .and_then(|verified| issuer_capture(facts, verified, name))
+                    .as_deref(),
+            ),
+        },
+        KeyPart::Route => text(payer.request.surroundings.route().as_deref()),
     }
+}
+
+fn issuer_capture(facts: &Facts<'_>, verified: &Verified, name: &str) -> Option<String> {
+    let IssuerMatch::Template(template) = &facts.issuer(verified.issuer).ok()?.matcher else {
+        return None;
+    };
+    template.matches(verified.claims.iss.as_deref()?)?.get(name).map(str::to_owned)
 }
 
 enum Part {

@@ -212,7 +212,7 @@ impl Check {
             && config.introspection.is_none()
             && config.token_endpoints.is_empty()
         {
-            self.report.warn("issuers", "none: no token is ever accepted");
+            self.report.warn("issuers", "none, so no token is ever accepted");
         }
         let any = config.issuers.iter().any(|issuer| issuer.matcher == IssuerMatch::Any);
         if any && node.has("on_unknown_issuer") {
@@ -239,8 +239,7 @@ impl Check {
                 );
             }
             Next::Plugin if !kong.auth_plugin => {
-                let got =
-                    "nothing (without that promise such tokens would reach the API unchecked)";
+                let got = "nothing (without it such tokens would reach the API unchecked)";
                 self.report.error(
                     "kong.auth_plugin",
                     "true beside on_unknown_issuer: \"pass\"",
@@ -287,7 +286,7 @@ impl Check {
                     ),
                     None => self.report.warn(
                         &path,
-                        "absent; names in shared memory then hang on the host's random bytes alone",
+                        "absent; the keys of shared memory then depend on the host's random bytes alone",
                     ),
                 }
             }

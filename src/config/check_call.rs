@@ -81,7 +81,7 @@ impl Check {
         if cluster.is_none() && !node.has("cluster") {
             match self.host.needs().cluster {
                 Cluster::Needed => {
-                    let got = "nothing (on Envoy a call goes to a cluster, whatever the URL says)";
+                    let got = "nothing (Envoy sends a call to a cluster, not to the URL's host)";
                     self.report.error(&node.at("cluster"), "the name of an Envoy cluster", got);
                 }
                 Cluster::MayBeNeeded => self

@@ -101,7 +101,7 @@ impl Check {
         }
         if name.contains('_') {
             let got = format!(
-                "{} (write - for _: many servers take x_user for x-user)",
+                "{} (write - for _: many servers read x_user as x-user)",
                 shown_text(header)
             );
             self.report.error(path, "a header's name without _", got);
@@ -110,7 +110,7 @@ impl Check {
         if taken.contains(&name) {
             self.report.error(
                 path,
-                "a header that nothing else of this issuer goes to",
+                "a header that this issuer doesn't fill with another value",
                 shown_text(header),
             );
             return None;

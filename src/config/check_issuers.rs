@@ -36,7 +36,7 @@ impl Check {
                 let (ours, theirs) =
                     (node.owned_texts("audiences"), earlier.owned_texts("audiences"));
                 let why = if ours.is_empty() || theirs.is_empty() {
-                    "both need audiences that differ".to_owned()
+                    "issuers with the same iss need audiences that differ".to_owned()
                 } else if let Some(both) = ours.iter().find(|audience| theirs.contains(audience)) {
                     format!("both name the audience {}", shown_text(both))
                 } else {
@@ -115,7 +115,7 @@ impl Check {
             credential_claim: self.credential_claim(node),
         };
         if issuer.ignores_cnf {
-            let message = "whoever steals a token that is bound to a key can use it: nothing is asked to prove the key";
+            let message = "a thief can use a stolen token that is bound to a key: no request has to prove the key";
             self.report.warn(&node.at("cnf"), message);
         }
         if issuer.opaque.is_some() && issuer.audiences.is_empty() {
@@ -214,7 +214,7 @@ impl Check {
             );
         } else if source != "credentials" && hmac && public {
             let got = format!(
-                "{algorithms} (who knows a public key could sign with it as a secret: make two issuers of it)"
+                "{algorithms} (an attacker could sign with a public key as an HMAC secret: configure two issuers)"
             );
             self.report.error(&path, "either HMAC algorithms or others", got);
         }
@@ -275,8 +275,10 @@ impl Check {
                     || name.starts_with("x-consumer-")
                     || name.starts_with(':')
                 {
-                    let got =
-                        format!("{} (set by the filter, or read otherwise)", shown_text(name));
+                    let got = format!(
+                        "{} (the filter sets it or reads something else in it)",
+                        shown_text(name)
+                    );
                     self.report.error(&node.at("header"), "a header that holds nothing else", got);
                 }
             }

@@ -130,7 +130,7 @@ impl Check {
         if key.is_weak() {
             self.report.warn(
                 &node.at("secret"),
-                "shorter than the hash; whoever has one token can try out such secrets",
+                "shorter than the hash: anyone who has one token can try out secrets of this length",
             );
         }
         Some(key)

@@ -113,7 +113,7 @@ impl Check {
             self.report.error(
                 &node.at("retries"),
                 "0",
-                "more (what a failed call should have told goes with the next one)",
+                "more (the next call carries what a failed one should have told)",
             );
         }
         let call = self.callout(node);
@@ -153,8 +153,17 @@ impl Check {
         self.rate(node)
     }
 
-    /// The rate of a limit or of one of its tiers.
-    pub(super) fn rate(&mut self, node: &Node<'_>) -> Option<Amount> {
+    /// The amount of a tier, of the same kind as its limit's own.
+    pub(super) fn amount_like(&mut self, own: Amount, node: &Node<'_>) -> Option<Amount> {
+        match own {
+            Amount::Rate { .. } => self.rate(node),
+            Amount::Quota { window, .. } => {
+                Some(Amount::Quota { quota: node.whole_given("quota")?, window })
+            }
+        }
+    }
+
+    fn rate(&mut self, node: &Node<'_>) -> Option<Amount> {
         let (limit, per_s) = (node.whole_given("limit")?, node.whole_given("per_s")?);
         let burst = node.whole_given("burst").unwrap_or(limit);
         if limit > per_s.saturating_mul(PER_S_MAX) {
@@ -178,5 +187,13 @@ impl Check {
         indices.dedup();
         self.limits_used.extend(&indices);
         indices
+    }
+}
+
+/// The fields that a tier needs beside a limit of this kind, and those that only others take.
+pub(super) fn fields_of(own: Amount) -> (&'static [&'static str], &'static [&'static str]) {
+    match own {
+        Amount::Rate { .. } => (&["limit", "per_s"], &["quota"]),
+        Amount::Quota { .. } => (&["quota"], &["limit", "per_s", "burst"]),
     }
 }

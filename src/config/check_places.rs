@@ -89,8 +89,8 @@ impl Check {
                 continue;
             }
             let message = format!(
-                "no rule opens what else is under {folder}/: the server's authorize, jwks, introspect and userinfo are refused there; \
-                 add {{ \"match\": {{ \"path_prefix\": \"{folder}\" }}, \"access\": \"public\" }} to rules, or a rule that says how they are closed"
+                "no rule covers the other paths under {folder}/: the server's authorize, jwks, introspect and userinfo are refused there; \
+                 add {{ \"match\": {{ \"path_prefix\": \"{folder}\" }}, \"access\": \"public\" }} to rules, or a rule that says who may call them"
             );
             self.report.warn(&format!("token_endpoints[{index}]"), message);
         }

@@ -51,7 +51,7 @@ impl Check {
                     self.report.error(
                         &node.at(name),
                         "no demand beside access: \"permissive\"",
-                        "one (who doesn't meet it would pass as anonymous)",
+                        "one (a token that doesn't meet it would pass as anonymous)",
                     );
                 }
             }
@@ -156,7 +156,7 @@ impl Check {
         });
         for (path, stable) in std::mem::take(&mut self.routed) {
             if headers_set && !stable {
-                let got = "one without route_stable (Envoy may choose the route anew once a header was set: set \"route_stable\": true if yours doesn't depend on these headers)";
+                let got = "one without route_stable (Envoy may choose the route again after the filter sets a header: set \"route_stable\": true if yours doesn't depend on these headers)";
                 self.report.error(&path, "no route beside forward.claims", got);
             }
         }

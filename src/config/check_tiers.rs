@@ -2,6 +2,7 @@
 
 use super::check::Check;
 use super::check_demands::claims;
+use super::check_limits::fields_of;
 use super::read::Node;
 use crate::rate_limit::{Amount, Charging, Tier};
 
@@ -27,24 +28,16 @@ impl Check {
             let expected = "a claim and its values";
             self.report.error(&node.at("when"), expected, "none (it would always hold)");
         }
-        let (needed, others): (&[&str], &[&str]) = match own? {
-            Amount::Rate { .. } => (&["limit", "per_s"], &["quota"]),
-            Amount::Quota { .. } => (&["quota"], &["limit", "per_s", "burst"]),
-        };
+        let (needed, others) = fields_of(own?);
         // One counter has one unit.
         for name in others.iter().filter(|name| node.has(name)) {
             let expected = format!("{} as the limit has", needed.join(" with "));
             self.report.error(&node.at(name), expected, format_args!("{name}"));
         }
         for name in needed.iter().filter(|name| !node.has(name)) {
-            self.report.error(&node.at(name), "a number as the limit has one", "nothing");
+            self.report.error(&node.at(name), "a number, because the limit has one", "nothing");
         }
-        let amount = match own? {
-            Amount::Rate { .. } => self.rate(node)?,
-            Amount::Quota { window, .. } => {
-                Amount::Quota { quota: node.whole_given("quota")?, window }
-            }
-        };
+        let amount = self.amount_like(own?, node)?;
         Some(Tier { when, amount })
     }
 }

@@ -118,7 +118,7 @@ impl Check {
             }
             if limit.key == [KeyPart::ClientId] {
                 let message = format!(
-                    "the limit {} goes by client_id alone: who knows one can lock that client out; add address",
+                    "the limit {} has client_id alone as its key: anyone who knows the id can lock that client out; add address",
                     limit.name
                 );
                 self.report.warn(&node.at("limits"), message);
@@ -173,7 +173,7 @@ impl Check {
         }
         // RFC 7662, section 2.1: the endpoint must require some form of authorization.
         if kind == IntrospectionKind::Oauth && !node.has("client_id") && !node.has("headers") {
-            self.report.warn(&node.path, "neither client_id nor headers: an endpoint that answers to anyone helps to guess tokens");
+            self.report.warn(&node.path, "neither client_id nor headers: an endpoint that answers anyone lets attackers try out tokens");
         }
         Some(Introspection {
             digest: node.digest_without("herdgate introspection v1", CALL_PACE),

@@ -35,7 +35,7 @@ impl Check {
                 self.report.warn(
                     stricter_at,
                     format_args!(
-                        "its paths in another letter-case fall under {at}, which is public: set \"ignore_case\": true if the API takes them for the same"
+                        "paths in another letter-case fall under {at}, which is public: set \"ignore_case\": true if the API takes them for the same"
                     ),
                 );
             }
@@ -67,8 +67,8 @@ fn other_spellings(rule: &Rule, by: &str, which: &str) -> String {
     let methods = &rule.matches.methods;
     let head = methods.iter().any(|one| one == "GET") && !methods.iter().any(|one| one == "HEAD");
     let what = match (rule.matches.ignore_case, head) {
-        (false, true) => "HEAD, other methods and other letter-cases of its paths fall",
-        (false, false) => "other letter-cases of its paths fall",
+        (false, true) => "HEAD, other methods and paths in another letter-case fall",
+        (false, false) => "paths in another letter-case fall",
         (true, true) => "HEAD and other methods on its paths fall",
         (true, false) => "other methods on its paths fall",
     };

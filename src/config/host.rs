@@ -81,7 +81,7 @@ impl HostKind {
             HostKind::Kong => &Needs {
                 cluster: Cluster::Unused,
                 secret: Some(
-                    "Kong's random numbers can be foretold, so the keys of shared memory need it",
+                    "Kong's random numbers are predictable, so the keys of shared memory need a secret",
                 ),
                 next: Next::Plugin,
                 waits_at_uri: true,

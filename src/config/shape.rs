@@ -23,7 +23,7 @@ impl Shape {
 
 /// A field of an object.
 pub struct Field {
-    /// Its name.
+    /// The member's name in the document.
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
@@ -41,7 +41,7 @@ pub const fn field(name: &'static str, kind: Kind, need: Need, doc: &'static str
 
 /// Whether a field must be there, and what holds if it isn't.
 pub enum Need {
-    /// It must.
+    /// A document without it is refused.
     Required,
     /// It may be absent, and that means something of its own.
     Optional,

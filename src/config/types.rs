@@ -135,7 +135,7 @@ pub enum UnknownIssuer {
     },
 }
 
-/// One rule.
+/// What a rule asks of the requests that it covers.
 pub struct Rule {
     /// What logs call it.
     pub name: Option<String>,
@@ -156,11 +156,11 @@ pub struct Rule {
 /// Whether a token is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Access {
-    /// Yes.
+    /// A request without a good token is refused.
     Required,
-    /// None is anonymous; a bad one is refused.
+    /// A request without a token is anonymous; one with a bad token is refused.
     Optional,
-    /// None is anonymous, and so is a bad one, which is taken out.
+    /// A request without a token is anonymous, and so is one with a bad token, which is taken out.
     Permissive,
     /// Tokens aren't read.
     Public,
@@ -175,7 +175,7 @@ pub enum Unmatched {
     Required,
 }
 
-/// Shared memory.
+/// How large the tables in shared memory are, and what keys them.
 pub struct Shared {
     /// Part of the host-wide key.
     pub secret: Secret,

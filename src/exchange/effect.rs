@@ -64,9 +64,9 @@ pub enum Passed {
 /// What is done when the head of the server's answer has come.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Started {
-    /// Its body is waited for. `may_change_length`: it may be replaced by one of another length.
+    /// Its body is waited for.
     Watch {
-        /// See above.
+        /// Whether the body may be replaced by one of another length.
         may_change_length: bool,
     },
     /// A kept answer goes on in its place.
@@ -77,11 +77,11 @@ pub enum Started {
 
 /// The server's answer.
 pub struct ServerAnswer<'a> {
-    /// Its status.
+    /// The server's status.
     pub status: u16,
-    /// Its headers.
+    /// The server's headers.
     pub headers: &'a HeaderBlock,
-    /// Its body.
+    /// What of the body came.
     pub body: &'a [u8],
     /// Whether all of it came, by the host's rule.
     pub complete: bool,

@@ -12,7 +12,7 @@ pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started
 
 use self::changes::Changes;
 use self::token_call::TokenCall;
-use crate::charging::{LimitHeaders, Payer};
+use crate::charging::{self, LimitHeaders, Payer};
 use crate::config::Mode;
 use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
 use crate::digest::Digest;
@@ -417,7 +417,7 @@ impl Exchange {
             claimed_client: None,
             captures: admission.captures.as_deref().unwrap_or_default(),
         };
-        let response = match facts.charge(admission.limits, &payer) {
+        let response = match charging::charge(facts, admission.limits, &payer) {
             Ok(headers) => headers,
             Err(refusal) => return self.over_limit(request, &refusal, admission, facts),
         };
@@ -674,7 +674,7 @@ fn charge_refused(
     }
     let limits = limits_of_refused(request, facts);
     let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
-    match facts.charge(&limits, &payer) {
+    match charging::charge(facts, &limits, &payer) {
         Ok(headers) => {
             refusal.limit_headers.extend(headers.into_iter().flatten());
             refusal

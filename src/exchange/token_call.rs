@@ -4,7 +4,7 @@
 mod answered;
 
 use self::answered::challenge_header;
-use crate::charging::Payer;
+use crate::charging::{self, Payer};
 use crate::config::Mode;
 use crate::digest::Digest;
 use crate::exchange::changes::Changes;
@@ -424,7 +424,7 @@ pub fn charge(
     };
     let captures = captures(endpoint, request, facts);
     let payer = Payer { request, verified: None, claimed_client, captures: &captures };
-    match (facts.charge(&endpoint.limits, &payer), config.mode) {
+    match (charging::charge(facts, &endpoint.limits, &payer), config.mode) {
         (Err(refusal), Mode::Shadow) => {
             facts.host.meter.count(Metric::Shadowed(refusal.reason));
             Ok(Vec::new())

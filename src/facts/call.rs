@@ -23,7 +23,7 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Vec<u8>,
-    /// Milliseconds.
+    /// Milliseconds after which it has failed.
     pub timeout_ms: u64,
     /// How often a failed call is tried again.
     pub retries: u32,

@@ -193,9 +193,9 @@ impl Compiled {
 /// This worker's memory. All of it is bounded: by entries, by bytes, or by the configuration.
 pub struct Worker {
     pub(crate) verified: BoundedMap<Rc<Verified>>,
-    /// By issuer.
+    /// The JWK Sets that this worker has read, by issuer.
     key_sets: Vec<Option<Arc<KeySet>>>,
-    /// By issuer.
+    /// What trying keys for tokens that name none has cost, by issuer.
     tries: Vec<tries::Tries>,
     discovered: HashMap<usize, metadata::Discovered>,
     leading: HashMap<Digest, flight::Leading>,
@@ -246,9 +246,9 @@ impl From<Fact> for Stop {
 pub struct Facts<'a> {
     /// The configuration and this worker's memory.
     pub runtime: &'a Runtime,
-    /// The host.
+    /// What the host is asked: its shared memory, its counters, its verifier.
     pub host: &'a Host<'a>,
-    /// The moment.
+    /// When this callback began: one moment for everything in it.
     pub now: Time,
 }
 

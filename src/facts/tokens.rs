@@ -21,7 +21,7 @@ pub enum Known {
     Failed(Pause),
     /// Answers to this request can't be shared.
     Unshared,
-    /// Nothing.
+    /// No answer, no failure: somebody has to call the server.
     Nothing,
 }
 

@@ -44,147 +44,147 @@ pub fn tick_ms(config: &Config) -> Option<u64> {
         .min()
 }
 
-impl Facts<'_> {
-    /// How many gateways share a limit, as far as this worker has heard.
-    pub(crate) fn gateways(&self, limit: usize) -> u32 {
-        let Some(target) = self.runtime.compiled.targets.of(limit) else { return 1 };
-        self.with_ledger(target, |ledger| ledger.gateways()).unwrap_or(1)
-    }
+/// How many gateways share a limit, as far as this worker has heard.
+pub(crate) fn sharing(facts: &Facts<'_>, limit: usize) -> u32 {
+    let Some(target) = facts.runtime.compiled.targets.of(limit) else { return 1 };
+    with_ledger(facts, target, |ledger| ledger.gateways()).unwrap_or(1)
+}
 
-    /// Notes a charge that is to be told. `name` gives the counter's name under a key.
-    pub(crate) fn note_charge(
-        &self,
-        index: usize,
-        claim: &Claim<'_>,
-        name: impl FnOnce(&HostKey) -> Digest,
-    ) {
-        let Some(target) = self.runtime.compiled.targets.of(index) else { return };
-        let Some(policy) = Policy::under(claim.limit, claim.amount, claim.gateways) else { return };
-        let (much, window_end) = policy.adds(self.now);
-        let name = match self.with_ledger(target, |ledger| ledger.knows(&claim.digest)) {
-            Some(true) => wire::Name::default(),
-            _ => wire::Name::new(name(&self.runtime.sync_key)),
+/// Notes a charge that is to be told. `name` gives the counter's name under a key.
+pub(crate) fn note_charge(
+    facts: &Facts<'_>,
+    index: usize,
+    claim: &Claim<'_>,
+    name: impl FnOnce(&HostKey) -> Digest,
+) {
+    let Some(target) = facts.runtime.compiled.targets.of(index) else { return };
+    let Some(policy) = Policy::under(claim.limit, claim.amount, claim.gateways) else { return };
+    let (much, window_end) = policy.adds(facts.now);
+    let name = match with_ledger(facts, target, |ledger| ledger.knows(&claim.digest)) {
+        Some(true) => wire::Name::default(),
+        _ => wire::Name::new(name(&facts.runtime.sync_key)),
+    };
+    let charge = Owed { limit: index, name, much, since: facts.now, window_end };
+    let noted =
+        with_ledger(facts, target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
+    if !noted {
+        facts.host.meter.count(Metric::SyncBehind);
+    }
+}
+
+/// The calls that are due. What becomes of each is to be said to [`learn_push`].
+pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
+    let mut due = Vec::new();
+    for (index, sync) in facts.runtime.compiled.targets.all.iter().enumerate() {
+        let Some(batches) = take_batches(facts, index, sync) else { continue };
+        let caller = wire::Caller {
+            gateways: wire::Name::new(facts.runtime.sync_key.digest("gateways", &[])),
+            gateway: wire::Name::new(facts.runtime.host_key.digest("gateway", &[])),
+            late_ns: ledger::late_ns(sync.every_ms),
         };
-        let charge = Owed { limit: index, name, much, since: self.now, window_end };
-        let noted =
-            self.with_ledger(target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
-        if !noted {
-            self.host.meter.count(Metric::SyncBehind);
+        for batch in batches {
+            let body = wire::body(&caller, &batch, facts.now);
+            let call = Call::post_command(&sync.uri, &sync.call, body);
+            due.push((
+                Push {
+                    target: index,
+                    batch,
+                    asked_at: facts.now,
+                    timeout_ms: sync.call.timeout_ms,
+                },
+                call,
+            ));
         }
     }
+    due
+}
 
-    /// The calls that are due. What becomes of each is to be said to [`Facts::learn_push`].
-    pub fn pushes_due(&self) -> Vec<(Push, Call)> {
-        let mut due = Vec::new();
-        for (index, sync) in self.runtime.compiled.targets.all.iter().enumerate() {
-            let Some(batches) = self.take_batches(index, sync) else { continue };
-            let caller = wire::Caller {
-                gateways: wire::Name::new(self.runtime.sync_key.digest("gateways", &[])),
-                gateway: wire::Name::new(self.runtime.host_key.digest("gateway", &[])),
-                late_ns: ledger::late_ns(sync.every_ms),
+fn take_batches(facts: &Facts<'_>, index: usize, sync: &Sync) -> Option<Vec<Vec<Sent>>> {
+    let taken = |ledger: &mut Ledger| {
+        let batches = ledger.take(facts.now)?;
+        Some((batches, ledger.is_behind()))
+    };
+    let (batches, behind) = with_ledger(facts, index, taken)??;
+    if behind {
+        facts.host.meter.count(Metric::SyncBehind);
+    }
+    let late_ns = ledger::late_ns(sync.every_ms);
+    let send = |(counter, mut owed)| {
+        let charge = charge_of(facts, &owed, counter)?;
+        let Some(gcra) = charge.policy.rate() else {
+            return Some(Sent { counter, owed, ahead_ns_max: 0 });
+        };
+        if facts.now.ns().saturating_sub(owed.since.ns()) > late_ns {
+            let most_ns = match charge.limit.tiers.is_empty() {
+                true => gcra.tolerance_ns(),
+                // Another tier's burst may be longer.
+                false => gcra.plausible_ns(),
             };
-            for batch in batches {
-                let body = wire::body(&caller, &batch, self.now);
-                let call = Call::post_command(&sync.uri, &sync.call, body);
-                due.push((
-                    Push {
-                        target: index,
-                        batch,
-                        asked_at: self.now,
-                        timeout_ms: sync.call.timeout_ms,
-                    },
-                    call,
-                ));
-            }
+            ledger::cut(
+                &mut owed,
+                ahead_ns(facts, &charge.digest).unwrap_or(most_ns),
+                late_ns,
+                facts.now,
+            );
         }
-        due
-    }
+        Some(Sent { counter, owed, ahead_ns_max: gcra.plausible_ns() })
+    };
+    Some(batches.into_iter().map(|batch| batch.into_iter().filter_map(send).collect()).collect())
+}
 
-    fn take_batches(&self, index: usize, sync: &Sync) -> Option<Vec<Vec<Sent>>> {
-        let taken = |ledger: &mut Ledger| {
-            let batches = ledger.take(self.now)?;
-            Some((batches, ledger.is_behind()))
-        };
-        let (batches, behind) = self.with_ledger(index, taken)??;
-        if behind {
-            self.host.meter.count(Metric::SyncBehind);
+/// Takes in what came of a call.
+pub fn learn_push(facts: &Facts<'_>, push: &Push, answer: &CallAnswer<'_>) {
+    let heard = (answer.status == 200).then(|| wire::parse(answer.body, &push.batch)).flatten();
+    let Some(heard) = heard else {
+        facts.host.meter.count(Metric::SyncFailed);
+        let kept = with_ledger(facts, push.target, |ledger| ledger.failed(&push.batch, facts.now));
+        if kept == Some(false) {
+            facts.host.meter.count(Metric::SyncBehind);
         }
-        let late_ns = ledger::late_ns(sync.every_ms);
-        let send = |(counter, mut owed)| {
-            let charge = self.charge_of(&owed, counter)?;
-            let Some(gcra) = charge.policy.rate() else {
-                return Some(Sent { counter, owed, ahead_ns_max: 0 });
-            };
-            if self.now.ns().saturating_sub(owed.since.ns()) > late_ns {
-                let most_ns = match charge.limit.tiers.is_empty() {
-                    true => gcra.tolerance_ns(),
-                    // Another tier's burst may be longer.
-                    false => gcra.plausible_ns(),
-                };
-                ledger::cut(
-                    &mut owed,
-                    self.ahead_ns(&charge.digest).unwrap_or(most_ns),
-                    late_ns,
-                    self.now,
-                );
-            }
-            Some(Sent { counter, owed, ahead_ns_max: gcra.plausible_ns() })
+        return;
+    };
+    facts.host.meter.count(Metric::SyncDone);
+    with_ledger(facts, push.target, |ledger| ledger.came(heard.gateways));
+    for (sent, number) in push.batch.iter().zip(heard.counters) {
+        let Some(charge) = charge_of(facts, &sent.owed, sent.counter) else { continue };
+        let untold =
+            with_ledger(facts, push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
+        let number = number.saturating_add(untold);
+        if number == 0 {
+            continue;
+        }
+        let known = match sent.owed.window_end {
+            // Redis's moment was after the call was made: reckoned from there, it isn't too
+            // much.
+            None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
+            Some(window_end) => Known::Counted { window_end, total: number },
         };
-        Some(
-            batches.into_iter().map(|batch| batch.into_iter().filter_map(send).collect()).collect(),
-        )
-    }
-
-    /// Takes in what came of a call.
-    pub fn learn_push(&self, push: &Push, answer: &CallAnswer<'_>) {
-        let heard = (answer.status == 200).then(|| wire::parse(answer.body, &push.batch)).flatten();
-        let Some(heard) = heard else {
-            self.host.meter.count(Metric::SyncFailed);
-            let kept = self.with_ledger(push.target, |ledger| ledger.failed(&push.batch, self.now));
-            if kept == Some(false) {
-                self.host.meter.count(Metric::SyncBehind);
-            }
-            return;
-        };
-        self.host.meter.count(Metric::SyncDone);
-        self.with_ledger(push.target, |ledger| ledger.came(heard.gateways));
-        for (sent, number) in push.batch.iter().zip(heard.counters) {
-            let Some(charge) = self.charge_of(&sent.owed, sent.counter) else { continue };
-            let untold =
-                self.with_ledger(push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
-            let number = number.saturating_add(untold);
-            if number == 0 {
-                continue;
-            }
-            let known = match sent.owed.window_end {
-                // Redis's moment was after the call was made: reckoned from there, it isn't too
-                // much.
-                None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
-                Some(window_end) => Known::Counted { window_end, total: number },
-            };
-            let raised = self.runtime.compiled.counters.raise(&self.moment(), &charge, known);
-            match raised {
-                Ok(_) => {}
-                Err(Unavailable::Exhausted) => self.host.meter.count(Metric::CasExhausted),
-                Err(_) => self.host.meter.count(Metric::SharedFull),
-            }
+        let raised = facts.runtime.compiled.counters.raise(&facts.moment(), &charge, known);
+        match raised {
+            Ok(_) => {}
+            Err(Unavailable::Exhausted) => facts.host.meter.count(Metric::CasExhausted),
+            Err(_) => facts.host.meter.count(Metric::SharedFull),
         }
     }
+}
 
-    fn charge_of(&self, owed: &Owed, digest: Digest) -> Option<Charge<'_>> {
-        let limit = self.runtime.config.rate_limits.get(owed.limit)?;
-        Some(Charge { limit, policy: Policy::of(limit, self.gateways(owed.limit))?, digest })
-    }
+fn charge_of<'a>(facts: &'a Facts<'_>, owed: &Owed, digest: Digest) -> Option<Charge<'a>> {
+    let limit = facts.runtime.config.rate_limits.get(owed.limit)?;
+    Some(Charge { limit, policy: Policy::of(limit, sharing(facts, owed.limit))?, digest })
+}
 
-    /// How far ahead the arrival time of a counter lies, if it has a cell.
-    fn ahead_ns(&self, counter: &Digest) -> Option<u64> {
-        let cell = self.runtime.compiled.counters.cells().get(&self.moment(), counter).ok()??;
-        Some(cell.until.ns().saturating_sub(self.now.ns()))
-    }
+/// How far ahead the arrival time of a counter lies, if it has a cell.
+fn ahead_ns(facts: &Facts<'_>, counter: &Digest) -> Option<u64> {
+    let cell = facts.runtime.compiled.counters.cells().get(&facts.moment(), counter).ok()??;
+    Some(cell.until.ns().saturating_sub(facts.now.ns()))
+}
 
-    fn with_ledger<T>(&self, target: usize, work: impl FnOnce(&mut Ledger) -> T) -> Option<T> {
-        self.runtime.worker.borrow_mut().ledgers.get_mut(target).map(work)
-    }
+fn with_ledger<T>(
+    facts: &Facts<'_>,
+    target: usize,
+    work: impl FnOnce(&mut Ledger) -> T,
+) -> Option<T> {
+    facts.runtime.worker.borrow_mut().ledgers.get_mut(target).map(work)
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! Gateways, each with memory and random bytes of its own, and what they tell.
 
-use crate::charging::Payer;
+use crate::charging::{self, Payer};
 use crate::config::{Config, HostKind};
 use crate::digest::HostKey;
 use crate::facts::Facts;
 use crate::facts::call::{Call, CallAnswer};
+use crate::gateways;
 use crate::gateways::{Push, tick_ms};
 use crate::metrics::Metric;
 use crate::reply::Reason;
@@ -64,7 +65,7 @@ impl Gateway {
         };
         let payer =
             Payer { request: &request, verified: None, claimed_client: None, captures: &[] };
-        match self.with(now, |facts| facts.charge(&[limit], &payer)) {
+        match self.with(now, |facts| charging::charge(facts, &[limit], &payer)) {
             Ok(_) => true,
             Err(refusal) => {
                 assert_eq!(refusal.reason, Reason::Limited);
@@ -74,13 +75,17 @@ impl Gateway {
     }
 
     fn due(&self, now: Time) -> Vec<(Push, Call)> {
-        self.with(now, |facts| facts.pushes_due())
+        self.with(now, gateways::pushes_due)
     }
 
     fn learn(&self, now: Time, push: &Push, status: u16, body: &str) {
         let headers = HeaderBlock::default();
         self.with(now, |facts| {
-            facts.learn_push(push, &CallAnswer { status, headers: &headers, body: body.as_bytes() })
+            gateways::learn_push(
+                facts,
+                push,
+                &CallAnswer { status, headers: &headers, body: body.as_bytes() },
+            )
         });
     }
 

@@ -13,7 +13,7 @@ use crate::reply::Reason;
 use crate::signature::AlgorithmSet;
 use crate::signature::source::KeySource;
 
-/// One issuer.
+/// What an issuer's tokens are like, and what is asked of them.
 pub struct Issuer {
     /// The name that rules use.
     pub name: String,
@@ -62,7 +62,7 @@ pub struct Issuer {
 /// Which `iss` an issuer covers. Tried in the order exact, template, `Any`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum IssuerMatch {
-    /// This string.
+    /// Exactly this string.
     Exact(String),
     /// `mobilev2-{device_id}-{timestamp}`.
     Template(Template),
@@ -73,7 +73,7 @@ pub enum IssuerMatch {
 /// Whether `exp` must be there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExpPolicy {
-    /// It must.
+    /// A token without it is refused.
     Required,
     /// It may be absent. `lifetime_s_max` counts from `iat`, or from first sight; an `exp` that is
     /// there holds too.

@@ -20,7 +20,7 @@ pub struct Outcome {
 /// One of the limits that a request is to be charged to.
 #[derive(Clone, Copy, Debug)]
 pub struct Claim<'a> {
-    /// The limit.
+    /// The limit that is charged.
     pub limit: &'a RateLimit,
     /// Its numbers for this request.
     pub amount: Amount,
@@ -48,9 +48,9 @@ impl<'a> Claim<'a> {
 /// Whether a request passes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// It does.
+    /// The request passes.
     Allowed,
-    /// It doesn't; nothing is charged.
+    /// The request doesn't pass; nothing is charged.
     Refused {
         /// The index of the limit that refused it; of several, the one that lasts longest.
         limit: usize,

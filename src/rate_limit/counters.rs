@@ -35,9 +35,9 @@ pub struct Counters {
 /// One limit and the counter that a request is charged to.
 #[derive(Clone, Copy, Debug)]
 pub struct Charge<'a> {
-    /// The limit.
+    /// The limit that is charged.
     pub limit: &'a RateLimit,
-    /// Its numbers.
+    /// The arithmetic of the limit, with its numbers for this request.
     pub policy: Policy,
     /// Which counter; see [`super::counter_digest`].
     pub digest: Digest,

@@ -4,14 +4,14 @@ use crate::callout::{Callout, Uri};
 use crate::jwt::ClaimPath;
 use crate::reply::FailureMode;
 
-/// One limit.
+/// A limit: what is counted, how much of it passes, and what happens beyond.
 #[derive(Clone, PartialEq, Debug)]
 pub struct RateLimit {
     /// The name that rules use and metrics carry.
     pub name: String,
     /// What is counted apart.
     pub key: Vec<KeyPart>,
-    /// How much.
+    /// How much it admits.
     pub amount: Amount,
     /// Other numbers for some tokens; the first that holds counts.
     pub tiers: Vec<super::Tier>,
@@ -52,18 +52,18 @@ pub struct Sync {
 pub enum Amount {
     /// `limit` per `per_s` seconds, `burst` at one instant after idle.
     Rate {
-        /// Requests.
+        /// How many requests pass in `per_s` seconds.
         limit: u64,
-        /// Seconds.
+        /// The seconds that `limit` is for.
         per_s: u64,
         /// Requests at one instant.
         burst: u64,
     },
     /// `quota` per calendar window, in UTC.
     Quota {
-        /// Requests.
+        /// How many requests pass in a window.
         quota: u64,
-        /// The window.
+        /// When the count begins anew.
         window: Window,
     },
 }
@@ -88,7 +88,7 @@ pub enum KeyPart {
     Subject,
     /// Its `client_id` (or `azp`); at a token endpoint the one claimed.
     ClientId,
-    /// The consumer.
+    /// The consumer that the token stands for.
     Consumer,
     /// The client's address; IPv6 by /64.
     Address,

@@ -177,7 +177,7 @@ impl Policy {
 
 /// What clients are told of an amount.
 pub struct Told {
-    /// How much.
+    /// How many requests pass.
     pub quota: u64,
     /// In how many seconds, where that is one number.
     pub window_s: Option<u64>,

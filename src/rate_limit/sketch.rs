@@ -16,7 +16,7 @@ use crate::shared::cells::{Bucket, Cell};
 use crate::shared::twin::{Twin, broken};
 use crate::shared::{CAS_TRIES, Cells, Moment, TableId, Unavailable};
 
-/// Rows.
+/// How many cells a key has; the smallest of them is its count.
 pub const ROWS: usize = 2;
 
 /// The rows as one table, the first half of its slots the first row.
@@ -29,9 +29,9 @@ pub struct Sketch {
 /// Which cells are meant: a key's slots, and in them the cell of its limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// The key.
+    /// The digest of the counter's key: which slots.
     pub digest: Digest,
-    /// The limit.
+    /// The digest of the limit: which cell in them.
     pub limit: Digest,
 }
 

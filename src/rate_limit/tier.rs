@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::charge::Claim;
 use super::key::{KeyPartValue, counter_digest};
 use super::limit::{Amount, RateLimit};
-use super::policy::Gcra;
+use super::policy::{Gcra, Policy};
 use crate::digest::{Digest, HostKey};
 use crate::jwt::demands::has_all;
 use crate::jwt::{ClaimPath, Claims};
@@ -69,10 +69,8 @@ impl RateLimit {
             return rate;
         }
         let all = self.tiers.iter().map(|tier| tier.amount).chain([self.amount]);
-        all.filter_map(|amount| match amount {
-            Amount::Rate { limit, per_s, burst } => Gcra::new(limit, per_s, burst),
-            Amount::Quota { .. } => None,
-        })
-        .fold(rate, Gcra::beside)
+        all.filter_map(Policy::new)
+            .filter_map(|policy| policy.rate().copied())
+            .fold(rate, Gcra::beside)
     }
 }

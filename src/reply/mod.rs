@@ -34,7 +34,7 @@ pub enum FailureMode {
 /// A refusal with everything that its answer says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refusal {
-    /// Why.
+    /// What it is refused for.
     pub reason: Reason,
     /// The scopes that would do, space-separated, for `insufficient_scope`. From the configuration.
     pub scope: String,
@@ -194,49 +194,7 @@ fn problem_body(refusal: &Refusal, status: u16) -> String {
     json!({ "type": "about:blank", "title": title, "status": status, "detail": refusal.reason.description() }).to_string()
 }
 
-/// The messages of Kong's jwt, acl and rate-limiting plugins, so that clients that read them go on.
 fn kong_body(reason: Reason) -> String {
-    let message = match reason {
-        Reason::NoToken => "Unauthorized",
-        Reason::TwoTokens => "Multiple tokens provided",
-        Reason::MalformedRequest => "Unrecognizable token",
-        Reason::Malformed | Reason::Critical => "Bad token; invalid JSON",
-        Reason::Algorithm => "Invalid algorithm",
-        Reason::UnknownIssuer | Reason::UnknownKey => "No credentials found for given 'iss'",
-        Reason::BadSignature => "Invalid signature",
-        Reason::Expired => return json!({ "exp": "token expired" }).to_string(),
-        Reason::NotYetValid => return json!({ "nbf": "token not valid yet" }).to_string(),
-        Reason::LifetimeTooLong => {
-            return json!({ "exp": "exceeds maximum allowed expiration" }).to_string();
-        }
-        Reason::NoRule | Reason::Scope | Reason::Claim | Reason::IssuerNotAllowed => {
-            "You cannot consume this service"
-        }
-        Reason::Limited => "API rate limit exceeded",
-        // The plugins know no such case.
-        Reason::BadPath
-        | Reason::DuplicateHeader
-        | Reason::TooManyHeaders
-        | Reason::WrongType
-        | Reason::WrongAudience
-        | Reason::ClaimMissing
-        | Reason::Sunset
-        | Reason::Revoked
-        | Reason::Bound
-        | Reason::Proof
-        | Reason::Nonce
-        | Reason::Replayed
-        | Reason::ReplayUnavailable
-        | Reason::Inactive
-        | Reason::KeysUnavailable
-        | Reason::IntrospectionUnavailable
-        | Reason::RevocationUnavailable
-        | Reason::TokenServerUnavailable
-        | Reason::Throttled
-        | Reason::BodyTooLarge
-        | Reason::BodyTimeout
-        | Reason::Misconfigured
-        | Reason::ClockUnset => reason.description(),
-    };
-    json!({ "message": message }).to_string()
+    let (member, message) = reason.kong();
+    json!({ member: message }).to_string()
 }

@@ -1,4 +1,4 @@
-//! Every reason for which a request is refused, each with one metric name and one fixed text.
+//! Every reason for which a request is refused: its metric name, its status and its texts.
 
 /// Why a request is not admitted. Each has one counter, and one text that holds nothing of the
 /// token.
@@ -121,14 +121,14 @@ impl Reason {
             // RFC 6750, section 3.1: no error code when the request lacks any authentication.
             Reason::NoToken => ("no_token", 401, "", "An access token is required"),
             Reason::TwoTokens => {
-                ("two_tokens", 400, REQUEST, "More than one access token in the request")
+                ("two_tokens", 400, REQUEST, "The request has more than one access token")
             }
             Reason::MalformedRequest => {
-                ("malformed_request", 400, REQUEST, "The credentials can't be read")
+                ("malformed_request", 400, REQUEST, "The credentials are malformed")
             }
             Reason::BadPath => ("bad_path", 400, REQUEST, "The path is ambiguous"),
             Reason::DuplicateHeader => {
-                ("duplicate_header", 400, REQUEST, "A reserved header came more than once")
+                ("duplicate_header", 400, REQUEST, "A reserved header appears more than once")
             }
             // RFC 6585, section 5.
             Reason::TooManyHeaders => ("too_many_headers", 431, REQUEST, "Too many header fields"),
@@ -137,9 +137,9 @@ impl Reason {
                 ("algorithm", 401, TOKEN, "The signature algorithm is not accepted")
             }
             Reason::Critical => {
-                ("critical", 401, TOKEN, "The token's header asks for what is not supported")
+                ("critical", 401, TOKEN, "The token's header uses an unsupported extension")
             }
-            Reason::WrongType => ("wrong_type", 401, TOKEN, "The token is of another type"),
+            Reason::WrongType => ("wrong_type", 401, TOKEN, "The access token has the wrong type"),
             Reason::UnknownIssuer => ("unknown_issuer", 401, TOKEN, "The issuer is unknown"),
             Reason::UnknownKey => ("unknown_key", 401, TOKEN, "The signing key is unknown"),
             Reason::BadSignature => ("bad_signature", 401, TOKEN, "The signature doesn't verify"),
@@ -176,36 +176,30 @@ impl Reason {
             Reason::IssuerNotAllowed => {
                 ("issuer_not_allowed", 403, SCOPE, "The issuer is not accepted here")
             }
-            Reason::Claim => ("claim", 403, SCOPE, "A claim is not what is asked for here"),
-            Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a scope"),
+            Reason::Claim => ("claim", 403, SCOPE, "A claim does not have a required value"),
+            Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a required scope"),
             Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
             Reason::Limited => ("limited", 429, LATER, "Too many requests"),
             Reason::KeysUnavailable => {
-                ("keys_unavailable", 503, LATER, "The signing keys can't be had at the moment")
+                ("keys_unavailable", 503, LATER, "The signing keys are temporarily unavailable")
             }
             Reason::IntrospectionUnavailable => (
                 "introspection_unavailable",
                 503,
                 LATER,
-                "The token's state can't be had at the moment",
+                "Introspection is temporarily unavailable",
             ),
-            Reason::RevocationUnavailable => (
-                "revocation_unavailable",
-                503,
-                LATER,
-                "Whether the token was revoked can't be known at the moment",
-            ),
-            Reason::ReplayUnavailable => (
-                "replay_unavailable",
-                503,
-                LATER,
-                "That this was used can't be remembered at the moment",
-            ),
+            Reason::ReplayUnavailable => {
+                ("replay_unavailable", 503, LATER, "Replay protection is temporarily unavailable")
+            }
+            Reason::RevocationUnavailable => {
+                ("revocation_unavailable", 503, LATER, "Revocation is temporarily unavailable")
+            }
             Reason::TokenServerUnavailable => (
                 "token_server_unavailable",
                 503,
                 LATER,
-                "The authorization server can't be had at the moment",
+                "The authorization server is temporarily unavailable",
             ),
             Reason::Throttled => {
                 ("throttled", 429, LATER, "The authorization server has asked this client to wait")
@@ -220,6 +214,52 @@ impl Reason {
             Reason::Misconfigured => ("misconfigured", 503, LATER, "The gateway is not configured"),
             Reason::ClockUnset => ("clock_unset", 503, LATER, "The gateway's clock is not set"),
         }
+    }
+
+    /// The member and the message of the body that Kong's jwt, acl and rate-limiting plugins send, so
+    /// that clients that read them go on.
+    pub(super) const fn kong(self) -> (&'static str, &'static str) {
+        let message = match self {
+            Reason::NoToken => "Unauthorized",
+            Reason::TwoTokens => "Multiple tokens provided",
+            Reason::MalformedRequest => "Unrecognizable token",
+            Reason::Malformed | Reason::Critical => "Bad token; invalid JSON",
+            Reason::Algorithm => "Invalid algorithm",
+            Reason::UnknownIssuer | Reason::UnknownKey => "No credentials found for given 'iss'",
+            Reason::BadSignature => "Invalid signature",
+            Reason::Expired => return ("exp", "token expired"),
+            Reason::NotYetValid => return ("nbf", "token not valid yet"),
+            Reason::LifetimeTooLong => return ("exp", "exceeds maximum allowed expiration"),
+            Reason::NoRule | Reason::Scope | Reason::Claim | Reason::IssuerNotAllowed => {
+                "You cannot consume this service"
+            }
+            Reason::Limited => "API rate limit exceeded",
+            // The plugins know no such case.
+            Reason::BadPath
+            | Reason::DuplicateHeader
+            | Reason::TooManyHeaders
+            | Reason::WrongType
+            | Reason::WrongAudience
+            | Reason::ClaimMissing
+            | Reason::Sunset
+            | Reason::Revoked
+            | Reason::Bound
+            | Reason::Proof
+            | Reason::Nonce
+            | Reason::Replayed
+            | Reason::ReplayUnavailable
+            | Reason::Inactive
+            | Reason::KeysUnavailable
+            | Reason::IntrospectionUnavailable
+            | Reason::RevocationUnavailable
+            | Reason::TokenServerUnavailable
+            | Reason::Throttled
+            | Reason::BodyTooLarge
+            | Reason::BodyTimeout
+            | Reason::Misconfigured
+            | Reason::ClockUnset => self.description(),
+        };
+        ("message", message)
     }
 
     /// Every reason, for tables and tests.

@@ -46,7 +46,7 @@ pub struct Cell {
 pub enum Step<R> {
     /// Leave it as it is.
     Keep(R),
-    /// Write this.
+    /// Write this cell.
     Put(Cell, R),
 }
 

@@ -15,7 +15,7 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Revoked tokens.
+    /// Grows with each revocation.
     pub const REVOCATION: Epoch = Epoch { index: 0 };
     /// Since when ids that count once are remembered.
     pub const IDS: Epoch = Epoch { index: 2 };

@@ -27,7 +27,7 @@ pub struct Owner(u64);
 pub enum Acquired {
     /// It is held until then by the one who asked.
     Held {
-        /// The end.
+        /// When the lease ends by itself.
         until: Time,
     },
     /// Another has it until then.

@@ -27,7 +27,7 @@ pub enum TableId {
     Facts = b'f',
     /// Documents in chunks: JWK Sets, token answers.
     Documents = b'd',
-    /// Who leads.
+    /// Who brings a fact or makes a call that others wait for.
     Leases = b'l',
     /// Counters of limits.
     Counters = b'c',

@@ -140,7 +140,7 @@ pub enum Buffer {
 /// Levels of the host's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Level {
-    /// Worth knowing.
+    /// What an operator may want to know.
     Info = 2,
     /// Worth a look.
     Warn = 3,

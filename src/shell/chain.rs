@@ -27,7 +27,7 @@ use super::wait::waiters::Waiters;
 
 /// One configuration in one worker.
 pub struct Chain {
-    /// Which host.
+    /// The host that runs this worker.
     pub dialect: Dialect,
     /// Exchanges that wait (Envoy).
     pub waiters: RefCell<Waiters>,
@@ -55,7 +55,7 @@ type Watched = (Rc<RefCell<Exchange>>, Vec<(String, String)>);
 
 /// A fact that the root is to fetch.
 pub struct Ordered {
-    /// Which.
+    /// What to fetch.
     pub fact: Fact,
     /// How often a failed call is tried again.
     pub retries: u32,
@@ -391,7 +391,7 @@ impl Chain {
         for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
             self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
         }
-        for (push, call) in self.with_facts(|facts| facts.pushes_due()).unwrap_or_default() {
+        for (push, call) in self.with_facts(gateways::pushes_due).unwrap_or_default() {
             match dispatch(&call) {
                 Some(token) => {
                     self.pushes.borrow_mut().insert(token, push);
@@ -408,7 +408,7 @@ impl Chain {
 
     /// Takes in what came of telling them.
     pub fn learn_push(&self, push: &Push, answer: &CallAnswer<'_>) {
-        self.with_facts(|facts| facts.learn_push(push, answer));
+        self.with_facts(|facts| gateways::learn_push(facts, push, answer));
     }
 
     /// The fact that a call was for.

@@ -163,7 +163,7 @@ fn begin(
 
 /// What the host knows beside the headers.
 pub struct Around<'a> {
-    /// Which host.
+    /// The host that runs this worker.
     pub dialect: Dialect,
     /// The route, on a host that can't be asked for it at any time (Kong).
     pub route: Option<&'a str>,

@@ -3,6 +3,7 @@
 
 use std::rc::Rc;
 
+use ::log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
@@ -13,7 +14,7 @@ use crate::facts::{Fact, Turn};
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
-use super::abi::{self, Buffer, Level};
+use super::abi::{self, Buffer};
 use super::call::{answer_of, dispatch, status};
 use super::chain::{Chain, Ordered};
 use super::finish::carry_out_finish;
@@ -71,7 +72,7 @@ impl Root {
     /// and refuses everything.
     fn misconfigured(&mut self, dialect: Dialect, mistakes: &str) -> bool {
         for line in mistakes.lines() {
-            abi::log(Level::Error, &format!("herdgate: configuration: {line}"));
+            error!("configuration: {line}");
         }
         self.chain = Rc::new(Chain::closed(dialect));
         !dialect.caps().keeps_configuration
@@ -232,7 +233,7 @@ impl Root {
         log::open();
         let dialect = Dialect::probe();
         // The first line of all: which version this is.
-        abi::log(Level::Info, concat!("herdgate ", env!("CARGO_PKG_VERSION"), " starts"));
+        abi::log(abi::Level::Info, concat!("herdgate ", env!("CARGO_PKG_VERSION"), " starts"));
         let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         let kind = dialect.caps().kind;
         let config = match Config::load(&document, &|name| std::env::var(name).ok(), kind) {
@@ -240,14 +241,14 @@ impl Root {
             Err(errors) => return self.misconfigured(dialect, &errors.to_string()),
         };
         for warning in &config.warnings {
-            abi::log(Level::Warn, &format!("herdgate: configuration: {warning}"));
+            warn!("configuration: {warning}");
         }
         // One name has one owner, so each root context of each virtual machine has its own.
         let name = || format!("herdgate.{:016x}.{}", random(), self.id);
         let wakes_others = dialect.caps().wakes_others;
         self.queue = wakes_others.then(|| hostcalls::register_shared_queue(&name()).ok()).flatten();
         self.chain = Rc::new(Chain::open(dialect, config, self.queue));
-        abi::log(Level::Info, "herdgate: configuration in force");
+        info!("configuration in force");
         self.tick_ms = TICK_FIRST_MS;
         let fixed_ms = self
             .chain

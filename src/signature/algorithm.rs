@@ -205,7 +205,7 @@ impl fmt::Display for Algorithm {
 pub struct AlgorithmSet(u32);
 
 impl AlgorithmSet {
-    /// No algorithm.
+    /// The empty set.
     pub const EMPTY: AlgorithmSet = AlgorithmSet(0);
 
     /// The set of these; an algorithm may be named twice.

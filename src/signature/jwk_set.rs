@@ -23,7 +23,7 @@ pub struct JwkSet {
 pub struct LeftOut {
     /// Its `kid`, if that can be read. It is the server's text, of any length.
     pub kid: Option<String>,
-    /// Why.
+    /// What makes it no key of ours.
     pub why: KeyError,
 }
 

@@ -18,28 +18,21 @@
 //! - Who is refused is booked into a line that moves at the pace of the server's answers, and told
 //!   to come back when it is there. So a million clients come back one after the other.
 
+mod outage;
+mod record;
+
+pub use record::STATE_BYTES;
+
 use super::evidence::{Evidence, Reach};
 use super::share::Shares;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::TokenEndpoint;
 
-/// Bytes of an encoded state.
-pub const STATE_BYTES: usize = FIXED_BYTES + Evidence::BYTES + 2 * Shares::BYTES;
-
 /// The longest `Retry-After` in seconds.
 pub const RETRY_AFTER_S_MAX: u64 = 60;
 
-const VERSION: u8 = 2;
-const FIXED_BYTES: usize = 84;
 const SLICES: usize = 4;
-const RAMP_STEP_MS: u64 = 1_000;
-const PAUSE_MS: u64 = 100;
-const PAUSE_MS_MAX: u64 = 1_000;
-/// The longest pause that the server can ask for, of all that it asks.
-const ASKED_MS_MAX: u64 = 60_000;
-/// For how long a client whose call was the last to fail leaves the next try to others.
-const STAND_BACK_MS: u64 = 1_000;
 /// How long an outage of one address is remembered when nothing more is heard of it.
 const LOCAL_OUTAGE_MS: u64 = 60_000;
 /// How long an address that has called counts as one that calls.
@@ -77,7 +70,7 @@ impl Limits {
 pub struct Party {
     /// The client as it says, at its address. Nobody has checked its secret yet.
     pub client: u32,
-    /// The address.
+    /// The address that it calls from.
     pub address: u32,
 }
 
@@ -98,7 +91,7 @@ pub struct Permit {
 /// Whether a call may be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Decision {
-    /// It may.
+    /// The call may be made.
     Admit(Permit),
     /// It may not; 503 with this `Retry-After`.
     Refuse {
@@ -148,7 +141,7 @@ impl Outcome {
 /// How a call ended, and what the server asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ended {
-    /// How.
+    /// What it says of the server.
     pub outcome: Outcome,
     /// `Retry-After` in milliseconds, where the answer has one.
     pub asked_ms: Option<u64>,
@@ -264,11 +257,6 @@ impl Admission {
         self.under_way.iter().copied().map(u32::from).sum()
     }
 
-    /// Whether there is an outage for this party.
-    fn reaches(&self, party: &Party) -> bool {
-        self.ramp != 0 && (self.reach == 0 || self.reach == party.address)
-    }
-
     /// Whether there is room for one more call of this party.
     fn room(&self, party: &Party, limits: &Limits) -> Room {
         let total = self.total();
@@ -299,13 +287,6 @@ impl Admission {
         } else {
             Room::Free
         }
-    }
-
-    /// When the pause of an outage ends for this party: for the one that failed last after the
-    /// others.
-    fn pause_end_ms(&self, party: &Party) -> u64 {
-        let stand_back_ms = if self.last_failed == party.client { STAND_BACK_MS } else { 0 };
-        self.paused_until_ms.saturating_add(stand_back_ms)
     }
 
     fn note_address(&mut self, address: u32, now: Time) {
@@ -360,98 +341,6 @@ impl Admission {
         next
     }
 
-    fn succeeded(&mut self, party: &Party, now: Time, limits: &Limits) {
-        self.evidence = Evidence::default();
-        self.answers = self.answers.saturating_add(1);
-        if !self.reaches(party) {
-            return;
-        }
-        self.pauses = 0;
-        (self.paused_until_ms, self.paused_ms) = (0, 0);
-        (self.last_failed, self.asked_ms) = (0, 0);
-        if now.ms() - self.ramp_since_ms.min(now.ms()) >= RAMP_STEP_MS {
-            self.ramp_since_ms = now.ms();
-            self.ramp_before = self.ramp;
-        }
-        if self.ramp < self.ramp_before.saturating_mul(2) {
-            self.ramp = self.ramp.saturating_add(1);
-        }
-        if self.ramp >= limits.calls_max {
-            self.end_outage();
-        }
-    }
-
-    fn end_outage(&mut self) {
-        (self.ramp, self.ramp_before, self.reach, self.pauses) = (0, 0, 0, 0);
-        (self.paused_until_ms, self.paused_ms) = (0, 0);
-        (self.last_failed, self.asked_ms) = (0, 0);
-    }
-
-    fn failed(&mut self, party: &Party, outcome: Outcome, asked_ms: Option<u64>, now: Time) {
-        let reached = self.reaches(party);
-        if reached && outcome == Outcome::Error {
-            return;
-        }
-        let failing = if broken(Twin::OneClientsOutage) {
-            Party { client: now.ns() as u32, ..*party }
-        } else {
-            *party
-        };
-        let reach = if self.ramp != 0 && self.reach == 0 {
-            Reach::All
-        } else {
-            self.evidence.add(&failing, outcome.points(), now.ms())
-        };
-        match (reached, reach) {
-            (true, reach) => {
-                if reach == Reach::All {
-                    self.reach = 0;
-                }
-                self.failed_again(party, asked_ms, now);
-            }
-            (false, Reach::Nobody) => {}
-            (false, reach) => {
-                let address = if let Reach::Address(address) = reach { address } else { 0 };
-                // Two addresses, each with an outage of its own.
-                self.reach = if self.ramp == 0 { address } else { 0 };
-                (self.ramp, self.ramp_before, self.ramp_since_ms) = (1, 1, now.ms());
-                self.pause(party, asked_ms, now);
-            }
-        }
-    }
-
-    /// A failure in an outage.
-    fn failed_again(&mut self, party: &Party, asked_ms: Option<u64>, now: Time) {
-        if self.ramp > 1 {
-            // One client's failures after each other are one.
-            if self.last_failed != party.client {
-                self.ramp /= 2;
-                self.ramp_before = self.ramp;
-                self.ramp_since_ms = now.ms();
-            }
-            self.last_failed = party.client;
-        } else if now.ms() >= self.paused_until_ms {
-            // Calls that began before the pause fail within it; they say nothing new.
-            self.ramp_since_ms = now.ms();
-            self.pause(party, asked_ms, now);
-        }
-    }
-
-    /// No call for a while: what the server asked two clients for, else longer each time.
-    fn pause(&mut self, party: &Party, asked_ms: Option<u64>, now: Time) {
-        let asked_ms = asked_ms.map_or(0, |ms| ms.min(ASKED_MS_MAX) as u32);
-        let both_ms =
-            if self.last_failed == party.client { 0 } else { asked_ms.min(self.asked_ms) };
-        let pause_ms = PAUSE_MS
-            .saturating_mul(1 << self.pauses.min(4))
-            .min(PAUSE_MS_MAX)
-            .max(u64::from(both_ms));
-        self.paused_ms = u32::try_from(pause_ms).unwrap_or(u32::MAX);
-        self.paused_until_ms = now.ms().saturating_add(pause_ms);
-        self.pauses = self.pauses.saturating_add(1).min(4);
-        (self.last_failed, self.asked_ms) = (party.client, asked_ms);
-    }
-
     /// A place at the end of the line, in seconds from now.
     fn book(&mut self, now: Time, limits: &Limits, drawn: u64) -> u64 {
         let rate = if self.rate == 0 { u32::from(limits.calls_max) } else { self.rate };
@@ -482,93 +371,6 @@ enum Room {
 /// A generation is as many slices as a call may live for, so that what is forgotten has ended.
 fn generation(slice: u64) -> u64 {
     slice / SLICES as u64
-}
-
-impl Admission {
-    /// As bytes for shared memory. Key, expiry and checksum belong to the record around it.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(STATE_BYTES);
-        let [a, b, c, d] = self.under_way.map(u64::from);
-        let fields: [(u64, usize); 21] = [
-            (u64::from(VERSION), 1),
-            (a, 2),
-            (b, 2),
-            (c, 2),
-            (d, 2),
-            (self.slice, 6),
-            (u64::from(self.pauses), 1),
-            (u64::from(self.ramp), 2),
-            (u64::from(self.ramp_before), 2),
-            (self.ramp_since_ms, 6),
-            (u64::from(self.reach), 4),
-            (self.paused_until_ms, 6),
-            (u64::from(self.paused_ms), 4),
-            (u64::from(self.last_failed), 4),
-            (u64::from(self.asked_ms), 4),
-            (self.line_end_us, 8),
-            (u64::from(self.answers), 4),
-            (u64::from(self.rate), 4),
-            (self.rate_since_ms, 8),
-            (u64::from(self.address), 4),
-            (self.several_at_ms, 8),
-        ];
-        for (number, len) in fields {
-            bytes.extend(number.to_le_bytes().into_iter().take(len));
-        }
-        self.evidence.encode(&mut bytes);
-        self.clients.encode(&mut bytes);
-        self.addresses.encode(&mut bytes);
-        bytes
-    }
-
-    /// From bytes of [`Admission::encode`]. Any others give the state of a server in health: the
-    /// cap still holds for what begins from now on.
-    pub fn decode(bytes: &[u8]) -> Admission {
-        Self::read(bytes).unwrap_or_default()
-    }
-
-    fn read(bytes: &[u8]) -> Option<Admission> {
-        if bytes.len() != STATE_BYTES {
-            return None;
-        }
-        let (mut fixed, rest) = bytes.split_at_checked(FIXED_BYTES)?;
-        let (evidence, rest) = rest.split_at_checked(Evidence::BYTES)?;
-        let (clients, addresses) = rest.split_at_checked(Shares::BYTES)?;
-        let mut next = |len: usize| -> Option<u64> {
-            let (field, after) = fixed.split_at_checked(len)?;
-            fixed = after;
-            Some(field.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
-        };
-        if next(1)? != u64::from(VERSION) {
-            return None;
-        }
-        let mut under_way = [0u16; SLICES];
-        for count in &mut under_way {
-            *count = next(2)? as u16;
-        }
-        Some(Admission {
-            under_way,
-            slice: next(6)?,
-            pauses: next(1)? as u8,
-            ramp: next(2)? as u16,
-            ramp_before: next(2)? as u16,
-            ramp_since_ms: next(6)?,
-            reach: next(4)? as u32,
-            paused_until_ms: next(6)?,
-            paused_ms: next(4)? as u32,
-            last_failed: next(4)? as u32,
-            asked_ms: next(4)? as u32,
-            line_end_us: next(8)?,
-            answers: next(4)? as u32,
-            rate: next(4)? as u32,
-            rate_since_ms: next(8)?,
-            address: next(4)? as u32,
-            several_at_ms: next(8)?,
-            evidence: Evidence::decode(evidence),
-            clients: Shares::decode(clients),
-            addresses: Shares::decode(addresses),
-        })
-    }
 }
 
 /// A number below `below`, by the high bits of `drawn`.

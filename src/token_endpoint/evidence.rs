@@ -22,7 +22,7 @@ pub(super) enum Reach {
     Nobody,
     /// For those of this address.
     Address(u32),
-    /// For all.
+    /// For every client of the endpoint.
     All,
 }
 

@@ -36,7 +36,7 @@ impl Shares {
         places(who).map(at).into_iter().min().unwrap_or(0)
     }
 
-    /// One more.
+    /// Counts one more call of this one.
     pub(super) fn add(&mut self, who: u32) {
         for place in places(who) {
             if let Some(count) = self.young.get_mut(place) {

@@ -387,5 +387,5 @@ def test_make_check_tells_of_closed_endpoints(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    assert "no rule opens what else is under /oauth2/" in check(CASES["w18"]["config"])
+    assert "no rule covers the other paths under /oauth2/" in check(CASES["w18"]["config"])
     assert "no rule opens" not in check(json.loads((ROOT / "examples" / "token-endpoint" / "herdgate.json").read_text()))

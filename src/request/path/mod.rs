@@ -36,7 +36,7 @@ pub enum PathPolicy {
 /// Which requests a rule covers. Everything given must hold.
 #[derive(Default)]
 pub struct RuleMatch {
-    /// The path.
+    /// How the path must match; nothing: any does.
     pub path: Option<PathMatch>,
     /// Methods in upper case; empty: all.
     pub methods: Vec<String>,
@@ -51,7 +51,7 @@ pub struct RuleMatch {
 /// How a path matches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PathMatch {
-    /// Exactly.
+    /// The whole path, exactly.
     Exact(String),
     /// By whole segments.
     Prefix(String),
@@ -62,7 +62,7 @@ pub enum PathMatch {
 /// A segment of a path template.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Segment {
-    /// These characters.
+    /// A segment of exactly these characters.
     Literal(String),
     /// Any one segment, under this name.
     Capture(String),

@@ -16,7 +16,7 @@ use crate::time::Time;
 
 /// One exchange that waits for a fact.
 pub struct Waiter {
-    /// It.
+    /// The exchange that is woken.
     pub exchange: Rc<RefCell<Exchange>>,
     /// What it waits for.
     pub name: Digest,

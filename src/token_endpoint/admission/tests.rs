@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::outage::PAUSE_MS_MAX;
+use super::record::VERSION;
 use super::*;
 
 const T0: Time = Time::from_s(1_700_000_000);

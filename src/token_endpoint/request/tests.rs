@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::super::fixtures::{FORM, POST, bytes, endpoint, key, post};
 use super::*;
+use crate::digest::Digest;
 
 const CC: &str = "grant_type=client_credentials&client_id=c&client_secret=s";
 /// `c:s`

@@ -11,7 +11,7 @@
 use std::cell::Cell;
 
 use crate::exchange::{Effect, Finish};
-use crate::shell::abi::{self, Level, Map};
+use crate::shell::abi::{self, Map};
 
 /// What the calls of a request have left.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -90,9 +90,10 @@ fn was_not_sent() -> bool {
 /// Notes whether a wait was answered with a body.
 fn note_wait_server(has_body: bool) {
     if !EMPTY_WAITS.replace(!has_body) && !has_body {
-        let what = "herdgate: kong.wait_uri answers without a body, so whoever has waited can \
-                    fetch nothing, and gets 503: see kong/herdgate-wait.conf";
-        abi::log(Level::Warn, what);
+        log::warn!(
+            "kong.wait_uri answers without a body, so a request that has waited can fetch nothing, \
+             and gets 503: see kong/herdgate-wait.conf"
+        );
     }
 }
 
