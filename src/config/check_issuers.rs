@@ -222,7 +222,7 @@ impl Check {
             // What is wrong with the algorithms was said; every key would be wrong for the same
             // reason.
             "keys" | "credentials" if algorithms.is_empty() => None,
-            "keys" => self.inline_keys(node, algorithms),
+            "keys" => self.inline_keys(node, matcher, algorithms),
             "credentials" => self.credentials(
                 &node.object("credentials")?,
                 node.flag("allow_weak_secret"),

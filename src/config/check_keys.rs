@@ -20,8 +20,10 @@ impl Check {
     pub(super) fn inline_keys(
         &mut self,
         issuer: &Node<'_>,
+        matcher: Option<&IssuerMatch>,
         algorithms: AlgorithmSet,
     ) -> Option<KeySource> {
+        let admits = |of: &str| matcher.is_none_or(|matcher| matcher.admits_key_of(of));
         let weak = issuer.flag("allow_weak_secret");
         let mut all = Vec::new();
         for node in issuer.objects("keys") {
@@ -60,7 +62,8 @@ impl Check {
                     let Some(json) = node.get("jwks") else { continue };
                     let text = json.to_value().to_string();
                     let path = node.at("jwks");
-                    match jwk_set::parse(text.as_bytes(), algorithms, 1000, 1_048_576) {
+                    let set = jwk_set::parse(text.as_bytes(), algorithms, 1000, 1_048_576);
+                    match set.map(|set| set.admitted(admits)) {
                         Ok(set) if set.keys.is_empty() => {
                             self.report.error(
                                 &path,

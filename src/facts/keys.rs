@@ -197,8 +197,7 @@ impl Facts<'_> {
         version: u64,
     ) -> Option<Arc<KeySet>> {
         let Times { fetched_at, fresh_until, stale_until } = *times;
-        let allowed = self.runtime.config.issuers.get(issuer)?.algorithms;
-        let set = jwk_set::parse(body, allowed, cache.keys_max, cache.bytes_max).ok()?;
+        let set = self.read_set(issuer, cache, body)?;
         let mut worker = self.runtime.worker.borrow_mut();
         worker.generation = worker.generation.saturating_add(1);
         let lifetime_ns = fresh_until.ns().saturating_sub(fetched_at.ns());
@@ -218,6 +217,13 @@ impl Facts<'_> {
         drop(worker);
         self.hold_set(issuer, &set);
         self.anchored_keys(issuer)
+    }
+
+    /// The keys of a document that may verify tokens of the issuer.
+    fn read_set(&self, issuer: usize, cache: &JwksCache, body: &[u8]) -> Option<jwk_set::JwkSet> {
+        let issuer = self.runtime.config.issuers.get(issuer)?;
+        let set = jwk_set::parse(body, issuer.algorithms, cache.keys_max, cache.bytes_max).ok()?;
+        Some(set.admitted(|of| issuer.matcher.admits_key_of(of)))
     }
 
     /// Between 70 and 85 hundredths of the lifetime: ahead of its end, and not all gateways at
@@ -339,19 +345,10 @@ impl Facts<'_> {
         else {
             return false;
         };
-        let allowed = self
-            .runtime
-            .config
-            .issuers
-            .get(issuer)
-            .map(|issuer| issuer.algorithms)
-            .unwrap_or_default();
         if answer.status != 200 {
             return false;
         }
-        let Ok(set) = jwk_set::parse(answer.body, allowed, cache.keys_max, cache.bytes_max) else {
-            return false;
-        };
+        let Some(set) = self.read_set(issuer, cache, answer.body) else { return false };
         set.left_out.iter().for_each(|_| self.host.meter.count(Metric::JwksKeysSkipped));
         // A set without a key that can be used is a server's mistake: it would refuse everyone, and
         // the set before it serves on. Whoever wants an issuer's tokens refused takes it out of the

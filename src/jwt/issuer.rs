@@ -70,6 +70,28 @@ pub enum IssuerMatch {
     Any,
 }
 
+impl IssuerMatch {
+    /// Whether a fetched key that is `issuer`'s, by the word of its JWK, may verify tokens of this
+    /// one. Entra ID has one set for all tenants: keys of `https://.../{tenantid}/v2.0` sign for
+    /// each of them, a key of one tenant for that one alone. Elsewhere a key of another server's
+    /// name is taken as the set's, whose address was configured: Entra ID's v1.0 tokens have an
+    /// `iss` on another host.
+    pub fn admits_key_of(&self, issuer: &str) -> bool {
+        let is_of_many = Template::is_template(issuer);
+        is_of_many
+            || match self {
+                IssuerMatch::Exact(own) => own == issuer || host_of(own) != host_of(issuer),
+                IssuerMatch::Template(_) | IssuerMatch::Any => false,
+            }
+    }
+}
+
+/// The part of a URL up to its path.
+fn host_of(issuer: &str) -> &str {
+    let path = issuer.match_indices('/').nth(2);
+    path.and_then(|(at, _)| issuer.get(..at)).unwrap_or(issuer)
+}
+
 /// Whether `exp` must be there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExpPolicy {

@@ -53,6 +53,8 @@ pub enum KeyError {
     NotForSignatures,
     /// `key_ops` lacks `verify`.
     NotForVerification,
+    /// `issuer` says that the key is another issuer's.
+    OfAnotherIssuer,
     /// The modulus is below 2048 bits.
     RsaTooSmall {
         /// Bits of the modulus.
@@ -124,6 +126,7 @@ impl fmt::Display for KeyError {
             }
             KeyError::NotForSignatures => f.write_str("\"use\" of the JWK is not \"sig\""),
             KeyError::NotForVerification => f.write_str("\"key_ops\" of the JWK lacks \"verify\""),
+            KeyError::OfAnotherIssuer => f.write_str("\"issuer\" of the JWK names another issuer"),
             KeyError::RsaTooSmall { bits } => write!(f, "RSA key of {bits} bits: at least 2048 are required"),
             KeyError::RsaTooLarge { bits } => write!(f, "RSA key of {bits} bits: at most 8192 are supported"),
             KeyError::RsaModulusEven => f.write_str("RSA key with an even modulus"),

@@ -26,6 +26,8 @@ struct Jwk {
     key_ops: Option<Vec<String>>,
     alg: Option<String>,
     kid: Option<String>,
+    /// Not of RFC 7517, so anything may stand there.
+    issuer: Option<Value>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
@@ -91,7 +93,8 @@ pub(super) fn verify_key(
         Some("AKP") => VerifyKey::new_public(jwk.akp()?, allowed),
         _ => Err(KeyError::UnsupportedKty),
     }?;
-    Ok(key.with_kid(jwk.kid.filter(|kid| !kid.is_empty())))
+    let issuer = jwk.issuer.as_ref().and_then(Value::as_str);
+    Ok(key.with_issuer(issuer).with_kid(jwk.kid.filter(|kid| !kid.is_empty())))
 }
 
 /// A text member, if there is something in it.

@@ -18,6 +18,21 @@ pub struct JwkSet {
     pub left_out: Vec<LeftOut>,
 }
 
+impl JwkSet {
+    /// The set without those keys that say whose they are and for whom `admits` says no.
+    #[must_use]
+    pub fn admitted(self, admits: impl Fn(&str) -> bool) -> JwkSet {
+        let JwkSet { keys, mut left_out } = self;
+        let (keys, others): (Vec<_>, Vec<_>) =
+            keys.into_iter().partition(|key| key.issuer().is_none_or(&admits));
+        left_out.extend(others.iter().map(|key| LeftOut {
+            kid: key.kid().map(str::to_owned),
+            why: KeyError::OfAnotherIssuer,
+        }));
+        JwkSet { keys, left_out }
+    }
+}
+
 /// A member of a set that isn't used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeftOut {

@@ -83,6 +83,7 @@ enum Material {
 #[derive(Clone)]
 pub struct VerifyKey {
     kid: Option<String>,
+    issuer: Option<Arc<str>>,
     algorithms: AlgorithmSet,
     fingerprint: [u8; 32],
     weak: bool,
@@ -147,6 +148,7 @@ impl VerifyKey {
         let material = Arc::new(material);
         Ok(VerifyKey {
             kid: None,
+            issuer: None,
             algorithms,
             fingerprint,
             weak: false,
@@ -187,6 +189,7 @@ impl VerifyKey {
         let material = Arc::new(Material::Hmac(HmacKey::new(secret, algorithms)));
         Ok(VerifyKey {
             kid: None,
+            issuer: None,
             algorithms,
             fingerprint,
             weak: is_weak,
@@ -204,6 +207,17 @@ impl VerifyKey {
     /// The JWK's `kid`; a key from PEM or a secret has none unless it was given one.
     pub fn kid(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// The same key as that of an issuer which its JWK names.
+    #[must_use]
+    pub(super) fn with_issuer(self, issuer: Option<&str>) -> VerifyKey {
+        VerifyKey { issuer: issuer.map(Arc::from), ..self }
+    }
+
+    /// Whose key it is, where its JWK says so (`issuer`, a member of Microsoft's).
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// What the key may verify; never empty.

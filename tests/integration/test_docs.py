@@ -149,6 +149,19 @@ def test_examples_load_and_say_what_they_are_for(folder):
     assert f"({folder.name}/README.md)" in (ROOT / "examples/README.md").read_text()
 
 
+PROVIDERS = sorted(path.parent for path in (ROOT / "docs" / "identity-providers").glob("*/herdgate.json"))
+
+
+@pytest.mark.parametrize("host", ["envoy", "kong"])
+@pytest.mark.parametrize("folder", PROVIDERS, ids=lambda path: path.name)
+def test_configurations_for_identity_providers_load(folder, host):
+    done = check(folder / "herdgate.json", "--host", host)
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (folder.parent / "README.md").read_text()
+    # Its line in each of the two tables.
+    assert f"[{folder.name}]({folder.name}/herdgate.json)" in page and f"\n| {folder.name} |" in page
+
+
 @pytest.mark.parametrize("file", examples.READMES, ids=lambda path: path.parent.name)
 def test_commands_of_the_examples_print_what_is_written_there(file):
     text = file.read_text()

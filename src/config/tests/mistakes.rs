@@ -219,6 +219,31 @@ fn of_tiers() {
     snapshot!(said(HostKind::Envoy, &documents));
 }
 
+/// A set that was copied from a server with many tenants.
+#[test]
+fn of_keys_that_are_another_issuers() {
+    const KEY: &str =
+        r#""kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
+    let document = |issuer: &str, keys: &str| {
+        let keys = keys.replace("$K", KEY);
+        format!(
+            r#"{{ "issuers": [ {{ "name": "a", "issuer": "{issuer}", "algorithms": ["EdDSA"], "keys": [ {{ "jwks": {{ "keys": [ {keys} ] }} }} ] }} ] }}"#
+        )
+    };
+    let one = r#"{ $K, "issuer": "https://a/1" }"#;
+    let all = r#"{ $K, "issuer": "https://a/{tenantid}" }"#;
+    for (issuer, keys, expected) in [
+        ("https://a/{t}", one.to_owned(), "keys[0].jwks: expected a JWK Set with a public key"),
+        ("https://a/{t}", format!("{one}, {all}"), "\"issuer\" of the JWK names another issuer"),
+        ("https://a/2", format!("{one}, {all}"), "\"issuer\" of the JWK names another issuer"),
+    ] {
+        let told = said(HostKind::Envoy, &[&document(issuer, &keys)]);
+        assert!(told.contains(expected), "{issuer} {keys}: {told}");
+    }
+    let told = said(HostKind::Envoy, &[&document("https://a/1", &format!("{one}, {all}"))]);
+    assert!(!told.contains("another issuer"), "{told}");
+}
+
 #[test]
 fn of_whose_a_token_is() {
     snapshot!(said(

@@ -284,6 +284,29 @@ fn readings(template: &Template, iss: &str) -> Vec<Vec<String>> {
     }
 }
 
+#[test]
+fn a_key_that_says_whose_it_is_serves_that_one() {
+    let of_all = "https://login.example/{tenantid}/v2.0";
+    let [one, two] = ["https://login.example/1/v2.0", "https://login.example/2/v2.0"];
+    let many = IssuerMatch::Template(Template::parse("https://login.example/{t}/v2.0").unwrap());
+    for (own, key_of, admitted) in [
+        (&many, of_all, true),
+        // Whoever holds the key of one tenant must not sign for the others.
+        (&many, one, false),
+        (&IssuerMatch::Any, one, false),
+        (&IssuerMatch::Any, of_all, true),
+        (&IssuerMatch::Exact(one.to_owned()), one, true),
+        (&IssuerMatch::Exact(one.to_owned()), of_all, true),
+        (&IssuerMatch::Exact(one.to_owned()), two, false),
+        // v1.0 tokens are of another host than their keys.
+        (&IssuerMatch::Exact("https://sts.example/1/".to_owned()), one, true),
+        (&IssuerMatch::Exact("login".to_owned()), "login", true),
+        (&IssuerMatch::Exact("login".to_owned()), "other", true),
+    ] {
+        assert_eq!(own.admits_key_of(key_of), admitted, "{own:?} {key_of}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(template in ".{0,40}", shaped in "[ab{}-]{0,20}", iss in ".{0,60}") {

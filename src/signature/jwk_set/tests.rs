@@ -197,3 +197,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn keys_of_another_issuer_are_left_out() {
+    let of = |kid: &str, issuer: &str| {
+        ED.replace("\"kid\":\"e\"", &format!("\"kid\":\"{kid}\",\"issuer\":{issuer}"))
+    };
+    let document = format!(
+        r#"{{"keys":[{ED},{},{},{},{}]}}"#,
+        of("ours", "\"https://a/1\""),
+        of("theirs", "\"https://a/2\""),
+        of("null", "null"),
+        of("odd", "[\"https://a/2\"]"),
+    );
+    let set = parse(document.as_bytes(), all(), 10, 4096).unwrap();
+    let set = set.admitted(|issuer| issuer == "https://a/1");
+    let kids: Vec<_> = set.keys.iter().filter_map(VerifyKey::kid).collect();
+    assert_eq!(kids, ["e", "ours", "null", "odd"]);
+    let [LeftOut { kid, why }] = set.left_out.as_slice() else { panic!("one is left out") };
+    assert_eq!((kid.as_deref(), why), (Some("theirs"), &KeyError::OfAnotherIssuer));
+}
