@@ -39,8 +39,8 @@ pub enum Metric {
     JwksFetched,
     /// Fetching one failed.
     JwksFetchFailed,
-    /// A key of a fetched set was left out: of another kind, use or algorithm, malformed, weak, or
-    /// private.
+    /// A key of a fetched set was left out: of another kind, use or algorithm, malformed, weak,
+    /// private, or another issuer's.
     JwksKeysSkipped,
     /// An old set was served while its endpoint fails.
     JwksStale,

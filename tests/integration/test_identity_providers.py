@@ -97,6 +97,18 @@ def kids(document: dict) -> dict[str, str]:
     return {kid: named(text) for kid, text in document.items() if str(text).endswith(".pem}")}
 
 
+def with_nulls(document: dict) -> dict:
+    """A JWK Set as some servers write it: each member that a key doesn't have is `null`."""
+    names = ("alg", "key_ops", "x5u", "x5t", "x5t#S256", "x5c", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k")
+    return {**document, "keys": [dict.fromkeys(names) | jwk for jwk in document["keys"]]} if "keys" in document else document
+
+
+def with_certificates_alone(document: dict) -> dict:
+    """A JWK Set whose keys stand nowhere but in their certificates, where they have some."""
+    bare = lambda jwk: {name: value for name, value in jwk.items() if name not in ("n", "e") or "x5c" not in jwk}  # noqa: E731
+    return {**document, "keys": [bare(jwk) for jwk in document["keys"]]} if "keys" in document else document
+
+
 def clusters(config) -> set[str]:
     members = config.items() if isinstance(config, dict) else enumerate(config if isinstance(config, list) else [])
     return {name for key, value in members for name in ([value] if key == "cluster" else clusters(value))}
@@ -118,12 +130,28 @@ def redirected(base: str, config: dict) -> dict:
     return {**config, "issuers": issuers}
 
 
-@pytest.fixture(scope="module", params=FOLDERS, ids=lambda folder: folder.name)
+def as_written(document: dict) -> dict:
+    return document
+
+
+# Each folder as it is, and the keys of two of them in other hands.
+VARIANTS = [(folder, as_written) for folder in FOLDERS]
+VARIANTS += [(FOLDERS[0].parent / "keycloak", hand) for hand in (with_nulls, with_certificates_alone)]
+VARIANTS += [(FOLDERS[0].parent / "azure-ad-b2c", with_nulls)]
+
+
+def named(variant: tuple) -> str:
+    folder, hand = variant
+    return folder.name if hand is as_written else f"{folder.name}-{hand.__name__.replace('_', '-')}"
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=named)
 def served(request, directory, idp, api, filter_wasm):
     """A provider, and a gateway under its configuration."""
-    provider, base, paths = Provider(request.param), idp.issuer, []
+    folder, hand = request.param
+    provider, base, paths = Provider(folder), idp.issuer, []
     for address, document in provider.documents.items():
-        document = provider.filled(document)
+        document = hand(provider.filled(document))
         path = "/" + address.removeprefix("https://")
         if kind() == "envoy":
             path = "/" + path.split("/", 2)[2]
@@ -137,7 +165,7 @@ def served(request, directory, idp, api, filter_wasm):
         options["extra_clusters"] = [plain_cluster(name, idp.port) for name in sorted(clusters(config))]
     else:
         config = redirected(base, config)
-    gateway = make_gateway(directory / f"provider-{request.param.name}", Upstreams(api.port, idp.port), **options)
+    gateway = make_gateway(directory / f"provider-{named(request.param)}", Upstreams(api.port, idp.port), **options)
     gateway.start(config)
     yield provider, gateway
     gateway.stop()
