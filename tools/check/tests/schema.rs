@@ -102,9 +102,11 @@ fn places(value: &Value, at: &str, all: &mut Vec<String>) {
             .iter()
             .enumerate()
             .for_each(|(index, item)| places(item, &format!("{at}/{index}"), all)),
-        Value::Object(members) => {
-            members.iter().for_each(|(name, item)| places(item, &format!("{at}/{name}"), all))
-        }
+        // RFC 6901, section 3: a claim may have a URL's name.
+        Value::Object(members) => members.iter().for_each(|(name, item)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            places(item, &format!("{at}/{name}"), all)
+        }),
         _ => {}
     }
 }
