@@ -41,6 +41,16 @@ pub enum Finish {
     Answer(Answer),
 }
 
+impl Finish {
+    /// The same with these changes too, if the request goes on.
+    pub(super) fn beside(self, changes: Changes) -> Finish {
+        match self {
+            Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
+            refused @ Finish::Answer(_) => refused,
+        }
+    }
+}
+
 /// What one host can do to a request, as far as the verdict depends on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Abilities {

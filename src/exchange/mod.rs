@@ -3,6 +3,7 @@
 
 pub mod changes;
 mod effect;
+pub mod finish;
 mod once;
 pub mod revocation_call;
 pub mod token_call;
@@ -12,16 +13,13 @@ pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started
 
 use self::changes::Changes;
 use self::token_call::TokenCall;
-use crate::charging::{self, LimitHeaders, Payer};
-use crate::config::Mode;
-use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
+use crate::decide::{Missing, Verdict, decide};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
-use crate::facts::{Fact, Facts, Turn, Verified};
+use crate::facts::{Fact, Facts, Turn};
 use crate::metrics::Metric;
 use crate::rate_limit::Address;
-use crate::reply::ErrorStyle;
-use crate::reply::{self, Answer, Judged, Place, Reason, Refusal};
+use crate::reply::{Reason, Refusal};
 use crate::request::forward;
 use crate::request::{HeaderBlock, Outline, Request, Surroundings};
 use crate::shared::twin::{Twin, broken};
@@ -159,14 +157,12 @@ impl Exchange {
             Stage::Token(call) => {
                 // Before the call takes a place or a lease: of a request that is refused nobody
                 // would give them back.
-                let usual = match self.pass(&request, false, facts) {
-                    Finish::Admit(usual) => usual,
-                    refused @ Finish::Answer(_) => return Effect::Finish(refused),
-                };
+                let usual = self.pass_call(&request, facts);
+                if matches!(usual, Finish::Answer(_)) {
+                    return Effect::Finish(usual);
+                }
                 match call.go(&request, &mut late.deadline, self.abilities, facts) {
-                    Effect::Finish(Finish::Admit(changes)) => {
-                        Effect::Finish(Finish::Admit(changes.beside(usual)))
-                    }
+                    Effect::Finish(Finish::Admit(changes)) => Effect::Finish(usual.beside(changes)),
                     other @ (Effect::Fetch(..)
                     | Effect::SleepUntil(..)
                     | Effect::ReadBody(_)
@@ -176,17 +172,12 @@ impl Exchange {
             Stage::Revocation(call) => {
                 match call.prepare(&request, &mut late.deadline, self.abilities, facts) {
                     Some(effect) => effect,
-                    None => Effect::Finish(self.pass_with(&request, Changes::watching(), facts)),
+                    None => {
+                        let usual = self.pass_call(&request, facts);
+                        Effect::Finish(usual.beside(Changes::watching()))
+                    }
                 }
             }
-        }
-    }
-
-    /// A call that goes on, with what else the filter changes in every request.
-    fn pass_with(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
-        match self.pass(request, false, facts) {
-            Finish::Admit(usual) => Finish::Admit(changes.beside(usual)),
-            refused @ Finish::Answer(_) => refused,
         }
     }
 
@@ -395,292 +386,6 @@ impl Exchange {
             surroundings,
         }
     }
-
-    fn finish(&self, request: &Request<'_>, verdict: Verdict<'_>, facts: &Facts<'_>) -> Finish {
-        match verdict {
-            Verdict::Admit(admission) => self.admit(request, admission, facts),
-            Verdict::Refuse { refusal, shadow } => {
-                self.refuse_unless(shadow, request, refusal, facts)
-            }
-            // Not reached: these need a body first.
-            Verdict::Token(_) | Verdict::Revocation(_) => {
-                self.refuse(request, &Reason::Misconfigured.into(), facts)
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn admit(&self, request: &Request<'_>, admission: Admission<'_>, facts: &Facts<'_>) -> Finish {
-        let payer = Payer {
-            request,
-            verified: admission.verified.as_deref(),
-            claimed_client: None,
-            captures: admission.captures.as_deref().unwrap_or_default(),
-        };
-        let response = match charging::charge(facts, admission.limits, &payer) {
-            Ok(headers) => headers,
-            Err(refusal) => return self.over_limit(request, &refusal, admission, facts),
-        };
-        if admission.once.is_some() {
-            return self.admit_once(request, admission, response, facts);
-        }
-        self.admit_charged(request, admission, response, facts)
-    }
-
-    /// Lets a request go on that nothing refuses any more.
-    #[inline(always)]
-    fn admit_charged(
-        &self,
-        request: &Request<'_>,
-        admission: Admission<'_>,
-        response: Option<LimitHeaders>,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let meter = facts.host.meter;
-        if let Some(reason) = admission.permitted {
-            meter.count(Metric::Permitted(reason));
-        }
-        if admission.shadow {
-            return self.pass_shadowed(request, admission, None, facts);
-        }
-        if admission.passed_on {
-            meter.count(Metric::PassedOn);
-            // Where a plugin of the host has authenticated the request, its headers are that
-            // plugin's work.
-            let vouched = facts.runtime.config.kong.auth_plugin && !self.abilities.removes_headers;
-            let mut changes = Changes::default();
-            self.tell(&mut changes, Some(Reason::UnknownIssuer), request, facts);
-            return self.pass_changed(request, changes, Removal::Nothing, vouched, facts);
-        }
-        meter.count(if admission.verified.is_some() {
-            Metric::Accepted
-        } else {
-            Metric::Anonymous
-        });
-        if admission.verified.as_ref().is_some_and(|verified| verified.is_legacy) {
-            meter.count(Metric::Legacy);
-        }
-        let mut changes = Changes::of_identity(admission.verified);
-        if let Some(response) = response {
-            changes.edit().response = response;
-        }
-        self.tell(&mut changes, admission.permitted, request, facts);
-        self.pass_changed(request, changes, admission.removal, false, facts)
-    }
-
-    /// A limit refuses a request that is good otherwise.
-    #[inline(never)]
-    fn over_limit(
-        &self,
-        request: &Request<'_>,
-        refusal: &Refusal,
-        admission: Admission<'_>,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let known = admission.verified.clone();
-        if !admission.shadow {
-            return self.refuse_known(request, refusal, known.as_deref(), facts);
-        }
-        let told = why::shadowed(request, refusal, known.as_deref(), facts);
-        self.pass_shadowed(request, admission, Some(told), facts)
-    }
-
-    /// Has logs told of an admitted request, where the configuration wants that.
-    #[inline(always)]
-    fn tell(
-        &self,
-        changes: &mut Changes,
-        reason: Option<Reason>,
-        request: &Request<'_>,
-        facts: &Facts<'_>,
-    ) {
-        if why::tells_of_all(facts) {
-            let known = changes.identity.clone();
-            let judged = if known.is_some() { Judged::Accepted } else { Judged::Anonymous };
-            let told = why::admitted(judged, reason, request, known.as_deref(), facts);
-            changes.edit().why = Some(told);
-        }
-    }
-
-    /// Counts what would be done with a good request, and lets it go on as it came; with what logs
-    /// are told of it, if it was over a limit.
-    #[inline(never)]
-    fn pass_shadowed(
-        &self,
-        request: &Request<'_>,
-        admission: Admission<'_>,
-        told: Option<Changes>,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let meter = facts.host.meter;
-        let verified = admission.verified;
-        meter.count(match (admission.passed_on, &verified) {
-            (true, _) => Metric::PassedOn,
-            (false, Some(_)) => Metric::Accepted,
-            (false, None) => Metric::Anonymous,
-        });
-        if verified.as_ref().is_some_and(|verified| verified.is_legacy) {
-            meter.count(Metric::Legacy);
-        }
-        let mut told = told.unwrap_or_else(|| {
-            let mut changes = Changes::of_identity(verified.clone());
-            let passed_on = admission.passed_on.then_some(Reason::UnknownIssuer);
-            let reason = admission.permitted.or(passed_on);
-            self.tell(&mut changes, reason, request, facts);
-            changes.identity = None;
-            changes
-        });
-        if !self.abilities.removes_headers {
-            let vouched = admission.passed_on && facts.runtime.config.kong.auth_plugin;
-            let changes = self.changed(
-                request,
-                Changes::of_identity(verified.clone()),
-                admission.removal,
-                vouched,
-                facts,
-            );
-            if changes.meet_one_twice(&self.headers) {
-                let refusal = Reason::DuplicateHeader.into();
-                told = why::shadowed(request, &refusal, verified.as_deref(), facts);
-            }
-        }
-        Finish::Admit(told)
-    }
-
-    /// Lets the request go on without what only the filter may say; in shadow mode as it came.
-    #[inline(never)]
-    fn pass(&self, request: &Request<'_>, vouched: bool, facts: &Facts<'_>) -> Finish {
-        match facts.runtime.config.mode {
-            Mode::Enforce => {
-                self.pass_changed(request, Changes::default(), Removal::Nothing, vouched, facts)
-            }
-            Mode::Shadow => Finish::Admit(Changes::default()),
-        }
-    }
-
-    /// Lets the request go on with these changes and without what only the filter may say.
-    /// `vouched`: a plugin of the host has set its identity headers, or removed the client's.
-    #[inline(always)]
-    fn pass_changed(
-        &self,
-        request: &Request<'_>,
-        changes: Changes,
-        removal: Removal,
-        vouched: bool,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let changes = self.changed(request, changes, removal, vouched, facts);
-        if self.abilities.removes_headers {
-            Finish::Admit(changes)
-        } else {
-            self.unless_twice(request, changes, facts)
-        }
-    }
-
-    /// These changes and those of every request with what only the filter may say.
-    #[inline(always)]
-    fn changed(
-        &self,
-        request: &Request<'_>,
-        mut changes: Changes,
-        removal: Removal,
-        vouched: bool,
-        facts: &Facts<'_>,
-    ) -> Changes {
-        if request.has_reserved {
-            changes.remove_reserved(request, vouched, facts);
-        }
-        match removal {
-            Removal::Nothing => {}
-            Removal::Source(position) => changes.remove_token(request, position, facts),
-            Removal::All => changes.remove_all_tokens(request, facts),
-        }
-        changes
-    }
-
-    /// Refuses the request if it has a header twice that can't be changed then.
-    #[inline(never)]
-    fn unless_twice(&self, request: &Request<'_>, changes: Changes, facts: &Facts<'_>) -> Finish {
-        if !changes.meet_one_twice(&self.headers) {
-            return Finish::Admit(changes);
-        }
-        self.refuse(request, &Reason::DuplicateHeader.into(), facts)
-    }
-
-    /// Refuses the request, and charges it to the limits that ask for that; where the refusal is in
-    /// shadow, it is counted and the request goes on as it came.
-    #[inline(never)]
-    fn refuse_unless(
-        &self,
-        shadow: bool,
-        request: &Request<'_>,
-        refusal: Box<Refusal>,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let refusal = charge_refused(request, refusal, facts);
-        match shadow {
-            true => Finish::Admit(why::shadowed(request, &refusal, None, facts)),
-            false => self.refuse(request, &refusal, facts),
-        }
-    }
-
-    /// Refuses it until the moment from which on a fact may be asked for.
-    fn refuse_later(
-        &self,
-        shadow: bool,
-        request: &Request<'_>,
-        missing: &Fact,
-        until: Time,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let mut refusal = Refusal::from(missing.refused_as());
-        refusal.retry_after_s = Some(facts.retry_after_s(until));
-        self.refuse_unless(shadow, request, Box::new(refusal), facts)
-    }
-
-    #[inline(never)]
-    fn refuse(&self, request: &Request<'_>, refusal: &Refusal, facts: &Facts<'_>) -> Finish {
-        self.refuse_known(request, refusal, None, facts)
-    }
-
-    fn refuse_known(
-        &self,
-        request: &Request<'_>,
-        refusal: &Refusal,
-        known: Option<&Verified>,
-        facts: &Facts<'_>,
-    ) -> Finish {
-        let config = &facts.runtime.config;
-        if config.mode == Mode::Shadow {
-            return Finish::Admit(why::shadowed(request, refusal, known, facts));
-        }
-        facts.host.meter.count(Metric::Rejected(refusal.reason));
-        let answer = answer(request.headers, refusal, config.errors, &config.realm);
-        Finish::Answer(why::refused(answer, request, refusal, known, facts))
-    }
-}
-
-/// Charges a refused request to the limits that ask for that (`charge: all`). Over one of them,
-/// that is why it is refused.
-#[inline(never)]
-fn charge_refused(
-    request: &Request<'_>,
-    mut refusal: Box<Refusal>,
-    facts: &Facts<'_>,
-) -> Box<Refusal> {
-    // One that a limit refused has been weighed by all of them already.
-    if !facts.runtime.compiled.charges_refused || refusal.reason == Reason::Limited {
-        return refusal;
-    }
-    let limits = limits_of_refused(request, facts);
-    let payer = Payer { request, verified: None, claimed_client: None, captures: &[] };
-    match charging::charge(facts, &limits, &payer) {
-        Ok(headers) => {
-            refusal.limit_headers.extend(headers.into_iter().flatten());
-            refusal
-        }
-        Err(limited) => limited,
-    }
 }
 
 /// What was decided of a request, or the fact that is missing.
@@ -719,13 +424,6 @@ fn take_body(
         Stage::Bearer | Stage::Token(_) | Stage::Revocation(_) => {}
     }
     Ok(())
-}
-
-/// The answer to a refused request with these headers.
-pub fn answer(headers: &HeaderBlock, refusal: &Refusal, style: ErrorStyle, realm: &str) -> Answer {
-    let grpc =
-        headers.get("content-type").is_some_and(|value| value.starts_with(b"application/grpc"));
-    reply::answer(refusal, style, realm, Place { token_endpoint: false, grpc })
 }
 
 #[cfg(test)]

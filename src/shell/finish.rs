@@ -68,7 +68,7 @@ pub fn refuse(chain: &Chain, headers: &HeaderBlock, reason: Reason) -> Finish {
         refusal.retry_after_s = Some(RETRY_AFTER_S + random() % RETRY_AFTER_S);
     }
     let (style, realm) = chain.style();
-    let mut answer = exchange::answer(headers, &refusal, style, realm);
+    let mut answer = exchange::finish::answer(headers, &refusal, style, realm);
     answer.why = Some(Box::new(Why::refused(reason)));
     Finish::Answer(answer)
 }
