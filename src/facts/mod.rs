@@ -21,6 +21,7 @@ mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
+mod sight;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
