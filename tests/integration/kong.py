@@ -314,6 +314,8 @@ class Kong(_Kong):
             "KONG_ADMIN_LISTEN": f"127.0.0.1:{admin}",
             "KONG_STATUS_LISTEN": f"127.0.0.1:{status}",
             "KONG_ADMIN_GUI_LISTEN": "off",
+            # Tokens may be longer than the header field that nginx takes: kong/README.md says how long.
+            "KONG_NGINX_HTTP_LARGE_CLIENT_HEADER_BUFFERS": "4 24k",
             "KONG_NGINX_WORKER_PROCESSES": str(self.workers),
             "KONG_NGINX_DAEMON": "off",
             "KONG_ANONYMOUS_REPORTS": "off",
