@@ -160,7 +160,7 @@ fn a_request_is_explained() {
         orders.contains("rules[3] (path_prefix /orders) is the first that matches."),
         "{orders}"
     );
-    assert!(orders.contains("It needs a valid token of issuer idp."), "{orders}");
+    assert!(orders.contains("It needs a valid token of issuer idp or opaque."), "{orders}");
     let both = r#"401, WWW-Authenticate: Bearer realm="api", DPoP algs="ES256 Ed25519"."#;
     assert!(orders.contains(both), "{orders}");
     assert!(orders.contains("need a DPoP proof (ES256, Ed25519) of the last 60 s"), "{orders}");
