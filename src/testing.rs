@@ -55,7 +55,7 @@ pub mod metrics {
 }
 
 pub mod proof {
-    pub use crate::proof::{Binding, Origin, ProofKey, Proven};
+    pub use crate::proof::{Binding, Origin, ProofKey, Proven, mtls};
 
     pub mod dpop {
         pub use crate::proof::dpop::{Asked, Dpop, check};

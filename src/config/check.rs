@@ -124,6 +124,7 @@ impl Check {
         if !dpop.is_empty() {
             bearer_sources.push(BearerSource::Dpop);
         }
+        let mtls = self.mtls(node, &issuers);
         let replay = self.replay(node);
         let kong = self.kong(node);
         let on_unknown_issuer = self.unknown_issuer(node, &kong);
@@ -169,6 +170,7 @@ impl Check {
             bearer_sources,
             issuers,
             dpop,
+            mtls,
             replay,
             on_unknown_issuer,
             rules,

@@ -4,9 +4,15 @@ use super::Replay;
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
+use crate::jwt::issuer::Issuer;
 use crate::proof::Origin;
 use crate::proof::dpop::Dpop;
+use crate::proof::mtls::Mtls;
+use crate::request::forward;
 use crate::signature::{Algorithm, AlgorithmSet};
+
+/// What never holds a balancer's word.
+const NOT_VOUCHED: &[&str] = &["authorization", "cookie", "dpop", "host"];
 
 impl Check {
     /// What each issuer asks of proofs, at its place; empty if none takes any.
@@ -14,6 +20,51 @@ impl Check {
         let issuers = document.objects("issuers");
         let all: Vec<Option<Dpop>> = issuers.iter().map(|node| self.dpop_of(node)).collect();
         if all.iter().any(Option::is_some) { all } else { Vec::new() }
+    }
+
+    /// What each issuer asks of clients' certificates, at its place; empty if none takes any.
+    pub(super) fn mtls(&mut self, document: &Node<'_>, issuers: &[Issuer]) -> Vec<Option<Mtls>> {
+        let nodes = document.objects("issuers");
+        let all: Vec<Option<Mtls>> = nodes.iter().map(|node| self.mtls_of(node, issuers)).collect();
+        if all.iter().any(Option::is_some) { all } else { Vec::new() }
+    }
+
+    fn mtls_of(&mut self, issuer: &Node<'_>, issuers: &[Issuer]) -> Option<Mtls> {
+        let node = issuer.object("mtls")?;
+        if issuer.text("cnf") == Some("ignore") {
+            self.report.error(
+                &issuer.at("cnf"),
+                "\"check\" beside mtls",
+                "\"ignore\" (no certificate would ever be asked for)",
+            );
+        }
+        let path = node.at("header");
+        let header = node.text("header").map(str::to_ascii_lowercase);
+        let set_here = issuers.iter().map(|issuer| &issuer.forward).flat_map(|forward| {
+            forward.claims.iter().map(|(_, name)| name).chain(&forward.payload_header)
+        });
+        match (&header, self.host.needs().sees_certificates) {
+            (None, Some(false)) => self.report.error(
+                &path,
+                "the header in which a balancer vouches for the client's certificate",
+                "nothing (Kong doesn't tell the filter which certificate it has seen)",
+            ),
+            (None, None) => {
+                self.report.warn(&path, "absent; on Kong a header is needed here");
+            }
+            (Some(header), _) if NOT_VOUCHED.contains(&header.as_str()) => {
+                let got = format!("{} (it belongs to HTTP or the token)", shown_text(header));
+                self.report.error(&path, "a header of your balancer's", got);
+            }
+            (Some(header), _)
+                if forward::is_reserved(header.as_bytes(), &set_here.collect::<Vec<_>>()) =>
+            {
+                let got = format!("{} (the filter sets it itself)", shown_text(header));
+                self.report.error(&path, "a header of your balancer's", got);
+            }
+            _ => {}
+        }
+        Some(Mtls { required: node.flag("required"), header })
     }
 
     fn dpop_of(&mut self, issuer: &Node<'_>) -> Option<Dpop> {

@@ -12,7 +12,7 @@ use super::syntax;
 use forward::FORWARD;
 use keys::{CREDENTIALS, JWKS, KEY};
 use memory::{KONG, MEMORY, SHARED};
-use proofs::{DPOP, REPLAY};
+use proofs::{DPOP, MTLS, REPLAY};
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
@@ -340,6 +340,12 @@ static ISSUER: Shape = Shape {
             Object(&DPOP),
             Optional,
             "Tokens that are bound to a key that signs a proof with each request (RFC 9449).",
+        ),
+        field(
+            "mtls",
+            Object(&MTLS),
+            Optional,
+            "Tokens that are bound to the certificate of the client's connection (RFC 8705).",
         ),
         field("claims_required", List(&CLAIM_PATH, 1, 64), Optional, "Claims that must be there."),
         field(

@@ -19,6 +19,8 @@ pub(super) struct Needs {
     pub secret: Option<&'static str>,
     /// What keeps the tokens of unknown issuers from the API (`on_unknown_issuer: pass`).
     pub next: Next,
+    /// Whether it tells the filter of the client's certificate; unsaid where it isn't known.
+    pub sees_certificates: Option<bool>,
     /// Whether followers wait at `kong.wait_uri` alone.
     pub waits_at_uri: bool,
     /// Followers at most in one worker, where the document doesn't say.
@@ -73,6 +75,7 @@ impl HostKind {
                 cluster: Cluster::Needed,
                 secret: None,
                 next: Next::Filter,
+                sees_certificates: Some(true),
                 waits_at_uri: false,
                 waiters_max: 5_000,
                 has_one_empty_table: false,
@@ -84,6 +87,7 @@ impl HostKind {
                     "Kong's random numbers are predictable, so the keys of shared memory need a secret",
                 ),
                 next: Next::Plugin,
+                sees_certificates: Some(false),
                 waits_at_uri: true,
                 // A Kong worker can hold fewer.
                 waiters_max: 500,
@@ -95,6 +99,7 @@ impl HostKind {
                 cluster: Cluster::MayBeNeeded,
                 secret: None,
                 next: Next::Either,
+                sees_certificates: None,
                 waits_at_uri: false,
                 waiters_max: 5_000,
                 has_one_empty_table: false,

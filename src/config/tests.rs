@@ -356,3 +356,34 @@ fn rules_are_narrower_or_wider() {
     assert!(rule(None, &["GET", "POST"]).covers(&rule(None, &["GET"])));
     assert!(!rule(None, &["GET"]).covers(&rule(None, &[])));
 }
+
+#[test]
+fn certificates_are_the_hosts_word_or_a_balancers() {
+    let with = |mtls: &str, more: &str, host| {
+        let issuer = format!(
+            r#"{{ "issuers": [{{ "name": "a", "issuer": "https://a", "algorithms": ["HS256"],
+                "keys": [{{ "secret": "a secret of thirty-two bytes or more" }}], "mtls": {mtls} {more} }}],
+                "shared": {{ "secret": "a secret of thirty-two bytes or more" }} }}"#
+        );
+        load(&issuer, host)
+    };
+    let config = with("{}", "", HostKind::Envoy).unwrap();
+    let mtls = config.mtls_of(0).unwrap();
+    assert!(!mtls.required && mtls.header.is_none() && config.mtls_of(1).is_none());
+    let config = with(r#"{ "required": true, "header": "X-Cert" }"#, "", HostKind::Kong).unwrap();
+    let mtls = config.mtls_of(0).unwrap();
+    assert!(mtls.required && mtls.header.as_deref() == Some("x-cert"));
+    // A document without a header would refuse every bound token there, and say nothing of it.
+    let said = with("{}", "", HostKind::Kong).err().unwrap();
+    assert!(said.contains("issuers[0].mtls.header: expected the header in which"), "{said}");
+    let warned = with("{}", "", HostKind::Unknown).unwrap().warnings;
+    assert!(warned.iter().any(|line| line.contains("issuers[0].mtls.header")), "{warned:?}");
+    let said = with("{}", r#", "cnf": "ignore""#, HostKind::Envoy).err().unwrap();
+    assert!(said.contains("issuers[0].cnf"), "{said}");
+    let forward = r#", "forward": { "claims": { "sub": "x-cert" } }"#;
+    for (header, more) in [("x_cert", forward), ("X-Cert", forward), ("Cookie", ""), ("a b", "")] {
+        let said = with(&format!(r#"{{ "header": "{header}" }}"#), more, HostKind::Envoy);
+        assert!(said.err().unwrap().contains("issuers[0].mtls.header"), "{header}");
+    }
+    assert!(load(r#"{ "issuers": [] }"#, HostKind::Unknown).unwrap().mtls.is_empty());
+}

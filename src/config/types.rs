@@ -6,6 +6,7 @@ use crate::jwt::check::Requirements;
 use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
 use crate::proof::dpop::Dpop;
+use crate::proof::mtls::Mtls;
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::reply::ErrorStyle;
 use crate::request::bearer::BearerSource;
@@ -37,6 +38,8 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// What each issuer asks of DPoP proofs, at the same place; empty if none takes any.
     pub dpop: Vec<Option<Dpop>>,
+    /// What each issuer asks of clients' certificates, likewise.
+    pub mtls: Vec<Option<Mtls>>,
     /// What counts once.
     pub replay: Replay,
     /// What happens to a token of an issuer that isn't configured.
@@ -72,6 +75,11 @@ impl Config {
     /// What an issuer asks of DPoP proofs, if it takes any.
     pub fn dpop_of(&self, issuer: usize) -> Option<&Dpop> {
         self.dpop.get(issuer)?.as_ref()
+    }
+
+    /// What an issuer asks of clients' certificates, if its tokens may be bound to them.
+    pub fn mtls_of(&self, issuer: usize) -> Option<&Mtls> {
+        self.mtls.get(issuer)?.as_ref()
     }
 
     /// Whether anything counts once under this configuration.

@@ -5,6 +5,7 @@ use crate::config::Rule;
 use crate::facts::{Facts, Once, Stop, Verified};
 use crate::proof::Proven;
 use crate::proof::dpop::{self, Asked, Dpop, Fault};
+use crate::proof::mtls::{self, Mtls};
 use crate::reply::{DpopChallenge, Reason, Refusal};
 use crate::request::bearer::{self, BearerSource};
 use crate::request::{Field, Request, is_word};
@@ -45,6 +46,15 @@ pub(super) fn terms(
         }
         (false, ..) => {}
     }
+    if let Some(mtls) = config.mtls_of(verified.issuer) {
+        let is_bound = verified.binding.as_ref().is_some_and(|binding| binding.x5t.is_some());
+        if mtls.required && !is_bound {
+            return Err(Reason::Bound.into());
+        }
+        if is_bound {
+            proven.x5t = shown(request, mtls);
+        }
+    }
     if verified.binding.as_ref().is_some_and(|binding| !binding.is_met_by(&proven)) {
         return Err(Reason::Bound.into());
     }
@@ -52,6 +62,18 @@ pub(super) fn terms(
         once.token = Some(facts.single_token(verified)?);
     }
     Ok((once.proof.is_some() || once.token.is_some()).then(|| Box::new(once)))
+}
+
+/// The certificate that the client has shown (RFC 8705, section 3). Where a balancer's word counts,
+/// the connection to it has the balancer's certificate, if any.
+fn shown(request: &Request<'_>, mtls: &Mtls) -> Option<[u8; 32]> {
+    let Some(name) = &mtls.header else { return request.surroundings.certificate_digest() };
+    let headers =
+        request.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
+    match headers.fold(Field::None, |field, (_, value)| field.and(value)) {
+        Field::One(value) => mtls::of_header(name, value),
+        Field::None | Field::Several => None,
+    }
 }
 
 fn checked(

@@ -7,6 +7,7 @@ mod dpop;
 mod introspection;
 mod keys;
 mod lookups;
+mod mtls;
 mod opaque;
 mod replay;
 mod revocation;

@@ -384,6 +384,7 @@ impl Facts<'_> {
     pub(super) fn has_terms(&self, issuer: usize) -> bool {
         let config = &self.runtime.config;
         config.dpop_of(issuer).is_some_and(|dpop| dpop.required)
+            || config.mtls_of(issuer).is_some_and(|mtls| mtls.required)
             || config.replay.issuers.contains(&issuer)
     }
 

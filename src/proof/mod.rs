@@ -8,6 +8,7 @@
 mod binding;
 pub mod dpop;
 mod htu;
+pub mod mtls;
 pub mod nonce;
 mod thumbprint;
 

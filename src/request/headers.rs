@@ -193,6 +193,8 @@ pub trait Surroundings {
     fn route(&self) -> Option<String>;
     /// Whether the client showed a certificate on its connection (RFC 8705).
     fn client_certificate(&self) -> bool;
+    /// The SHA-256 of that certificate; nothing if there is none, or the host doesn't say.
+    fn certificate_digest(&self) -> Option<[u8; 32]>;
 }
 
 /// One request, seen whole.

@@ -10,6 +10,7 @@ use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Facts, Queue};
 use crate::metrics::Metric;
+use crate::proof::mtls;
 use crate::reply::Reason;
 use crate::request::{HeaderBlock, Surroundings};
 use crate::time::Time;
@@ -181,6 +182,9 @@ impl Surroundings for Around<'_> {
     }
     fn client_certificate(&self) -> bool {
         (self.dialect.caps().client_certificate)()
+    }
+    fn certificate_digest(&self) -> Option<[u8; 32]> {
+        mtls::of_hex(&abi::property(self.dialect.caps().certificate_digest?)?)
     }
 }
 

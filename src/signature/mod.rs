@@ -28,6 +28,7 @@ pub(crate) mod test_keys;
 pub use algorithm::{Algorithm, AlgorithmSet, Family};
 pub use error::KeyError;
 pub use key::VerifyKey;
+pub use pem::certificate as certificate_in_pem;
 
 use std::fmt;
 

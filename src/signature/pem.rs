@@ -19,6 +19,11 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey, KeyError> {
     }
 }
 
+/// The DER of the one certificate in a PEM text.
+pub fn certificate(text: &str) -> Option<Vec<u8>> {
+    only_block(text).ok().filter(|(label, _)| *label == "CERTIFICATE").map(|(_, der)| der)
+}
+
 /// Whether a text holds a PEM block, whatever is in it.
 pub(super) fn looks_like_pem(bytes: &[u8]) -> bool {
     bytes.windows(11).any(|window| window == b"-----BEGIN ")

@@ -35,6 +35,9 @@ impl Surroundings for Nobody {
     fn client_certificate(&self) -> bool {
         false
     }
+    fn certificate_digest(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// One worker of the gateway in a worker of the simulation.

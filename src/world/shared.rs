@@ -21,6 +21,10 @@ pub(crate) struct Shared {
     pub(crate) is_stale: Cell<bool>,
     /// The client's address.
     pub(crate) address: RefCell<String>,
+    /// The SHA-256 of its certificate, if it has shown one.
+    pub(crate) certificate: Cell<Option<[u8; 32]>>,
+    /// How often that was asked for.
+    pub(crate) certificate_asked: Cell<u32>,
 }
 
 impl Shared {
@@ -33,6 +37,8 @@ impl Shared {
             is_full: Cell::default(),
             is_stale: Cell::default(),
             address: RefCell::new("192.0.2.1".to_owned()),
+            certificate: Cell::default(),
+            certificate_asked: Cell::default(),
         }
     }
 
@@ -76,6 +82,10 @@ impl Surroundings for Shared {
         None
     }
     fn client_certificate(&self) -> bool {
-        false
+        self.certificate.get().is_some()
+    }
+    fn certificate_digest(&self) -> Option<[u8; 32]> {
+        self.certificate_asked.set(self.certificate_asked.get() + 1);
+        self.certificate.get()
     }
 }

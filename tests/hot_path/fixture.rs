@@ -107,6 +107,11 @@ impl Surroundings for CountingHost {
         false
     }
 
+    fn certificate_digest(&self) -> Option<[u8; 32]> {
+        self.note(|calls| calls.property += 1);
+        None
+    }
+
     fn route(&self) -> Option<String> {
         self.note(|calls| calls.property += 1);
         None
@@ -174,6 +179,7 @@ pub fn plain() -> Value {
 pub fn beside_bound() -> Value {
     let mut config = plain();
     config["issuers"][0]["dpop"] = json!({ "origins": ["https://api.example"], "nonce": true });
+    config["issuers"][0]["mtls"] = json!({});
     config["issuers"].as_array_mut().unwrap().push(json!({
         "name": "once", "issuer": "once", "algorithms": ["HS256"], "keys": [{ "secret": SECRET }],
     }));

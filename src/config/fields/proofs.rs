@@ -2,8 +2,9 @@
 
 use super::{NAME, SLOTS_MAX, URL};
 use crate::config::shape::{Kind, Need, Shape, field};
+use crate::config::syntax;
 
-use Kind::{Bool, List, OneOf, Whole};
+use Kind::{Bool, List, OneOf, Text, Whole};
 use Need::{Optional, Required};
 
 pub(super) static DPOP: Shape = Shape {
@@ -61,6 +62,24 @@ static PROOF_ALGORITHM: Kind = OneOf(&[
     "ML-DSA-65",
     "ML-DSA-87",
 ]);
+
+pub(super) static MTLS: Shape = Shape {
+    own: &[
+        field(
+            "required",
+            Bool,
+            Need::Bool(false),
+            "Whether tokens that are bound to no certificate are refused too.",
+        ),
+        field(
+            "header",
+            Text(&syntax::HEADER),
+            Optional,
+            "The header in which a balancer vouches for the certificate: Envoy's `x-forwarded-client-cert`, or one with a PEM block. Without it the host's own connection counts (Envoy alone).",
+        ),
+    ],
+    shared: &[],
+};
 
 pub(super) static REPLAY: Shape = Shape {
     own: &[

@@ -17,6 +17,9 @@ impl Surroundings for At {
     fn client_certificate(&self) -> bool {
         false
     }
+    fn certificate_digest(&self) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 const HERE: At = At("192.0.2.1");

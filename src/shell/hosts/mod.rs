@@ -75,6 +75,8 @@ pub struct Capabilities {
     pub tells_route_late: bool,
     /// Whether the client showed a certificate on its connection.
     pub client_certificate: fn() -> bool,
+    /// Where the SHA-256 of that certificate is, in hexadecimal digits; nothing if nowhere.
+    pub certificate_digest: Option<&'static [&'static str]>,
     /// Whom a call goes to, as the host is told.
     pub upstream: fn(&Call) -> Option<&str>,
     /// Whether a call may leave something that spoils the next one of its request: see [`Residue`].

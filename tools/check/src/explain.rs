@@ -6,6 +6,7 @@ use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::introspection::OpaqueTokens;
 use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
 use herdgate::testing::proof::dpop::Dpop;
+use herdgate::testing::proof::mtls::Mtls;
 use herdgate::testing::rate_limit::KeyPart;
 use herdgate::testing::reply::ErrorStyle;
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
@@ -78,6 +79,7 @@ pub fn summary(config: &Config) -> Vec<String> {
             issuer.name, issuer.algorithms
         ));
         lines.extend(config.dpop_of(position).map(dpop));
+        lines.extend(config.mtls_of(position).map(mtls));
         if config.replay.issuers.contains(&position) {
             lines.push("  Each of its tokens is admitted once in each gateway; one that was made before the gateway's memory began is refused.".to_owned());
         }
@@ -114,6 +116,20 @@ fn dpop(dpop: &Dpop) -> String {
         "  Tokens that are bound to a key need a DPoP proof ({}) of the last {} s{nonce}, each for one request; unbound ones are {unbound}.",
         dpop.names.replace(' ', ", "),
         dpop.leeway_s
+    )
+}
+
+/// What an issuer asks of clients' certificates.
+fn mtls(mtls: &Mtls) -> String {
+    let seen = match &mtls.header {
+        Some(header) => format!(
+            "that the header {header} names: whoever can set it can use any stolen token, so your balancer has to put its own in the place of the client's"
+        ),
+        None => "of the client's own connection to this gateway".to_owned(),
+    };
+    let unbound = if mtls.required { "refused" } else { "admitted" };
+    format!(
+        "  Tokens that are bound to a certificate need the one {seen}; ones that are bound to none are {unbound}."
     )
 }
 

@@ -95,21 +95,36 @@ fn terms(
     lines: &mut Vec<String>,
     reasons: &mut Vec<(Reason, String)>,
 ) {
-    let dpop = config.dpop_of(position);
-    match Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf) {
-        Some(binding)
-            if dpop.is_some() && binding.is_met_by(&Proven { x5t: None, ..binding.when_met() }) =>
-        {
-            let line = "It is bound to a key: its request needs a DPoP proof, and the scheme DPoP.";
-            lines.push(line.to_owned());
-        }
-        Some(_) => {
-            let why = "it is bound to a key (cnf), which the request would have to prove";
-            reasons.push((Reason::Bound, why.to_owned()));
+    let (dpop, mtls) = (config.dpop_of(position), config.mtls_of(position));
+    let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
+    let can_prove = |binding: &Binding| {
+        let all = binding.when_met();
+        let jkt = all.jkt.filter(|_| dpop.is_some());
+        binding.is_met_by(&Proven { jkt, x5t: all.x5t.filter(|_| mtls.is_some()) })
+    };
+    let mut refused = |why: &str| reasons.push((Reason::Bound, why.to_owned()));
+    match &binding {
+        Some(binding) if !can_prove(binding) => {
+            refused("it is bound to a key (cnf), which the request would have to prove");
         }
         None if dpop.is_some_and(|dpop| dpop.required) => {
-            let why = "it is bound to no key, and tokens of its issuer have to be";
-            reasons.push((Reason::Bound, why.to_owned()));
+            refused("it is bound to no key, and tokens of its issuer have to be");
+        }
+        _ if mtls.is_some_and(|mtls| mtls.required)
+            && binding.is_none_or(|binding| binding.x5t.is_none()) =>
+        {
+            refused("it is bound to no certificate, and tokens of its issuer have to be");
+        }
+        Some(binding) => {
+            let key = "It is bound to a key: its request needs a DPoP proof, and the scheme DPoP.";
+            let certificate = match mtls.and_then(|mtls| mtls.header.as_ref()) {
+                Some(header) => format!(
+                    "It is bound to a certificate: the header {header} of its request has to name it."
+                ),
+                None => "It is bound to a certificate: the client has to show it.".to_owned(),
+            };
+            lines.extend(binding.jkt.map(|_| key.to_owned()));
+            lines.extend(binding.x5t.map(|_| certificate));
         }
         None => {}
     }

@@ -164,6 +164,8 @@ fn a_request_is_explained() {
     let both = r#"401, WWW-Authenticate: Bearer realm="api", DPoP algs="ES256 Ed25519"."#;
     assert!(orders.contains(both), "{orders}");
     assert!(orders.contains("need a DPoP proof (ES256, Ed25519) of the last 60 s"), "{orders}");
+    let by_header = "need the one that the header x-forwarded-client-cert names";
+    assert!(orders.contains(by_header), "{orders}");
     assert!(orders.contains("Each of its tokens is admitted once in each gateway"), "{orders}");
     assert!(orders.contains("scopes: all of orders:read"), "{orders}");
     assert!(orders.contains("Limit per-user: 1000 in 60 s, 100 at one instant, for each iss and subject; over it 429."), "{orders}");

@@ -41,6 +41,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     client_certificate: || {
         abi::property(&["connection", "mtls"]).is_some_and(|value| value.first() == Some(&1))
     },
+    certificate_digest: Some(&["connection", "sha256_peer_certificate_digest"]),
     upstream: |call| call.cluster.as_deref(),
     reuses_buffers: false,
     why_no_call: |status, cluster| match status {

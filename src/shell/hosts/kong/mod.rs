@@ -42,6 +42,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         let shown = abi::property(&["ngx", "ssl_client_verify"]).unwrap_or_default();
         !shown.is_empty() && shown != b"NONE"
     },
+    certificate_digest: None,
     upstream: |call| Some(&call.address),
     reuses_buffers: true,
     why_no_call: |_, address| format!("Kong makes no call to {address}"),
