@@ -10,11 +10,15 @@ pub mod why;
 
 pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started};
 
+use std::borrow::Cow;
+
 use self::changes::Changes;
 use self::token_call::TokenCall;
 use crate::charging::{self, LimitHeaders, Payer};
 use crate::config::Mode;
-use crate::decide::{Admission, Missing, Removal, Verdict, decide, limits_of_refused};
+use crate::decide::{
+    Admission, Missing, Removal, Verdict, decide, limits_of_refused, metadata_url,
+};
 use crate::digest::Digest;
 use crate::exchange::revocation_call::RevocationCall;
 use crate::facts::{Fact, Facts, Turn, Verified};
@@ -246,9 +250,11 @@ impl Exchange {
             },
             Turn::Later(until) if facts.put_off(&missing, until) => {
                 match decide_aside(request, facts) {
-                    Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
-                        Effect::Finish(self.finish(request, verdict, facts))
-                    }
+                    Ok(
+                        verdict @ (Verdict::Admit(_)
+                        | Verdict::Refuse { .. }
+                        | Verdict::Describe(..)),
+                    ) => Effect::Finish(self.finish(request, verdict, facts)),
                     Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => Effect::Finish(
                         self.refuse_later(late.shadow, request, &missing, until, facts),
                     ),
@@ -260,7 +266,9 @@ impl Exchange {
             // Between the look and the lease another may have brought it.
             Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
-                Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
+                Ok(
+                    verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. } | Verdict::Describe(..)),
+                ) => {
                     facts.give_way(&missing);
                     Effect::Finish(self.finish(request, verdict, facts))
                 }
@@ -401,6 +409,10 @@ impl Exchange {
             Verdict::Admit(admission) => self.admit(request, admission, facts),
             Verdict::Refuse { refusal, shadow } => {
                 self.refuse_unless(shadow, request, refusal, facts)
+            }
+            Verdict::Describe(metadata, asked) => {
+                facts.host.meter.count(Metric::ResourceDescribed);
+                Finish::Answer(metadata.answer(asked))
             }
             // Not reached: these need a body first.
             Verdict::Token(_) | Verdict::Revocation(_) => {
@@ -655,7 +667,11 @@ impl Exchange {
             return Finish::Admit(why::shadowed(request, refusal, known, facts));
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
-        let answer = answer(request.headers, refusal, config.errors, &config.realm);
+        let mut said = Cow::Borrowed(refusal);
+        if let Some(url) = metadata_url(request, facts) {
+            said.to_mut().resource_metadata = Some(url.to_owned());
+        }
+        let answer = answer(request.headers, &said, config.errors, &config.realm);
         Finish::Answer(why::refused(answer, request, refusal, known, facts))
     }
 }
