@@ -3,21 +3,25 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod prove;
+mod resource;
 
 use std::rc::Rc;
 
 pub use prove::challenged;
+pub use resource::metadata_url;
 
 use crate::charging::{self, Payer};
 use crate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use crate::facts::{Fact, Facts, Once, Stop, Verified};
-use crate::jwt::{ClaimPath, check};
+use crate::jwt::check;
+use crate::jwt::issuer::Issuer;
 use crate::proof::Binding;
 use crate::rate_limit::{Charging, KeyPart};
-use crate::reply::{Reason, Refusal};
+use crate::reply::{Asked, Metadata, Reason, Refusal};
 use crate::request::bearer::{self, BearerSource, Candidate};
 use crate::request::path::{self, Captures, Target};
 use crate::request::{Request, is_word};
+use crate::time::Time;
 use crate::token_endpoint::TokenEndpoint;
 
 /// What is to happen with a request.
@@ -31,6 +35,8 @@ pub enum Verdict<'a> {
         /// Whether the refusal is only counted.
         shadow: bool,
     },
+    /// It asks for the metadata of a resource.
+    Describe(&'a Metadata, Asked),
     /// It is a call to the token endpoint at this index, which needs its body.
     Token(usize),
     /// It is a call to the revocation path of a token endpoint.
@@ -105,6 +111,11 @@ fn weigh<'a>(
         && let Some(verdict) = token_endpoint(config, request, host, &target.path)?
     {
         return Ok(verdict);
+    }
+    if !config.resources.is_empty()
+        && let Some((metadata, asked)) = resource::asked_for(config, request, host, &target.path)
+    {
+        return Ok(Verdict::Describe(metadata, asked));
     }
     let route =
         if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
@@ -325,7 +336,12 @@ fn weigh_candidate(
         let issuer = config.issuers.get(verified.issuer).ok_or(Reason::UnknownIssuer)?;
         let scope_claim = issuer.scope_claim.as_ref();
         check::rule_allows(&rule.requires, verified.issuer, scope_claim, &verified.claims)
-            .map_err(|reason| refused(rule, reason, scope_claim, &verified))?;
+            .map_err(|reason| refused(rule, reason, issuer, &verified, facts.now))?;
+        if let Some(step_up) = &rule.requires.step_up {
+            step_up
+                .met_by(&verified.claims, facts.now, issuer.leeway_s)
+                .map_err(|reason| refused(rule, reason, issuer, &verified, facts.now))?;
+        }
     }
     facts.not_revoked(&verified)?;
     // Of an opaque token its own endpoint has been asked.
@@ -464,17 +480,22 @@ fn may_pass_on(config: &Config, rule: Option<&Rule>, request: &Request<'_>) -> b
     config.kong.auth_plugin && authenticated && !anonymous
 }
 
-/// RFC 6750, section 3.1: which scopes would do is said with the refusal.
+/// RFC 6750, section 3.1: which scopes would do is said with the refusal; RFC 9470, section 3: and
+/// which login would. Where both are missing both are said, so that one more login is enough.
 #[cold]
-fn refused(
-    rule: &Rule,
-    reason: Reason,
-    scope_claim: Option<&ClaimPath>,
-    verified: &Verified,
-) -> Stop {
+fn refused(rule: &Rule, reason: Reason, issuer: &Issuer, verified: &Verified, now: Time) -> Stop {
     let mut refusal = Refusal::from(reason);
+    let claims = &verified.claims;
     if reason == Reason::Scope {
-        refusal.scope = rule.requires.scopes_wanted(scope_claim, &verified.claims);
+        refusal.scope = rule.requires.scopes_wanted(issuer.scope_claim.as_ref(), claims);
+    }
+    if let Some(step_up) = &rule.requires.step_up
+        && matches!(reason, Reason::Scope | Reason::Authentication)
+        && step_up.met_by(claims, now, issuer.leeway_s).is_err()
+    {
+        refusal.reason = Reason::Authentication;
+        refusal.acr_values = step_up.acr_values.join(" ");
+        refusal.max_age_s = step_up.max_age_s;
     }
     Stop::Refuse(Box::new(refusal))
 }

@@ -21,6 +21,8 @@ pub enum Metric {
     Permitted(Reason),
     /// A token of an unknown issuer was passed on (`on_unknown_issuer: pass`).
     PassedOn,
+    /// A client was told the metadata of a resource (RFC 9728).
+    ResourceDescribed,
     /// The verified token was in the worker's memory.
     L1Hit,
     /// The signature was verified before by some worker.
@@ -163,6 +165,7 @@ impl Metric {
                 return Cow::Owned(format!("herdgate.bearer.permitted.{}", reason.name()));
             }
             Metric::PassedOn => "herdgate.bearer.passed_on",
+            Metric::ResourceDescribed => "herdgate.resource.described",
             Metric::L1Hit => "herdgate.bearer.l1_hit",
             Metric::L2Hit => "herdgate.bearer.l2_hit",
             Metric::Verified => "herdgate.bearer.verified",

@@ -7,7 +7,8 @@ use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
 use super::{
-    Config, CorsPreflight, HostKind, Kong, Log, Memory, Mode, Shared, UnknownIssuer, Unmatched,
+    Config, CorsPreflight, HostKind, Kong, Log, Memory, Mode, Resource, Shared, UnknownIssuer,
+    Unmatched,
 };
 use crate::callout::{Secret, Uri};
 use crate::jwt::issuer::IssuerMatch;
@@ -94,6 +95,8 @@ pub(super) struct Check {
     pub synced: Option<String>,
     /// Rules that go by route, and whether they promise that it is stable.
     pub routed: Vec<(String, bool)>,
+    /// Resources that were described so far.
+    pub resources: Vec<Resource>,
 }
 
 impl Check {
@@ -114,6 +117,7 @@ impl Check {
             introspection: document.has("introspection"),
             synced: None,
             routed: Vec::new(),
+            resources: Vec::new(),
         }
     }
 
@@ -132,6 +136,8 @@ impl Check {
             Some("lenient") => PathPolicy::Lenient,
             _ => PathPolicy::Strict,
         };
+        let is_in_shadow = node.text("mode") == Some("shadow");
+        let resource = self.resource(node, is_in_shadow, &[], paths);
         let (rule_paths, rules): (Vec<String>, Vec<_>) =
             self.rules(node, paths).into_iter().unzip();
         let rate_limits = self.rate_limits(node);
@@ -173,6 +179,12 @@ impl Check {
             mtls,
             replay,
             on_unknown_issuer,
+            // In shadow nobody is answered.
+            resources: match is_in_shadow {
+                true => Vec::new(),
+                false => std::mem::take(&mut self.resources),
+            },
+            resource,
             rules,
             unmatched,
             token_endpoints,

@@ -6,6 +6,7 @@ use super::read::Node;
 use super::{Access, Config, Mode, Rule};
 use crate::jwt::check::Requirements;
 use crate::jwt::issuer::IssuerMatch;
+use crate::jwt::step_up::StepUp;
 use crate::rate_limit::KeyPart;
 use crate::request::path;
 use crate::request::path::{PathMatch, PathPolicy, RuleMatch, Segment};
@@ -35,6 +36,8 @@ impl Check {
         if access == Access::Public {
             for name in
                 ["issuers", "audiences", "scopes_all", "scopes_any", "claims", "any", "introspect"]
+                    .into_iter()
+                    .chain(STEP_UP)
             {
                 if node.has(name) {
                     self.report.error(
@@ -46,7 +49,10 @@ impl Check {
             }
         }
         if access == Access::Permissive {
-            for name in ["issuers", "scopes_all", "scopes_any", "claims", "any", "introspect"] {
+            for name in ["issuers", "scopes_all", "scopes_any", "claims", "any", "introspect"]
+                .into_iter()
+                .chain(STEP_UP)
+            {
                 if node.has(name) {
                     self.report.error(
                         &node.at(name),
@@ -54,6 +60,15 @@ impl Check {
                         "one (a token that doesn't meet it would pass as anonymous)",
                     );
                 }
+            }
+        }
+        if access == Access::Optional {
+            for name in STEP_UP.into_iter().filter(|name| node.has(name)) {
+                self.report.error(
+                    &node.at(name),
+                    format_args!("no {name} beside access: \"optional\""),
+                    "one (who leaves the token out would pass without any login)",
+                );
             }
         }
         let introspect = node.flag("introspect");
@@ -69,14 +84,17 @@ impl Check {
                 "nothing passes: it needs a token, and the document has no issuers",
             );
         }
+        let matches = self.rule_match(node, paths);
         Rule {
             name: node.owned("name"),
-            matches: self.rule_match(node, paths),
+            resource: self.resource(node, node.flag("shadow"), &matches.hosts, paths),
+            matches,
             access,
             requires: Requirements {
                 issuers,
                 own: self.demands(node),
                 any: self.alternatives(node),
+                step_up: step_up(node),
             },
             introspect,
             limits: self.limits_of(node),
@@ -192,6 +210,16 @@ impl Check {
             }
         }
     }
+}
+
+/// What a rule asks of the login behind a token.
+const STEP_UP: [&str; 2] = ["acr_values", "max_age_s"];
+
+fn step_up(node: &Node<'_>) -> Option<Box<StepUp>> {
+    let acr_values = node.owned_texts("acr_values");
+    let max_age_s = node.whole_given("max_age_s");
+    (!acr_values.is_empty() || max_age_s.is_some())
+        .then(|| Box::new(StepUp { acr_values, max_age_s }))
 }
 
 /// Why a part of a limit's key is absent on every request of a rule.

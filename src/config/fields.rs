@@ -5,6 +5,7 @@ mod forward;
 mod keys;
 mod memory;
 mod proofs;
+mod resource;
 mod token_endpoints;
 
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
@@ -13,6 +14,7 @@ use forward::FORWARD;
 use keys::{CREDENTIALS, JWKS, KEY};
 use memory::{KONG, MEMORY, SHARED};
 use proofs::{DPOP, MTLS, REPLAY};
+use resource::RESOURCE;
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
@@ -55,6 +57,7 @@ static NAME: Kind = texts(&syntax::NAME);
 static TEXT: Kind = texts(&syntax::TEXT);
 static HEADER: Kind = texts(&syntax::HEADER);
 static SCOPE: Kind = texts(&syntax::SCOPE);
+static ACR: Kind = texts(&syntax::ACR);
 static METHOD: Kind = texts(&syntax::METHOD);
 static HOST: Kind = texts(&syntax::HOST);
 static KEY_PART: Kind = texts(&syntax::KEY_PART);
@@ -171,6 +174,12 @@ pub static DOCUMENT: Shape = Shape {
             Object(&REPLAY),
             Optional,
             "Tokens that count once, and the room for what counts once.",
+        ),
+        field(
+            "resource",
+            Object(&RESOURCE),
+            Optional,
+            "What clients are told of this resource (RFC 9728), where a rule says nothing else.",
         ),
         field("decryption", Later, Optional, "Not in this version."),
     ],
@@ -412,6 +421,24 @@ static RULE: Shape = Shape {
             List(&Object(&ALTERNATIVE), 1, 16),
             Optional,
             "Alternatives: beside all else one of these must hold.",
+        ),
+        field(
+            "acr_values",
+            List(&ACR, 1, 16),
+            Optional,
+            "How the user must have logged in: the token's `acr` must be one of these (RFC 9470).",
+        ),
+        field(
+            "max_age_s",
+            Whole(1, YEAR_S),
+            Optional,
+            "Seconds since the user last logged in, the token's `auth_time`, at most (RFC 9470).",
+        ),
+        field(
+            "resource",
+            Object(&RESOURCE),
+            Optional,
+            "What clients are told of the resource of these requests (RFC 9728).",
         ),
         field(
             "introspect",

@@ -17,6 +17,7 @@ mod check_limits;
 mod check_opaque;
 mod check_places;
 mod check_proofs;
+mod check_resource;
 mod check_rules;
 mod check_tiers;
 mod check_tokens;

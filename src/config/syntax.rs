@@ -57,6 +57,12 @@ pub static SCOPE: Syntax = Syntax {
     max: 256,
     fits: is_scope,
 };
+/// An authentication context class: `acr_values` separates them by spaces (RFC 9470, section 3).
+pub static ACR: Syntax = Syntax {
+    expected: "one acr value: printable ASCII without space, \" and \\",
+    max: 256,
+    fits: is_scope,
+};
 /// A date.
 pub static DATE: Syntax = Syntax {
     expected: "a date as in \"2027-06-30\"",

@@ -8,9 +8,9 @@ use crate::jwt::issuer::Issuer;
 use crate::proof::dpop::Dpop;
 use crate::proof::mtls::Mtls;
 use crate::rate_limit::{KeyPart, RateLimit};
-use crate::reply::ErrorStyle;
+use crate::reply::{ErrorStyle, Metadata};
 use crate::request::bearer::BearerSource;
-use crate::request::path::{PathPolicy, RuleMatch};
+use crate::request::path::{PathMatch, PathPolicy, RuleMatch};
 use crate::revocation::feed::Feed;
 use crate::token_endpoint::TokenEndpoint;
 
@@ -44,6 +44,10 @@ pub struct Config {
     pub replay: Replay,
     /// What happens to a token of an issuer that isn't configured.
     pub on_unknown_issuer: UnknownIssuer,
+    /// Resources that are described; empty in shadow mode.
+    pub resources: Vec<Resource>,
+    /// The one that requests are for whose rule names none.
+    pub resource: Option<usize>,
     /// Rules in order; the first match wins.
     pub rules: Vec<Rule>,
     /// What happens when no rule matches.
@@ -153,12 +157,30 @@ pub struct Rule {
     pub access: Access,
     /// What it asks of a token.
     pub requires: Requirements,
+    /// The resource that its requests are for, at this index.
+    pub resource: Option<usize>,
     /// Whether introspection is asked too.
     pub introspect: bool,
     /// Indices of limits.
     pub limits: Vec<usize>,
     /// Whether this rule's refusals are only counted, and its requests go on as they came.
     pub shadow: bool,
+}
+
+/// A protected resource (RFC 9728).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Resource {
+    /// The host in its identifier, in lower case.
+    pub host: String,
+    /// Further hosts under which its metadata is asked for; empty: any, unless another resource has
+    /// the same path.
+    pub hosts: Vec<String>,
+    /// The path of its metadata, decoded.
+    pub well_known: String,
+    /// Which paths belong to it; none: all.
+    pub under: Option<PathMatch>,
+    /// What clients are told.
+    pub metadata: Metadata,
 }
 
 /// Whether a token is needed.

@@ -24,6 +24,8 @@ fn a_token_of_another_issuer_passes_where_a_plugin_vouches_and_no_rule_asks() {
         json!({ "scopes_all": ["s"] }),
         json!({ "scopes_any": ["s"] }),
         json!({ "claims": { "acr": ["gold"] } }),
+        json!({ "acr_values": ["gold"] }),
+        json!({ "max_age_s": 60 }),
     ];
     let mut rules = vec![json!({ "match": { "path_prefix": "/orders" } })];
     for (number, mut rule) in asks.into_iter().enumerate() {
@@ -40,7 +42,7 @@ fn a_token_of_another_issuer_passes_where_a_plugin_vouches_and_no_rule_asks() {
     let world = World::new(&document(with_secret(), more));
     assert_eq!(status(&world, 0, "GET", "/orders", &token), 200);
     assert_eq!(world.count(Metric::PassedOn), 1);
-    for number in 0..5 {
+    for number in 0..7 {
         assert_eq!(status(&world, 0, "GET", &format!("/asks-{number}"), &token), 401, "{number}");
     }
     assert_eq!(
@@ -148,4 +150,63 @@ fn optional_refuses_a_bad_token_and_public_reads_none() {
             );
         }
     }
+}
+
+/// The time goes on while a token is remembered, so each hit asks how old its login is.
+#[test]
+fn a_login_grows_old_while_its_token_is_remembered() {
+    let rules = json!([
+        { "match": { "path_prefix": "/pay" }, "scopes_all": ["pay"], "acr_values": ["myACR", "urn:mfa"], "max_age_s": 60 },
+        { "match": { "path_prefix": "/" } },
+    ]);
+    let mut issuer = with_secret();
+    issuer["leeway_s"] = json!(5);
+    let world = World::new(&document(issuer, json!({ "rules": rules })));
+    let bearer = |more: Value| {
+        let mut claims = claims("1");
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        format!("Bearer {}", hmac(SECRET, &claims))
+    };
+    let challenge = |now, token: &str, path| {
+        let sent = world.send(0, now, request("GET", path, &[("authorization", token)]));
+        match sent {
+            Effect::Finish(Finish::Answer(answer)) => {
+                let told = answer.headers.into_iter().find(|(name, _)| name == "www-authenticate");
+                Some((answer.status, told.map(|(_, value)| value).unwrap_or_default()))
+            }
+            _ => None,
+        }
+    };
+    let good = bearer(json!({ "scope": "pay", "acr": "urn:mfa", "auth_time": START.s() }));
+    for later_s in [0, 64, 65] {
+        assert_eq!(challenge(START.plus_s(later_s), &good, "/pay"), None, "{later_s}");
+    }
+    let login = "error=\"insufficient_user_authentication\", error_description=\"A stronger or more recent authentication is required\"";
+    let what = "acr_values=\"myACR urn:mfa\", max_age=\"60\"";
+    let refused = Some((401, format!("Bearer realm=\"api\", {login}, {what}")));
+    assert_eq!(challenge(START.plus_s(66), &good, "/pay"), refused);
+    assert_eq!(challenge(START.plus_s(66), &good, "/other"), None);
+    assert_eq!(challenge(START, &good, "/pay"), None, "it isn't the token that is bad");
+    assert_eq!(world.count(Metric::Verified), 1);
+    for (number, bad) in [
+        json!({ "auth_time": START.s() }),
+        json!({ "acr": "urn:mfa" }),
+        json!({ "acr": "other", "auth_time": START.s() }),
+        json!({ "acr": "urn:mfa", "auth_time": START.s() + 6 }),
+        json!({ "acr": "urn:mfa", "auth_time": START.s().to_string() }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut with_scope = bad.clone();
+        with_scope["scope"] = json!("pay");
+        assert_eq!(challenge(START, &bearer(with_scope), "/pay"), refused, "{number}");
+        // RFC 9470, section 3: what else is missing is said with it.
+        let both = Some((401, format!("Bearer realm=\"api\", {login}, scope=\"pay\", {what}")));
+        assert_eq!(challenge(START, &bearer(bad), "/pay"), both, "{number}");
+    }
+    let (status, told) =
+        challenge(START, &bearer(json!({ "acr": "myACR", "auth_time": START.s() })), "/pay")
+            .unwrap();
+    assert_eq!((status, told.contains("insufficient_scope")), (403, true));
 }

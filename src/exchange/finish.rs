@@ -1,10 +1,12 @@
 //! How an exchange is decided: what goes on, with which changes, and what is answered here.
 
+use std::borrow::Cow;
+
 use super::changes::Changes;
 use super::{Exchange, Finish, why};
 use crate::charging::{self, LimitHeaders, Payer};
 use crate::config::Mode;
-use crate::decide::{Admission, Removal, Verdict, limits_of_refused};
+use crate::decide::{Admission, Removal, Verdict, limits_of_refused, metadata_url};
 use crate::facts::{Fact, Facts, Verified};
 use crate::metrics::Metric;
 use crate::reply::{self, Answer, ErrorStyle, Judged, Place, Reason, Refusal};
@@ -22,6 +24,10 @@ impl Exchange {
             Verdict::Admit(admission) => self.admit(request, admission, facts),
             Verdict::Refuse { refusal, shadow } => {
                 self.refuse_unless(shadow, request, refusal, facts)
+            }
+            Verdict::Describe(metadata, asked) => {
+                facts.host.meter.count(Metric::ResourceDescribed);
+                Finish::Answer(metadata.answer(asked))
             }
             // Not reached: these need a body first.
             Verdict::Token(_) | Verdict::Revocation(_) => {
@@ -276,7 +282,11 @@ impl Exchange {
             return Finish::Admit(why::shadowed(request, refusal, known, facts));
         }
         facts.host.meter.count(Metric::Rejected(refusal.reason));
-        let answer = answer(request.headers, refusal, config.errors, &config.realm);
+        let mut said = Cow::Borrowed(refusal);
+        if let Some(url) = metadata_url(request, facts) {
+            said.to_mut().resource_metadata = Some(url.to_owned());
+        }
+        let answer = answer(request.headers, &said, config.errors, &config.realm);
         Finish::Answer(why::refused(answer, request, refusal, known, facts))
     }
 }

@@ -237,9 +237,11 @@ impl Exchange {
             },
             Turn::Later(until) if facts.put_off(&missing, until) => {
                 match decide_aside(request, facts) {
-                    Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
-                        Effect::Finish(self.finish(request, verdict, facts))
-                    }
+                    Ok(
+                        verdict @ (Verdict::Admit(_)
+                        | Verdict::Refuse { .. }
+                        | Verdict::Describe(..)),
+                    ) => Effect::Finish(self.finish(request, verdict, facts)),
                     Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => Effect::Finish(
                         self.refuse_later(late.shadow, request, &missing, until, facts),
                     ),
@@ -251,7 +253,9 @@ impl Exchange {
             // Between the look and the lease another may have brought it.
             Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
-                Ok(verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. })) => {
+                Ok(
+                    verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. } | Verdict::Describe(..)),
+                ) => {
                     facts.give_way(&missing);
                     Effect::Finish(self.finish(request, verdict, facts))
                 }

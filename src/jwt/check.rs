@@ -11,6 +11,7 @@ use super::Claims;
 use super::demands::{self, Demands};
 use crate::jwt::ClaimPath;
 use crate::jwt::issuer::{ExpPolicy, Issuer, LifetimeFrom};
+use crate::jwt::step_up::StepUp;
 use crate::reply::Reason;
 use crate::time::Time;
 
@@ -320,13 +321,16 @@ pub struct Requirements {
     pub own: Demands,
     /// Of these one must hold, unless there are none.
     pub any: Vec<Demands>,
+    /// What is asked of the login behind it. It hangs on the time, so [`rule_allows`] says nothing
+    /// of it.
+    pub step_up: Option<Box<StepUp>>,
 }
 
 impl Requirements {
     /// Whether nothing is asked beyond a good token.
     pub fn is_empty(&self) -> bool {
-        let Requirements { issuers, own, any } = self;
-        issuers.is_none() && own.is_empty() && any.is_empty()
+        let Requirements { issuers, own, any, step_up } = self;
+        issuers.is_none() && own.is_empty() && any.is_empty() && step_up.is_none()
     }
 
     /// The scopes with which a token that lacks some would do, separated by spaces: the rule's own,

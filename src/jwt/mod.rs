@@ -12,6 +12,7 @@ mod form;
 pub mod introspection;
 pub mod issuer;
 pub mod json;
+pub mod step_up;
 #[cfg(test)]
 mod tests;
 

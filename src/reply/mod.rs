@@ -1,11 +1,13 @@
 //! Reason to status, challenge and body, in three dialects: the only such place.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod metadata;
 mod reason;
 #[cfg(test)]
 mod tests;
 mod why;
 
+pub use metadata::{Asked, Metadata};
 pub use reason::Reason;
 pub use why::{Judged, Why};
 
@@ -36,8 +38,16 @@ pub enum FailureMode {
 pub struct Refusal {
     /// What it is refused for.
     pub reason: Reason,
-    /// The scopes that would do, space-separated, for `insufficient_scope`. From the configuration.
+    /// The scopes that would do, space-separated, for `insufficient_scope`, and beside
+    /// `insufficient_user_authentication` where some are missing too. From the configuration.
     pub scope: String,
+    /// The `acr` values that would do, space-separated (RFC 9470, section 3). From the
+    /// configuration.
+    pub acr_values: String,
+    /// Seconds since the last login at most.
+    pub max_age_s: Option<u64>,
+    /// Where the metadata of the resource is (RFC 9728, section 5.1). From the configuration.
+    pub resource_metadata: Option<String>,
     /// Seconds until another try makes sense, for 429 and 503.
     pub retry_after_s: Option<u64>,
     /// Headers of limits (`RateLimit`, `RateLimit-Policy`, Kong's own).
@@ -64,6 +74,9 @@ impl From<Reason> for Refusal {
         Refusal {
             reason,
             scope: String::new(),
+            acr_values: String::new(),
+            max_age_s: None,
+            resource_metadata: None,
             retry_after_s: None,
             limit_headers: Vec::new(),
             dpop: None,
@@ -110,8 +123,13 @@ pub struct Answer {
 pub fn answer(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -> Answer {
     let reason = refusal.reason;
     let mut headers = vec![("cache-control".to_owned(), "no-store".to_owned())];
+    // A script sees no other header of an answer from elsewhere (Fetch standard, section 3.3).
+    let mut exposed = "";
     if let Some(challenge) = challenge(refusal, style, realm, place) {
         headers.push(("www-authenticate".to_owned(), challenge));
+        if refusal.resource_metadata.is_some() {
+            exposed = "WWW-Authenticate";
+        }
     }
     if let Some(seconds) = refusal.retry_after_s {
         headers.push(("retry-after".to_owned(), seconds.max(1).to_string()));
@@ -119,9 +137,10 @@ pub fn answer(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) -
     headers.extend(refusal.limit_headers.iter().cloned());
     if let Some(nonce) = refusal.dpop.as_ref().and_then(|dpop| dpop.nonce.clone()) {
         headers.push(("dpop-nonce".to_owned(), nonce));
-        // A script sees no other header of an answer from elsewhere (Fetch standard, section 3.3).
-        let exposed = ("access-control-expose-headers", "DPoP-Nonce, WWW-Authenticate");
-        headers.push((exposed.0.to_owned(), exposed.1.to_owned()));
+        exposed = "DPoP-Nonce, WWW-Authenticate";
+    }
+    if !exposed.is_empty() {
+        headers.push(("access-control-expose-headers".to_owned(), exposed.to_owned()));
     }
     let status = status(reason, style);
     let (content_type, body) = match (place.grpc, style) {
@@ -160,12 +179,22 @@ fn challenge(refusal: &Refusal, style: ErrorStyle, realm: &str, place: Place) ->
             reason.description()
         ));
     }
-    if reason == Reason::Scope && !refusal.scope.is_empty() {
-        text.push_str(&format!(", scope=\"{}\"", refusal.scope));
+    let mut say = |name: &str, value: &str| text.push_str(&format!(", {name}=\"{value}\""));
+    if matches!(reason, Reason::Scope | Reason::Authentication) && !refusal.scope.is_empty() {
+        say("scope", &refusal.scope);
     }
+    if !refusal.acr_values.is_empty() {
+        say("acr_values", &refusal.acr_values);
+    }
+    if let Some(max_age_s) = refusal.max_age_s {
+        say("max_age", &max_age_s.to_string());
+    }
+    let metadata = refusal.resource_metadata.as_ref();
+    let metadata = metadata.map_or_else(String::new, |at| format!(", resource_metadata=\"{at}\""));
+    text.push_str(&metadata);
     // One field with both, since not every host sets one twice.
     if refusal.dpop.as_ref().is_some_and(|dpop| dpop.bearer) {
-        text = format!("Bearer realm=\"{realm}\", {text}");
+        text = format!("Bearer realm=\"{realm}\"{metadata}, {text}");
     }
     Some(text)
 }

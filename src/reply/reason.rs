@@ -60,6 +60,8 @@ pub enum Reason {
     Claim,
     /// Scopes are missing (RFC 6750, section 3.1).
     Scope,
+    /// The login behind the token is too weak, or too long ago (RFC 9470).
+    Authentication,
     /// No rule matches.
     NoRule,
     /// Over a limit.
@@ -178,6 +180,13 @@ impl Reason {
             }
             Reason::Claim => ("claim", 403, SCOPE, "A claim does not have a required value"),
             Reason::Scope => ("scope", 403, SCOPE, "The access token lacks a required scope"),
+            // RFC 9470, section 3.
+            Reason::Authentication => (
+                "authentication",
+                401,
+                "insufficient_user_authentication",
+                "A stronger or more recent authentication is required",
+            ),
             Reason::NoRule => ("no_rule", 403, "", "No access rule matches"),
             Reason::Limited => ("limited", 429, LATER, "Too many requests"),
             Reason::KeysUnavailable => {
@@ -249,6 +258,7 @@ impl Reason {
             | Reason::Replayed
             | Reason::ReplayUnavailable
             | Reason::Inactive
+            | Reason::Authentication
             | Reason::KeysUnavailable
             | Reason::IntrospectionUnavailable
             | Reason::RevocationUnavailable
@@ -263,7 +273,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 40] = [
+    pub const ALL: [Reason; 41] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -292,6 +302,7 @@ impl Reason {
         Reason::IssuerNotAllowed,
         Reason::Claim,
         Reason::Scope,
+        Reason::Authentication,
         Reason::NoRule,
         Reason::Limited,
         Reason::KeysUnavailable,

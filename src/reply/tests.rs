@@ -23,7 +23,10 @@ fn unavailable_is_never_an_invalid_token() {
         assert_eq!(
             reason.code() == Some("invalid_token"),
             reason.status() == 401
-                && !matches!(reason, Reason::NoToken | Reason::Proof | Reason::Nonce),
+                && !matches!(
+                    reason,
+                    Reason::NoToken | Reason::Proof | Reason::Nonce | Reason::Authentication
+                ),
             "{reason:?}"
         );
     }
@@ -96,4 +99,51 @@ fn a_challenge_says_which_schemes_would_do() {
     }
     table.push_str(&said(Reason::Nonce, nonce, ErrorStyle::Kong));
     insta::assert_snapshot!(table);
+}
+
+/// RFC 9470, section 3, and RFC 9728, section 5.1.
+#[test]
+fn a_challenge_says_which_login_would_do_and_where_to_learn_more() {
+    let metadata = "https://resource.example.com/.well-known/oauth-protected-resource";
+    let mut refusal = Refusal::from(Reason::Authentication);
+    refusal.acr_values = "myACR urn:mfa".into();
+    refusal.max_age_s = Some(5);
+    refusal.resource_metadata = Some(metadata.into());
+    let told = |refusal: &Refusal| {
+        let answer = answer(refusal, ErrorStyle::Oauth, "api", Place::default());
+        let of = |wanted: &str| {
+            let found = answer.headers.iter().filter(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.clone()).collect::<Vec<_>>().join("; ")
+        };
+        (answer.status, of("www-authenticate"), of("access-control-expose-headers"))
+    };
+    let login = "error=\"insufficient_user_authentication\", error_description=\"A stronger or more recent authentication is required\", acr_values=\"myACR urn:mfa\", max_age=\"5\"";
+    let there = format!("resource_metadata=\"{metadata}\"");
+    let exposed = "WWW-Authenticate".to_owned();
+    assert_eq!(
+        told(&refusal),
+        (401, format!("Bearer realm=\"api\", {login}, {there}"), exposed.clone())
+    );
+    refusal.dpop =
+        Some(Box::new(DpopChallenge { algorithms: "ES256".into(), ..Default::default() }));
+    assert_eq!(
+        told(&refusal),
+        (401, format!("DPoP algs=\"ES256\", {login}, {there}"), exposed.clone())
+    );
+    let mut lacking = Refusal::from(Reason::NoToken);
+    lacking.resource_metadata = Some(metadata.into());
+    let bearer = format!("Bearer realm=\"api\", {there}");
+    assert_eq!(told(&lacking), (401, bearer.clone(), exposed.clone()));
+    lacking.dpop = Some(Box::new(DpopChallenge {
+        algorithms: "ES256".into(),
+        bearer: true,
+        nonce: Some("n".into()),
+        ..Default::default()
+    }));
+    let both = format!("{bearer}, DPoP algs=\"ES256\", {there}");
+    assert_eq!(told(&lacking), (401, both, "DPoP-Nonce, WWW-Authenticate".into()));
+    // What has no challenge has none of it.
+    let mut limited = Refusal::from(Reason::Limited);
+    limited.resource_metadata = Some(metadata.into());
+    assert_eq!(told(&limited), (429, String::new(), String::new()));
 }

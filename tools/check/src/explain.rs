@@ -91,6 +91,9 @@ pub fn summary(config: &Config) -> Vec<String> {
             or_none(&endpoint.grant_types)
         ));
     }
+    for resource in &config.resources {
+        lines.push(format!("What clients are told of a resource is at {}.", resource.metadata.url));
+    }
     let unknown = match &config.on_unknown_issuer {
         UnknownIssuer::Refuse => "refused".to_owned(),
         UnknownIssuer::Pass { then: Some(then) } => {
@@ -155,6 +158,11 @@ pub fn request(config: &Config, asked: &Asked) -> Vec<String> {
     {
         if asked.method == "POST" {
             token_endpoint(config, endpoint, &mut lines);
+            return lines;
+        }
+        let is_described = config.resources.iter().any(|one| one.well_known == path);
+        if is_described && matches!(asked.method.as_str(), "GET" | "HEAD") {
+            lines.push("It asks for the metadata of a resource, and anyone is told it here; under another host the rules may hold.".to_owned());
             return lines;
         }
         if asked.method == "OPTIONS" && config.cors_preflight == CorsPreflight::Pass {
@@ -257,6 +265,21 @@ fn rule(config: &Config, rule: &Rule, lines: &mut Vec<String>) {
         for one in &rule.requires.any {
             demands(one, "  alternatively needed", lines);
         }
+    }
+    if let Some(step_up) = &rule.requires.step_up {
+        let strong = match step_up.acr_values.as_slice() {
+            [] => String::new(),
+            values => format!(" with acr {}", values.join(" or ")),
+        };
+        let recent =
+            step_up.max_age_s.map_or_else(String::new, |age| format!(" in the last {age} s"));
+        lines.push(format!(
+            "Needed login: one{strong}{recent} (401 insufficient_user_authentication otherwise)."
+        ));
+    }
+    if let Some(resource) = rule.resource.and_then(|index| config.resources.get(index)) {
+        let url = &resource.metadata.url;
+        lines.push(format!("Challenges add resource_metadata={url:?}."));
     }
     if rule.introspect {
         lines.push("The introspection endpoint is asked about the token, too.".to_owned());

@@ -68,7 +68,15 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
     if let Some((index, rule)) = rule {
         match rule.access {
             Access::Public => lines.push("The rule is public: the token isn't read.".to_owned()),
-            _ => of_rule(config, (index, rule), position, issuer, &jwt, &mut reasons),
+            _ => {
+                of_rule(config, (index, rule), position, issuer, &jwt, &mut reasons);
+                let step_up = rule.requires.step_up.as_ref();
+                let met = step_up.map(|one| one.met_by(&jwt.claims, now, issuer.leeway_s));
+                if let Some(Err(reason)) = met {
+                    let why = "the rule wants a login that its acr and auth_time don't tell of";
+                    reasons.push((reason, why.to_owned()));
+                }
+            }
         }
     }
     if reasons.is_empty() {
