@@ -494,8 +494,8 @@ fn refused(rule: &Rule, reason: Reason, issuer: &Issuer, verified: &Verified, no
         && step_up.met_by(claims, now, issuer.leeway_s).is_err()
     {
         refusal.reason = Reason::Authentication;
-        refusal.acr_values = step_up.acr_values.join(" ");
-        refusal.max_age_s = step_up.max_age_s;
+        refusal.acr_values = step_up.acr_values.join(" ").into();
+        refusal.max_age_s = step_up.max_age_s.and_then(|age_s| u32::try_from(age_s).ok());
     }
     Stop::Refuse(Box::new(refusal))
 }

@@ -284,7 +284,7 @@ impl Exchange {
         facts.host.meter.count(Metric::Rejected(refusal.reason));
         let mut said = Cow::Borrowed(refusal);
         if let Some(url) = metadata_url(request, facts) {
-            said.to_mut().resource_metadata = Some(url.to_owned());
+            said.to_mut().resource_metadata = Some(url.into());
         }
         let answer = answer(request.headers, &said, config.errors, &config.realm);
         Finish::Answer(why::refused(answer, request, refusal, known, facts))

@@ -43,11 +43,11 @@ pub struct Refusal {
     pub scope: String,
     /// The `acr` values that would do, space-separated (RFC 9470, section 3). From the
     /// configuration.
-    pub acr_values: String,
+    pub acr_values: Box<str>,
     /// Seconds since the last login at most.
-    pub max_age_s: Option<u64>,
+    pub max_age_s: Option<u32>,
     /// Where the metadata of the resource is (RFC 9728, section 5.1). From the configuration.
-    pub resource_metadata: Option<String>,
+    pub resource_metadata: Option<Box<str>>,
     /// Seconds until another try makes sense, for 429 and 503.
     pub retry_after_s: Option<u64>,
     /// Headers of limits (`RateLimit`, `RateLimit-Policy`, Kong's own).
@@ -74,7 +74,7 @@ impl From<Reason> for Refusal {
         Refusal {
             reason,
             scope: String::new(),
-            acr_values: String::new(),
+            acr_values: Box::default(),
             max_age_s: None,
             resource_metadata: None,
             retry_after_s: None,
