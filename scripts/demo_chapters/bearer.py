@@ -93,5 +93,5 @@ def devices(scene: Scene) -> None:
         "A device's token elsewhere",
         "The rule for /orders admits the issuer idp alone.",
         device,
-        expect=401,
+        expect=403,
     )
