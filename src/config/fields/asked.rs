@@ -1,0 +1,96 @@
+//! Fields of what is asked of others about tokens: introspection and feeds.
+
+use super::*;
+
+pub(super) static INTROSPECTION: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "The endpoint."),
+        field(
+            "kind",
+            OneOf(&["oauth", "status"]),
+            Need::Text("oauth"),
+            "RFC 7662, or GET with 200 for valid and 403 for revoked.",
+        ),
+        field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
+        field("client_secret", Secret, Optional, "The filter's own secret there."),
+        field(
+            "ttl_s_max",
+            Whole(0, 3600),
+            Need::Whole(60),
+            "Seconds for which \"active\" is kept at most.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 300),
+            Need::Whole(5),
+            "Seconds for which \"inactive\" is kept.",
+        ),
+        field(
+            "calls_per_s_max",
+            Whole(1, 100_000),
+            Need::Whole(400),
+            "New tokens asked about a second at most; beyond them 503.",
+        ),
+    ],
+    shared: CALL,
+};
+
+/// The introspection endpoint of one issuer.
+pub(super) static TOKEN_INTROSPECTION: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "The endpoint."),
+        field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
+        field("client_secret", Secret, Optional, "The filter's own secret there."),
+        field(
+            "client_auth",
+            OneOf(&["basic", "post", "mtls"]),
+            Need::Text("basic"),
+            "How the filter says who it is: id and secret in a header or in the body, or the certificate of the cluster (Envoy).",
+        ),
+        field("response", OneOf(&["json"]), Need::Text("json"), "How the endpoint answers."),
+        field(
+            "ttl_s_max",
+            Whole(1, 3600),
+            Need::Whole(60),
+            "Seconds for which an answer is kept at most; a token that was taken back behind the gateway's back stops within them.",
+        ),
+        field(
+            "negative_ttl_s",
+            Whole(0, 300),
+            Need::Whole(5),
+            "Seconds for which \"inactive\" is kept.",
+        ),
+        field(
+            "stale_s_max",
+            Whole(0, DAY_S),
+            Need::Whole(0),
+            "Seconds for which an old answer serves while the endpoint fails.",
+        ),
+        field(
+            "calls_per_s_max",
+            Whole(1, 100_000),
+            Need::Whole(400),
+            "Tokens asked about a second at most; beyond them 503.",
+        ),
+    ],
+    shared: CALL,
+};
+
+pub(super) static REVOCATION: Shape = Shape {
+    own: &[field("feeds", List(&Object(&FEED), 0, 16), Required, "Feeds of revoked tokens.")],
+    shared: &[],
+};
+
+pub(super) static FEED: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "Its address."),
+        field("every_s", Whole(1, DAY_S), Need::Whole(10), "Seconds between polls."),
+        field(
+            "failure_mode",
+            OneOf(&["allow", "deny"]),
+            Need::Text("allow"),
+            "What happens while the feed was never read.",
+        ),
+    ],
+    shared: CALL,
+};
