@@ -122,7 +122,9 @@ def test_across_gateways_one_key_has_one_counter_for_all_plans(two, world):
     assert passes(first, "/per-user", gold(world, "x"), GOLD) == GOLD // 2
     assert passes(first, "/per-user", free(world, "y"), 1) == 1
     assert passes(first, "/monthly", gold(world, "z"), 7) == 7
-    # The second gateway hears of a counter once it charges it; what it then lets pass is within its share.
+    # The first has told of them: the second hears of a counter when it has charged it, and no later.
+    news(two)
+    # What it then lets pass is within its share.
     early = passes(second, "/per-user", gold(world, "y"), 1) + passes(second, "/monthly", gold(world, "z"), 1)
     assert early == 2
     news(two)
