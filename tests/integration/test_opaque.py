@@ -152,7 +152,7 @@ def test_many_first_uses_at_once_make_one_call(start_gateway, world: World):
     world.idp.fault(ENDPOINT, "slow", delay_ms=400)
     world.idp.reset_counts()
     # A worker of Kong lets fifty wait for what strangers can name.
-    count = 200 if kind() == "envoy" else 60
+    count = 200 if kind() == "envoy" else 40
     barrier = threading.Barrier(count)
 
     def one(_):
