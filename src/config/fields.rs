@@ -30,7 +30,7 @@ use Need::{Optional, Required};
 
 /// Slots of a shared table at most: four 7-bit characters name them, 35 of them the table.
 pub const SLOTS_MAX: u64 = 830_584;
-/// The names of all algorithms.
+/// The names of all algorithms: three with secrets, then those with public keys.
 pub const ALGORITHMS: &[&str] = &[
     "HS256",
     "HS384",
@@ -51,6 +51,9 @@ pub const ALGORITHMS: &[&str] = &[
     "ML-DSA-65",
     "ML-DSA-87",
 ];
+
+/// Those whose keys are public.
+const PUBLIC_KEY_ALGORITHMS: &[&str] = ALGORITHMS.split_at(3).1;
 
 const DAY_S: u64 = 86_400;
 const YEAR_S: u64 = 366 * DAY_S;

@@ -150,10 +150,7 @@ impl Exchange {
                 let weighed = weighed.unwrap_or_else(|| decide_aside(&request, facts));
                 self.act_on(weighed, late, &request, facts)
             }
-            Stage::TokenHead(index) | Stage::RevocationHead(index) => {
-                let endpoint = facts.runtime.config.token_endpoints.get(*index);
-                Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max))
-            }
+            Stage::TokenHead(index) | Stage::RevocationHead(index) => read_body(*index, facts),
             Stage::Token(call) => {
                 // Before the call takes a place or a lease: of a request that is refused nobody
                 // would give them back.
@@ -191,13 +188,11 @@ impl Exchange {
         let missing = match weighed {
             Ok(Verdict::Token(index)) => {
                 late.stage = Stage::TokenHead(index);
-                let endpoint = facts.runtime.config.token_endpoints.get(index);
-                return Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max));
+                return read_body(index, facts);
             }
             Ok(Verdict::Revocation(index)) => {
                 late.stage = Stage::RevocationHead(index);
-                let endpoint = facts.runtime.config.token_endpoints.get(index);
-                return Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max));
+                return read_body(index, facts);
             }
             Ok(verdict) => return Effect::Finish(self.finish(request, verdict, facts)),
             Err(Missing { fact, shadow }) => {
@@ -403,6 +398,12 @@ fn decide_aside<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Weighed<'a> {
 
 /// What who can't wait is told when nothing better is known, in seconds.
 pub const RETRY_AFTER_S: u64 = 2;
+
+/// The body of a call to the endpoint at this index is awaited.
+fn read_body(index: usize, facts: &Facts<'_>) -> Effect {
+    let endpoint = facts.runtime.config.token_endpoints.get(index);
+    Effect::ReadBody(endpoint.map_or(0, |endpoint| endpoint.body_bytes_max))
+}
 
 /// Reads what the body says, once.
 fn take_body(

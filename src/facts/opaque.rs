@@ -123,8 +123,14 @@ impl Facts<'_> {
             return true;
         }
         let Some(span) = self.shared().read_absent(digest) else { return false };
-        worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+        self.keep_inactive(digest, span);
         true
+    }
+
+    /// Keeps in this worker's memory that a token isn't active.
+    fn keep_inactive(&self, digest: &Digest, span: Span) {
+        let hash = self.runtime.host_key.short(&digest.0);
+        self.runtime.worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
     }
 
     /// What an answer that is in force makes of a token.
@@ -211,10 +217,8 @@ impl Facts<'_> {
         let verified = self.verified_opaque(index, issuer, token, claims, fresh);
         if !kept && verified.is_err() {
             // Without room in shared memory it would be asked about at each look.
-            let hash = self.runtime.host_key.short(&digest.0);
             let until = self.now.plus_s(endpoint.negative_ttl_s.max(1));
-            let span = Span { from: self.now, until };
-            self.runtime.worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+            self.keep_inactive(&digest, Span { from: self.now, until });
         }
         true
     }
@@ -224,9 +228,7 @@ impl Facts<'_> {
         let until = self.now.plus_s(negative_ttl_s.max(1));
         self.shared().remove_opaque(digest);
         self.shared().write_absent(digest, until);
-        let hash = self.runtime.host_key.short(&digest.0);
-        let span = Span { from: self.now, until };
-        self.runtime.worker.borrow_mut().absent.put(hash, &digest.0, span, 16);
+        self.keep_inactive(digest, Span { from: self.now, until });
         self.withdraw_inactive(token);
     }
 

@@ -1,6 +1,6 @@
 //! Fields of what a request proves beside its token, and of what counts once.
 
-use super::{NAME, SLOTS_MAX, URL};
+use super::{NAME, PUBLIC_KEY_ALGORITHMS, SLOTS_MAX, URL};
 use crate::config::shape::{Kind, Need, Shape, field};
 use crate::config::syntax;
 
@@ -44,24 +44,7 @@ pub(super) static DPOP: Shape = Shape {
     shared: &[],
 };
 
-/// Those of [`super::ALGORITHMS`] whose keys are public.
-static PROOF_ALGORITHM: Kind = OneOf(&[
-    "RS256",
-    "RS384",
-    "RS512",
-    "PS256",
-    "PS384",
-    "PS512",
-    "ES256",
-    "ES384",
-    "ES512",
-    "ES256K",
-    "EdDSA",
-    "Ed25519",
-    "ML-DSA-44",
-    "ML-DSA-65",
-    "ML-DSA-87",
-]);
+static PROOF_ALGORITHM: Kind = OneOf(PUBLIC_KEY_ALGORITHMS);
 
 pub(super) static MTLS: Shape = Shape {
     own: &[
