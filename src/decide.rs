@@ -117,19 +117,8 @@ fn weigh<'a>(
     {
         return Ok(Verdict::Describe(metadata, asked));
     }
-    let route =
-        if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let asked = path::Request {
-        method: request.method,
-        host,
-        route: route.as_deref().map(str::as_bytes),
-        path: &target.path,
-    };
-    let mut found = covering(config, &asked);
-    if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
-        found = covering_announced(config, request, &asked);
-    }
-    let (rule, captures) = match found {
+    let route = route(request, facts);
+    let (rule, captures) = match covering(config, request, &target, route.as_deref()) {
         Some((rule, captures)) => (Some(rule), wanted_captures(config, rule, &captures)),
         None if config.unmatched == Unmatched::Required => (None, None),
         None => return Err(Reason::NoRule.into()),
@@ -143,9 +132,35 @@ fn weigh<'a>(
     }
 }
 
-/// The first rule that covers a request.
+/// The host's route of a request, where a rule asks for it.
+#[inline(always)]
+fn route(request: &Request<'_>, facts: &Facts<'_>) -> Option<String> {
+    if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None }
+}
+
+/// The first rule that covers a request, or else what its preflight announces.
 #[inline(always)]
 fn covering<'a: 'r, 'r>(
+    config: &'a Config,
+    request: &Request<'r>,
+    target: &'r Target<'_>,
+    route: Option<&'r str>,
+) -> Option<(&'a Rule, Captures<'r>)> {
+    let asked = path::Request {
+        method: request.method,
+        host: target.authority.unwrap_or(request.host),
+        route: route.map(str::as_bytes),
+        path: &target.path,
+    };
+    let found = first_match(config, &asked);
+    if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
+        return covering_announced(config, request, &asked);
+    }
+    found
+}
+
+#[inline(always)]
+fn first_match<'a: 'r, 'r>(
     config: &'a Config,
     asked: &path::Request<'r>,
 ) -> Option<(&'a Rule, Captures<'r>)> {
@@ -155,7 +170,6 @@ fn covering<'a: 'r, 'r>(
         .find_map(|rule| path::matches(&rule.matches, asked).map(|captures| (rule, captures)))
 }
 
-/// The first rule that covers what a preflight announces.
 #[cold]
 fn covering_announced<'a: 'r, 'r>(
     config: &'a Config,
@@ -163,7 +177,7 @@ fn covering_announced<'a: 'r, 'r>(
     asked: &path::Request<'r>,
 ) -> Option<(&'a Rule, Captures<'r>)> {
     let method = announced_method(request)?;
-    covering(config, &path::Request { method, ..*asked })
+    first_match(config, &path::Request { method, ..*asked })
 }
 
 /// POST to a token endpoint or to its revocation path needs no rule, and no more does the preflight
@@ -400,20 +414,8 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
 pub fn rule_of<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Option<(usize, &'a Rule)> {
     let config = &facts.runtime.config;
     let target = Target::parse(request.target, config.paths).ok()?;
-    let host = target.authority.unwrap_or(request.host);
-    let route =
-        if facts.runtime.compiled.reads_routes { request.surroundings.route() } else { None };
-    let asked = path::Request {
-        method: request.method,
-        host,
-        route: route.as_deref().map(str::as_bytes),
-        path: &target.path,
-    };
-    let mut found = covering(config, &asked);
-    if found.is_none() && config.cors_preflight == CorsPreflight::Pass && is_announcement(request) {
-        found = covering_announced(config, request, &asked);
-    }
-    let (found, _) = found?;
+    let route = route(request, facts);
+    let (found, _) = covering(config, request, &target, route.as_deref())?;
     config.rules.iter().enumerate().find(|(_, rule)| std::ptr::eq(*rule, found))
 }
 

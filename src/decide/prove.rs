@@ -70,7 +70,7 @@ fn shown(request: &Request<'_>, mtls: &Mtls) -> Option<[u8; 32]> {
     let Some(name) = &mtls.header else { return request.surroundings.certificate_digest() };
     let headers =
         request.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes()));
-    match headers.fold(Field::None, |field, (_, value)| field.and(value)) {
+    match headers.collect() {
         Field::One(value) => mtls::of_header(name, value),
         Field::None | Field::Several => None,
     }
@@ -85,7 +85,7 @@ fn checked(
 ) -> Result<dpop::Proof, Reason> {
     let headers = request.headers.iter().filter(|(name, _)| is_word(name, b"dpop"));
     // RFC 9449, section 4.3: not more than one.
-    let Field::One(proof) = headers.fold(Field::None, |field, (_, value)| field.and(value)) else {
+    let Field::One(proof) = headers.collect() else {
         return Err(Reason::Proof);
     };
     let asked = Asked {

@@ -184,6 +184,14 @@ impl<'a> Field<'a> {
     }
 }
 
+impl<'a> FromIterator<(&'a [u8], &'a [u8])> for Field<'a> {
+    /// The field of these headers, which all have its name.
+    #[inline(always)]
+    fn from_iter<T: IntoIterator<Item = (&'a [u8], &'a [u8])>>(headers: T) -> Self {
+        headers.into_iter().fold(Field::None, |field, (_, value)| field.and(value))
+    }
+}
+
 /// What the host knows of a request beside its headers. Each answer costs a host call, so it is
 /// asked only where the configuration needs it.
 pub trait Surroundings {

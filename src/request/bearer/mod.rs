@@ -137,9 +137,7 @@ pub fn find<'a>(
 
 /// The Authorization fields among these headers.
 pub fn authorizations<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Field<'a> {
-    headers
-        .filter(|(name, _)| is_word(name, b"authorization"))
-        .fold(Field::None, |field, (_, value)| field.and(value))
+    headers.filter(|(name, _)| is_word(name, b"authorization")).collect()
 }
 
 /// As [`find`], with the Authorization fields found already; but leaves the grammar for later, so
