@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::reply::Reason;
+use crate::shared::TableId;
 use crate::token_endpoint::answer::NotStored;
 use crate::token_endpoint::request::Why;
 
@@ -143,6 +144,42 @@ pub enum Metric {
     LogLeftOut,
 }
 
+/// What docs/answers-and-metrics.md says to alert on, but for limits: it is there, as zero, before
+/// it first counts, so that the first time is seen as growth.
+pub const ALERTED: &[Metric] = &[
+    Metric::Rejected(Reason::KeysUnavailable),
+    Metric::Rejected(Reason::IntrospectionUnavailable),
+    Metric::Rejected(Reason::TokenServerUnavailable),
+    Metric::Rejected(Reason::RevocationUnavailable),
+    Metric::Rejected(Reason::ReplayUnavailable),
+    Metric::Rejected(Reason::ClockUnset),
+    Metric::Rejected(Reason::BadSignature),
+    Metric::Rejected(Reason::UnknownKey),
+    Metric::Rejected(Reason::Proof),
+    Metric::Rejected(Reason::Replayed),
+    Metric::JwksFetchFailed,
+    Metric::JwksKeysSkipped,
+    Metric::JwksNotAllTried,
+    Metric::LookupCapped,
+    Metric::LookupPaused,
+    Metric::IntrospectionCapped,
+    Metric::IntrospectionPaused,
+    Metric::TokenCapped,
+    Metric::TokenOverShare,
+    Metric::TokenPaused,
+    Metric::RevocationFeedFailed,
+    Metric::RevocationUnread,
+    Metric::RevocationNotKept,
+    Metric::SyncFailed,
+    Metric::SyncBehind,
+    Metric::ReplayFull,
+    Metric::SharedFull,
+    Metric::CasExhausted,
+    Metric::WaitTimedOut,
+    Metric::WaitersFull,
+    Metric::HostVerifyRefused,
+];
+
 impl Metric {
     /// The metric's full name. `limits` are the names of the limits in configuration order.
     pub fn name(self, limits: &[&str]) -> Cow<'static, str> {
@@ -228,6 +265,59 @@ impl Metric {
             Metric::HostVerifyRefused => "herdgate.verify.host_refused",
             Metric::LogLeftOut => "herdgate.log.left_out",
         })
+    }
+}
+
+/// What is told as it stands now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Gauge {
+    /// Seconds since the JWK Set of the issuer at this place was fetched.
+    JwksAge(u16),
+    /// Percent of a table in shared memory that is taken, as a sample of its slots says: TABLE is
+    /// `tokens`, `answers`, `lookups`, `opaque`, `revoked`, `counters` or `replay`.
+    Filled(TableId),
+    /// Requests that wait for a fact. Envoy alone.
+    Waiting,
+    /// Calls of the filter's own under way. Envoy alone.
+    Calling,
+}
+
+impl Gauge {
+    /// Its full name. `issuers` are the names of the issuers in configuration order.
+    pub fn name(self, issuers: &[&str]) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Gauge::JwksAge(index) => {
+                let issuer = issuers.get(usize::from(index)).copied().unwrap_or("unknown");
+                return Cow::Owned(format!("herdgate.issuer.{issuer}.jwks_age_s"));
+            }
+            Gauge::Filled(table) => {
+                return Cow::Owned(format!("herdgate.table.{}.filled_percent", table.name()));
+            }
+            Gauge::Waiting => "herdgate.wait.now",
+            Gauge::Calling => "herdgate.call.now",
+        })
+    }
+}
+
+/// What takes time, in milliseconds: histograms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Took {
+    /// A call of the filter's own, from when it was made until its answer came or it failed.
+    Call,
+    /// A request's wait for facts that were missing, its own calls for them included.
+    Wait,
+    /// A token or revocation call, from when it went on to the server until its answer began.
+    TokenCall,
+}
+
+impl Took {
+    /// Its full name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Took::Call => "herdgate.call.took_ms",
+            Took::Wait => "herdgate.wait.took_ms",
+            Took::TokenCall => "herdgate.token.took_ms",
+        }
     }
 }
 

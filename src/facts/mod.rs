@@ -12,6 +12,7 @@ mod flight;
 pub mod handed_out;
 mod introspection;
 mod keys;
+mod levels;
 mod logged;
 pub mod memory;
 mod metadata;
@@ -115,6 +116,7 @@ impl Runtime {
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
             troubles: trouble::Troubles::default(),
+            levels: levels::Levels::default(),
             ledgers: compiled
                 .targets
                 .all
@@ -208,6 +210,7 @@ pub struct Worker {
     pub(crate) refreshes: HashMap<Digest, refreshes::Refresh>,
     revocations: revoked::Revocations,
     troubles: trouble::Troubles,
+    levels: levels::Levels,
     /// What is to be told, for each of `Compiled::targets`.
     pub(crate) ledgers: Vec<Ledger>,
     generation: u64,

@@ -6,6 +6,7 @@ mod clock;
 mod dpop;
 mod introspection;
 mod keys;
+mod levels;
 mod lookups;
 mod mtls;
 mod opaque;

@@ -35,7 +35,6 @@ impl Revoked {
     }
 
     /// The table under it.
-    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

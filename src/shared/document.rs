@@ -73,7 +73,6 @@ impl Documents {
     }
 
     /// The table under it.
-    #[cfg(test)]
     pub const fn table(&self) -> &Table {
         &self.table
     }

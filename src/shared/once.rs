@@ -20,7 +20,6 @@ impl Ids {
     }
 
     /// The table under it.
-    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

@@ -69,6 +69,27 @@ impl TableId {
         TableId::Absent,
     ];
 
+    /// What metrics call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TableId::HostKey => "host_key",
+            TableId::Epochs => "epochs",
+            TableId::Tokens => "tokens",
+            TableId::Facts => "states",
+            TableId::Documents => "answers",
+            TableId::Leases => "leases",
+            TableId::Counters => "counters",
+            TableId::Sketch => "sketch",
+            TableId::Replay => "replay",
+            TableId::Revoked => "revoked",
+            TableId::Admissions => "admissions",
+            TableId::Clients => "clients",
+            TableId::Lookups => "lookups",
+            TableId::Opaque => "opaque",
+            TableId::Absent => "absent",
+        }
+    }
+
     /// The letter in its slots' names.
     pub const fn letter(self) -> u8 {
         self as u8

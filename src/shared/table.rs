@@ -86,6 +86,13 @@ impl Table {
         self.slots
     }
 
+    /// Whether the slot at this place holds a record that hasn't ended.
+    pub fn is_filled(&self, at: &Moment<'_>, index: u32) -> bool {
+        let held = at.store.get(Slot::new(self.shape.table(), index));
+        let record = held.as_ref().and_then(|(bytes, _)| self.shape.open_any(at.host, bytes));
+        record.is_some_and(|record| record.expires > at.now)
+    }
+
     /// The record of a key. One host call where it is in its first choice, else two.
     pub fn get(&self, at: &Moment<'_>, digest: &Digest) -> Option<Found> {
         let (first, second) = self.choices(digest);

@@ -104,6 +104,7 @@ mod raw {
             id: *mut u32,
         ) -> u32;
         pub fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+        pub fn proxy_record_metric(id: u32, value: u64) -> u32;
         pub fn proxy_log(level: u32, message: *const u8, message_size: usize) -> u32;
         pub fn proxy_continue_stream(stream: u32) -> u32;
         pub fn proxy_set_effective_context(context: u32) -> u32;
@@ -425,12 +426,23 @@ pub fn foreign(name: &str, arguments: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// Defines a counter.
-pub fn define_counter(name: &str) -> Option<u32> {
-    const COUNTER: u32 = 0;
+/// The kinds of metrics, as the host numbers them.
+#[derive(Clone, Copy)]
+pub enum MetricKind {
+    /// What only grows.
+    Counter = 0,
+    /// What stands at some value.
+    Gauge = 1,
+    /// How often which value came.
+    Histogram = 2,
+}
+
+/// Defines a metric.
+pub fn define_metric(kind: MetricKind, name: &str) -> Option<u32> {
     let mut id = 0u32;
     // SAFETY: the name outlives the call; the host writes through the pointer for its time.
-    let status = unsafe { raw::proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &mut id) };
+    let status =
+        unsafe { raw::proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &mut id) };
     (status == OK).then_some(id)
 }
 
@@ -438,6 +450,12 @@ pub fn define_counter(name: &str) -> Option<u32> {
 pub fn increment(id: u32, offset: i64) {
     // SAFETY: no pointers.
     unsafe { raw::proxy_increment_metric(id, offset) };
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record(id: u32, value: u64) {
+    // SAFETY: no pointers.
+    unsafe { raw::proxy_record_metric(id, value) };
 }
 
 /// Writes a line to the host's log.

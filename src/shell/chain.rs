@@ -10,7 +10,7 @@ use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
 use crate::facts::{Fact, Facts, Host, Queue, Runtime};
 use crate::gateways::{self, Push};
-use crate::metrics::{Meter, Metric};
+use crate::metrics::{Gauge, Meter, Metric, Took};
 use crate::reply::ErrorStyle;
 use crate::request::HeaderBlock;
 use crate::shared::host_key::HostRandom;
@@ -46,12 +46,21 @@ pub struct Chain {
     note_name: String,
     asks_for_routes: bool,
     in_use_at: Cell<Time>,
+    /// Whether this worker has told yet how things stand.
+    tells: Cell<bool>,
     /// When this worker began under the configuration.
     began: Time,
 }
 
-/// An exchange that the root let go on and whose answer is watched, with headers to set in it.
-type Watched = (Rc<RefCell<Exchange>>, Vec<(String, String)>);
+/// An exchange that the root let go on and whose answer is watched.
+pub struct Watched {
+    /// The exchange.
+    pub exchange: Rc<RefCell<Exchange>>,
+    /// Headers to set in its answer.
+    pub response: Vec<(String, String)>,
+    /// When it went on.
+    pub since: Time,
+}
 
 /// A fact that the root is to fetch.
 pub struct Ordered {
@@ -59,6 +68,8 @@ pub struct Ordered {
     pub fact: Fact,
     /// How often a failed call is tried again.
     pub retries: u32,
+    /// When its call was made; before that, when it was ordered.
+    pub since: Time,
 }
 
 impl Chain {
@@ -86,13 +97,11 @@ impl Chain {
         let digest = config.as_ref().map(|config| config.digest).unwrap_or_default();
         let note_name = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let asks_for_routes = config.as_ref().is_some_and(|config| config.asks_for_routes());
-        let meter = HostMeter::default();
-        meter.name_limits(
-            config
-                .iter()
-                .flat_map(|config| config.rate_limits.iter().map(|limit| limit.name.clone()))
-                .collect(),
-        );
+        let meter = config.as_ref().map_or_else(HostMeter::default, |config| {
+            let limits = config.rate_limits.iter().map(|limit| limit.name.clone());
+            let issuers = config.issuers.iter().map(|issuer| issuer.name.clone());
+            HostMeter::new(limits.collect(), issuers.collect())
+        });
         Chain {
             dialect,
             waiters: RefCell::default(),
@@ -111,6 +120,7 @@ impl Chain {
             note_name,
             asks_for_routes,
             in_use_at: Cell::default(),
+            tells: Cell::default(),
             began: abi::now(),
         }
     }
@@ -285,7 +295,8 @@ impl Chain {
         exchange: Rc<RefCell<Exchange>>,
         response: Vec<(String, String)>,
     ) {
-        self.watched.borrow_mut().insert(context, (exchange, response));
+        let since = abi::now();
+        self.watched.borrow_mut().insert(context, Watched { exchange, response, since });
     }
 
     /// What `watch` left for a context.
@@ -325,6 +336,30 @@ impl Chain {
         self.meter.count(metric);
     }
 
+    /// Tells how long something took that began at `since`.
+    pub fn took(&self, what: Took, since: Time) {
+        self.meter.took(what, abi::now().ms_since(since));
+    }
+
+    /// Tells what stands how.
+    pub fn tell_levels(&self) {
+        if !self.tells.replace(true) {
+            self.meter.define_alerted();
+        }
+        for (gauge, value) in self.with_facts(|facts| facts.levels()).unwrap_or_default() {
+            self.meter.tell(gauge, value);
+        }
+        self.tell_shares(self.waiters.borrow().len(), self.calls.borrow().len());
+    }
+
+    /// The last value of a worker would be taken for that of all where the host doesn't add up.
+    fn tell_shares(&self, waiting: usize, calling: usize) {
+        if self.dialect.caps().adds_to_gauges {
+            self.meter.tell_share(Gauge::Waiting, waiting);
+            self.meter.tell_share(Gauge::Calling, calling);
+        }
+    }
+
     /// The name under which an admitted request is noted (Kong). Nothing while this worker has one
     /// configuration alone, so that no request can meet the filter twice.
     pub fn name_to_note(&self) -> Option<&str> {
@@ -348,7 +383,7 @@ impl Chain {
     /// Asks the root to fetch a fact.
     pub fn order(&self, fact: Fact) {
         let retries = self.call(&fact).map_or(0, |call| call.retries);
-        self.order_again(Ordered { fact, retries });
+        self.order_again(Ordered { fact, retries, since: abi::now() });
         self.call_root();
     }
 
@@ -419,6 +454,7 @@ impl Chain {
 
 impl Drop for Chain {
     fn drop(&mut self) {
+        self.tell_shares(0, 0);
         VERIFYING.set(VERIFYING.get().saturating_sub(u32::from(self.verifies())));
     }
 }

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Facts, Queue};
-use crate::metrics::Metric;
+use crate::metrics::{Metric, Took};
 use crate::proof::mtls;
 use crate::reply::Reason;
 use crate::request::{HeaderBlock, Surroundings};
@@ -75,6 +75,8 @@ pub(super) struct Paused {
     pub(super) exchange: Rc<RefCell<Exchange>>,
     /// Its own call.
     pub(super) call: UnderWay,
+    /// When it made its first call.
+    since: Option<Time>,
 }
 
 /// The headers of a request have come. Gives what its later callbacks will need, if they will need
@@ -297,7 +299,7 @@ impl Http {
                 None => {
                     let call = fact.and_then(|fact| self.chain.call(&fact));
                     let has_body = call.as_ref().is_some_and(|call| !call.body.is_empty());
-                    self.set_under_way(UnderWay::Fetch { has_body });
+                    self.set_under_way(UnderWay::Fetch { has_body, since: abi::now() });
                     call
                 }
                 Some((deadline, queue)) => {
@@ -363,7 +365,8 @@ impl Http {
         let is_led_here = self.chain.is_led_here(&name);
         let mut waiters = self.chain.waiters.borrow_mut();
         let before = (waiters.len() > 0, waiters.look_elsewhere());
-        waiters.add(self.id, Waiter { exchange, name, deadline, queue, is_led_here });
+        let since = abi::now();
+        waiters.add(self.id, Waiter { exchange, name, since, deadline, queue, is_led_here });
         if before != (true, waiters.look_elsewhere()) {
             // From now on the root looks more often.
             self.chain.call_root();
@@ -415,13 +418,14 @@ impl Http {
                 meeting.note_route(self.arrival.route.clone());
             }
             let call = UnderWay::Nothing;
-            self.paused = Some(Paused { exchange: exchange.clone(), call });
+            self.paused = Some(Paused { exchange: exchange.clone(), call, since: None });
         }
     }
 
     pub(super) fn set_under_way(&mut self, call: UnderWay) {
         if let Some(paused) = &mut self.paused {
             paused.call = call;
+            paused.since = paused.since.or_else(|| Some(abi::now()));
         }
     }
 
@@ -431,6 +435,9 @@ impl Http {
         finish: Finish,
     ) -> Action {
         let paused = self.paused.take();
+        if let Some(since) = paused.as_ref().and_then(|paused| paused.since) {
+            self.chain.took(Took::Wait, since);
+        }
         if let (Finish::Admit(_), Some(meeting)) = (&finish, &mut self.arrival.meeting) {
             meeting.note_admitted();
         }
@@ -454,7 +461,7 @@ impl Http {
         let Finish::Admit(changes) = finish else { return };
         self.response.clone_from(&changes.edits().response);
         if changes.edits().watch {
-            self.watching = exchange.cloned().map(Watching::new);
+            self.watching = exchange.cloned().map(|exchange| Watching::new(exchange, abi::now()));
         }
     }
 
@@ -520,7 +527,7 @@ impl Drop for Http {
             .watching
             .take()
             .map(|watching| watching.exchange)
-            .or_else(|| self.chain.take_watched(self.id).map(|(exchange, _)| exchange));
+            .or_else(|| self.chain.take_watched(self.id).map(|watched| watched.exchange));
         if let Some(exchange) = watched {
             let name = self.chain.with_facts(|facts| exchange.borrow_mut().close(facts)).flatten();
             if let Some(name) = name {

@@ -1,23 +1,33 @@
-//! Events become the host's counters; each is defined when it first happens.
+//! Events become the host's metrics; each is defined when it first happens.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use crate::metrics::{Meter, Metric};
+use crate::metrics::{ALERTED, Gauge, Meter, Metric, Took};
 
-use super::abi;
+use super::abi::{self, MetricKind};
 
-/// Counters of one configuration.
+/// Metrics of one configuration.
 #[derive(Default)]
 pub struct HostMeter {
     /// What every request with a known token counts, found without a search.
     l1_hit: Cell<Counter>,
     accepted: Cell<Counter>,
     ids: RefCell<HashMap<Metric, Counter>>,
-    limits: RefCell<Vec<String>>,
+    gauges: RefCell<HashMap<Gauge, Told>>,
+    histograms: RefCell<HashMap<Took, Counter>>,
+    limits: Vec<String>,
+    issuers: Vec<String>,
 }
 
-/// A counter of the host.
+/// A gauge, and what this worker has added to it.
+#[derive(Clone, Copy)]
+struct Told {
+    gauge: Counter,
+    share: i64,
+}
+
+/// A metric of the host.
 #[derive(Clone, Copy, Default)]
 enum Counter {
     /// Not defined yet.
@@ -30,16 +40,59 @@ enum Counter {
 }
 
 impl HostMeter {
-    /// Names the limits, in the order of the configuration.
-    pub fn name_limits(&self, names: Vec<String>) {
-        *self.limits.borrow_mut() = names;
+    /// Of a configuration with these limits and issuers, in its order.
+    pub fn new(limits: Vec<String>, issuers: Vec<String>) -> Self {
+        HostMeter { limits, issuers, ..HostMeter::default() }
+    }
+
+    /// Defines what is alerted on.
+    pub fn define_alerted(&self) {
+        let of_limits = (0u16..).zip(&self.limits).flat_map(|(index, _)| {
+            [Metric::LimitDenied(index), Metric::LimitFailed(index), Metric::LimitSketch(index)]
+        });
+        for metric in ALERTED.iter().copied().chain(of_limits) {
+            self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
+        }
+    }
+
+    /// Sets a gauge of which each worker knows the value.
+    pub fn tell(&self, gauge: Gauge, value: u64) {
+        if let Counter::Id(id) = self.gauge(gauge).gauge {
+            abi::record(id, value);
+        }
+    }
+
+    /// Sets this worker's share of a gauge, where the host adds up.
+    pub fn tell_share(&self, gauge: Gauge, value: usize) {
+        let told = self.gauge(gauge);
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        let more = value.saturating_sub(told.share);
+        if let Counter::Id(id) = told.gauge
+            && more != 0
+        {
+            abi::increment(id, more);
+            self.gauges.borrow_mut().insert(gauge, Told { share: value, ..told });
+        }
+    }
+
+    /// Tells how long something took, in milliseconds.
+    pub fn took(&self, what: Took, ms: u64) {
+        let defined = || define(MetricKind::Histogram, what.name());
+        let histogram = *self.histograms.borrow_mut().entry(what).or_insert_with(defined);
+        if let Counter::Id(id) = histogram {
+            abi::record(id, ms);
+        }
+    }
+
+    fn gauge(&self, gauge: Gauge) -> Told {
+        let name = || gauge.name(&as_strs(&self.issuers));
+        let defined = || Told { gauge: define(MetricKind::Gauge, &name()), share: 0 };
+        *self.gauges.borrow_mut().entry(gauge).or_insert_with(defined)
     }
 
     #[inline(never)]
     fn define(&self, metric: Metric) -> Counter {
-        let limits = self.limits.borrow();
-        let names: Vec<&str> = limits.iter().map(String::as_str).collect();
-        abi::define_counter(&metric.name(&names)).map_or(Counter::Refused, Counter::Id)
+        define(MetricKind::Counter, &metric.name(&as_strs(&self.limits)))
     }
 
     fn count_on(&self, hot: &Cell<Counter>, metric: Metric) {
@@ -54,6 +107,14 @@ impl HostMeter {
         let counter = *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
         increment(counter);
     }
+}
+
+fn as_strs(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+fn define(kind: MetricKind, name: &str) -> Counter {
+    abi::define_metric(kind, name).map_or(Counter::Refused, Counter::Id)
 }
 
 fn increment(counter: Counter) {

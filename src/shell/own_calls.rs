@@ -7,7 +7,9 @@ use proxy_wasm::types::Action;
 
 use crate::exchange::{Effect, Exchange, Input};
 use crate::facts::call::CallAnswer;
+use crate::metrics::Took;
 use crate::request::HeaderBlock;
+use crate::time::Time;
 
 use super::abi::{self, Map};
 use super::call::{body_of, dispatch, status};
@@ -25,6 +27,8 @@ pub enum UnderWay {
     Fetch {
         /// Whether it has a body.
         has_body: bool,
+        /// When it was made.
+        since: Time,
     },
     /// A wait, and the exchange's place among those that wait.
     Wait(Seat),
@@ -34,7 +38,7 @@ pub enum UnderWay {
 
 impl UnderWay {
     fn ended(&self, status: u16, size: usize) -> Ended {
-        let had_body = matches!(self, UnderWay::Fetch { has_body: true });
+        let had_body = matches!(self, UnderWay::Fetch { has_body: true, .. });
         let was_wait = matches!(self, UnderWay::Wait(_) | UnderWay::Clearing(_));
         Ended { had_body, was_wait, status, size }
     }
@@ -77,6 +81,9 @@ impl Http {
             // Whoever looked again at once would do so without end.
             UnderWay::Wait(_seat) => self.not_called(&exchange, true),
             UnderWay::Nothing | UnderWay::Fetch { .. } => {
+                if let UnderWay::Fetch { since, .. } = call {
+                    self.chain.took(Took::Call, since);
+                }
                 let (headers, body) = answer();
                 let answer = CallAnswer { status, headers: &headers, body: &body };
                 self.step(&exchange, Input::Fetched(answer))

@@ -8,12 +8,15 @@ use proxy_wasm::types::Action;
 
 use crate::exchange::Exchange;
 use crate::exchange::{Passed, ServerAnswer, Started};
+use crate::metrics::Took;
 use crate::reply::Answer;
 use crate::request::HeaderBlock;
+use crate::time::Time;
 use crate::token_endpoint::integrity::DIGESTS;
 
 use super::abi::{self, Buffer, Map};
 use super::call::status;
+use super::chain::Watched;
 use super::hosts::Dialect;
 use super::http::Http;
 use super::why;
@@ -25,12 +28,14 @@ pub struct Watching {
     headers: HeaderBlock,
     /// How much of its body the host holds.
     size: usize,
+    /// When its request went on.
+    since: Time,
 }
 
 impl Watching {
-    /// One of which nothing has come.
-    pub fn new(exchange: Rc<RefCell<Exchange>>) -> Self {
-        Watching { exchange, status: 0, headers: HeaderBlock::default(), size: 0 }
+    /// One of which nothing has come, to a request that went on at `since`.
+    pub fn new(exchange: Rc<RefCell<Exchange>>, since: Time) -> Self {
+        Watching { exchange, status: 0, headers: HeaderBlock::default(), size: 0, since }
     }
 }
 
@@ -40,15 +45,15 @@ impl Http {
         for (name, value) in std::mem::take(&mut self.response) {
             abi::replace_header(Map::Response, &name, &value);
         }
-        let exchange = match &self.watching {
-            Some(watching) => watching.exchange.clone(),
+        let (exchange, since) = match &self.watching {
+            Some(watching) => (watching.exchange.clone(), watching.since),
             // An exchange that waited was let go by the root.
             None => match self.chain.take_watched(self.id) {
-                Some((exchange, response)) => {
+                Some(Watched { exchange, response, since }) => {
                     for (name, value) in response {
                         abi::replace_header(Map::Response, &name, &value);
                     }
-                    exchange
+                    (exchange, since)
                 }
                 None => return Action::Continue,
             },
@@ -58,6 +63,9 @@ impl Http {
         let started = self
             .chain
             .with_facts(|facts| exchange.borrow_mut().answer_started(status, &headers, facts));
+        if started.as_ref().is_some_and(|started| !matches!(started, Started::Pass)) {
+            self.chain.took(Took::TokenCall, since);
+        }
         match started {
             None | Some(Started::Pass) => {
                 self.watching = None;
@@ -78,7 +86,7 @@ impl Http {
                 }
             }
         }
-        self.watching = Some(Watching { exchange, status, headers, size: 0 });
+        self.watching = Some(Watching { exchange, status, headers, size: 0, since });
         if end_of_stream {
             return self.answer_has_come(&[], true);
         }

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::exchange::{Effect, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Turn};
+use crate::metrics::Took;
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
@@ -80,14 +81,16 @@ impl Root {
 
     /// Makes calls that exchanges have ordered.
     fn serve_orders(&self) {
-        for Ordered { fact, retries } in self.chain.take_orders() {
+        for Ordered { fact, retries, .. } in self.chain.take_orders() {
             let token = self
                 .chain
                 .call(&fact)
                 .ok_or_else(String::new)
                 .and_then(|call| dispatch(&call, self.chain.dialect, self.id));
             match token {
-                Ok(token) => self.chain.note_call(token, Ordered { fact, retries }),
+                Ok(token) => {
+                    self.chain.note_call(token, Ordered { fact, retries, since: abi::now() })
+                }
                 Err(why) => {
                     self.learn(&fact, &CallAnswer::failed_since(&why, &HeaderBlock::default()))
                 }
@@ -128,6 +131,7 @@ impl Root {
             Some(Effect::Finish(finish)) => {
                 // What served one serves all.
                 self.chain.waiters.borrow_mut().call(&waiter.name);
+                self.chain.took(Took::Wait, waiter.since);
                 self.finish_waiter(context, &waiter, &finish);
             }
             Some(Effect::SleepUntil(deadline, name, queue)) => {
@@ -267,6 +271,7 @@ impl Root {
         self.look_at_what_is_due(now);
         self.serve_orders();
         self.push_charges(now);
+        self.chain.tell_levels();
         if self.chain.dialect.caps().wakes_others {
             self.chain.look_elsewhere();
             self.wake();
@@ -297,9 +302,10 @@ impl Root {
         if let Some(push) = push {
             return self.chain.learn_push(&push, &answer);
         }
-        let Some(Ordered { fact, retries }) = ordered else { return };
+        let Some(Ordered { fact, retries, since }) = ordered else { return };
+        self.chain.took(Took::Call, since);
         if retries > 0 && (status == 0 || status >= 500) {
-            self.chain.order_again(Ordered { fact, retries: retries - 1 });
+            self.chain.order_again(Ordered { fact, retries: retries - 1, since });
             self.serve_orders();
             return;
         }

@@ -83,6 +83,20 @@ def metrics() -> list[tuple[str, str]]:
     return [(names[variant], meaning) for variant, meaning in meanings.items()]
 
 
+def measures() -> list[tuple[str, str, str]]:
+    """(name, kind, meaning) of each gauge and histogram, in the order of the enums."""
+    text = (ROOT / "src/metrics.rs").read_text()
+    out = []
+    for enum, kind in (("Gauge", "gauge"), ("Took", "histogram")):
+        body = text[text.index(f"pub enum {enum} {{") : text.index(f"impl {enum} {{")]
+        after = text[text.index(f"impl {enum} {{") :]
+        for comment, variant in re.findall(r"((?:[ \t]*///[^\n]*\n)+)[ \t]*(\w+)(?:\(\w+\))?,", body):
+            meaning = " ".join(line.strip().removeprefix("///").strip() for line in comment.splitlines())
+            name = re.search(rf'{enum}::{variant}\b.*?"(herdgate\.[^"]+)"', after, re.DOTALL)[1]
+            out.append((name.replace("{issuer}", "NAME").replace("{}", "TABLE"), kind, meaning))
+    return out
+
+
 def variants(path: str, enum: str) -> list[tuple[str, str]]:
     """(name, meaning) of each variant of an enum whose `name` gives the end of a metric's name."""
     text = (ROOT / path).read_text()
@@ -105,6 +119,8 @@ def table(name: str) -> list[str]:
         return ["| reason | status | error | `error_description` |", "|---|---|---|---|", *rows]
     if name == "metrics":
         return ["| metric | counts |", "|---|---|", *(f"| `{metric}` | {meaning} |" for metric, meaning in metrics())]
+    if name == "measures":
+        return ["| metric | kind | says |", "|---|---|---|", *(f"| `{metric}` | {kind} | {meaning} |" for metric, kind, meaning in measures())]
     if name in ("bypass", "not_stored"):
         path, enum = {"bypass": ("request", "Why"), "not_stored": ("answer", "NotStored")}[name]
         rows = [f"| `{reason}` | {meaning} |" for reason, meaning in variants(f"src/token_endpoint/{path}.rs", enum)]

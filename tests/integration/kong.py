@@ -180,6 +180,9 @@ class _Kong(Gateway):
                 out[found[1]] = float(found[2])
         return Metrics(out)
 
+    def prometheus(self) -> str:
+        return "\n".join(self._metric_lines())
+
     def log(self) -> str:
         return self.child.log() if self.child else ""
 

@@ -69,7 +69,7 @@ def test_the_picture_is_that_of_the_table():
 
 def test_every_object_of_the_configuration_has_its_table():
     present = {found["name"] for page in PAGES for found in doc_tables.BLOCK.finditer(page.read_text())}
-    wanted = {*objects(doc_tables.schema("document")), "calls", "metrics", "reasons", "targets"}
+    wanted = {*objects(doc_tables.schema("document")), "calls", "measures", "metrics", "reasons", "targets"}
     # Said in a sentence: a list of pairs, objects whose one field is a list, and what has the fields of another.
     wanted -= {"issuers.forward.claims", "bearer", "revocation", "rules.resource"}
     assert wanted - present == set()
@@ -77,7 +77,7 @@ def test_every_object_of_the_configuration_has_its_table():
 
 def test_every_metric_and_reason_is_named():
     text = "".join(page.read_text() for page in PAGES)
-    names = [*(name for name, _ in doc_tables.metrics()), *(name for name, *_ in doc_tables.reasons())]
+    names = [name for name, *_ in [*doc_tables.metrics(), *doc_tables.measures(), *doc_tables.reasons()]]
     assert len(names) > 60
     assert [name for name in names if f"`{name}`" not in text] == []
 
@@ -88,8 +88,18 @@ def test_reasons_are_read_whole():
     assert len(doc_tables.reasons()) == int(re.search(r"ALL: \[Reason; (\d+)\]", source)[1])
 
 
+def test_what_is_alerted_on_is_there_from_the_start():
+    source = (ROOT / "src/metrics.rs").read_text()
+    listed = source[source.index("pub const ALERTED") :]
+    listed = listed[: listed.index("];")]
+    page = (ROOT / "docs/answers-and-metrics.md").read_text().split("What to alert on:")[1]
+    reasons = set(re.findall(r"(?:rejected|` or `)\.([a-z_]+)` ", page)) | set(re.findall(r"rejected\.([a-z_]+)`", page))
+    camel = {"".join(word.title() for word in reason.split("_")) for reason in reasons} - {"Misconfigured"}
+    assert len(camel) >= 8 and {name for name in camel if f"Reason::{name})" not in listed} == set()
+
+
 def test_only_metrics_that_exist_are_named(document):
-    known = {name for name, _ in doc_tables.metrics()}
+    known = {name for name, *_ in [*doc_tables.metrics(), *doc_tables.measures()]}
     reasons = {name for name, *_ in doc_tables.reasons()}
     for name in re.findall(r"`(herdgate\.(?:[a-z0-9_]+|NAME)(?:\.[A-Za-z0-9_]+)+)`", document.read_text()):
         if name.endswith(".json"):

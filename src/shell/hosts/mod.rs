@@ -55,6 +55,9 @@ pub struct Capabilities {
     pub has_randomness: bool,
     /// The algorithms whose signatures it may be asked to verify.
     pub verifies: &'static [Algorithm],
+    /// Whether what workers add to a gauge is summed up. Where it isn't, the last one's value is all
+    /// that there is.
+    pub adds_to_gauges: bool,
     /// Whether a request header can be removed. Where it can't, it is blanked.
     pub removes_headers: bool,
     /// Whether headers can be held until the body has come. Where they can't, they go on no further

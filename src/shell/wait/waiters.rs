@@ -20,6 +20,8 @@ pub struct Waiter {
     pub exchange: Rc<RefCell<Exchange>>,
     /// What it waits for.
     pub name: Digest,
+    /// When it began to wait, for this or for what came before.
+    pub since: Time,
     /// When it looks again in any case.
     pub deadline: Time,
     /// Among whom it waits.

@@ -27,6 +27,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         Algorithm::ES256,
         Algorithm::ES512,
     ],
+    adds_to_gauges: true,
     removes_headers: true,
     holds_headers: true,
     tells_ends: true,

@@ -28,6 +28,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     has_randomness: false,
     verifies: &[],
     // To remove one answers yes and does nothing.
+    adds_to_gauges: false,
     removes_headers: false,
     holds_headers: false,
     tells_ends: false,
