@@ -11,7 +11,7 @@
 //
 // Resources (RFC 8707): https://orders.example (audience orders-api), https://other.example (other-api); with
 // /rs256, /es256 or /eddsa appended the algorithm is fixed; with /opaque the access token is opaque, and has the
-// audience. Without a resource it is opaque and has none.
+// audience. Without a resource it is opaque and has none. http://127.0.0.1:PORT/mcp is an audience of its own.
 //
 // The control port (see CONTROL below) rotates keys, sets faults and lifetimes, counts calls, serves documents.
 import { generateKeyPairSync, createPrivateKey, sign as signBytes, randomBytes } from 'node:crypto';
@@ -91,7 +91,8 @@ function clients() {
 
 function resourceServer(resource) {
   const [, base, alg] = /^(https:\/\/[a-z.]+?)(?:\/(rs256|es256|eddsa|opaque))?\/?$/.exec(resource) ?? [];
-  const audience = AUDIENCES[base];
+  // An MCP server is its own audience, on whatever port the gateway listens.
+  const audience = AUDIENCES[base] ?? /^http:\/\/127\.0\.0\.1:\d+\/mcp$/.exec(resource)?.[0];
   if (!audience) throw new errors.InvalidTarget();
   const format = alg === 'opaque' ? 'opaque' : 'jwt';
   const algorithm = { rs256: 'RS256', es256: 'ES256', eddsa: 'EdDSA' }[alg] ?? settings.alg;
