@@ -16,7 +16,8 @@ use herdgate::testing::request::bearer;
 use herdgate::testing::request::bearer::BearerSource;
 use herdgate::testing::request::path::PathPolicy;
 use herdgate::testing::request::path::Target;
-use herdgate::testing::revocation::feed::List;
+use herdgate::testing::revocation::list::List;
+use herdgate::testing::revocation::set;
 use herdgate::testing::shared::TableId;
 use herdgate::testing::shared::record::{OVERHEAD, Shape};
 use herdgate::testing::signature::jwk_set;
@@ -32,7 +33,7 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 13] = [
+pub const ALL: [(&str, Run); 14] = [
     ("jwt", jwt),
     ("proof", proof),
     ("bearer", bearer),
@@ -45,6 +46,7 @@ pub const ALL: [(&str, Run); 13] = [
     ("record", record),
     ("header_block", header_block),
     ("feed", feed),
+    ("set", set),
     ("introspection", introspection),
 ];
 
@@ -286,6 +288,22 @@ pub fn feed(data: &[u8]) {
     }
     if let Some(list) = List::from_bytes(data) {
         assert!(list.to_bytes() == data);
+    }
+}
+
+/// What a stream's server sends is bounded, and a set sets no floor that lies ahead.
+pub fn set(data: &[u8]) {
+    let now = Time::from_s(1_700_000_000);
+    if let Ok(poll) = set::Poll::parse(data) {
+        assert!(poll.sets.len() <= set::SETS_MAX);
+    }
+    let Ok(members) = jwt::json::object(data) else { return };
+    let Ok(claims) = jwt::Claims::from_map(members) else { return };
+    let (iss, typ) = ("https://idp.example", Some("secevent+jwt"));
+    let is_ours = set::is_of_stream(typ, &claims, iss, Some("gateway"), now, 30).is_ok();
+    assert!(!is_ours || claims.iss.as_deref() == Some(iss));
+    for (_, before_s) in set::floors(&key(), &claims, iss, now).unwrap_or_default() {
+        assert!(before_s <= now.s() + 1);
     }
 }
 

@@ -118,6 +118,19 @@ pub enum Metric {
     RevocationFeedRead,
     /// Reading a feed failed.
     RevocationFeedFailed,
+    /// A security event was taken in: tokens of its subject that were issued before are refused.
+    SetKept,
+    /// A security event that takes no token back was acknowledged.
+    SetIgnored,
+    /// A security event came again that was taken in before.
+    SetRepeated,
+    /// A security event couldn't be acted on, and its server was told why.
+    SetRefused,
+    /// A stream has more security events than are taken at once: the rest waits for the next poll.
+    SetsWaiting,
+    /// A stream has named more subjects than there is room for: all tokens of its issuer that were
+    /// issued before the oldest of them are refused.
+    FloorRaised,
     /// What counts once found no room: a request was refused.
     ReplayFull,
     /// A limit admitted a request.
@@ -252,6 +265,12 @@ impl Metric {
             Metric::RevocationNotKept => "herdgate.revocation.not_kept",
             Metric::RevocationFeedRead => "herdgate.revocation.feed_read",
             Metric::RevocationFeedFailed => "herdgate.revocation.feed_failed",
+            Metric::SetKept => "herdgate.revocation.set_kept",
+            Metric::SetIgnored => "herdgate.revocation.set_ignored",
+            Metric::SetRepeated => "herdgate.revocation.set_repeated",
+            Metric::SetRefused => "herdgate.revocation.set_refused",
+            Metric::SetsWaiting => "herdgate.revocation.sets_waiting",
+            Metric::FloorRaised => "herdgate.revocation.floor_raised",
             Metric::ReplayFull => "herdgate.replay.full",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
             Metric::LimitDenied(index) => return of_limit(index, "denied"),

@@ -88,7 +88,15 @@ pub mod request {
 
 pub mod revocation {
     pub mod feed {
-        pub use crate::revocation::feed::List;
+        pub use crate::revocation::feed::{Feed, Kind, Signer};
+    }
+
+    pub mod list {
+        pub use crate::revocation::list::List;
+    }
+
+    pub mod set {
+        pub use crate::revocation::set::{Poll, SETS_MAX, floors, is_of_stream};
     }
 }
 

@@ -5,7 +5,7 @@ first configuration again. It raises `Unexpected` where an answer isn't what it 
 `LeftOut` where something isn't there that only this chapter needs.
 """
 
-from . import bearer, changes, introspection, limits, meeting, token_calls, watched
+from . import bearer, changes, events, introspection, limits, meeting, token_calls, watched
 
 CHAPTERS = [
     ("Bearer tokens, checked at the gateway", bearer.bearer_tokens),
@@ -15,6 +15,7 @@ CHAPTERS = [
     ("The token endpoint stays calm", token_calls.token_calls),
     ("Limits", limits.limits),
     ("The server is asked whether a token still counts", introspection.introspection),
+    ("The server tells what was revoked", events.security_events),
     ("Watched before it refuses", changes.shadow),
     ("Two gateways, one limit", meeting.meeting),
     ("What can be watched", watched.metrics),

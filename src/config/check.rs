@@ -151,7 +151,7 @@ impl Check {
         let token_endpoints =
             self.token_endpoints(node, paths, if all_limits { &rate_limits } else { &[] });
         let introspection = self.introspection(node);
-        let revocation_feeds = self.feeds(node);
+        let revocation_feeds = self.feeds(node, &issuers);
         let shared = self.shared(node);
         let memory = node.object_or_default("memory");
         let config = Config {
@@ -324,26 +324,38 @@ impl Check {
     ) -> Vec<usize> {
         let mut indices = Vec::new();
         for (path, name) in node.texts(field) {
-            match known.iter().position(|other| other == name) {
+            match self.index(&path, name, known, what) {
                 Some(index) if indices.contains(&index) => {
                     self.report.error(&path, "each name once", shown_text(name))
                 }
                 Some(index) => indices.push(index),
-                None => {
-                    let hint = match nearest(name, known.iter().map(String::as_str)) {
-                        Some(near) => format!(" (did you mean {}?)", shown_text(near)),
-                        None if known.is_empty() => " (the document has none)".to_owned(),
-                        None => String::new(),
-                    };
-                    self.report.error(
-                        &path,
-                        format_args!("the name of {what} of this document"),
-                        format_args!("{}{hint}", shown_text(name)),
-                    );
-                }
+                None => {}
             }
         }
         indices
+    }
+
+    /// The place of the issuer of this name.
+    pub(super) fn issuer_named(&mut self, path: &str, name: &str) -> Option<usize> {
+        let known = self.issuer_names.clone();
+        self.index(path, name, &known, "an issuer")
+    }
+
+    fn index(&mut self, path: &str, name: &str, known: &[String], what: &str) -> Option<usize> {
+        let found = known.iter().position(|other| other == name);
+        if found.is_none() {
+            let hint = match nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => format!(" (did you mean {}?)", shown_text(near)),
+                None if known.is_empty() => " (the document has none)".to_owned(),
+                None => String::new(),
+            };
+            self.report.error(
+                path,
+                format_args!("the name of {what} of this document"),
+                format_args!("{}{hint}", shown_text(name)),
+            );
+        }
+        found
     }
 }
 

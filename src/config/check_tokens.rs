@@ -5,9 +5,7 @@ use super::error::shown_text;
 use super::read::Node;
 use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
 use crate::rate_limit::{KeyPart, RateLimit};
-use crate::reply::FailureMode;
 use crate::request::path::{PathMatch, PathPolicy};
-use crate::revocation::feed::Feed;
 use crate::token_endpoint::{Reuse, TokenEndpoint};
 
 /// Fields that say when, how often and for whom the server is called, and nothing of its answer: to
@@ -188,26 +186,5 @@ impl Check {
             stale_s_max: 0,
             calls_per_s_max: node.whole("calls_per_s_max"),
         })
-    }
-
-    /// Revocation feeds.
-    pub(super) fn feeds(&mut self, document: &Node<'_>) -> Vec<Feed> {
-        let Some(revocation) = document.object("revocation") else { return Vec::new() };
-        let mut feeds = Vec::new();
-        for node in revocation.objects("feeds") {
-            let call = self.callout(&node);
-            let uri = self.url(&node, "uri", false);
-            let failure_mode = match node.text("failure_mode") {
-                Some("deny") => FailureMode::Deny,
-                _ => FailureMode::Allow,
-            };
-            feeds.extend(uri.map(|uri| Feed {
-                uri,
-                call,
-                every_s: node.whole("every_s"),
-                failure_mode,
-            }));
-        }
-        feeds
     }
 }

@@ -35,6 +35,24 @@ impl Call {
         Call::new("GET", uri, callout, Vec::new(), Vec::new())
     }
 
+    /// The same with headers of its own.
+    pub fn get_with(uri: &Uri, callout: &Callout, headers: Vec<(String, String)>) -> Call {
+        Call::new("GET", uri, callout, headers, Vec::new())
+    }
+
+    /// The same call with one header more, if there is one.
+    #[must_use]
+    pub fn and(mut self, header: Option<(String, String)>) -> Call {
+        self.headers.extend(header);
+        self
+    }
+
+    /// `POST` of JSON to `uri`.
+    pub fn post_json(uri: &Uri, callout: &Callout, body: Vec<u8>) -> Call {
+        let kind = ("content-type".to_owned(), "application/json".to_owned());
+        Call::new("POST", uri, callout, vec![kind], body)
+    }
+
     /// `POST` of a form to `uri`.
     pub fn post_form(
         uri: &Uri,
@@ -96,10 +114,12 @@ impl Call {
             (":authority".to_owned(), uri.authority.clone()),
             (":scheme".to_owned(), if uri.https { "https" } else { "http" }.to_owned()),
         ];
-        // Ours give way to the configuration's of the same name.
+        // Those of the configuration go before those of one kind of call, and these before ours.
+        let is_free = |name: &str| callout.headers.iter().all(|(configured, _)| configured != name);
+        let further: Vec<_> = further.into_iter().filter(|(name, _)| is_free(name)).collect();
         let ours = [("accept", "application/json")].into_iter().chain(OURS);
-        let free = ours
-            .filter(|(name, _)| callout.headers.iter().all(|(configured, _)| configured != name));
+        let free =
+            ours.filter(|(name, _)| is_free(name) && further.iter().all(|(own, _)| own != name));
         headers.extend(free.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if method == "POST" {
             // Kong's host sends the headers that it is given and no other.

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::jwt::issuer::IssuerMatch;
 use crate::retry_after::http_date;
-use crate::revocation::feed::List;
 use crate::signature::KeyError;
 use crate::signature::jwk_set::{self, JwkSet, LeftOut};
 use crate::signature::source::{JwksAt, KeySource};
@@ -37,6 +36,9 @@ pub(super) fn of_failure(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>
 /// What is odd about an answer that was taken: keys that aren't used, a clock that stands elsewhere
 /// than this one.
 pub(super) fn oddities(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Vec<String> {
+    if let Fact::Feed(index, _) = fact {
+        return facts.odd_sets(*index);
+    }
     let Fact::Keys(issuer, _) = fact else { return Vec::new() };
     let Some(Ok(set)) = key_set(facts, *issuer, answer) else { return Vec::new() };
     let keys = (!set.left_out.is_empty()).then(|| {
@@ -91,7 +93,8 @@ fn of_the_host(answer: &CallAnswer<'_>) -> Option<String> {
 }
 
 fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> String {
-    if let Some(other) = not_json(answer) {
+    let is_jws = matches!(fact, Fact::Feed(index, _) if facts.feed_is_signed(*index));
+    if let Some(other) = not_json(answer).filter(|_| !is_jws) {
         return other;
     }
     match fact {
@@ -109,14 +112,9 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
             "expected a JSON object with a boolean \"active\", and dates that are numbers"
                 .to_owned()
         }
-        Fact::Feed(..) => {
-            match List::parse(&facts.runtime.host_key, answer.body, None, facts.now) {
-                Err(error) => error.to_string(),
-                Ok(_) => {
-                    "its \"sequence\" is lower than before, or there is no room for it".to_owned()
-                }
-            }
-        }
+        Fact::Feed(index, _) => facts
+            .feed_refused(*index)
+            .map_or_else(|| "it can't be kept".to_owned(), |why| why.to_string()),
     }
 }
 

@@ -7,13 +7,13 @@ use crate::digest::{Digest, HostKey};
 use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
 use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::revocation::feed::Feed;
+use crate::revocation::feed::{Feed, Kind};
 use crate::signature::source::{JwksAt, KeySource};
 use crate::time::Time;
 
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
-use super::{Facts, Queue, Runtime};
+use super::{Facts, Queue, Runtime, feeds};
 
 /// Which introspection endpoint is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -47,7 +47,8 @@ pub enum Fact {
     Consumer(usize, String),
     /// What an introspection endpoint says of a token.
     Introspection(Endpoint, Vec<u8>),
-    /// What a revocation feed lists. The second field is the entity tag of what is known.
+    /// What a revocation feed tells. The second field is what the call says of what is known: of a
+    /// list its entity tag, to a stream's server all of the body.
     Feed(usize, Option<String>),
 }
 
@@ -77,7 +78,9 @@ impl Fact {
             Fact::Introspection(Endpoint::Of(issuer), token) => {
                 facts.learn_opaque(*issuer, token, answer)
             }
-            Fact::Feed(index, _) => facts.learn_feed(*index, asked_at, answer),
+            Fact::Feed(index, about) => {
+                facts.learn_feed(*index, about.as_deref(), asked_at, answer)
+            }
         }
     }
 
@@ -231,12 +234,8 @@ impl Fact {
             Fact::Introspection(endpoint, token) => {
                 Some(introspection_call(endpoint.of(config)?, token))
             }
-            Fact::Feed(index, etag) => {
-                let feed = config.revocation_feeds.get(*index)?;
-                let mut call = Call::get(&feed.uri, &feed.call);
-                call.headers
-                    .extend(etag.iter().map(|etag| ("if-none-match".to_owned(), etag.clone())));
-                Some(call)
+            Fact::Feed(index, about) => {
+                Some(feeds::call(config.revocation_feeds.get(*index)?, about.as_deref()))
             }
         }
     }
@@ -249,7 +248,8 @@ fn with_key(uri: &Uri, id: &str) -> Uri {
 }
 
 /// A feed is known by what is asked and how, not by the whole document: a new configuration must
-/// not forget what was revoked.
+/// not forget what was revoked. What is believed without a signature is another feed than what has
+/// one.
 fn feed_digest(key: &HostKey, feed: &Feed) -> Digest {
     let uri = feed.uri.to_string();
     let cluster = feed.call.cluster.as_deref().unwrap_or_default();
@@ -257,7 +257,19 @@ fn feed_digest(key: &HostKey, feed: &Feed) -> Digest {
     for (name, value) in &feed.call.headers {
         fields.extend([name.as_bytes(), value.expose()]);
     }
-    key.digest("feed", &fields)
+    match &feed.kind {
+        Kind::List => {}
+        Kind::Signed(signer) => fields.extend([&b"signed"[..], signer.iss.as_bytes()]),
+        Kind::Stream { signer, audience } => {
+            let audience = audience.as_deref().unwrap_or_default();
+            fields.extend([&b"stream"[..], signer.iss.as_bytes(), audience.as_bytes()]);
+        }
+    }
+    let domain = match feed.kind {
+        Kind::List => "feed v2",
+        Kind::Signed(_) | Kind::Stream { .. } => "signed feed",
+    };
+    key.digest(domain, &fields)
 }
 
 fn introspection_call(introspection: &Introspection, token: &[u8]) -> Call {

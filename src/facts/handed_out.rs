@@ -174,7 +174,8 @@ impl Facts<'_> {
             return Err(Withdrawn);
         }
         // What can't be known counts as revoked: the server gives another.
-        if self.is_revoked(&Names::of(&self.runtime.host_key, &jwt, token)) != Ok(false) {
+        let names = Names::of(&self.runtime.host_key, &jwt, token);
+        if self.is_revoked(&names, &jwt.claims) != Ok(false) {
             return Err(Withdrawn);
         }
         let until =

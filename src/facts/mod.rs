@@ -8,6 +8,7 @@ mod cause;
 pub mod clients;
 mod credentials;
 mod fact;
+mod feeds;
 mod flight;
 pub mod handed_out;
 mod introspection;
@@ -23,6 +24,7 @@ pub mod refreshes;
 mod revoked;
 mod shelf;
 mod sight;
+mod streams;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

@@ -1,5 +1,5 @@
-//! Revoked tokens: what feeds list, in this worker's memory whole, and what calls revoked, in
-//! shared memory.
+//! Revoked tokens: what feeds tell ([`super::feeds`]), in this worker's memory whole, and what calls
+//! revoked, in shared memory.
 //!
 //! A number in shared memory changes with every revocation ([`Epoch::REVOCATION`]). A token that
 //! was looked up while the number stood as it does now needs no second look, so a request costs one
@@ -12,18 +12,16 @@ use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
-use crate::reply::FailureMode;
 use crate::reply::Reason;
-use crate::revocation::feed::List;
+use crate::revocation::floors::Told;
 use crate::revocation::names::token_handle;
 use crate::revocation::table::NOBODY;
 use crate::revocation::{LEEWAY_S_MAX, Names};
 use crate::shared::Epoch;
-use crate::shared::document::{DOCUMENT_BYTES_MAX, META_BYTES};
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 
-use super::call::CallAnswer;
+use super::feeds::FeedHere;
 use super::handed_out::IN_FLIGHT_MS;
 use super::{Fact, Facts, Stop, Verified};
 
@@ -34,17 +32,11 @@ pub(super) struct Revocations {
     epoch_name: Option<Digest>,
     read_at: Time,
     /// Which state of knowledge this is; 0 before the first look.
-    generation: u64,
-    feeds: Vec<Option<Held>>,
-}
-
-/// A feed as this worker holds it. It outlives the stored document: the host may lose that.
-struct Held {
-    list: List,
-    /// The stored document's version; 0 if it couldn't be stored.
-    version: u64,
-    /// The version of a stored document that was older than this.
-    passed_over: u64,
+    pub generation: u64,
+    /// The feeds, in the order of the document.
+    pub feeds: Vec<FeedHere>,
+    /// What is to be fetched next since an answer has asked for it.
+    pub wanted: Vec<Fact>,
 }
 
 impl Revocations {
@@ -54,7 +46,8 @@ impl Revocations {
             epoch_name: None,
             read_at: Time::default(),
             generation: 0,
-            feeds: (0..feeds).map(|_| None).collect(),
+            feeds: (0..feeds).map(|_| FeedHere::default()).collect(),
+            wanted: Vec::new(),
         }
     }
 }
@@ -106,12 +99,14 @@ impl Facts<'_> {
 
     #[inline(never)]
     fn look_up(&self, verified: &Verified) -> Result<(), Stop> {
-        let generation = self.look_for_news();
+        self.look_for_news();
         self.feeds_were_read()?;
+        // What was taken over on the way counts too.
+        let generation = self.runtime.worker.borrow().revocations.generation;
         if verified.looked_up.get() == generation {
             return Ok(());
         }
-        if self.is_revoked(&verified.names)? {
+        if self.is_revoked(&verified.names, &verified.claims)? {
             return Err(Reason::Revoked.into());
         }
         let generation =
@@ -258,11 +253,8 @@ impl Facts<'_> {
         self.revoke(&revocation, 0)
     }
 
-    pub(super) fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
-        let listed = |held: &Held| held.list.has(&names.said);
-        if names.has_id
-            && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed)
-        {
+    pub(super) fn is_revoked(&self, names: &Names, claims: &Claims) -> Result<bool, Stop> {
+        if self.is_listed(names, claims) {
             return Ok(true);
         }
         for name in [&names.said, &names.bytes] {
@@ -273,6 +265,22 @@ impl Facts<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Whether a feed tells of the token. What it says of its subject is named only where some feed
+    /// asks for that.
+    fn is_listed(&self, names: &Names, claims: &Claims) -> bool {
+        let worker = self.runtime.worker.borrow();
+        let known = || worker.revocations.feeds.iter().filter_map(FeedHere::known);
+        let id = names.has_id.then_some(&names.said);
+        if id.is_some_and(|id| known().any(|known| known.lists(id))) {
+            return true;
+        }
+        if !known().any(|known| known.has_floors()) {
+            return false;
+        }
+        let told = Told::of(&self.runtime.host_key, claims);
+        known().any(|known| known.covers(&told, id))
     }
 
     /// Reads the shared number, and what changed if it changed. Returns the state of knowledge.
@@ -307,183 +315,6 @@ impl Facts<'_> {
         }
         self.runtime.worker.borrow().revocations.generation
     }
-
-    /// Takes over feeds that another worker read.
-    fn reload_feeds(&self) {
-        for index in 0..self.runtime.config.revocation_feeds.len() {
-            let digest = self.digest(&Fact::Feed(index, None));
-            let Some(version) = self.shared().document_version(&digest) else { continue };
-            if self.held(index, |held| held.version == version || held.passed_over == version)
-                == Some(true)
-            {
-                continue;
-            }
-            let document = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
-            let list = document
-                .as_ref()
-                .and_then(|document| Some((document.version, List::from_bytes(&document.body)?)));
-            if let Some((version, list)) = list {
-                self.take_over(index, &digest, list, version);
-            }
-        }
-    }
-
-    /// Holds a stored list, unless it is older than the one held: a worker that read the feed
-    /// earlier may have stored its list later. Then the newer one is stored again, for those who
-    /// don't hold it.
-    fn take_over(&self, index: usize, digest: &Digest, list: List, version: u64) {
-        let newer = self
-            .held(index, |held| (held.list.sequence > list.sequence).then(|| held.list.clone()))
-            .flatten();
-        let Some(newer) = newer else {
-            return self.hold(index, Held { list, version, passed_over: 0 });
-        };
-        {
-            let mut worker = self.runtime.worker.borrow_mut();
-            if let Some(held) = worker.revocations.feeds.get_mut(index).and_then(Option::as_mut) {
-                held.passed_over = version;
-            }
-        }
-        if self.shared().document_version(digest) == Some(version) {
-            self.store_feed(index, digest, newer);
-        }
-    }
-
-    /// A feed that was never read is waited for. What happens when it can't be had is configured.
-    fn feeds_were_read(&self) -> Result<(), Stop> {
-        let feeds = &self.runtime.config.revocation_feeds;
-        let unread = |index: &usize| self.held(*index, |_| ()).is_none();
-        if !(0..feeds.len()).any(|index| unread(&index)) {
-            return Ok(());
-        }
-        self.reload_feeds();
-        for (index, feed) in feeds.iter().enumerate().filter(|(index, _)| unread(index)) {
-            let fact = Fact::Feed(index, None);
-            let state = self.state(&fact);
-            match feed.failure_mode {
-                _ if state.failures == 0 => return Err(fact.into()),
-                FailureMode::Allow => {}
-                FailureMode::Deny if self.now < state.retry_at => {
-                    return Err(self.unavailable(Reason::RevocationUnavailable, state.retry_at));
-                }
-                FailureMode::Deny => return Err(fact.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// The feeds whose next poll is due.
-    pub(super) fn feeds_due(&self, due: &mut Vec<Fact>) {
-        if !self.runtime.compiled.hears_of_revocations {
-            return;
-        }
-        // The number is there before the first revocation, so that a full zone is known before it
-        // too.
-        if self.shared().revocation_epoch(&Epoch::REVOCATION.name(&self.runtime.host_key)).is_none()
-        {
-            self.shared().bump_revocations();
-        }
-        self.reload_feeds();
-        for (index, feed) in self.runtime.config.revocation_feeds.iter().enumerate() {
-            let fact = Fact::Feed(index, None);
-            let version = self.shared().document_version(&self.digest(&fact));
-            let state = self.state(&fact);
-            let at_time = match (version, state.failures) {
-                (_, 1..) => state.retry_at,
-                (None, 0) => self.now,
-                // A moment that lies ahead was written by a clock that ran ahead.
-                (Some(_), 0) if state.refetched_at > self.now => self.now,
-                // Looks are up to a second apart: half of them come early, and none by more than
-                // half.
-                (Some(_), 0) => state
-                    .refetched_at
-                    .plus_ms(feed.every_s.saturating_mul(1_000).saturating_sub(EARLY_MS)),
-            };
-            if self.now >= at_time {
-                // Only a worker that holds what is stored may ask whether that has changed.
-                let etag = self
-                    .held(index, |held| {
-                        (Some(held.version) == version).then(|| held.list.etag.clone())
-                    })
-                    .flatten()
-                    .flatten();
-                due.push(Fact::Feed(index, etag));
-            }
-        }
-    }
-
-    /// Takes a feed's answer in. A document that is older than the one known is none.
-    pub(super) fn learn_feed(&self, index: usize, asked_at: Time, answer: &CallAnswer<'_>) -> bool {
-        let fact = Fact::Feed(index, None);
-        let digest = self.digest(&fact);
-        let stored = self.shared().read_document(&digest, DOCUMENT_BYTES_MAX);
-        let stored =
-            stored.and_then(|document| Some((List::from_bytes(&document.body)?, document)));
-        let learnt = match (answer.status, stored) {
-            (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
-            (304, Some((list, _))) => self.store_feed(index, &digest, list),
-            (200, stored) => match List::parse(
-                &self.runtime.host_key,
-                answer.body,
-                answer.headers.get("etag"),
-                self.ended_before(),
-            ) {
-                Ok(list) => {
-                    let known = stored
-                        .as_ref()
-                        .map(|(list, _)| list.sequence)
-                        .max(self.held(index, |held| held.list.sequence));
-                    let unchanged = stored.is_some_and(|(stored, document)| {
-                        stored == list && document.expires > self.now.plus_s(STORED_S / 2)
-                    });
-                    known.is_none_or(|known| list.sequence >= known)
-                        && (unchanged || self.store_feed(index, &digest, list))
-                }
-                Err(_) => false,
-            },
-            _ => false,
-        };
-        if learnt {
-            self.update_state(&fact, |state| state.refetched_at = asked_at);
-        }
-        learnt
-    }
-
-    /// From when on a listed token's `exp` has ended it: never, where an issuer's tokens don't end
-    /// with theirs.
-    fn ended_before(&self) -> Time {
-        match self.runtime.config.issuers.iter().all(|issuer| issuer.exp == ExpPolicy::Required) {
-            true => self.now,
-            false => Time::default(),
-        }
-    }
-
-    /// Keeps a feed here and for all workers, and tells them.
-    fn store_feed(&self, index: usize, digest: &Digest, list: List) -> bool {
-        let written = self.shared().write_document(
-            digest,
-            &list.to_bytes(),
-            &[0; META_BYTES],
-            self.now.plus_s(STORED_S),
-        );
-        self.hold(index, Held { list, version: written.unwrap_or_default(), passed_over: 0 });
-        // This worker looks again too.
-        let told = self.shared().bump_revocations();
-        written.is_some() && told
-    }
-
-    fn held<T>(&self, index: usize, look: impl FnOnce(&Held) -> T) -> Option<T> {
-        self.runtime.worker.borrow().revocations.feeds.get(index)?.as_ref().map(look)
-    }
-
-    fn hold(&self, index: usize, held: Held) {
-        let mut worker = self.runtime.worker.borrow_mut();
-        let known = &mut worker.revocations;
-        if let Some(place) = known.feeds.get_mut(index) {
-            *place = Some(held);
-            known.generation = known.generation.saturating_add(1);
-        }
-    }
 }
 
 /// Seconds for which a JWT that isn't verified here is remembered at most: anyone can claim any
@@ -494,12 +325,5 @@ const FIRST_SIGHT_S_MAX: u64 = 10 * 365 * 86_400;
 /// How old the news of a worker are at most that doesn't hear of revocations itself, in
 /// milliseconds.
 const NEWS_MS: u64 = 100;
-/// By how much a poll may come early, in milliseconds.
-const EARLY_MS: u64 = 500;
-/// Seconds for which a feed's document is kept after it was last seen to be the newest: longer than
-/// any outage, but not for ever, since nobody removes the document of a feed that is no longer
-/// configured.
-const STORED_S: u64 = 30 * 86_400;
-
 #[cfg(test)]
 mod tests;

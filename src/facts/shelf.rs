@@ -118,6 +118,12 @@ impl<'a> Shelf<'a> {
         self.tables.documents.head(&at, digest).map(|head| head.version)
     }
 
+    /// The version of a document and its end.
+    pub fn document_head(&self, digest: &Digest) -> Option<(u64, Time)> {
+        let at = self.moment();
+        self.tables.documents.head(&at, digest).map(|head| (head.version, head.expires))
+    }
+
     /// A document of at most `bytes_max` bytes.
     pub fn read_document(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
         let at = self.moment();

@@ -202,7 +202,7 @@ pub fn typ(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims) -> Result
         (None, None) => true,
     };
     let says_nothing = expected.is_none_or(|expected| expected.eq_ignore_ascii_case("jwt"));
-    if fits && !(says_nothing && is_security_event(claims)) {
+    if fits && !(says_nothing && (is_security_event(claims) || is_revocation_list(claims))) {
         Ok(())
     } else {
         Err(Reason::WrongType)
@@ -211,6 +211,8 @@ pub fn typ(issuer: &Issuer, typ_header: Option<&str>, claims: &Claims) -> Result
 
 /// Types whose specifications say that they are something else than an access token.
 const NO_ACCESS_TOKENS: &[&str] = &[
+    // Lists of revoked tokens, as docs/revocation.md has them.
+    "revocation-list+jwt",
     // RFC 9449, 8417, OpenID Connect Back-Channel Logout, RFC 9701, 9101.
     "dpop+jwt",
     "secevent+jwt",
@@ -254,6 +256,12 @@ const NO_ACCESS_TOKENS: &[&str] = &[
 fn is_security_event(claims: &Claims) -> bool {
     let events = claims.raw.get("events").and_then(Value::as_object);
     events.is_some_and(|events| events.keys().any(|name| name.contains(':')))
+}
+
+/// A list of revoked tokens that is signed (docs/revocation.md).
+fn is_revocation_list(claims: &Claims) -> bool {
+    claims.raw.get("revoked").is_some_and(Value::is_array)
+        && claims.raw.get("sequence").is_some_and(Value::is_number)
 }
 
 fn subtype(media_type: &str) -> &str {

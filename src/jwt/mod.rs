@@ -64,19 +64,28 @@ impl std::fmt::Debug for Jwt<'_> {
 /// no extension. [`Reason::Algorithm`] for `none` and algorithms that it doesn't know.
 /// [`Reason::Malformed`] for everything else, an empty signature included.
 pub fn parse(token: &[u8]) -> Result<Jwt<'_>, Reason> {
-    if token.len() > TOKEN_BYTES_MAX {
+    let (jwt, payload) = parse_document(token, TOKEN_BYTES_MAX)?;
+    let claims = Claims::from_map(json::object(&payload).map_err(|_| Reason::Malformed)?)?;
+    Ok(Jwt { claims, ..jwt })
+}
+
+/// Reads a JWS of at most `bytes_max` bytes that is no token: its payload is a document of its own,
+/// and here without claims.
+///
+/// # Errors
+/// As [`parse`], but for the payload.
+pub fn parse_document(jws: &[u8], bytes_max: usize) -> Result<(Jwt<'_>, Vec<u8>), Reason> {
+    if jws.len() > bytes_max {
         return Err(Reason::Malformed);
     }
-    let (signed, signature) = split_last_dot(token)?;
-    let (header, payload) = split_last_dot(signed)?;
+    let (signed, signature) = split_last_dot(jws)?;
+    let (header, payload_segment) = split_last_dot(signed)?;
     // A third dot would be in the header's segment, where base64url refuses it.
-    let header = Header::parse(&decode(header)?)?;
-    let payload_segment = payload;
-    let payload = decode(payload)?;
+    let Header { algorithm, kid, typ } = Header::parse(&decode(header)?)?;
+    let payload = decode(payload_segment)?;
     let signature = decode(signature)?;
-    let claims = Claims::from_map(json::object(&payload).map_err(|_| Reason::Malformed)?)?;
-    let Header { algorithm, kid, typ } = header;
-    Ok(Jwt { algorithm, kid, typ, signed, signature, payload_segment, claims })
+    let claims = Claims::from_map(serde_json::Map::new())?;
+    Ok((Jwt { algorithm, kid, typ, signed, signature, payload_segment, claims }, payload))
 }
 
 struct Header {

@@ -1,22 +1,11 @@
-//! Feeds: documents that list revoked tokens, in the sense of certificate revocation lists.
-//!
-//! `{"sequence": 17, "revoked": [{"iss": "https://idp.example", "jti": "a1b2", "exp":
-//! 1790000000}]}`
-//!
-//! A document is taken as a whole or not at all: one entry that isn't understood may be the one
-//! that matters, and a document that is refused is counted. Members beyond these are ignored.
+//! Feeds: servers that are asked again and again what was revoked.
 
-use serde::Deserialize;
-use std::borrow::Cow;
 use std::fmt;
 
-use super::LEEWAY_S_MAX;
-use super::names::of_id;
 use crate::callout::{Callout, Uri};
-use crate::digest::{Digest, HostKey};
-use crate::jwt::{Rounding, date_s};
 use crate::reply::FailureMode;
-use crate::time::Time;
+
+use super::list::{BYTES_MAX, ENTRIES_BYTES_MAX};
 
 /// A revocation feed.
 pub struct Feed {
@@ -28,309 +17,110 @@ pub struct Feed {
     pub every_s: u64,
     /// What happens to tokens while the feed was never read.
     pub failure_mode: FailureMode,
+    /// What it serves.
+    pub kind: Kind,
 }
 
-/// Bytes of a feed's document at most.
-pub const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Entries of tokens that haven't ended, at most: what a document in shared memory holds.
-pub const ENTRIES_MAX: usize = 32_000;
-/// Bytes of an entity tag that is kept (RFC 9110, section 8.8.3).
-pub const ETAG_BYTES_MAX: usize = 256;
-
-/// Half a digest: 128 bits under the host's key, which nobody can aim at.
-type Name = [u8; 16];
-
-/// What a feed lists.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct List {
-    /// The document's number, which never goes down.
-    pub sequence: u64,
-    /// The document's entity tag.
-    pub etag: Option<String>,
-    /// Sorted.
-    names: Vec<Name>,
+/// What a feed serves.
+pub enum Kind {
+    /// A document that lists what is revoked.
+    List,
+    /// The same document as a JWS.
+    Signed(Signer),
+    /// Security Event Tokens, to be taken one after the other (RFC 8936).
+    Stream {
+        /// Whose keys sign them.
+        signer: Signer,
+        /// Whom they are for; nothing: that isn't looked at.
+        audience: Option<String>,
+    },
 }
 
-/// Why a document isn't one.
+/// Whose keys sign what a feed serves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Signer {
+    /// The issuer's place in the document.
+    pub issuer: usize,
+    /// Its `iss`.
+    pub iss: String,
+}
+
+impl Kind {
+    /// Whose keys sign it, where it is signed.
+    pub fn signer(&self) -> Option<&Signer> {
+        match self {
+            Kind::List => None,
+            Kind::Signed(signer) | Kind::Stream { signer, .. } => Some(signer),
+        }
+    }
+}
+
+/// The type of a signed list (RFC 7515, section 4.1.9): `application/revocation-list+jwt`.
+pub const LIST_TYPE: &str = "revocation-list+jwt";
+
+/// Why an answer isn't a feed's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FeedError {
     /// Longer than [`BYTES_MAX`].
     TooLong,
-    /// Not of the form above.
+    /// Not a list.
     NotAFeed,
-    /// More than [`ENTRIES_MAX`] entries of tokens that haven't ended.
+    /// More entries of tokens that haven't ended than [`ENTRIES_BYTES_MAX`] has room for.
     TooManyEntries,
+    /// Its number is lower than that of the list that is known.
+    Older,
+    /// Not a JWS in its compact serialization with an algorithm of the issuer's.
+    NotSigned,
+    /// A JWS of another type.
+    WrongType,
+    /// No key of the issuer's verifies it.
+    BadSignature,
+    /// Its keys can't be had now.
+    NoKeys,
+    /// Its `iss` isn't the issuer's.
+    WrongIssuer,
+    /// Its `exp` has passed.
+    Expired,
+    /// Not an answer of RFC 8936, section 2.3.
+    NotAPoll,
+    /// Shared memory has no room for what it says.
+    NoRoom,
 }
 
 impl fmt::Display for FeedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        f.write_str(match self {
             FeedError::TooLong => {
-                write!(f, "expected a feed of at most {BYTES_MAX} bytes, got more")
+                return write!(f, "expected a feed of at most {BYTES_MAX} bytes, got more");
             }
             FeedError::NotAFeed => {
-                f.write_str("expected a feed with \"sequence\" and \"revoked\", got something else")
+                "expected a feed with \"sequence\" and \"revoked\", got something else"
             }
-            FeedError::TooManyEntries => write!(
-                f,
-                "expected at most {ENTRIES_MAX} revoked tokens that have not expired, got more"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for FeedError {}
-
-impl fmt::Debug for List {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("List")
-            .field("sequence", &self.sequence)
-            .field("entries", &self.names.len())
-            .finish_non_exhaustive()
-    }
-}
-
-#[derive(Deserialize)]
-struct Document<'a> {
-    sequence: u64,
-    #[serde(borrow)]
-    revoked: Vec<Entry<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(borrow)]
-    iss: Cow<'a, str>,
-    #[serde(borrow)]
-    jti: Cow<'a, str>,
-    #[serde(default)]
-    exp: serde_json::Value,
-}
-
-impl Entry<'_> {
-    /// Whether its token has ended by more than any leeway. One whose `exp` isn't a date stays
-    /// listed: the entry says which token it means all the same.
-    fn has_ended(&self, now: Time) -> bool {
-        date_s(&self.exp, Rounding::Up)
-            .is_ok_and(|exp_s| exp_s.saturating_add(LEEWAY_S_MAX) <= now.s())
-    }
-}
-
-impl List {
-    /// Reads a feed's document. Entries whose `exp` has passed by more than any leeway are left
-    /// out.
-    ///
-    /// # Errors
-    /// Why it isn't one.
-    pub fn parse(
-        key: &HostKey,
-        body: &[u8],
-        etag: Option<&[u8]>,
-        now: Time,
-    ) -> Result<List, FeedError> {
-        if body.len() > BYTES_MAX {
-            return Err(FeedError::TooLong);
-        }
-        let document: Document<'_> =
-            serde_json::from_slice(body).map_err(|_| FeedError::NotAFeed)?;
-        let live = || document.revoked.iter().filter(|entry| !entry.has_ended(now));
-        if live().count() > ENTRIES_MAX {
-            return Err(FeedError::TooManyEntries);
-        }
-        let mut names: Vec<Name> =
-            live().filter_map(|entry| short(&of_id(key, &entry.iss, &entry.jti))).collect();
-        names.sort_unstable();
-        names.dedup();
-        Ok(List { sequence: document.sequence, etag: etag.and_then(tag), names })
-    }
-
-    /// Whether the feed lists the token of this name, as [`of_id`] gives it.
-    pub fn has(&self, name: &Digest) -> bool {
-        short(name).is_some_and(|name| self.names.binary_search(&name).is_ok())
-    }
-
-    /// How many tokens it lists.
-    pub fn len(&self) -> usize {
-        self.names.len()
-    }
-
-    /// Whether it lists none.
-    pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// The form in shared memory: sequence 8, length of the tag 2, tag, names.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let etag = self.etag.as_deref().unwrap_or_default().as_bytes();
-        let mut bytes = Vec::with_capacity(10 + etag.len() + self.names.len() * size_of::<Name>());
-        bytes.extend(self.sequence.to_le_bytes());
-        bytes.extend((etag.len() as u16).to_le_bytes());
-        bytes.extend(etag);
-        bytes.extend(self.names.as_flattened());
-        bytes
-    }
-
-    /// Reads the form in shared memory.
-    pub fn from_bytes(bytes: &[u8]) -> Option<List> {
-        let (sequence, rest) = bytes.split_first_chunk::<8>()?;
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (etag, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
-        let (names, left) = rest.as_chunks::<16>();
-        let sorted = names.is_sorted_by(|a, b| a < b);
-        let etag = std::str::from_utf8(etag).ok()?;
-        let etag = (!etag.is_empty()).then(|| etag.to_owned());
-        (left.is_empty() && sorted).then(|| List {
-            sequence: u64::from_le_bytes(*sequence),
-            etag,
-            names: names.to_vec(),
+            FeedError::TooManyEntries => {
+                return write!(
+                    f,
+                    "expected at most {ENTRIES_BYTES_MAX} bytes of entries that have not ended \
+                     (16 for a jti, 24 for a sub or sid), got more"
+                );
+            }
+            FeedError::Older => "its \"sequence\" is lower than before",
+            FeedError::NotSigned => {
+                "expected a JWS in its compact serialization, signed with one of the issuer's \
+                 algorithms, got something else"
+            }
+            FeedError::WrongType => {
+                return write!(f, "expected the type {LIST_TYPE:?}, got another one");
+            }
+            FeedError::BadSignature => "none of the issuer's keys verifies its signature",
+            FeedError::NoKeys => "the issuer's keys can't be had",
+            FeedError::WrongIssuer => "its \"iss\" isn't the issuer's",
+            FeedError::Expired => "its \"exp\" has passed",
+            FeedError::NotAPoll => {
+                "expected a JSON object with \"sets\" (RFC 8936), got something else"
+            }
+            FeedError::NoRoom => "there is no room for it in shared memory",
         })
     }
 }
 
-fn short(digest: &Digest) -> Option<Name> {
-    digest.0.first_chunk::<16>().copied()
-}
-
-/// An entity tag that can be sent back as it is: visible ASCII of a bounded length.
-fn tag(value: &[u8]) -> Option<String> {
-    let fits = (1..=ETAG_BYTES_MAX).contains(&value.len())
-        && value.iter().all(|byte| (0x21..=0x7e).contains(byte));
-    if fits { String::from_utf8(value.to_vec()).ok() } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const NOW: Time = Time::from_s(1_000_000);
-
-    fn key() -> HostKey {
-        HostKey::new(&[5; 32], b"")
-    }
-
-    fn parse(text: &str) -> Result<List, FeedError> {
-        List::parse(&key(), text.as_bytes(), None, NOW)
-    }
-
-    #[test]
-    fn the_documented_example() {
-        let list = parse(r#"{"sequence": 17, "revoked": [{"iss": "https://idp.example", "jti": "a1b2", "exp": 1790000000}]}"#).unwrap();
-        assert_eq!((list.sequence, list.len()), (17, 1));
-        assert!(list.has(&of_id(&key(), "https://idp.example", "a1b2")));
-        assert!(!list.has(&of_id(&key(), "https://idp.example", "a1b3")));
-        assert!(!list.has(&of_id(&key(), "https://other.example", "a1b2")));
-    }
-
-    #[test]
-    fn what_has_ended_is_left_out_once_no_leeway_admits_it() {
-        let entry = |exp: u64| {
-            parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#))
-                .unwrap()
-                .len()
-        };
-        assert_eq!(entry(NOW.s() - LEEWAY_S_MAX), 0);
-        assert_eq!(entry(NOW.s() - LEEWAY_S_MAX + 1), 1);
-        assert_eq!(entry(u64::MAX), 1);
-        let entry = |exp: &str| {
-            parse(&format!(r#"{{"sequence":1,"revoked":[{{"iss":"i","jti":"j","exp":{exp}}}]}}"#))
-                .unwrap()
-                .len()
-        };
-        assert_eq!(
-            (entry("999700.0"), entry("9.997e5"), entry("999700.25")),
-            (0, 0, 1),
-            "to the later side"
-        );
-        for no_date in ["\"999\"", "null", "-1", "1e300", "[1]", "{}", "true"] {
-            assert_eq!(entry(no_date), 1, "{no_date}: it is listed, whenever it ends");
-        }
-        assert_eq!(
-            parse(r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"}]}"#).unwrap().len(),
-            1,
-            "no end, no drop"
-        );
-    }
-
-    #[test]
-    fn what_is_not_understood_is_refused_whole() {
-        for text in [
-            "",
-            "null",
-            "[]",
-            "{}",
-            r#"{"sequence":1}"#,
-            r#"{"revoked":[]}"#,
-            r#"{"sequence":-1,"revoked":[]}"#,
-            r#"{"sequence":"1","revoked":[]}"#,
-            r#"{"sequence":1.5,"revoked":[]}"#,
-            r#"{"sequence":1,"revoked":{}}"#,
-            r#"{"sequence":1,"sequence":2,"revoked":[]}"#,
-            r#"{"sequence":1,"revoked":[{"iss":"i"}]}"#,
-            r#"{"sequence":1,"revoked":[{"jti":"j"}]}"#,
-            r#"{"sequence":1,"revoked":[{"iss":"i","jti":1}]}"#,
-            r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j","exp":1,"exp":2}]}"#,
-            r#"{"sequence":1,"revoked":[{"iss":"i","jti":"j"},{"iss":"i","sub":"alice"}]}"#,
-            r#"{"sequence":1,"revoked":[]} x"#,
-            "<!doctype html>",
-        ] {
-            assert_eq!(parse(text), Err(FeedError::NotAFeed), "{text}");
-        }
-        assert_eq!(parse(r#"{"sequence":1,"revoked":[],"issued":"now"}"#).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn bounds() {
-        let entries = |n: usize, exp: u64| {
-            let entries: Vec<_> =
-                (0..n).map(|n| format!(r#"{{"iss":"i","jti":"{n}","exp":{exp}}}"#)).collect();
-            format!(r#"{{"sequence":1,"revoked":[{}]}}"#, entries.join(","))
-        };
-        let list = parse(&entries(ENTRIES_MAX, 2_000_000)).unwrap();
-        assert_eq!(list.len(), ENTRIES_MAX);
-        assert!(
-            list.to_bytes().len() + ETAG_BYTES_MAX <= crate::shared::document::DOCUMENT_BYTES_MAX
-        );
-        assert_eq!(parse(&entries(ENTRIES_MAX + 1, 2_000_000)), Err(FeedError::TooManyEntries));
-        assert_eq!(parse(&entries(ENTRIES_MAX + 1, 1)).unwrap().len(), 0, "ended ones don't count");
-        let long = format!(r#"{{"sequence":1,"revoked":[],"x":"{}"}}"#, "x".repeat(BYTES_MAX));
-        assert_eq!(parse(&long), Err(FeedError::TooLong));
-    }
-
-    #[test]
-    fn only_a_tag_that_can_be_sent_back_is_kept() {
-        let etag = |tag: &[u8]| {
-            List::parse(&key(), br#"{"sequence":1,"revoked":[]}"#, Some(tag), NOW).unwrap().etag
-        };
-        assert_eq!(etag(br#"W/"abc""#).as_deref(), Some(r#"W/"abc""#));
-        for bad in [&b""[..], b"a b", b"a\r\nx: y", &[0xe9], &[b'x'; ETAG_BYTES_MAX + 1]] {
-            assert_eq!(etag(bad), None);
-        }
-    }
-
-    #[test]
-    fn debug_output_holds_no_entry() {
-        assert_eq!(
-            format!("{:?}", parse(r#"{"sequence":3,"revoked":[{"iss":"i","jti":"j"}]}"#).unwrap()),
-            "List { sequence: 3, entries: 1, .. }"
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn lists_exactly_what_was_revoked(ids in proptest::collection::vec(("[a-c]{0,2}", "[a-c]{0,2}"), 0..40), iss in "[a-c]{0,2}", jti in "[a-c]{0,2}") {
-            let entries: Vec<_> = ids.iter().map(|(iss, jti)| serde_json::json!({"iss": iss, "jti": jti})).collect();
-            let list = parse(&serde_json::json!({"sequence": 1, "revoked": entries}).to_string()).unwrap();
-            prop_assert_eq!(list.has(&of_id(&key(), &iss, &jti)), ids.contains(&(iss, jti)));
-            prop_assert_eq!(List::from_bytes(&list.to_bytes()), Some(list));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = List::parse(&key(), &bytes, Some(&bytes), NOW);
-            if let Some(list) = List::from_bytes(&bytes) {
-                prop_assert_eq!(list.to_bytes(), bytes);
-            }
-        }
-    }
-}
+impl std::error::Error for FeedError {}

@@ -8,8 +8,12 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod feed;
+pub mod floors;
+pub mod list;
 pub mod names;
+pub mod set;
 pub mod spelling;
+pub mod stream;
 pub mod table;
 
 pub use names::Names;

@@ -10,7 +10,7 @@ use proxy_wasm::types::Action;
 use crate::config::Config;
 use crate::exchange::{Effect, Finish, Input};
 use crate::facts::call::CallAnswer;
-use crate::facts::{Fact, Turn};
+use crate::facts::{Fact, Facts, Turn};
 use crate::metrics::Took;
 use crate::request::HeaderBlock;
 use crate::time::Time;
@@ -103,7 +103,19 @@ impl Root {
         if let Some(digest) = self.chain.digest(fact) {
             self.chain.waiters.borrow_mut().call(&digest);
         }
+        self.fetch_those(|facts| facts.take_wanted());
         self.wake();
+    }
+
+    /// Fetches those of these facts that nobody fetches yet.
+    fn fetch_those(&self, which: impl FnOnce(&Facts<'_>) -> Vec<Fact>) {
+        let led = self.chain.with_facts(|facts| {
+            let all = which(facts).into_iter();
+            all.filter(|fact| facts.join(fact) == Turn::Lead).collect::<Vec<_>>()
+        });
+        for fact in led.unwrap_or_default() {
+            self.chain.order(fact);
+        }
     }
 
     /// Lets exchanges that were called look again, a bounded number in one callback.
@@ -199,16 +211,7 @@ impl Root {
             return;
         }
         self.chain.agree_on_host_key();
-        let due = self.chain.with_facts(|facts| {
-            facts
-                .due()
-                .into_iter()
-                .filter(|fact| facts.join(fact) == Turn::Lead)
-                .collect::<Vec<_>>()
-        });
-        for fact in due.unwrap_or_default() {
-            self.chain.order(fact);
-        }
+        self.fetch_those(|facts| facts.due());
     }
 
     fn push_charges(&self, now: Time) {

@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 const SECRET: &str = "a secret of the hot path, 32 bytes and more";
 pub const NOW: Time = Time::from_s(1_800_000_000);
 
-/// A revocation feed in which nothing is revoked.
-const FEED: &[u8] = br#"{"sequence":1,"revoked":[]}"#;
+/// A revocation feed in which none of these tokens is revoked, though other subjects are.
+const FEED: &[u8] = br#"{"sequence":1,"revoked":[{"iss":"https://idp.example","sub":"another","before":1900000000}]}"#;
 
 /// Calls that a host has been asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

@@ -16,6 +16,7 @@ WASM = Path(os.environ.get("HERDGATE_WASM", ROOT / "dist" / "herdgate.wasm"))
 SECRETS = {
     "HERDGATE_SECRET": "test-shared-secret-of-32-bytes-or-more",
     "GATEWAY_SECRET": "secret-gateway",
+    "EVENTS_SECRET": "Bearer test-events-secret",
     "REGISTER_SECRET": "test-register-secret-of-32-bytes-or-more",
 }
 

@@ -84,6 +84,24 @@ pub(super) static REVOCATION: Shape = Shape {
 pub(super) static FEED: Shape = Shape {
     own: &[
         field("uri", Url, Required, "Its address."),
+        field(
+            "kind",
+            OneOf(&["list", "signed", "ssf"]),
+            Need::Text("list"),
+            "What it serves: a list, the list as a JWS, or Security Event Tokens to be polled (RFC 8936).",
+        ),
+        field(
+            "issuer",
+            Text(&syntax::NAME),
+            Optional,
+            "With `signed` and `ssf`: the name of the issuer whose keys sign it.",
+        ),
+        field(
+            "audience",
+            Text(&syntax::TEXT),
+            Optional,
+            "With `ssf`: what must be in the `aud` of each set.",
+        ),
         field("every_s", Whole(1, DAY_S), Need::Whole(10), "Seconds between polls."),
         field(
             "failure_mode",

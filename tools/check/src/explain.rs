@@ -11,6 +11,7 @@ use herdgate::testing::rate_limit::KeyPart;
 use herdgate::testing::reply::ErrorStyle;
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
 use herdgate::testing::request::path::{Request, Target, matches};
+use herdgate::testing::revocation::feed::{Feed, Kind};
 use herdgate::testing::signature::source::{JwksAt, KeySource};
 use herdgate::testing::token_endpoint::TokenEndpoint;
 
@@ -104,6 +105,7 @@ pub fn summary(config: &Config) -> Vec<String> {
         }
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
+    lines.extend(config.revocation_feeds.iter().filter_map(|feed| signed_feed(config, feed)));
     if config.mode == Mode::Shadow {
         lines
             .push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());
@@ -453,4 +455,20 @@ fn opaque_issuer(issuer: &Issuer, opaque: &OpaqueTokens) -> String {
         "Issuer {}: {prefix}; {} is asked what they mean, and an answer is kept for {} s at most.",
         issuer.name, endpoint.uri.authority, endpoint.ttl_s_max
     )
+}
+
+/// A feed whose signer counts.
+fn signed_feed(config: &Config, feed: &Feed) -> Option<String> {
+    let signer = feed.kind.signer()?;
+    let issuer = config.issuers.get(signer.issuer)?;
+    let (name, from, every_s) = (&issuer.name, &feed.uri.authority, feed.every_s);
+    Some(match &feed.kind {
+        Kind::List => return None,
+        Kind::Signed(_) => format!(
+            "A list of revoked tokens that {name} has signed is read at {from} every {every_s} s."
+        ),
+        Kind::Stream { .. } => format!(
+            "Security events of {name} are polled at {from} every {every_s} s. They are kept in the gateway's memory alone: once that is new (first start, restart), tokens of {name} are refused that were issued before it, or don't say when."
+        ),
+    })
 }
