@@ -30,7 +30,8 @@ pub fn warnings(text: &str, place: &str, config: &Config) -> Vec<String> {
 fn ancestors<'a>(value: &'a Value, place: &str) -> Vec<&'a Map<String, Value>> {
     let mut out = Vec::new();
     let mut at = value;
-    for step in place.split(['.', '[']) {
+    // A place of one of several documents begins with its index.
+    for step in place.split(['.', '[']).filter(|step| !step.is_empty()) {
         out.extend(at.as_object());
         let next = match step.strip_suffix(']') {
             Some(index) => index.parse::<usize>().ok().and_then(|index| at.get(index)),
