@@ -7,7 +7,7 @@ SEED ?=
 ROUNDS ?=
 TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target --
 
-.PHONY: help build test test-kong check demo run bench load fuzz sim schema setup
+.PHONY: help build image test test-kong check demo run bench load fuzz sim schema setup
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -21,6 +21,9 @@ setup-%:
 
 build: setup-build ## Builds dist/herdgate.wasm; needs Rust and Node.js alone.
 	@scripts/build
+
+image: setup-build-sbom build ## dist/herdgate-oci.tar: the module as an OCI image for Istio and Envoy Gateway, its sha256 and an SBOM.
+	@scripts/image
 
 test: ## Everything that must hold; CI runs exactly this.
 	@scripts/test

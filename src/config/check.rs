@@ -7,7 +7,7 @@ use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
 use super::{
-    Config, CorsPreflight, HostKind, Kong, Log, Memory, Mode, Resource, Shared, UnknownIssuer,
+    Config, CorsPreflight, HostKind, Kong, Log, Mode, Profile, Resource, Shared, UnknownIssuer,
     Unmatched,
 };
 use crate::callout::{Secret, Uri};
@@ -58,7 +58,11 @@ impl Config {
             );
         }
         let node = Node::root(&json, &DOCUMENT);
-        let mut check = Check::new(report, host, &node);
+        let profile = profile(&node);
+        let mut check = Check::new(report, profile.unwrap_or(host), &node);
+        if profile.is_some() {
+            check.stateless(&node, host);
+        }
         let config = check.document(&node);
         let warnings = check.report.into_result()?;
         Ok(Config { warnings, ..config })
@@ -153,9 +157,13 @@ impl Check {
         let introspection = self.introspection(node);
         let revocation_feeds = self.feeds(node, &issuers);
         let shared = self.shared(node);
-        let memory = node.object_or_default("memory");
+        let memory = self.memory(node);
         let config = Config {
             digest: node.digest("herdgate configuration v1"),
+            profile: match profile(node) {
+                Some(_) => Profile::Stateless,
+                None => Profile::Full,
+            },
             mode: match node.text("mode") {
                 Some("shadow") => Mode::Shadow,
                 _ => Mode::Enforce,
@@ -192,10 +200,7 @@ impl Check {
             introspection,
             revocation_feeds,
             shared,
-            memory: Memory {
-                tokens_max: memory.size("tokens_max"),
-                bytes_max: memory.size("bytes_max"),
-            },
+            memory,
             kong,
             warnings: Vec::new(),
         };
@@ -208,6 +213,9 @@ impl Check {
         self.rules_together(config, rule_paths);
         if self.report.failed() {
             return;
+        }
+        if config.profile == Profile::Stateless {
+            self.costs(config);
         }
         self.neighbours(config);
         self.opaque_together(config);
@@ -357,6 +365,11 @@ impl Check {
         }
         found
     }
+}
+
+/// The kind of host that a document is for by its own word.
+fn profile(node: &Node<'_>) -> Option<HostKind> {
+    (node.text("profile") == Some("stateless")).then_some(HostKind::Stateless)
 }
 
 fn log(node: &Node<'_>) -> Log {

@@ -47,7 +47,7 @@ impl Check {
             (None, Some(false)) => self.report.error(
                 &path,
                 "the header in which a balancer vouches for the client's certificate",
-                "nothing (Kong doesn't tell the filter which certificate it has seen)",
+                "nothing (this host doesn't tell the filter which certificate it has seen)",
             ),
             (None, None) => {
                 self.report.warn(&path, "absent; on Kong a header is needed here");

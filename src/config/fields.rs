@@ -93,6 +93,12 @@ pub static DOCUMENT: Shape = Shape {
             Need::Text("enforce"),
             "`shadow` decides, counts and logs, and changes nothing in any request or answer.",
         ),
+        field(
+            "profile",
+            OneOf(&["full", "stateless"]),
+            Need::Text("full"),
+            "`stateless` is for hosts without shared memory, timers, metrics and calls (Google's Service Extensions): what needs them is refused.",
+        ),
         field("realm", Text(&syntax::REALM), Need::Text("api"), "The realm in `WWW-Authenticate`."),
         field(
             "errors",

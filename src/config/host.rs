@@ -7,6 +7,8 @@ pub enum HostKind {
     Envoy,
     /// Kong.
     Kong,
+    /// One that keeps nothing for the filter: `"profile": "stateless"`.
+    Stateless,
     /// Not known, as in a check without a host: what one host would refuse is a warning.
     Unknown,
 }
@@ -63,6 +65,7 @@ impl HostKind {
         match self {
             HostKind::Envoy => "Envoy",
             HostKind::Kong => "Kong",
+            HostKind::Stateless => "a host that keeps nothing",
             HostKind::Unknown => "either host",
         }
     }
@@ -93,6 +96,16 @@ impl HostKind {
                 waiters_max: 500,
                 // Lua's.
                 has_one_empty_table: true,
+                environment_hint: "",
+            },
+            HostKind::Stateless => &Needs {
+                cluster: Cluster::Unused,
+                secret: None,
+                next: Next::Filter,
+                sees_certificates: Some(false),
+                waits_at_uri: false,
+                waiters_max: 1,
+                has_one_empty_table: false,
                 environment_hint: "",
             },
             HostKind::Unknown => &Needs {

@@ -18,6 +18,8 @@ use crate::token_endpoint::TokenEndpoint;
 pub struct Config {
     /// SHA-256 of the canonical document.
     pub digest: [u8; 32],
+    /// What it may ask of its host.
+    pub profile: Profile,
     /// Whether refusals are answered or only counted.
     pub mode: Mode,
     /// The `realm` of challenges; printable ASCII without `"` and `\`.
@@ -105,6 +107,15 @@ pub struct Replay {
     pub issuers: Vec<usize>,
     /// Ids of tokens and proofs that are remembered at once.
     pub ids_max: u32,
+}
+
+/// What a configuration may ask of its host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Profile {
+    /// All that Envoy and Kong have.
+    Full,
+    /// No shared memory, no timers, no metrics, no calls, and little memory.
+    Stateless,
 }
 
 /// Whether a verdict is enforced.

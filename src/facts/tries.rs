@@ -7,8 +7,8 @@
 
 use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::signature::{Algorithm, Family, VerifyKey};
-use crate::time::{NS_PER_MS, Time};
+use crate::signature::{Algorithm, VerifyKey};
+use crate::time::Time;
 
 use super::{Facts, Stop};
 
@@ -77,24 +77,8 @@ impl Facts<'_> {
             return Err(self.unavailable(Reason::KeysUnavailable, self.now.plus_ms(AHEAD_MS)));
         }
         tries.paid_at = Time::from_ns(
-            paid_at.ns().saturating_add(cost_ns(algorithm, key).saturating_mul(SHARE)),
+            paid_at.ns().saturating_add(key.cost_ns(algorithm).saturating_mul(SHARE)),
         );
         Ok(())
-    }
-}
-
-/// About what a verification takes in WebAssembly.
-fn cost_ns(algorithm: Algorithm, key: &VerifyKey) -> u64 {
-    const US: u64 = NS_PER_MS / 1_000;
-    match algorithm.family() {
-        Family::Hmac => 5 * US,
-        // By the square of the modulus's length: 100 us for 2048 bits, 1.6 ms for 8192.
-        Family::RsaPkcs1 | Family::RsaPss => {
-            (key.spki_der().len() as u64).saturating_pow(2).saturating_mul(US) / 860
-        }
-        Family::Ed => 200 * US,
-        Family::MlDsa => 700 * US,
-        Family::Ec if matches!(algorithm, Algorithm::ES256 | Algorithm::ES256K) => 800 * US,
-        Family::Ec => 3_800 * US,
     }
 }

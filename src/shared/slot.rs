@@ -97,6 +97,11 @@ impl TableId {
 }
 
 impl Slot {
+    /// Whether it is one of this table's.
+    pub fn is_of(self, table: TableId) -> bool {
+        self.0.get(PREFIX.len()) == Some(&table.letter())
+    }
+
     /// The name of slot `index` of a table. Indices from [`SLOTS_MAX`] on start again at 0.
     pub const fn new(table: TableId, index: u32) -> Slot {
         let [p, q] = PREFIX;

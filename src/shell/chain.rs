@@ -102,6 +102,7 @@ impl Chain {
             let issuers = config.issuers.iter().map(|issuer| issuer.name.clone());
             HostMeter::new(limits.collect(), issuers.collect())
         });
+        let meter = meter.on(dialect);
         Chain {
             dialect,
             waiters: RefCell::default(),
@@ -454,7 +455,10 @@ impl Chain {
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        self.tell_shares(0, 0);
+        // Without a configuration nobody waited, and nobody has asked which host this is.
+        if !self.is_closed() {
+            self.tell_shares(0, 0);
+        }
         VERIFYING.set(VERIFYING.get().saturating_sub(u32::from(self.verifies())));
     }
 }

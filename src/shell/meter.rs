@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use crate::metrics::{ALERTED, Gauge, Meter, Metric, Took};
 
 use super::abi::{self, MetricKind};
+use super::hosts::Dialect;
 
 /// Metrics of one configuration.
 #[derive(Default)]
 pub struct HostMeter {
+    /// Whether the host has none at all, and may not be asked.
+    is_missing: bool,
     /// What every request with a known token counts, found without a search.
     l1_hit: Cell<Counter>,
     accepted: Cell<Counter>,
@@ -45,6 +48,12 @@ impl HostMeter {
         HostMeter { limits, issuers, ..HostMeter::default() }
     }
 
+    /// The same on this host.
+    #[must_use]
+    pub fn on(self, dialect: Dialect) -> Self {
+        HostMeter { is_missing: !dialect.caps().keeps_state, ..self }
+    }
+
     /// Defines what is alerted on.
     pub fn define_alerted(&self) {
         let of_limits = (0u16..).zip(&self.limits).flat_map(|(index, _)| {
@@ -77,7 +86,7 @@ impl HostMeter {
 
     /// Tells how long something took, in milliseconds.
     pub fn took(&self, what: Took, ms: u64) {
-        let defined = || define(MetricKind::Histogram, what.name());
+        let defined = || self.define_as(MetricKind::Histogram, what.name());
         let histogram = *self.histograms.borrow_mut().entry(what).or_insert_with(defined);
         if let Counter::Id(id) = histogram {
             abi::record(id, ms);
@@ -86,13 +95,20 @@ impl HostMeter {
 
     fn gauge(&self, gauge: Gauge) -> Told {
         let name = || gauge.name(&as_strs(&self.issuers));
-        let defined = || Told { gauge: define(MetricKind::Gauge, &name()), share: 0 };
+        let defined = || Told { gauge: self.define_as(MetricKind::Gauge, &name()), share: 0 };
         *self.gauges.borrow_mut().entry(gauge).or_insert_with(defined)
     }
 
     #[inline(never)]
     fn define(&self, metric: Metric) -> Counter {
-        define(MetricKind::Counter, &metric.name(&as_strs(&self.limits)))
+        self.define_as(MetricKind::Counter, &metric.name(&as_strs(&self.limits)))
+    }
+
+    fn define_as(&self, kind: MetricKind, name: &str) -> Counter {
+        if self.is_missing {
+            return Counter::Refused;
+        }
+        abi::define_metric(kind, name).map_or(Counter::Refused, Counter::Id)
     }
 
     fn count_on(&self, hot: &Cell<Counter>, metric: Metric) {
@@ -111,10 +127,6 @@ impl HostMeter {
 
 fn as_strs(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
-}
-
-fn define(kind: MetricKind, name: &str) -> Counter {
-    abi::define_metric(kind, name).map_or(Counter::Refused, Counter::Id)
 }
 
 fn increment(counter: Counter) {

@@ -7,7 +7,7 @@ use ::log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Action;
 
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::exchange::{Effect, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Facts, Turn};
@@ -250,6 +250,10 @@ impl Root {
         for warning in &config.warnings {
             warn!("configuration: {warning}");
         }
+        let dialect = match config.profile {
+            Profile::Full => dialect,
+            Profile::Stateless => Dialect::Stateless,
+        };
         // One name has one owner, so each root context of each virtual machine has its own.
         let name = || format!("herdgate.{:016x}.{}", random(), self.id);
         let wakes_others = dialect.caps().wakes_others;
@@ -261,7 +265,9 @@ impl Root {
             .chain
             .sync_tick_ms()
             .map_or(TICK_FIXED_MS, |ms| ms.clamp(TICK_FIXED_MS_MIN, TICK_FIXED_MS));
-        abi::set_tick_period(if wakes_others { TICK_FIRST_MS } else { fixed_ms });
+        if dialect.caps().keeps_state {
+            abi::set_tick_period(if wakes_others { TICK_FIRST_MS } else { fixed_ms });
+        }
         true
     }
 

@@ -1,6 +1,7 @@
 //! The host's shared memory, and its random numbers.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
 use crate::shared::{CAS_TRIES, Expect, Refused, Slot, Store, TableId, Version};
@@ -17,12 +18,51 @@ pub struct HostStore {
     /// What no other worker has: its number and when it got that.
     number: OnceCell<(u64, u64)>,
     draws: Cell<u64>,
+    /// The worker's own, where the host has none.
+    own: OwnMemory,
+}
+
+/// Slots that a worker has for itself at most: its key, and what its log is paced by.
+const OWN_SLOTS_MAX: usize = 16;
+
+/// What stands in for shared memory in a worker that shares none: little, since all that is asked
+/// for often is kept elsewhere in the worker.
+#[derive(Default)]
+struct OwnMemory(RefCell<BTreeMap<[u8; 6], Held>>);
+
+/// A value and its version.
+type Held = (Vec<u8>, Version);
+
+impl OwnMemory {
+    fn get(&self, slot: Slot) -> Option<Held> {
+        self.0.borrow().get(&slot.0).cloned()
+    }
+
+    fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        let is_kept = [TableId::HostKey, TableId::Counters].iter().any(|table| slot.is_of(*table));
+        let mut slots = self.0.borrow_mut();
+        let present = slots.get(&slot.0).map(|(_, version)| *version);
+        match (expect, present) {
+            (Expect::Absent, None) if is_kept && slots.len() < OWN_SLOTS_MAX => {}
+            (Expect::Absent, None) => return Err(Refused::Full),
+            (Expect::Version(expected), Some(version)) if expected == version => {}
+            (Expect::Absent | Expect::Version(_), _) => return Err(Refused::Lost),
+        }
+        let version = present.unwrap_or_default().wrapping_add(1).max(1);
+        slots.insert(slot.0, (value.to_vec(), version));
+        Ok(())
+    }
 }
 
 impl HostStore {
     /// The memory of this host.
     pub fn new(dialect: Dialect) -> Self {
-        HostStore { dialect, number: OnceCell::new(), draws: Cell::default() }
+        HostStore {
+            dialect,
+            number: OnceCell::new(),
+            draws: Cell::default(),
+            own: OwnMemory::default(),
+        }
     }
 
     /// The next number; 0 if the memory doesn't give one.
@@ -47,10 +87,16 @@ impl HostStore {
 
 impl Store for HostStore {
     fn get(&self, slot: Slot) -> Option<(Vec<u8>, Version)> {
+        if !self.dialect.caps().keeps_state {
+            return self.own.get(slot);
+        }
         abi::shared_get(&slot.0)
     }
 
     fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
+        if !self.dialect.caps().keeps_state {
+            return self.own.set(slot, value, expect);
+        }
         let version = match expect {
             Expect::Absent => self.dialect.caps().absent,
             // No host gives out 0, and on one of them to send it would overwrite.

@@ -7,6 +7,7 @@
 //! and [`known_answers::host_passes`] shows whether it can be trusted.
 
 mod algorithm;
+mod cost;
 mod der;
 mod digest;
 mod ec;

@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVERS = ROOT / "tests" / "servers"
-ENVOY = ROOT / ".tools" / "venv" / "bin" / "envoy"
+# Another version of it, for scripts/test-envoys.
+ENVOY = Path(os.environ.get("HERDGATE_ENVOY", ROOT / ".tools" / "venv" / "bin" / "envoy"))
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1

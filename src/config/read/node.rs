@@ -56,6 +56,12 @@ impl<'a> Node<'a> {
         self.shape.field(name)
     }
 
+    /// The fields that the document has, valid or not.
+    pub fn given(&self) -> Vec<&'static str> {
+        let Json::Object(members) = self.json else { return Vec::new() };
+        members.iter().filter_map(|(name, _)| Some(self.field(name)?.name)).collect()
+    }
+
     /// Whether the document has this field, valid or not.
     pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()

@@ -5,6 +5,7 @@
 
 mod envoy;
 mod kong;
+mod stateless;
 
 pub use envoy::verify::{Trusted, Untrusted};
 pub use kong::admitted::Meeting;
@@ -29,6 +30,8 @@ pub enum Dialect {
     Envoy,
     /// Kong.
     Kong,
+    /// One that keeps nothing for the filter, by the configuration's own word.
+    Stateless,
 }
 
 /// What a host can do and how it is asked. Each host's table has every line.
@@ -47,6 +50,9 @@ pub struct Capabilities {
     /// Whether another exchange can be resumed from the root, so that one call serves all that
     /// wait.
     pub wakes_others: bool,
+    /// Whether it has shared memory, timers and metrics at all. Where it hasn't, it is never asked for
+    /// any of them: such a call may end the worker.
+    pub keeps_state: bool,
     /// Whether shared memory is there for certain, also outside of a request.
     pub has_memory: bool,
     /// The version under which a record is written that must not be there yet.
@@ -107,6 +113,7 @@ impl Dialect {
         match self {
             Dialect::Envoy => &envoy::CAPABILITIES,
             Dialect::Kong => &kong::CAPABILITIES,
+            Dialect::Stateless => &stateless::CAPABILITIES,
         }
     }
 

@@ -7,16 +7,15 @@ use herdgate::testing::request::path::PathPolicy;
 use herdgate::testing::signature::source::{JwksAt, KeySource};
 use serde_json::{Map, Value};
 
+use crate::{find, kubernetes};
+
 /// Warnings about what is around the configuration at `place` of this file.
 pub fn warnings(text: &str, place: &str, config: &Config) -> Vec<String> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    // JSON is YAML. What can't be read at all is said elsewhere.
-    let Ok(value) = serde_saphyr::from_str_with_options::<Value>(text, options) else {
-        return Vec::new();
-    };
+    // What can't be read at all is said elsewhere.
+    let Ok(value) = find::yaml(text) else { return Vec::new() };
     let ancestors = ancestors(&value, place);
     let with = |name: &str| ancestors.iter().rev().find(|one| one.contains_key(name)).copied();
-    let mut out = Vec::new();
+    let mut out = kubernetes::warnings(&ancestors, place, config);
     if let Some(plugin) = with("vm_config") {
         of_plugin(plugin, config, &mut out);
     }
@@ -31,7 +30,8 @@ pub fn warnings(text: &str, place: &str, config: &Config) -> Vec<String> {
 fn ancestors<'a>(value: &'a Value, place: &str) -> Vec<&'a Map<String, Value>> {
     let mut out = Vec::new();
     let mut at = value;
-    for step in place.split(['.', '[']) {
+    // A place of one of several documents begins with its index.
+    for step in place.split(['.', '[']).filter(|step| !step.is_empty()) {
         out.extend(at.as_object());
         let next = match step.strip_suffix(']') {
             Some(index) => index.parse::<usize>().ok().and_then(|index| at.get(index)),
@@ -83,7 +83,7 @@ fn of_manager(manager: &Map<String, Value>, config: &Config, out: &mut Vec<Strin
 
 /// Each call of the filter's own: its place in the configuration, whether its URL is https, its
 /// cluster.
-fn calls(config: &Config) -> Vec<(String, bool, String)> {
+pub(crate) fn calls(config: &Config) -> Vec<(String, bool, String)> {
     let mut out = Vec::new();
     let mut add = |place: String, uri: &Uri, call: &'_ Callout| {
         out.push((place, uri.https, call.cluster.clone().unwrap_or_default()));

@@ -1,9 +1,12 @@
-//! Finds configurations in files: the document itself, an envoy.yaml or a kong.yml.
+//! Finds configurations in files: the document itself, an envoy.yaml, a kong.yml, or resources of
+//! Kubernetes.
 
 use std::collections::BTreeMap;
 
 use herdgate::config::{DOCUMENT, HostKind};
 use serde_json::{Map, Value};
+
+use crate::kubernetes;
 
 /// A configuration in a file.
 pub struct Found {
@@ -42,16 +45,13 @@ pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
             Err(_) => return Ok(whole(text.as_bytes().to_vec())),
         }
     } else {
-        let options = serde_saphyr::options! { with_snippet: false };
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            match error.location() {
-                Some(at) => format!(
-                    "{name} is not YAML that can be read: see line {}, column {}",
-                    at.line(),
-                    at.column()
-                ),
-                None => format!("{name} is not YAML that can be read"),
-            }
+        yaml(text).map_err(|error| match error.location() {
+            Some(at) => format!(
+                "{name} is not YAML that can be read: see line {}, column {}",
+                at.line(),
+                at.column()
+            ),
+            None => format!("{name} is not YAML that can be read"),
         })?
     };
     let mut candidates = Vec::new();
@@ -70,8 +70,13 @@ pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
         "services",
         "routes",
         "filter_chains",
+        "apiVersion",
     ];
-    let members = value.as_object();
+    let members = match &value {
+        // Of several documents in a file.
+        Value::Array(documents) => documents.first().and_then(Value::as_object),
+        _ => value.as_object(),
+    };
     let is_host_file =
         members.is_some_and(|members| of_a_host.iter().any(|name| members.contains_key(*name)));
     let is_document =
@@ -82,9 +87,22 @@ pub fn configurations(name: &str, text: &str) -> Result<Vec<Found>, String> {
         (true, ..) => Ok(whole(text.as_bytes().to_vec())),
         (false, _, true) => Ok(whole(bytes(&value))),
         _ => Err(format!(
-            "{name} is neither a configuration nor an envoy.yaml or kong.yml that contains one"
+            "{name} is neither a configuration nor an envoy.yaml, a kong.yml or a resource of Kubernetes that contains one"
         )),
     }
+}
+
+/// YAML, of which JSON is a part; several documents as a list.
+///
+/// # Errors
+/// As the reader tells it, without a snippet of the text.
+pub fn yaml(text: &str) -> Result<Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    let mut all: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)?;
+    Ok(match (all.len(), all.pop()) {
+        (1, Some(only)) => only,
+        (_, last) => Value::Array(all.into_iter().chain(last).collect()),
+    })
 }
 
 struct Candidate {
@@ -101,6 +119,7 @@ fn walk(value: &Value, place: &str, found: &mut Vec<Candidate>) {
             }
         }
         Value::Object(members) => {
+            found.extend(of_kubernetes(members, value, place));
             if members.contains_key("vm_config") && members.contains_key("configuration") {
                 found.extend(of_envoy(members, place));
             } else if let Some(Value::Array(filters)) = members.get("filters") {
@@ -154,6 +173,25 @@ fn of_envoy(plugin: &Map<String, Value>, place: &str) -> Option<Candidate> {
     Some(Candidate {
         found: Found { place, host: HostKind::Envoy, document, environment: Some(environment) },
         named,
+    })
+}
+
+/// A resource that holds configurations. What names us is its name, or where the module is.
+fn of_kubernetes(
+    resource: &Map<String, Value>,
+    value: &Value,
+    place: &str,
+) -> impl Iterator<Item = Candidate> {
+    let named = names_us(value);
+    kubernetes::plugins(resource).into_iter().map(move |plugin| {
+        let (at, configuration) = plugin.configuration;
+        let found = Found {
+            place: join(place, &at),
+            host: HostKind::Envoy,
+            document: bytes(configuration),
+            environment: Some(plugin.environment),
+        };
+        Candidate { found, named }
     })
 }
 

@@ -2,15 +2,16 @@
 
 use serde_json::{Map, Value};
 
+use crate::find;
+
 /// What each guard says, and each bolt.
 const MARK: &str = "buffered_proxying";
 
 /// Post-functions that replace the global guard on a part of the gateway, without a word of Kong's.
 pub fn warnings(text: &str) -> Vec<String> {
-    let options = serde_saphyr::options! { with_snippet: false };
     let mut found = Vec::new();
-    // JSON is YAML. What can't be read at all is said elsewhere.
-    if let Ok(value) = serde_saphyr::from_str_with_options::<Value>(text, options) {
+    // What can't be read at all is said elsewhere.
+    if let Ok(value) = find::yaml(text) {
         walk(&value, "", &mut found);
     }
     found

@@ -9,5 +9,6 @@ pub mod envoy;
 pub mod explain;
 pub mod find;
 pub mod guard;
+pub mod kubernetes;
 pub mod schema;
 pub mod token;

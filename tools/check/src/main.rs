@@ -14,7 +14,8 @@ use herdgate_check::{envoy, guard, schema, token};
 
 const USAGE: &str = "\
 herdgate-check [--host envoy|kong] [--strict] [--request 'GET /orders'] FILE
-    Reads a configuration: JSON, or an envoy.yaml or kong.yml that contains one.
+    Reads a configuration: JSON, or an envoy.yaml, a kong.yml or resources of Kubernetes that
+    contain one.
     REQUEST and TOKEN in the environment name a request and a client's token to explain.
     --strict: a secret's environment variable that is not set is a mistake, not a warning.
 herdgate-check --schema DIR
@@ -126,7 +127,7 @@ fn check(
     };
     let around = match host {
         HostKind::Envoy => envoy::warnings(text, &found.place, &config),
-        HostKind::Kong | HostKind::Unknown => Vec::new(),
+        HostKind::Kong | HostKind::Stateless | HostKind::Unknown => Vec::new(),
     };
     notes
         .iter()
@@ -162,7 +163,7 @@ fn value_of(
             Some(value) => Some(value.clone()),
             None if environment.names.iter().any(|name| name == variable) => own,
             None => {
-                notes.insert(format!("vm_config.environment_variables doesn't name {variable}, so Envoy won't hand it on"));
+                notes.insert(format!("the environment variables named there (vm_config, vmConfig or env) lack {variable}, so Envoy won't hand it on"));
                 if strict { None } else { own }
             }
         },

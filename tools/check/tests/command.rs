@@ -128,7 +128,7 @@ fn an_envoy_yaml_is_looked_through() {
         &[("C", "a-value-of-more-than-16-bytes")],
     );
     assert_eq!(code, 1);
-    assert!(out.contains("environment_variables doesn't name C"), "{out}");
+    assert!(out.contains("(vm_config, vmConfig or env) lack C"), "{out}");
     let twice = r#"{ "mode": "shadow", "mode": "enforce" }"#;
     let (code, out, _) = run(&[&file("twice.yaml", &envoy("StringValue", twice))], &[]);
     assert_eq!(code, 1);

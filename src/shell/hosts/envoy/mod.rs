@@ -15,6 +15,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     meets_twice: false,
     keeps_roots: false,
     wakes_others: true,
+    keeps_state: true,
     has_memory: true,
     // A version of 0 overwrites. A wrong one creates, and is refused for what exists; no value has
     // this one.

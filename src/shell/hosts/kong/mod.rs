@@ -22,6 +22,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     // Where there is no zone each use traps: at a start the route would then be served without the
     // filter, and on a tick the instance would end. A request is held back before the first use, so
     // that it is the one to find out.
+    keeps_state: true,
     has_memory: false,
     // A version of 0 creates, and is refused for what exists. A wrong one is refused.
     absent: 0,
