@@ -7,7 +7,7 @@ SEED ?=
 ROUNDS ?=
 TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target --
 
-.PHONY: help build image test test-kong check demo run bench load fuzz sim schema setup
+.PHONY: help build image test test-kong check demo run bench load fuzz sim curves schema setup
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -55,6 +55,9 @@ fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs a C+
 sim: ## The simulations: workers that switch inside every host call (SEED=n, ROUNDS=m), and a million clients.
 	@SEED="$(SEED)" ROUNDS="$(ROUNDS)" cargo test --locked --release --lib simulation -- --nocapture
 	@HERD_CLIENTS=$${HERD_CLIENTS:-1000000} cargo test --locked --release --test token_herd -- --nocapture
+
+curves: ## Our elliptic curves beside the crates of the tests, on a million signatures each (ROUNDS=62500); takes an hour.
+	@ROUNDS="$(or $(ROUNDS),62500)" cargo test --locked --release --lib signature::curve -- --nocapture
 
 schema: ## Regenerates herdgate.schema.json and kong/herdgate.meta.json from the types.
 	@$(TOOL) --schema .

@@ -1,8 +1,8 @@
 //! What a verification costs, beside jwt-simple's. Prints one line per algorithm: microseconds, the
 //! median of rounds.
 //!
-//! `cargo bench --bench signature` measures the machine; the same program built for wasm32-wasip1
-//! runs in any WASI host. Words after it choose algorithms: `-- ES512 ML-DSA` leaves out those
+//! `cargo bench --bench signature` measures the machine; with `--target wasm32-wasip1
+//! --no-default-features` the same program is one that runs in any WASI host. Words after it choose algorithms: `-- ES512 ML-DSA` leaves out those
 //! whose names have neither.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

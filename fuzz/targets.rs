@@ -21,7 +21,7 @@ use herdgate::testing::revocation::set;
 use herdgate::testing::shared::TableId;
 use herdgate::testing::shared::record::{OVERHEAD, Shape};
 use herdgate::testing::signature::jwk_set;
-use herdgate::testing::signature::{AlgorithmSet, NoHost};
+use herdgate::testing::signature::{Algorithm, AlgorithmSet, NoHost, VerifyKey};
 use herdgate::testing::time::Time;
 use herdgate::testing::token_endpoint::answer::{self, Answer};
 use herdgate::testing::token_endpoint::jitter::aged;
@@ -48,6 +48,7 @@ pub const ALL: [(&str, Run); 14] = [
     ("feed", feed),
     ("set", set),
     ("introspection", introspection),
+    ("ecdsa", ecdsa),
 ];
 
 /// A token that is read has one spelling: its parts put together again are the input.
@@ -334,4 +335,50 @@ fn with_endpoint(work: impl FnOnce(&herdgate::testing::token_endpoint::TokenEndp
         };
     }
     CONFIG.with(|config| work(config.token_endpoints.first().expect("one endpoint")));
+}
+
+/// What `p256` and `p384` say of a key and of a signature is what we say: a curve, a byte that may
+/// change the point, a private key, a message, and what is xored into its signature; a second time
+/// with the xored bytes alone.
+pub fn ecdsa(data: &[u8]) {
+    macro_rules! on {
+        ($oracle:ident, $bytes:literal, $algorithm:expr, $spki:literal) => {{
+            let Some((change, data)) = data.get(1..).and_then(<[u8]>::split_first) else { return };
+            let Some((private, data)) = data.split_at_checked($bytes) else { return };
+            let Some((noise, message)) = data.split_at_checked(2 * $bytes) else { return };
+            let Ok(private) = $oracle::ecdsa::SigningKey::from_slice(private) else { return };
+            let mut point = private.verifying_key().to_sec1_point(false).as_bytes().to_vec();
+            point[1 + usize::from(*change) % (2 * $bytes)] ^= change >> 7;
+            let key = VerifyKey::from_pem(
+                &pem(&[$spki.as_slice(), &point].concat()),
+                AlgorithmSet::from_slice(&[$algorithm]),
+            );
+            let oracle = $oracle::ecdsa::VerifyingKey::from_sec1_bytes(&point);
+            assert_eq!(key.is_ok(), oracle.is_ok());
+            let (Ok(key), Ok(oracle)) = (key, oracle) else { return };
+            let signature: $oracle::ecdsa::Signature =
+                $oracle::ecdsa::signature::Signer::sign(&private, message);
+            let xored: Vec<u8> =
+                signature.to_bytes().iter().zip(noise).map(|(a, b)| a ^ b).collect();
+            // Often enough for the key to get a table in between.
+            for signature in [xored, noise.to_vec()].iter().cycle().take(10) {
+                let expected = $oracle::ecdsa::Signature::from_slice(signature).is_ok_and(|read| {
+                    $oracle::ecdsa::signature::Verifier::verify(&oracle, message, &read).is_ok()
+                });
+                let ours = key.verify($algorithm, message, signature, &NoHost).is_ok();
+                assert_eq!(ours, expected);
+            }
+        }};
+    }
+    match data.first().map(|curve| curve & 1) {
+        Some(0) => on!(p256, 32, Algorithm::ES256, b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00"),
+        Some(_) => on!(p384, 48, Algorithm::ES384, b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00"),
+        None => {}
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
 }

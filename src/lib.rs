@@ -33,14 +33,14 @@
 //! `cargo doc --document-private-items`.
 #![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
 // The shell alone uses much of it.
-#![cfg_attr(not(target_os = "wasi"), allow(dead_code))]
+#![cfg_attr(not(all(target_os = "wasi", feature = "shell")), allow(dead_code))]
 #![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
-#[cfg(target_os = "wasi")]
+#[cfg(all(target_os = "wasi", feature = "shell"))]
 mod shell;
 
 mod exchange;

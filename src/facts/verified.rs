@@ -366,6 +366,8 @@ impl Facts<'_> {
                 self.host.meter.count(Metric::Verified);
                 if by_host.answered.get() {
                     self.host.meter.count(Metric::VerifiedByHost);
+                } else if key.is_crowded_out() {
+                    self.host.meter.count(Metric::VerifiedWithoutTable);
                 }
                 if fitting.len() > 1 {
                     self.has_verified(index, key);

@@ -122,6 +122,11 @@ pub(super) fn ml_dsa_spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
     tlv(0x30, &[algorithm, tlv(0x03, &[&[0], key].concat())].concat())
 }
 
+/// The signature of ECDSA as hosts take it, `SEQUENCE { r, s }` (RFC 3279, section 2.2.3).
+pub(super) fn ecdsa_signature((r, s): (&[u8], &[u8])) -> Vec<u8> {
+    tlv(0x30, &[unsigned(r), unsigned(s)].concat())
+}
+
 /// `INTEGER` of a number that isn't negative.
 fn unsigned(big_endian: &[u8]) -> Vec<u8> {
     let digits = without_leading_zeros(big_endian);

@@ -1,12 +1,14 @@
 //! ECDSA on P-256, P-384 and P-521 (RFC 7518, section 3.4) and on secp256k1 (RFC 8812, section
-//! 3.2).
+//! 3.2): the first two by the arithmetic of [`super::curve`], the others by crates.
 
+use super::curve::{self, P256, P384};
+use super::der::ecdsa_signature;
 use super::digest::digest;
 use super::error::KeyError;
 use super::rsa::without_leading_zeros;
 use super::{Algorithm, BadSignature};
 use jwt_simple::algorithms::{ECDSAP256kPublicKeyLike, ES256kPublicKey};
-use p256::ecdsa::signature::hazmat::PrehashVerifier;
+use p521::ecdsa::signature::hazmat::PrehashVerifier;
 
 /// `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING` of a point of 65 bytes (RFC
 /// 5480).
@@ -81,10 +83,9 @@ impl Curve {
 }
 
 /// A point on its curve, other than infinity.
-#[derive(Clone)]
 pub(super) enum EcKey {
-    P256(p256::ecdsa::VerifyingKey),
-    P384(p384::ecdsa::VerifyingKey),
+    P256(curve::Key<P256>),
+    P384(curve::Key<P384>),
     P521(Box<p521::ecdsa::VerifyingKey>),
     Secp256k1(Box<ES256kPublicKey>),
 }
@@ -93,8 +94,8 @@ impl EcKey {
     /// From the SEC1 encoding, uncompressed or compressed.
     pub(super) fn from_sec1(curve: Curve, point: &[u8]) -> Result<EcKey, KeyError> {
         match curve {
-            Curve::P256 => p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P256).ok(),
-            Curve::P384 => p384::ecdsa::VerifyingKey::from_sec1_bytes(point).map(EcKey::P384).ok(),
+            Curve::P256 => curve::Key::from_sec1(point).map(EcKey::P256),
+            Curve::P384 => curve::Key::from_sec1(point).map(EcKey::P384),
             Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(point)
                 .map(|key| EcKey::P521(Box::new(key)))
                 .ok(),
@@ -137,8 +138,8 @@ impl EcKey {
     /// The key as SubjectPublicKeyInfo with an uncompressed point.
     pub(super) fn spki_der(&self) -> Vec<u8> {
         match self {
-            EcKey::P256(key) => [SPKI_P256, key.to_sec1_point(false).as_bytes()].concat(),
-            EcKey::P384(key) => [SPKI_P384, key.to_sec1_point(false).as_bytes()].concat(),
+            EcKey::P256(key) => [SPKI_P256, &key.to_sec1()].concat(),
+            EcKey::P384(key) => [SPKI_P384, &key.to_sec1()].concat(),
             EcKey::P521(key) => [SPKI_P521, key.to_sec1_point(false).as_bytes()].concat(),
             EcKey::Secp256k1(key) => {
                 [SPKI_SECP256K1, &key.public_key().to_bytes_uncompressed()].concat()
@@ -149,13 +150,10 @@ impl EcKey {
     /// The signature as DER, which hosts want; `None` if it isn't r and s of the full length, each
     /// from 1 to n - 1.
     pub(super) fn signature_der(&self, signature: &[u8]) -> Option<Vec<u8>> {
+        let halves = signature.split_at_checked(self.curve().coordinate_bytes())?;
         match self {
-            EcKey::P256(_) => Some(
-                p256::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
-            ),
-            EcKey::P384(_) => Some(
-                p384::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
-            ),
+            EcKey::P256(_) => curve::scalars::<P256>(signature).map(|_| ecdsa_signature(halves)),
+            EcKey::P384(_) => curve::scalars::<P384>(signature).map(|_| ecdsa_signature(halves)),
             EcKey::P521(_) => Some(
                 p521::ecdsa::Signature::from_slice(signature).ok()?.to_der().as_bytes().to_vec(),
             ),
@@ -176,19 +174,27 @@ impl EcKey {
             return Err(BadSignature);
         }
         let digest = digest(algorithm.hash().ok_or(BadSignature)?, signed);
-        let verified = match self {
-            EcKey::P256(key) => p256::ecdsa::Signature::from_slice(signature)
-                .and_then(|signature| key.verify_prehash(&digest, &signature)),
-            EcKey::P384(key) => p384::ecdsa::Signature::from_slice(signature)
-                .and_then(|signature| key.verify_prehash(&digest, &signature)),
+        let is_good = match self {
+            EcKey::P256(key) => key.verifies(&digest, signature),
+            EcKey::P384(key) => key.verifies(&digest, signature),
             EcKey::P521(key) => p521::ecdsa::Signature::from_slice(signature)
-                .and_then(|signature| key.verify_prehash(&digest, &signature)),
-            EcKey::Secp256k1(key) => {
-                k256::ecdsa::Signature::from_slice(signature).and_then(|signature| {
+                .and_then(|signature| key.verify_prehash(&digest, &signature))
+                .is_ok(),
+            EcKey::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
+                .and_then(|signature| {
                     key.public_key().as_ref().verify_prehash(&digest, &signature.normalize_s())
                 })
-            }
+                .is_ok(),
         };
-        verified.map_err(|_| BadSignature)
+        if is_good { Ok(()) } else { Err(BadSignature) }
+    }
+
+    /// Whether the key would verify faster with a table, and the worker has no room for one.
+    pub(super) fn is_crowded_out(&self) -> bool {
+        match self {
+            EcKey::P256(key) => key.is_crowded_out(),
+            EcKey::P384(key) => key.is_crowded_out(),
+            EcKey::P521(_) | EcKey::Secp256k1(_) => false,
+        }
     }
 }

@@ -268,6 +268,15 @@ impl VerifyKey {
         }
     }
 
+    /// Whether it would verify faster with a table that there is no room for
+    /// ([`super::curve::TABLE_BYTES_MAX`]).
+    pub fn is_crowded_out(&self) -> bool {
+        match &*self.material {
+            Material::Ec(key) => key.is_crowded_out(),
+            Material::Hmac(_) | Material::Rsa(_) | Material::Ed(_) | Material::MlDsa(_) => false,
+        }
+    }
+
     /// The signature in the form that a host takes, if hosts are asked for `algorithm` and the
     /// signature has the length and range that it must have.
     pub(super) fn signature_for_host<'a>(

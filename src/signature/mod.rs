@@ -1,13 +1,14 @@
 //! Signatures: keys that verify them, and nothing of the tokens around them.
 //!
 //! A [`VerifyKey`] is made once, from configuration or a JWK Set, and knows which algorithms it may
-//! verify: what a token names can only choose among these. RSA is computed here, several times
-//! faster in WebAssembly than by a general big-integer crate; everything else by crates that need
-//! no randomness. A host that has a signature function of its own offers it through [`HostVerify`],
-//! and [`known_answers::host_passes`] shows whether it can be trusted.
+//! verify: what a token names can only choose among these. RSA and ECDSA on P-256 and P-384 are
+//! computed here, several times faster in WebAssembly than by general crates; everything else by
+//! crates that need no randomness. A host that has a signature function of its own offers it through
+//! [`HostVerify`], and [`known_answers::host_passes`] shows whether it can be trusted.
 
 mod algorithm;
 mod cost;
+mod curve;
 mod der;
 mod digest;
 mod ec;

@@ -328,7 +328,9 @@ fn on_secp256k1_a_high_s_is_good_too() {
 fn a_high_s_is_good_and_zero_is_not() {
     use p256::ecdsa::signature::hazmat::PrehashSigner;
     let signer = p256::ecdsa::SigningKey::from_slice(&[5; 32]).unwrap();
-    let spki = EcKey::P256(*signer.verifying_key()).spki_der();
+    let point = signer.verifying_key().to_sec1_point(false);
+    let key = EcKey::from_sec1(super::super::ec::Curve::P256, point.as_bytes()).unwrap();
+    let spki = key.spki_der();
     let key = pem(&wrapped("PUBLIC KEY", &spki)).unwrap();
     let digest = Sha256::digest(b"message");
     let signature: p256::ecdsa::Signature = signer.sign_prehash(&digest).unwrap();
