@@ -33,7 +33,7 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 14] = [
+pub const ALL: [(&str, Run); 15] = [
     ("jwt", jwt),
     ("proof", proof),
     ("bearer", bearer),
