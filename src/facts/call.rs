@@ -59,6 +59,16 @@ impl Call {
         )
     }
 
+    /// Appends fields to the form that it posts.
+    pub fn append_to_form(&mut self, fields: &str) {
+        self.body.extend(fields.as_bytes());
+        for (name, value) in &mut self.headers {
+            if name == "content-length" {
+                *value = self.body.len().to_string();
+            }
+        }
+    }
+
     /// A call to Kong's waiting server, which answers after `ms` milliseconds.
     pub fn wait(address: &str, ms: u64) -> Call {
         let path = format!("/{ms}");
@@ -96,10 +106,13 @@ impl Call {
             (":authority".to_owned(), uri.authority.clone()),
             (":scheme".to_owned(), if uri.https { "https" } else { "http" }.to_owned()),
         ];
-        // Ours give way to the configuration's of the same name.
+        // Ours give way to the call's own and to the configuration's of the same name.
         let ours = [("accept", "application/json")].into_iter().chain(OURS);
-        let free = ours
-            .filter(|(name, _)| callout.headers.iter().all(|(configured, _)| configured != name));
+        let is_free = |name: &str| {
+            callout.headers.iter().all(|(configured, _)| configured != name)
+                && further.iter().all(|(other, _)| other != name)
+        };
+        let free = ours.filter(|(name, _)| is_free(name));
         headers.extend(free.map(|(name, value)| (name.to_owned(), value.to_owned())));
         if method == "POST" {
             // Kong's host sends the headers that it is given and no other.

@@ -18,11 +18,13 @@ pub mod memory;
 mod metadata;
 mod once;
 mod opaque;
+mod question;
 mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
 mod sight;
+mod signed;
 #[cfg(test)]
 mod tests;
 pub mod tokens;

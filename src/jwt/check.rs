@@ -256,6 +256,11 @@ fn is_security_event(claims: &Claims) -> bool {
     events.is_some_and(|events| events.keys().any(|name| name.contains(':')))
 }
 
+/// Whether two media types are one, as [`typ`] compares them.
+pub fn is_media_type(found: &str, expected: &str) -> bool {
+    subtype(found).eq_ignore_ascii_case(subtype(expected))
+}
+
 fn subtype(media_type: &str) -> &str {
     const APPLICATION: &str = "application/";
     match media_type.split_at_checked(APPLICATION.len()) {

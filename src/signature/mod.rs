@@ -21,6 +21,7 @@ mod mldsa;
 mod montgomery;
 mod pem;
 mod rsa;
+mod sign;
 pub mod source;
 #[cfg(test)]
 pub(crate) mod test_keys;
@@ -29,6 +30,7 @@ pub use algorithm::{Algorithm, AlgorithmSet, Family};
 pub use error::KeyError;
 pub use key::VerifyKey;
 pub use pem::certificate as certificate_in_pem;
+pub use sign::{Assertion, SigningKey};
 
 use std::fmt;
 
