@@ -5,7 +5,7 @@ first configuration again. It raises `Unexpected` where an answer isn't what it 
 `LeftOut` where something isn't there that only this chapter needs.
 """
 
-from . import bearer, changes, introspection, limits, meeting, token_calls, watched
+from . import bearer, changes, introspection, kinds, limits, meeting, token_calls, watched
 
 CHAPTERS = [
     ("Bearer tokens, checked at the gateway", bearer.bearer_tokens),
@@ -15,6 +15,8 @@ CHAPTERS = [
     ("The token endpoint stays calm", token_calls.token_calls),
     ("Limits", limits.limits),
     ("The server is asked whether a token still counts", introspection.introspection),
+    ("Tokens that are no JWTs", kinds.opaque),
+    ("Tokens that a thief can't use", kinds.bound),
     ("Watched before it refuses", changes.shadow),
     ("Two gateways, one limit", meeting.meeting),
     ("What can be watched", watched.metrics),
