@@ -103,7 +103,7 @@ def test_a_token_of_the_real_server_costs_one_call(start_gateway, world: World):
     metrics = gateway.metrics()
     assert metrics["herdgate.introspection.fetched"] == 1
     # The one that asked finds it in memory as well.
-    assert metrics["herdgate.bearer.l1_hit"] + metrics["herdgate.introspection.hit"] == 40
+    assert metrics["herdgate.bearer.l1_hit"] + metrics.get("herdgate.introspection.hit") == 40
     assert get(gateway, token, "/write").status == 403
     assert get(gateway, token, "/jwt").status == 403
     assert world.idp.requests(ENDPOINT) == 1
