@@ -8,7 +8,7 @@
 use herdgate::config::{Config, HostKind};
 use herdgate::testing::digest::{Digest, HostKey};
 use herdgate::testing::jwt;
-use herdgate::testing::jwt::introspection::{IntrospectionKind, Told};
+use herdgate::testing::jwt::introspection::{IntrospectionKind, Told, signed};
 use herdgate::testing::proof::dpop::{self, Asked, Dpop};
 use herdgate::testing::proof::{Binding, Origin, ProofKey};
 use herdgate::testing::request::HeaderBlock;
@@ -61,9 +61,23 @@ pub fn jwt(data: &[u8]) {
 }
 
 /// A token is of one form, and what is read as a JWT is of that form. An answer is active only if it
-/// says so, and its claims are those of the issuer that was asked.
+/// says so, and its claims are those of the issuer that was asked. A signed one (RFC 9701) says the
+/// same when it is read again from what is kept of it.
 pub fn introspection(data: &[u8]) {
     const ISS: &str = "https://idp.example";
+    let expected = signed::Expected {
+        iss: "https://as.example.com/",
+        client_id: "https://rs.example.com/resource",
+        now: Time::from_s(1_514_797_892),
+        ahead_s: 30,
+        back_s: 60,
+    };
+    if let Ok(answer) = signed::read(data, &expected) {
+        assert_eq!(jwt::form(data.trim_ascii()), jwt::Form::Jws);
+        assert_eq!(answer.jwt.claims.iss.as_deref(), Some(expected.iss));
+        let (told, kept) = answer.told().expect("it says whether the token is active");
+        assert!(jwt::introspection::read(IntrospectionKind::Oauth, 200, &kept) == Some(told));
+    }
     if jwt::parse(data).is_ok() {
         assert_eq!(jwt::form(data), jwt::Form::Jws);
     }

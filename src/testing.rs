@@ -37,7 +37,7 @@ pub mod jwt {
 
     pub mod introspection {
         pub use crate::jwt::introspection::{
-            IntrospectionKind, OpaqueTokens, Told, claims, is_access_token, read,
+            IntrospectionKind, OpaqueTokens, Response, Told, claims, is_access_token, read, signed,
         };
     }
 

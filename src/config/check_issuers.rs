@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::check::{Check, one_of, repeated};
+use super::check_opaque::has_signed_answers;
 use super::error::shown_text;
 use super::read::Node;
 use super::syntax;
@@ -57,10 +58,11 @@ impl Check {
             .collect();
         let algorithms = AlgorithmSet::from_slice(&algorithms);
         let opaque = self.opaque_tokens(node, matcher.as_ref());
-        let keys = match opaque {
-            Some(None) => self.key_source(node, matcher.as_ref(), algorithms),
+        let has_keys = matches!(opaque, Some(None)) || has_signed_answers(node);
+        let keys = match has_keys {
+            true => self.key_source(node, matcher.as_ref(), algorithms),
             // Nothing verifies them: their endpoint says what they mean.
-            _ => Some(KeySource::Inline(Arc::new(Vec::new()))),
+            false => Some(KeySource::Inline(Arc::new(Vec::new()))),
         };
         let lifetime_s_max = node.whole_given("lifetime_s_max");
         let exp = match node.text("exp") {
@@ -124,7 +126,10 @@ impl Check {
                 "without audiences a token for another API is accepted too, and so may be a refresh token: endpoints call both active",
             );
         }
-        if matches!(issuer.keys, KeySource::Jwks { .. }) && issuer.audiences.is_empty() {
+        if matches!(issuer.keys, KeySource::Jwks { .. })
+            && issuer.opaque.is_none()
+            && issuer.audiences.is_empty()
+        {
             self.report.warn(
                 &node.path,
                 "without audiences a token that this issuer made for another API is accepted too",

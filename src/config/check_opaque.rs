@@ -4,29 +4,39 @@ use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
 use super::{Access, Config, HostKind, Unmatched};
-use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind, OpaqueTokens};
+use crate::jwt::introspection::{
+    ClientAuth, Introspection, IntrospectionKind, OpaqueTokens, Response,
+};
 use crate::jwt::issuer::IssuerMatch;
 use crate::rate_limit::KeyPart;
+use crate::signature::SigningKey;
 
-/// Fields that are about JWTs and their keys.
-const OF_JWTS: &[&str] = &[
+/// Fields that are about JWTs.
+const OF_JWTS: &[&str] = &["credentials", "exp", "lifetime_from", "lifetime_s_max", "typ"];
+
+/// Fields that are about keys.
+const OF_KEYS: &[&str] = &[
     "algorithms",
     "keys",
     "jwks_uri",
     "discovery",
     "jwks",
-    "credentials",
     "allow_weak_secret",
-    "exp",
-    "lifetime_from",
-    "lifetime_s_max",
-    "typ",
     "cluster",
     "timeout_ms",
     "retries",
     "headers",
     "allow_http",
 ];
+
+/// Signatures with RS256 a second that are half of a worker's time.
+const RS256_CALLS_PER_S: u64 = 60;
+
+/// Whether an issuer's tokens are opaque, and what is said of them signed: then it has keys.
+pub(super) fn has_signed_answers(issuer: &Node<'_>) -> bool {
+    issuer.text("tokens") == Some("opaque")
+        && issuer.object("introspection").is_some_and(|of| of.text("response") == Some("jwt"))
+}
 
 impl Check {
     /// How an issuer's opaque tokens are known; `Some(None)` if they are JWTs.
@@ -44,7 +54,8 @@ impl Check {
             }
             return Some(None);
         }
-        for name in OF_JWTS.iter().filter(|name| node.has(name)) {
+        let of_keys = if has_signed_answers(node) { &[] } else { OF_KEYS };
+        for name in OF_JWTS.iter().chain(of_keys).filter(|name| node.has(name)) {
             let expected = "no such field beside tokens: \"opaque\"";
             self.report.error(&node.at(name), expected, "one (the endpoint says what they mean)");
         }
@@ -77,19 +88,22 @@ impl Check {
         let client_auth = match node.text("client_auth") {
             Some("post") => ClientAuth::Post,
             Some("mtls") => ClientAuth::Mtls,
+            Some("private_key_jwt") => ClientAuth::PrivateKeyJwt,
             _ => ClientAuth::Basic,
         };
+        let client_key = self.client_key(node, client_auth);
         match client_auth {
-            ClientAuth::Mtls => {
+            ClientAuth::Mtls | ClientAuth::PrivateKeyJwt => {
+                let beside = shown_text(node.text("client_auth").unwrap_or_default());
                 if !node.has("client_id") {
-                    let expected = "a client id beside client_auth: \"mtls\"";
+                    let expected = format!("a client id beside client_auth: {beside}");
                     self.report.error(&node.at("client_id"), expected, "nothing");
                 }
                 if node.has("client_secret") {
-                    let expected = "no secret beside client_auth: \"mtls\"";
+                    let expected = format!("no secret beside client_auth: {beside}");
                     self.report.error(&node.at("client_secret"), expected, "one");
                 }
-                if self.host == HostKind::Kong {
+                if client_auth == ClientAuth::Mtls && self.host == HostKind::Kong {
                     let got = "\"mtls\" (Kong's calls carry no certificate)";
                     self.report.error(&node.at("client_auth"), "another way on Kong", got);
                 }
@@ -108,22 +122,59 @@ impl Check {
                 }
             }
         }
-        // "json" is all that there is yet.
-        let _ = node.text("response");
+        let response = match node.text("response") {
+            Some("jwt") => Response::Jwt,
+            _ => Response::Json,
+        };
+        if response == Response::Jwt && !node.has("client_id") {
+            let expected = "a client id beside response: \"jwt\", which an answer has to name";
+            self.report.error(&node.at("client_id"), expected, "nothing");
+        }
         Some(Introspection {
             // The issuer's digest names what is kept.
             digest: [0; 32],
             uri: uri?,
             call,
             kind: IntrospectionKind::Oauth,
+            response,
             client_auth,
             client_id: node.owned("client_id"),
             client_secret: node.secret("client_secret").cloned(),
+            client_key,
             ttl_s_max: node.whole("ttl_s_max"),
             negative_ttl_s: node.whole("negative_ttl_s"),
             stale_s_max: node.whole("stale_s_max"),
             calls_per_s_max: node.whole("calls_per_s_max"),
         })
+    }
+
+    /// The filter's own private key at an endpoint.
+    fn client_key(&mut self, node: &Node<'_>, client_auth: ClientAuth) -> Option<SigningKey> {
+        let path = node.at("client_key");
+        if client_auth != ClientAuth::PrivateKeyJwt {
+            if node.has("client_key") {
+                let expected = "no key without client_auth: \"private_key_jwt\"";
+                self.report.error(&path, expected, "one");
+            }
+            return None;
+        }
+        if !node.has("client_key") {
+            let expected = "a private key beside client_auth: \"private_key_jwt\"";
+            self.report.error(&path, expected, "nothing");
+        }
+        let text = node.secret("client_key")?.expose();
+        let key = std::str::from_utf8(text).ok().and_then(|text| SigningKey::parse(text).ok());
+        if key.is_none() {
+            let expected = "a private key for ES256, RS256 (of 2048 to 4096 bits) or EdDSA, as PEM (PKCS #8) or JWK";
+            self.report.error(&path, expected, "something else");
+        }
+        if key.as_ref().is_some_and(|key| key.algorithm() == "RS256")
+            && node.whole("calls_per_s_max") > RS256_CALLS_PER_S
+        {
+            let message = "signing with RS256 takes about 8 ms a call, and so up to the whole of a worker at this calls_per_s_max; ES256 and EdDSA take half a millisecond";
+            self.report.warn(&path, message);
+        }
+        key
     }
 
     /// What can be said of opaque tokens only by rules and issuers together. Indices are right only

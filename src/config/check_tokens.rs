@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
-use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
+use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind, Response};
 use crate::rate_limit::{KeyPart, RateLimit};
 use crate::request::path::{PathMatch, PathPolicy};
 use crate::token_endpoint::{Reuse, TokenEndpoint};
@@ -178,7 +178,9 @@ impl Check {
             uri: uri?,
             call,
             kind,
+            response: Response::Json,
             client_auth: ClientAuth::Basic,
+            client_key: None,
             client_id: node.owned("client_id"),
             client_secret: node.secret("client_secret").cloned(),
             ttl_s_max: node.whole("ttl_s_max"),

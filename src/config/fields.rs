@@ -24,7 +24,8 @@ use rules::RULE;
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
-    Bool, ClaimPath, Either, Later, List, Map, Object, OneOf, Pem, Scalar, Secret, Text, Url, Whole,
+    Bool, ClaimPath, Either, Later, List, Map, Object, OneOf, Pem, PrivateKey, Scalar, Secret,
+    Text, Url, Whole,
 };
 use Need::{Optional, Required};
 

@@ -94,6 +94,7 @@ impl Form<'_> {
                 }
             }
             Kind::Secret | Kind::Pem => return self.check_secret(json, kind, path),
+            Kind::PrivateKey => return self.check_private_key(json, path),
             Kind::Opaque if matches!(json, Json::Object(_)) => {
                 if json.repeats_a_member() {
                     self.report.error(path, "an object without repeated members", "a repeated one");
@@ -168,6 +169,26 @@ impl Form<'_> {
             self.report.error(path, what, "several");
             path.truncate(length);
         }
+    }
+
+    /// Whatever way it is written in, it is a secret text from here on.
+    fn check_private_key(&mut self, json: &mut Json, path: &mut String) {
+        if let Json::Object(members) = json {
+            if let [(name, inner)] = members.as_mut_slice()
+                && (name == "jwk" || name == "pem")
+            {
+                let mut inner = std::mem::replace(inner, Json::Null);
+                let length = push_name(path, name);
+                self.check_private_key(&mut inner, path);
+                path.truncate(length);
+                *json = inner;
+                return;
+            }
+            if members.iter().any(|(name, _)| name == "kty") && !json.repeats_a_member() {
+                *json = Json::Text(json.to_value().to_string());
+            }
+        }
+        self.check_secret(json, &Kind::Secret, path);
     }
 
     fn check_secret(&mut self, json: &mut Json, kind: &Kind, path: &str) {
@@ -267,6 +288,7 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
         Kind::Object(_) | Kind::Map(..) | Kind::Opaque => matches!(json, Json::Object(_)),
         Kind::List(..) => matches!(json, Json::List(_)),
         Kind::Secret
+        | Kind::PrivateKey
         | Kind::Pem
         | Kind::ClaimPath
         | Kind::Scalar

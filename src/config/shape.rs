@@ -75,6 +75,9 @@ pub enum Kind {
     Secret,
     /// As a secret, but public by its nature: it may stand in the document.
     Pem,
+    /// A private key, never shown: a PEM or JWK text as a secret has it, a JWK, or one of these in
+    /// the member `pem` or `jwk`.
+    PrivateKey,
     /// An object that this description doesn't look into (a JWK), never shown.
     Opaque,
     /// A dotted path, or its segments as a list.
@@ -118,6 +121,9 @@ impl Kind {
             }
             Kind::Url => "an absolute URL".to_owned(),
             Kind::Secret => "a secret: a string or { \"env\": \"NAME\" }".to_owned(),
+            Kind::PrivateKey => {
+                "a private key: PEM or a JWK, as a string or { \"env\": \"NAME\" }".to_owned()
+            }
             Kind::Pem => "PEM: a string or { \"env\": \"NAME\" }".to_owned(),
             Kind::Opaque => "an object".to_owned(),
             Kind::ClaimPath => "a claim: a dotted path, a URL, or a list of names".to_owned(),
@@ -135,7 +141,7 @@ impl Kind {
     /// where it has the wrong type.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Kind::Secret | Kind::Pem | Kind::Opaque | Kind::Later => true,
+            Kind::Secret | Kind::PrivateKey | Kind::Pem | Kind::Opaque | Kind::Later => true,
             Kind::List(of, _, _) | Kind::Map(_, of, _) => of.holds_secrets(),
             Kind::Object(shape) => shape.fields().any(|field| field.kind.holds_secrets()),
             Kind::Either(one, other) => one.holds_secrets() || other.holds_secrets(),

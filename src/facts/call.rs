@@ -77,6 +77,16 @@ impl Call {
         )
     }
 
+    /// Appends fields to the form that it posts.
+    pub fn append_to_form(&mut self, fields: &str) {
+        self.body.extend(fields.as_bytes());
+        for (name, value) in &mut self.headers {
+            if name == "content-length" {
+                *value = self.body.len().to_string();
+            }
+        }
+    }
+
     /// A call to Kong's waiting server, which answers after `ms` milliseconds.
     pub fn wait(address: &str, ms: u64) -> Call {
         let path = format!("/{ms}");

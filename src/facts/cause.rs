@@ -7,6 +7,8 @@
 
 use serde_json::Value;
 
+use crate::jwt::introspection::signed::NotSigned;
+use crate::jwt::introspection::{self, Response, Told};
 use crate::jwt::issuer::IssuerMatch;
 use crate::retry_after::http_date;
 use crate::signature::KeyError;
@@ -14,7 +16,7 @@ use crate::signature::jwk_set::{self, JwkSet, LeftOut};
 use crate::signature::source::{JwksAt, KeySource};
 
 use super::call::CallAnswer;
-use super::{Fact, Facts};
+use super::{Endpoint, Fact, Facts};
 
 /// Why an answer wasn't taken.
 pub(super) fn of_failure(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> String {
@@ -93,6 +95,11 @@ fn of_the_host(answer: &CallAnswer<'_>) -> Option<String> {
 }
 
 fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> String {
+    if let Fact::Introspection(of @ Endpoint::Of(index), _) = fact
+        && of.of(&facts.runtime.config).is_some_and(|of| of.response == Response::Jwt)
+    {
+        return of_signed_answer(facts, *index, answer);
+    }
     let is_jws = matches!(fact, Fact::Feed(index, _) if facts.feed_is_signed(*index));
     if let Some(other) = not_json(answer).filter(|_| !is_jws) {
         return other;
@@ -115,6 +122,26 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
         Fact::Feed(index, _) => facts
             .feed_refused(*index)
             .map_or_else(|| "it can't be kept".to_owned(), |why| why.to_string()),
+    }
+}
+
+/// But for the signature it is looked at once more, so that is what is left.
+fn of_signed_answer(facts: &Facts<'_>, issuer: usize, answer: &CallAnswer<'_>) -> String {
+    let signed = match facts.signed_answer(issuer, answer) {
+        Ok(signed) => signed,
+        Err(why) => return why.to_string(),
+    };
+    let iss = match facts.runtime.config.issuers.get(issuer).map(|issuer| &issuer.matcher) {
+        Some(IssuerMatch::Exact(iss)) => iss.as_str(),
+        Some(IssuerMatch::Template(_) | IssuerMatch::Any) | None => "",
+    };
+    let is_others = match signed.told() {
+        Some((Told::Active(members), _)) => introspection::claims(members, iss).is_none(),
+        Some((Told::Inactive, _)) | None => false,
+    };
+    match is_others {
+        true => "its \"token_introspection\" isn't that of a token of this issuer".to_owned(),
+        false => NotSigned::Signature.to_string(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The facts that a verdict may lack, each one call away: how each is called for, taken in,
 //! counted, and refused when it can't be had. A new one is a variant here, and a file beside this.
 
-use crate::callout::Uri;
+use crate::callout::{Callout, Uri};
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};
-use crate::jwt::introspection::{ClientAuth, Introspection, IntrospectionKind};
+use crate::jwt::introspection::Introspection;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::revocation::feed::{Feed, Kind};
@@ -13,7 +13,7 @@ use crate::time::Time;
 
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
-use super::{Facts, Queue, Runtime, feeds};
+use super::{Facts, Queue, Runtime, feeds, question};
 
 /// Which introspection endpoint is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -192,8 +192,29 @@ impl Fact {
         }
     }
 
-    /// The call that brings it; nothing if the configuration has no such source.
-    pub fn call(&self, config: &Config) -> Option<Call> {
+    /// How it is called for; nothing if the configuration has no such source.
+    pub fn callout<'a>(&self, config: &'a Config) -> Option<&'a Callout> {
+        match self {
+            Fact::Metadata(index) | Fact::Keys(index, _) => {
+                match &config.issuers.get(*index)?.keys {
+                    KeySource::Jwks { call, .. } => Some(call),
+                    KeySource::Inline(_) | KeySource::Credentials(_) => None,
+                }
+            }
+            Fact::Credential(index, _) | Fact::Consumer(index, _) => {
+                match &config.issuers.get(*index)?.keys {
+                    KeySource::Credentials(credentials) => Some(&credentials.lookup.as_ref()?.call),
+                    KeySource::Inline(_) | KeySource::Jwks { .. } => None,
+                }
+            }
+            Fact::Introspection(endpoint, _) => Some(&endpoint.of(config)?.call),
+            Fact::Feed(index, _) => Some(&config.revocation_feeds.get(*index)?.call),
+        }
+    }
+
+    /// The call that brings it, but for what is made anew for each call
+    /// ([`Facts::call`](super::Facts::call)); nothing if the configuration has no such source.
+    pub(crate) fn call(&self, config: &Config) -> Option<Call> {
         match self {
             Fact::Metadata(index) => match &config.issuers.get(*index)?.keys {
                 KeySource::Jwks { at: JwksAt::Discovery(uri), call, .. } => {
@@ -232,7 +253,7 @@ impl Fact {
                 Some(Call::get(&with_key(lookup.consumer_uri.as_ref()?, id), &lookup.call))
             }
             Fact::Introspection(endpoint, token) => {
-                Some(introspection_call(endpoint.of(config)?, token))
+                Some(question::call(endpoint.of(config)?, token))
             }
             Fact::Feed(index, about) => {
                 Some(feeds::call(config.revocation_feeds.get(*index)?, about.as_deref()))
@@ -270,43 +291,4 @@ fn feed_digest(key: &HostKey, feed: &Feed) -> Digest {
         Kind::Signed(_) | Kind::Stream { .. } => "signed feed",
     };
     key.digest(domain, &fields)
-}
-
-fn introspection_call(introspection: &Introspection, token: &[u8]) -> Call {
-    let Introspection { uri, call, client_auth, client_id, client_secret, .. } = introspection;
-    let secret = || client_secret.as_ref().map(|secret| secret.expose()).unwrap_or_default();
-    let mut headers = Vec::new();
-    if let (Some(id), ClientAuth::Basic) = (client_id, client_auth) {
-        use base64::Engine as _;
-        // RFC 6749, section 2.3.1: both are form-encoded before they are joined.
-        let pair = format!("{}:{}", percent_encode(id.as_bytes()), percent_encode(secret()));
-        let encoded = base64::engine::general_purpose::STANDARD.encode(pair);
-        headers.push(("authorization".to_owned(), format!("Basic {encoded}")));
-    }
-    match introspection.kind {
-        IntrospectionKind::Oauth => {
-            let mut body = format!("token={}&token_type_hint=access_token", percent_encode(token));
-            match (client_id, client_auth) {
-                (Some(id), ClientAuth::Post) => body.push_str(&format!(
-                    "&client_id={}&client_secret={}",
-                    percent_encode(id.as_bytes()),
-                    percent_encode(secret())
-                )),
-                // RFC 8705, section 2.
-                (Some(id), ClientAuth::Mtls) => {
-                    body.push_str(&format!("&client_id={}", percent_encode(id.as_bytes())));
-                }
-                (Some(_), ClientAuth::Basic) | (None, _) => {}
-            }
-            Call::post_form(uri, call, headers, body.into_bytes())
-        }
-        IntrospectionKind::Status => {
-            let mut call = Call::get(uri, call);
-            call.headers.push((
-                "authorization".to_owned(),
-                format!("Bearer {}", String::from_utf8_lossy(token)),
-            ));
-            call
-        }
-    }
 }

@@ -238,8 +238,9 @@ impl Facts<'_> {
 
     /// The lease outlives the longest call that it stands for.
     pub(super) fn lease_ms(&self, fact: &Fact) -> u64 {
-        let call = fact.call(&self.runtime.config);
-        let (timeout_ms, retries) = call.map_or((2_000, 0), |call| (call.timeout_ms, call.retries));
+        let callout = fact.callout(&self.runtime.config);
+        let (timeout_ms, retries) =
+            callout.map_or((2_000, 0), |callout| (callout.timeout_ms, callout.retries));
         timeout_ms.saturating_mul(u64::from(retries).saturating_add(1)).saturating_add(1_000)
     }
 

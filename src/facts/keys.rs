@@ -176,6 +176,14 @@ impl Facts<'_> {
         }
     }
 
+    /// The kept set is fresh no longer: whoever needs the issuer's keys waits for the next one.
+    pub(super) fn end_set(&self, issuer: usize) {
+        if let Some(set) = self.kept_keys(issuer) {
+            let fresh = Span { until: self.now, ..set.fresh };
+            self.hold_set(issuer, &Arc::new(KeySet { keys: set.keys.clone(), fresh, ..*set }));
+        }
+    }
+
     /// Takes what another worker fetched, if it is another set than ours.
     pub(super) fn reload_keys(&self, issuer: usize, cache: &JwksCache) -> Option<Arc<KeySet>> {
         let digest = self.digest(&Fact::Keys(issuer, None));

@@ -19,11 +19,13 @@ pub mod memory;
 mod metadata;
 mod once;
 mod opaque;
+mod question;
 mod queue;
 pub mod refreshes;
 mod revoked;
 mod shelf;
 mod sight;
+mod signed;
 mod streams;
 #[cfg(test)]
 mod tests;

@@ -6,11 +6,12 @@
 //! longer it stays for a while: it serves while the endpoint fails, if the configuration says so,
 //! and its token is asked about before those of which nothing was ever known.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::digest::Digest;
-use crate::jwt::introspection::{self, OpaqueTokens, Told};
+use crate::jwt::introspection::{self, OpaqueTokens, Response, Told};
 use crate::jwt::issuer::{Issuer, IssuerMatch};
 use crate::jwt::{Claims, check};
 use crate::metrics::Metric;
@@ -21,6 +22,8 @@ use crate::signature::source::KeySource;
 use crate::time::{CLOCK_MIN, Span, Time};
 
 use super::call::CallAnswer;
+use super::keys::KeySet;
+use super::signed::{self, Read};
 use super::verified::{Consumer, Whose, consumer_name, identity_headers};
 use super::{Endpoint, Fact, Facts, Stop, Verified};
 
@@ -34,6 +37,22 @@ struct Kept {
     /// From when it was said until when it is fresh.
     fresh: Span,
     claims: Claims,
+    /// The key that said it; none where answers aren't signed.
+    key: Option<[u8; 32]>,
+}
+
+impl Kept {
+    fn is_of(&self, set: &KeySet) -> bool {
+        set.keys.iter().any(|key| Some(*key.fingerprint()) == self.key)
+    }
+}
+
+/// What was said of a token, and what vouches for it.
+struct Answer {
+    claims: Claims,
+    fresh: Span,
+    key: [u8; 32],
+    generation: u64,
 }
 
 impl Facts<'_> {
@@ -50,16 +69,25 @@ impl Facts<'_> {
         self.clock_is_set()?;
         let (index, issuer, opaque) = self.opaque_issuer(token, admitted)?;
         check::sunset(issuer, self.now)?;
+        let set = self.vouching_keys(index, issuer)?;
         let fact = Fact::Introspection(Endpoint::Of(index), token.to_vec());
         let digest = self.digest(&fact);
-        let kept = self.kept_answer(issuer, &digest);
+        let kept = match self.kept_answer(issuer, opaque, &digest) {
+            Some(kept) => self.vouched_for(index, kept, set.as_deref())?,
+            None => None,
+        };
         if let Some(kept) = &kept {
             check::answered_times(&kept.claims, issuer, self.now)?;
         }
         let kept = match kept {
             Some(kept) if kept.fresh.holds(self.now) => {
                 self.host.meter.count(Metric::IntrospectionHit);
-                return self.verified_opaque(index, issuer, token, kept.claims, kept.fresh);
+                return self.verified_opaque(
+                    index,
+                    issuer,
+                    token,
+                    self.of_kept(index, issuer, kept),
+                );
             }
             other => other,
         };
@@ -76,8 +104,8 @@ impl Facts<'_> {
             Some(kept) if self.now < stale_until(&kept) => {
                 self.host.meter.count(Metric::IntrospectionStale);
                 let until = state.retry_at.plus_s(1).min(stale_until(&kept));
-                let fresh = Span { until, ..kept.fresh };
-                self.verified_opaque(index, issuer, token, kept.claims, fresh)
+                let kept = Kept { fresh: Span { until, ..kept.fresh }, ..kept };
+                self.verified_opaque(index, issuer, token, self.of_kept(index, issuer, kept))
             }
             _ => Err(self.unavailable(Reason::IntrospectionUnavailable, state.retry_at)),
         }
@@ -109,10 +137,39 @@ impl Facts<'_> {
         Err(reason)
     }
 
-    fn kept_answer(&self, issuer: &Issuer, digest: &Digest) -> Option<Kept> {
+    fn kept_answer(&self, issuer: &Issuer, opaque: &OpaqueTokens, digest: &Digest) -> Option<Kept> {
         let (fresh, body) = self.shared().read_opaque(digest)?;
-        let Told::Active(members) = introspection::read(OAUTH, 200, &body)? else { return None };
-        Some(Kept { fresh, claims: introspection::claims(members, iss(issuer)?)? })
+        let (key, body) = match opaque.introspection.response {
+            Response::Json => (None, body.as_slice()),
+            Response::Jwt => {
+                let (key, said) = signed::read_kept(&body)?;
+                (Some(key), said)
+            }
+        };
+        let Told::Active(members) = introspection::read(OAUTH, 200, body)? else { return None };
+        Some(Kept { fresh, claims: introspection::claims(members, iss(issuer)?)?, key })
+    }
+
+    /// The answer, if the key that said it is still its issuer's: in this set, or in one that another
+    /// worker has fetched since. Without a set answers aren't signed.
+    ///
+    /// # Errors
+    /// `Missing` while such a set is being fetched.
+    fn vouched_for(
+        &self,
+        index: usize,
+        kept: Kept,
+        set: Option<&KeySet>,
+    ) -> Result<Option<Kept>, Stop> {
+        let Some(set) = set.filter(|set| !kept.is_of(set)) else { return Ok(Some(kept)) };
+        let newer = self.newer_keys(index, set)?;
+        Ok(newer.filter(|newer| kept.is_of(newer)).map(|_| kept))
+    }
+
+    fn of_kept(&self, index: usize, issuer: &Issuer, kept: Kept) -> Answer {
+        let Kept { fresh, claims, key } = kept;
+        let generation = self.vouching_generation(index, issuer);
+        Answer { claims, fresh, key: key.unwrap_or_default(), generation }
     }
 
     fn is_inactive(&self, digest: &Digest) -> bool {
@@ -139,9 +196,9 @@ impl Facts<'_> {
         index: usize,
         issuer: &Issuer,
         token: &[u8],
-        claims: Claims,
-        fresh: Span,
+        answer: Answer,
     ) -> Result<Rc<Verified>, Stop> {
+        let Answer { claims, fresh, key: fingerprint, generation } = answer;
         introspection::is_access_token(&claims.raw)?;
         check::answered_times(&claims, issuer, self.now)?;
         check::audience(issuer, &claims)?;
@@ -168,8 +225,8 @@ impl Facts<'_> {
             is_legacy: issuer.sunset_s.is_some(),
             is_forwarded: issuer.forward.token,
             first_seen: fresh.from,
-            fingerprint: [0; 32],
-            generation: Cell::new(self.generation_without_keys(index, issuer)),
+            fingerprint,
+            generation: Cell::new(generation),
             names,
             looked_up: Cell::new(0),
         });
@@ -177,11 +234,13 @@ impl Facts<'_> {
         Ok(verified)
     }
 
-    /// There is no key that could be removed: the set is empty, and never changes.
-    fn generation_without_keys(&self, index: usize, issuer: &Issuer) -> u64 {
+    /// The key set in which the key was found. Where answers aren't signed the set is empty, and
+    /// never changes.
+    fn vouching_generation(&self, index: usize, issuer: &Issuer) -> u64 {
         match &issuer.keys {
             KeySource::Inline(keys) => self.inline_keys(index, keys).generation,
-            KeySource::Jwks { .. } | KeySource::Credentials(_) => 0,
+            KeySource::Jwks { .. } => self.kept_keys(index).map_or(0, |set| set.generation),
+            KeySource::Credentials(_) => 0,
         }
     }
 
@@ -191,15 +250,29 @@ impl Facts<'_> {
         let (Some(opaque), Some(iss)) = (&issuer.opaque, iss(issuer)) else { return false };
         let digest = self.digest(&Fact::Introspection(Endpoint::Of(index), token.to_vec()));
         let endpoint = &opaque.introspection;
-        let told = introspection::read(endpoint.kind, answer.status, answer.body);
+        let (told, body, key) = match endpoint.response {
+            Response::Json => {
+                let told = introspection::read(endpoint.kind, answer.status, answer.body);
+                let Some(told) = told else { return false };
+                (told, Cow::Borrowed(answer.body), None)
+            }
+            Response::Jwt if answer.status != 200 => return false,
+            Response::Jwt => match self.read_signed(index, answer) {
+                Ok(Read::Said(told, said, key)) => {
+                    (told, Cow::Owned(signed::kept_form(&key, &said)), Some(key))
+                }
+                // Nothing is known of the token, and nothing has failed.
+                Ok(Read::KeysFirst) => return true,
+                Err(_) => return false,
+            },
+        };
         let claims = match told {
-            None => return false,
-            Some(Told::Inactive) => {
+            Told::Inactive => {
                 self.learn_inactive(&digest, token, endpoint.negative_ttl_s);
                 return true;
             }
-            Some(Told::Active(members)) => match introspection::claims(members, iss) {
-                Some(claims) if answer.body.len() <= ANSWER_BYTES_MAX => claims,
+            Told::Active(members) => match introspection::claims(members, iss) {
+                Some(claims) if body.len() <= ANSWER_BYTES_MAX => claims,
                 _ => return false,
             },
         };
@@ -212,10 +285,11 @@ impl Facts<'_> {
             return true;
         }
         let expires = fresh_until.plus_s(endpoint.stale_s_max.max(REMEMBERED_S));
-        let kept = self.shared().write_opaque(&digest, answer.body, fresh_until, expires);
+        let is_kept = self.shared().write_opaque(&digest, &body, fresh_until, expires);
         let fresh = Span { from: self.now, until: fresh_until };
-        let verified = self.verified_opaque(index, issuer, token, claims, fresh);
-        if !kept && verified.is_err() {
+        let answer = self.of_kept(index, issuer, Kept { fresh, claims, key });
+        let verified = self.verified_opaque(index, issuer, token, answer);
+        if !is_kept && verified.is_err() {
             // Without room in shared memory it would be asked about at each look.
             let until = self.now.plus_s(endpoint.negative_ttl_s.max(1));
             self.keep_inactive(&digest, Span { from: self.now, until });
@@ -263,7 +337,7 @@ impl Facts<'_> {
             let endpoint = &opaque.introspection;
             let served_s = endpoint.ttl_s_max.saturating_add(endpoint.stale_s_max);
             let mut end = self.now.plus_ms(self.lease_ms(&fact)).plus_s(served_s);
-            if let Some(kept) = self.kept_answer(issuer, &self.digest(&fact)) {
+            if let Some(kept) = self.kept_answer(issuer, opaque, &self.digest(&fact)) {
                 let (key, jti) = (&self.runtime.host_key, kept.claims.jti.as_deref());
                 said = Some(Names::of_opaque(key, iss(issuer)?, jti, token).said);
                 end = end.max(kept.claims.exp.map_or(end, Time::from_s));

@@ -1,6 +1,7 @@
 //! Facts as two workers of one host know them: what one has learnt opens nothing on the other that
 //! it should not. A request goes through its whole verdict here, so the tests hold of `decide` too.
 
+mod assertion;
 mod bound;
 mod clock;
 mod dpop;
@@ -13,4 +14,5 @@ mod opaque;
 mod replay;
 mod revocation;
 mod sight;
+mod signed;
 mod verified;

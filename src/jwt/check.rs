@@ -264,6 +264,11 @@ fn is_revocation_list(claims: &Claims) -> bool {
         && claims.raw.get("sequence").is_some_and(Value::is_number)
 }
 
+/// Whether two media types are one, as [`typ`] compares them.
+pub fn is_media_type(found: &str, expected: &str) -> bool {
+    subtype(found).eq_ignore_ascii_case(subtype(expected))
+}
+
 fn subtype(media_type: &str) -> &str {
     const APPLICATION: &str = "application/";
     match media_type.split_at_checked(APPLICATION.len()) {

@@ -1,10 +1,13 @@
 //! Introspection (RFC 7662): where a token is asked about, and what an answer says of it.
 
+pub mod signed;
+
 use serde_json::{Map, Value};
 
 use super::{Claims, json};
 use crate::callout::{Callout, Secret, Uri};
 use crate::reply::Reason;
+use crate::signature::SigningKey;
 
 /// An endpoint that is asked about tokens.
 pub struct Introspection {
@@ -16,12 +19,16 @@ pub struct Introspection {
     pub call: Callout,
     /// How it answers.
     pub kind: IntrospectionKind,
+    /// In which form it answers.
+    pub response: Response,
     /// How the filter says there who it is.
     pub client_auth: ClientAuth,
     /// Our own client id there.
     pub client_id: Option<String>,
     /// Our own secret there.
     pub client_secret: Option<Secret>,
+    /// Our own key there.
+    pub client_key: Option<SigningKey>,
     /// Seconds for which "active" is kept at most.
     pub ttl_s_max: u64,
     /// Seconds for which "inactive" is kept.
@@ -41,6 +48,15 @@ pub enum IntrospectionKind {
     Status,
 }
 
+/// The form of an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Response {
+    /// A JSON object, vouched for by the connection that it came on.
+    Json,
+    /// A JWT that the issuer has signed (RFC 9701).
+    Jwt,
+}
+
 /// How the filter authenticates at an endpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientAuth {
@@ -50,6 +66,8 @@ pub enum ClientAuth {
     Post,
     /// The id in the body, and the certificate of the connection (RFC 8705, section 2).
     Mtls,
+    /// A JWT that the filter signs (RFC 7523, section 2.2).
+    PrivateKeyJwt,
 }
 
 /// How the opaque tokens of an issuer are known.
@@ -78,14 +96,18 @@ pub fn read(kind: IntrospectionKind, status: u16, body: &[u8]) -> Option<Told> {
         (IntrospectionKind::Status, 200) => Some(Told::Active(Map::new())),
         (IntrospectionKind::Status, 401 | 403 | 404) => Some(Told::Inactive),
         (IntrospectionKind::Oauth, 200) if body.len() <= ANSWER_BYTES_MAX => {
-            let members = json::object(body).ok()?;
-            // RFC 7662, section 2.2: `active` is required, and a boolean.
-            match members.get("active")?.as_bool()? {
-                true => Some(Told::Active(members)),
-                false => Some(Told::Inactive),
-            }
+            told(json::object(body).ok()?)
         }
         _ => None,
+    }
+}
+
+/// What the members of an answer say; nothing if they are none's.
+fn told(members: Map<String, Value>) -> Option<Told> {
+    // RFC 7662, section 2.2: `active` is required, and a boolean.
+    match members.get("active")?.as_bool()? {
+        true => Some(Told::Active(members)),
+        false => Some(Told::Inactive),
     }
 }
 

@@ -229,7 +229,7 @@ impl Chain {
 
     /// The call that fetches a fact.
     pub fn call(&self, fact: &Fact) -> Option<Call> {
-        fact.call(self.config.as_ref()?)
+        self.with_facts(|facts| facts.call(fact)).flatten()
     }
 
     /// Calls all that wait for `name`, soon.
@@ -383,7 +383,8 @@ impl Chain {
 
     /// Asks the root to fetch a fact.
     pub fn order(&self, fact: Fact) {
-        let retries = self.call(&fact).map_or(0, |call| call.retries);
+        let callout = self.config.as_ref().and_then(|config| fact.callout(config));
+        let retries = callout.map_or(0, |callout| callout.retries);
         self.order_again(Ordered { fact, retries, since: abi::now() });
         self.call_root();
     }

@@ -23,6 +23,7 @@ mod mldsa;
 mod montgomery;
 mod pem;
 mod rsa;
+mod sign;
 pub mod source;
 #[cfg(test)]
 pub(crate) mod test_keys;
@@ -31,6 +32,7 @@ pub use algorithm::{Algorithm, AlgorithmSet, Family};
 pub use error::KeyError;
 pub use key::VerifyKey;
 pub use pem::certificate as certificate_in_pem;
+pub use sign::{Assertion, SigningKey};
 
 use std::fmt;
 

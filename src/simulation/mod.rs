@@ -15,6 +15,7 @@ mod documents;
 mod exclusive;
 mod exhaustive;
 mod facts;
+mod forged;
 mod limits;
 mod many;
 mod tables;

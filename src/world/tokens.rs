@@ -55,7 +55,8 @@ impl Key {
         self.token_with(kid, &format!(r#","jti":"{id}","iat":{from},"exp":{until}"#))
     }
 
-    fn signed(&self, header: &str, payload: &str) -> String {
+    /// A JWT of this header and this payload, as they stand.
+    pub(crate) fn signed(&self, header: &str, payload: &str) -> String {
         let signed = format!("{}.{}", segment(header), segment(payload));
         let signature: Signature = self.0.sign(signed.as_bytes());
         format!("{signed}.{}", segment(signature.to_bytes()))

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -20,7 +21,7 @@ import yaml
 
 from gateway import Gateway, Metrics, Refused
 from http_client import request
-from processes import ROOT, Child, wait_until
+from processes import PATIENCE_S, ROOT, Child, wait_until
 
 HOST_CRATE = ROOT / "tests" / "kong-host"
 # Kong lists a filter under the name of its file.
@@ -279,9 +280,18 @@ class Kong(_Kong):
 
     def pids(self) -> list[int]:
         """The workers: nginx starts another where one has crashed."""
-        master = (self.directory / "prefix" / "pids" / "nginx.pid").read_text().strip()
-        out = subprocess.run(["ps", "-o", "pid=", "--ppid", master], capture_output=True, text=True).stdout
+        out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self._master())], capture_output=True, text=True).stdout
         return sorted(int(pid) for pid in out.split())
+
+    def hup(self) -> None:
+        """nginx reads its configuration anew: other workers, and zones that are empty again."""
+        before = set(self.pids())
+        os.kill(self._master(), signal.SIGHUP)
+        wait_until(lambda: len(self.pids()) == self.workers and not before & set(self.pids()), PATIENCE_S, "other workers", every=0.1)
+        wait_until(self._up, PATIENCE_S, "Kong's being ready again", every=0.2)
+
+    def _master(self) -> int:
+        return int((self.directory / "prefix" / "pids" / "nginx.pid").read_text())
 
     def deaths(self) -> int:
         """nginx starts another worker where one has crashed, and requests may never show it."""

@@ -34,6 +34,10 @@ class Idp:
         """Any claims, signed with the server's current key."""
         return post_json(f"{self.control}/sign", {"claims": claims, "header": header or {}, "alg": alg})["token"]
 
+    def client_key(self, alg: str) -> dict:
+        """The private key of the client that signs with this algorithm, as a JWK."""
+        return request(f"{self.control}/client-keys").json()[alg]
+
     def grant(self, **wanted) -> dict:
         """A refresh token, or with code=True an authorization code, as if a person had signed in."""
         return post_json(f"{self.control}/grants", wanted)

@@ -1,16 +1,16 @@
 // A strict client (oauth4webapi) with DPoP: asks for a token that is bound to its key, then for a resource.
 //
-//   node dpop_client.mjs TOKEN_ENDPOINT CLIENT SECRET RESOURCE_URL COUNT
+//   node dpop_client.mjs TOKEN_ENDPOINT CLIENT SECRET RESOURCE_URL COUNT [RESOURCE_INDICATOR]
 //
-// Prints one line of JSON: {"token_type", "statuses": [...], "challenged": how often it was told to use a nonce}.
+// Prints one line of JSON: {"token_type", "token", "statuses": [...], "challenged": how often it was told to use a nonce}.
 import * as oauth from 'oauth4webapi';
 
-const [endpoint, id, secret, resource, count] = process.argv.slice(2);
+const [endpoint, id, secret, resource, count, indicator = 'https://orders.example'] = process.argv.slice(2);
 const server = { issuer: new URL(endpoint).origin, token_endpoint: endpoint };
 const client = { client_id: id };
 const insecure = { [oauth.allowInsecureRequests]: true };
 const proof = oauth.DPoP(client, await oauth.generateKeyPair('ES256'));
-const parameters = new URLSearchParams({ scope: 'orders:read', resource: 'https://orders.example' });
+const parameters = new URLSearchParams({ scope: 'orders:read', resource: indicator });
 const answer = await oauth.clientCredentialsGrantRequest(
   server, client, oauth.ClientSecretBasic(secret), parameters, { ...insecure, DPoP: proof },
 );
@@ -32,4 +32,4 @@ for (let n = 0; n < Number(count); n += 1) {
   await response.arrayBuffer();
   statuses.push(response.status);
 }
-console.log(JSON.stringify({ token_type: token.token_type, statuses, challenged }));
+console.log(JSON.stringify({ token_type: token.token_type, token: token.access_token, statuses, challenged }));

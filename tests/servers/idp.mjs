@@ -6,7 +6,9 @@
 // Both ports are on the loopback interface only. Ends when its standard input closes (--stdin-bound) or on SIGTERM.
 //
 // Clients (all confidential): client-a/secret-a (client_secret_basic), client-a-post/secret-a-post
-// (client_secret_post), gateway/secret-gateway (introspection), c0001/secret-c0001 and so on with --clients.
+// (client_secret_post), gateway/secret-gateway (introspection), c0001/secret-c0001 and so on with --clients;
+// gateway-signed, which gets signed introspection answers (RFC 9701); gateway-rs256, gateway-es256 and gateway-eddsa,
+// which sign who they are (private_key_jwt, with the keys at GET /client-keys).
 // Secrets are derived from the ids, see secretOf: nothing here guards anything.
 //
 // Resources (RFC 8707): https://orders.example (audience orders-api), https://other.example (other-api); with
@@ -70,6 +72,16 @@ function signWithCurrentKey({ alg = settings.alg, header = {}, claims }) {
 
 const secretOf = (id) => `secret-${id.replace(/^client-/, '')}`;
 
+/** Keys of clients that sign who they are. */
+const clientKeys = Object.fromEntries(Object.entries(GENERATE).map(([alg, generate]) => (
+  [alg, { ...generate().privateKey.export({ format: 'jwk' }), kid: `client-${alg.toLowerCase()}` }]
+)));
+
+function publicPart(jwk) {
+  const { kty, crv, x, y, n, e, kid } = jwk;
+  return { kty, crv, x, y, n, e, kid, use: 'sig' };
+}
+
 function clients() {
   const common = {
     redirect_uris: ['https://client.example/callback'],
@@ -83,10 +95,18 @@ function clients() {
     ['client-b', 'client_secret_basic'],
     ['gateway', 'client_secret_basic'],
   ];
-  for (let n = 1; n <= Number(args.clients); n += 1) named.push([`c${String(n).padStart(4, '0')}`, 'client_secret_basic']);
-  return named.map(([id, method]) => ({
-    ...common, client_id: id, client_secret: secretOf(id), token_endpoint_auth_method: method,
+  const signing = Object.entries(clientKeys).map(([alg, jwk]) => ({
+    ...common, client_id: `gateway-${alg.toLowerCase()}`, token_endpoint_auth_method: 'private_key_jwt',
+    token_endpoint_auth_signing_alg: alg, jwks: { keys: [publicPart(jwk)] },
   }));
+  const signed = {
+    ...common, client_id: 'gateway-signed', client_secret: secretOf('gateway-signed'),
+    token_endpoint_auth_method: 'client_secret_basic', introspection_signed_response_alg: 'ES256',
+  };
+  for (let n = 1; n <= Number(args.clients); n += 1) named.push([`c${String(n).padStart(4, '0')}`, 'client_secret_basic']);
+  return [...signing, signed, ...named.map(([id, method]) => ({
+    ...common, client_id: id, client_secret: secretOf(id), token_endpoint_auth_method: method,
+  }))];
 }
 
 function resourceServer(resource) {
@@ -122,6 +142,7 @@ function makeProvider(issuer) {
       // RFC 9449: a client that shows a proof gets a token that is bound to its key.
       dPoP: { enabled: true },
       introspection: { enabled: true, allowedPolicy: () => true },
+      jwtIntrospection: { enabled: true },
       revocation: { enabled: true, allowedPolicy: () => true },
       resourceIndicators: {
         enabled: true,
@@ -187,6 +208,8 @@ const CONTROL = {
     callback = provider.callback();
     return { kids: keys.map((key) => key.kid) };
   },
+  // Private keys of clients, by algorithm: the client gateway-es256 has that of ES256.
+  'GET /client-keys': () => clientKeys,
   // Any claims, signed with the key that signs now: how a test gets an expired token of this issuer.
   'POST /sign': (body) => ({ token: signWithCurrentKey(body) }),
   'POST /grants': (body) => grantTo(body),

@@ -43,11 +43,22 @@ pub(super) static TOKEN_INTROSPECTION: Shape = Shape {
         field("client_secret", Secret, Optional, "The filter's own secret there."),
         field(
             "client_auth",
-            OneOf(&["basic", "post", "mtls"]),
+            OneOf(&["basic", "post", "mtls", "private_key_jwt"]),
             Need::Text("basic"),
-            "How the filter says who it is: id and secret in a header or in the body, or the certificate of the cluster (Envoy).",
+            "How the filter says who it is: id and secret in a header or in the body, the certificate of the cluster (Envoy), or a JWT that it signs (RFC 7523).",
         ),
-        field("response", OneOf(&["json"]), Need::Text("json"), "How the endpoint answers."),
+        field(
+            "client_key",
+            PrivateKey,
+            Optional,
+            "The filter's own private key there, with `private_key_jwt`: PEM (PKCS #8) or a JWK, for ES256, RS256 or EdDSA.",
+        ),
+        field(
+            "response",
+            OneOf(&["json", "jwt"]),
+            Need::Text("json"),
+            "How the endpoint answers: with a JSON object, or with a JWT that the issuer's keys verify (RFC 9701).",
+        ),
         field(
             "ttl_s_max",
             Whole(1, 3600),

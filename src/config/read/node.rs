@@ -229,6 +229,7 @@ fn shape_of(kind: &Kind) -> Option<&'static Shape> {
         | Kind::OneOf(_)
         | Kind::Url
         | Kind::Secret
+        | Kind::PrivateKey
         | Kind::Pem
         | Kind::Opaque
         | Kind::ClaimPath

@@ -20,7 +20,11 @@ fn document_of_canaries() -> Value {
                 { "pem": format!("-----BEGIN {CANARY}-----\n{CANARY}\n-----END {CANARY}-----") }, { "jwk": { "kty": CANARY, "alg": CANARY } } ] },
             { "name": "d", "issuer": "*", "algorithms": ["HS256"], "credentials": {
                 "inline": [{ "key": "k", "secret": CANARY }, { "key": "l", "pem": CANARY }],
-                "lookup": { "uri": format!("http://{CANARY}:x@127.0.0.1/{{key}}?apikey={CANARY}"), "cluster": "k", "headers": { "kong-admin-token": CANARY } } } }
+                "lookup": { "uri": format!("http://{CANARY}:x@127.0.0.1/{{key}}?apikey={CANARY}"), "cluster": "k", "headers": { "kong-admin-token": CANARY } } } },
+            { "name": "e", "issuer": "e", "tokens": "opaque", "introspection": { "uri": "https://a/i", "cluster": "c", "client_id": "g",
+                "client_auth": "private_key_jwt", "client_key": { "jwk": { "kty": "EC", "d": CANARY, CANARY: 1 } } } },
+            { "name": "f", "issuer": "f", "tokens": "opaque", "introspection": { "uri": "https://a/i", "cluster": "c", "client_id": "g",
+                "client_auth": "private_key_jwt", "client_key": format!("-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----") } }
         ],
         "introspection": { "uri": "https://a/i", "cluster": "c", "client_id": "g", "client_secret": CANARY },
         "revocation": { "feeds": [{ "uri": "https://a/f", "cluster": "c", "headers": { "authorization": CANARY } }] },

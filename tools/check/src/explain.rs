@@ -3,7 +3,7 @@
 
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::testing::jwt::demands::Demands;
-use herdgate::testing::jwt::introspection::OpaqueTokens;
+use herdgate::testing::jwt::introspection::{OpaqueTokens, Response};
 use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
 use herdgate::testing::proof::dpop::Dpop;
 use herdgate::testing::proof::mtls::Mtls;
@@ -451,8 +451,12 @@ fn opaque_issuer(issuer: &Issuer, opaque: &OpaqueTokens) -> String {
         "" => "every opaque token".to_owned(),
         prefix => format!("opaque tokens that begin with {prefix:?}"),
     };
+    let signed = match endpoint.response {
+        Response::Json => "",
+        Response::Jwt => " and has to sign what it says (RFC 9701)",
+    };
     format!(
-        "Issuer {}: {prefix}; {} is asked what they mean, and an answer is kept for {} s at most.",
+        "Issuer {}: {prefix}; {} is asked what they mean{signed}, and an answer is kept for {} s at most.",
         issuer.name, endpoint.uri.authority, endpoint.ttl_s_max
     )
 }

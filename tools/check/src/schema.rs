@@ -89,6 +89,10 @@ fn of(kind: &Kind) -> Value {
             { "type": "string", "minLength": 1 },
             { "type": "object", "properties": { "env": { "type": "string", "minLength": 1 } }, "required": ["env"], "additionalProperties": false },
         ] }),
+        Kind::PrivateKey => json!({ "anyOf": [
+            { "type": "string", "minLength": 1 },
+            { "type": "object", "minProperties": 1 },
+        ] }),
         Kind::Opaque => json!({ "type": "object" }),
         Kind::ClaimPath => json!({ "anyOf": [
             { "type": "string", "minLength": 1 },
