@@ -24,6 +24,7 @@ pub mod refreshes;
 mod revoked;
 mod shelf;
 mod sight;
+pub mod sizes;
 mod streams;
 #[cfg(test)]
 mod tests;
