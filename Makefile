@@ -7,10 +7,10 @@ SEED ?=
 ROUNDS ?=
 TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target --
 
-.PHONY: help build image test test-kong check demo run bench load fuzz sim curves schema setup
+.PHONY: help build image test test-kong check playground test-playground demo run bench load fuzz sim curves schema setup
 
 help: ## This list.
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 setup: ## Installs all tools (wasm-opt, Envoy, an OAuth2 server, Redis, Webdis) into the project's own folder.
 	@scripts/setup
@@ -33,6 +33,12 @@ test-kong: setup-tests build ## The integration cases in a real Kong Gateway 3.9
 
 check: ## Reads a configuration without a host: CONFIG=file [REQUEST='GET /orders'] [TOKEN=...].
 	@REQUEST="$(REQUEST)" TOKEN="$(TOKEN)" scripts/check $(CONFIG)
+
+playground: setup-playground ## dist/playground/: make check as a page that needs no server; needs Rust and Node.js alone.
+	@scripts/playground
+
+test-playground: playground ## Drives that page in the system's Chromium, with screenshots.
+	@scripts/test-playground
 
 # Without Redis the demo leaves one chapter out, and says so at its end.
 demo: setup-python-servers build ## Starts everything, walks through each capability with real requests, stops everything.

@@ -31,7 +31,7 @@
 //!
 //! Public is [`config`], which reads a document, and [`testing`]. The others are seen with
 //! `cargo doc --document-private-items`.
-#![cfg_attr(not(target_os = "wasi"), forbid(unsafe_code))]
+#![cfg_attr(not(all(target_os = "wasi", feature = "shell")), forbid(unsafe_code))]
 // The shell alone uses much of it.
 #![cfg_attr(not(all(target_os = "wasi", feature = "shell")), allow(dead_code))]
 #![allow(rustdoc::private_intra_doc_links)]

@@ -20,6 +20,10 @@ pub mod facts {
     pub mod call {
         pub use crate::facts::call::CallAnswer;
     }
+
+    pub mod sizes {
+        pub use crate::facts::sizes::{TableSize, table_sizes};
+    }
 }
 
 pub mod jwt {

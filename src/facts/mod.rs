@@ -26,6 +26,7 @@ mod revoked;
 mod shelf;
 mod sight;
 mod signed;
+pub mod sizes;
 mod streams;
 #[cfg(test)]
 mod tests;

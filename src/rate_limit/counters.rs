@@ -95,7 +95,6 @@ impl Counters {
     }
 
     /// The sketch's.
-    #[cfg(test)]
     pub const fn sketch(&self) -> &Cells {
         self.sketch.cells()
     }

@@ -68,7 +68,6 @@ impl Sketch {
     }
 
     /// The table under it.
-    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

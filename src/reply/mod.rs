@@ -220,7 +220,9 @@ fn problem_body(refusal: &Refusal, status: u16) -> String {
         431 => "Request Header Fields Too Large",
         _ => "Service Unavailable",
     };
-    json!({ "type": "about:blank", "title": title, "status": status, "detail": refusal.reason.description() }).to_string()
+    // In the order of the alphabet, which serde_json gives them anyway unless some other crate of the
+    // build asks it to keep theirs.
+    json!({ "detail": refusal.reason.description(), "status": status, "title": title, "type": "about:blank" }).to_string()
 }
 
 fn kong_body(reason: Reason) -> String {

@@ -51,7 +51,6 @@ impl Leases {
     }
 
     /// The table under it.
-    #[cfg(test)]
     pub const fn cells(&self) -> &Cells {
         &self.cells
     }

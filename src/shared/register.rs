@@ -28,6 +28,11 @@ impl Registers {
         }
     }
 
+    /// How large its values are.
+    pub const fn record_bytes(&self) -> usize {
+        self.shape.record_bytes()
+    }
+
     /// Changes a state. `change` sees the bytes that are there, or none, and gives the new ones
     /// with its result; it may run several times.
     ///

@@ -1,16 +1,15 @@
 //! The command line of `make check` and `make schema`.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use herdgate::config::{Config, HostKind};
+use herdgate::config::HostKind;
 use herdgate::testing::time::Time;
 use herdgate_check::explain::{self, Asked};
 use herdgate_check::find::{self, Found};
-use herdgate_check::{envoy, guard, schema, token};
+use herdgate_check::report::{self, Question, Report};
+use herdgate_check::{guard, schema};
 
 const USAGE: &str = "\
 herdgate-check [--host envoy|kong] [--strict] [--request 'GET /orders'] FILE
@@ -107,72 +106,27 @@ fn check(
     asked: Option<&Asked>,
     out: &mut String,
 ) -> bool {
-    let host = options.host.unwrap_or(found.host);
+    let variables = |name: &str| std::env::var(name).ok();
+    let question = Question { host: options.host, strict: options.strict, variables: &variables };
+    let report = Report::of(text, found, &question);
     let place = if found.place.is_empty() { String::new() } else { format!(", {}", found.place) };
-    line(out, &format!("{file}{place} (for {})", host.name()));
-    let mut notes = BTreeSet::new();
-    let result = {
-        let seen = RefCell::new(&mut notes);
-        let env =
-            |variable: &str| value_of(variable, found, options.strict, &mut seen.borrow_mut());
-        Config::load(&found.document, &env, host)
-    };
-    let config = match result {
-        Ok(config) => config,
-        Err(errors) => {
-            errors.iter().for_each(|error| line(out, &format!("  mistake: {error}")));
-            notes.iter().for_each(|note| line(out, &format!("  warning: {note}")));
-            return false;
-        }
-    };
-    let around = match host {
-        HostKind::Envoy => envoy::warnings(text, &found.place, &config),
-        HostKind::Kong | HostKind::Stateless | HostKind::Unknown => Vec::new(),
-    };
-    notes
-        .iter()
-        .chain(&config.warnings)
-        .chain(&around)
-        .for_each(|warning| line(out, &format!("  warning: {warning}")));
-    explain::summary(&config).iter().for_each(|said| line(out, &format!("  {said}")));
+    line(out, &format!("{file}{place} (for {})", report.host.name()));
+    if let Err(mistakes) = &report.config {
+        mistakes.iter().for_each(|mistake| line(out, &format!("  mistake: {mistake}")));
+    }
+    report.warnings.iter().for_each(|warning| line(out, &format!("  warning: {warning}")));
+    let Ok(config) = &report.config else { return false };
+    explain::summary(config).iter().for_each(|said| line(out, &format!("  {said}")));
     if let Some(asked) = asked {
         line(out, &format!("  {}:", options.request.as_deref().unwrap_or_default()));
-        explain::request(&config, asked).iter().for_each(|said| line(out, &format!("    {said}")));
+        explain::request(config, asked).iter().for_each(|said| line(out, &format!("    {said}")));
     }
     if let Some(token) = &options.token {
         line(out, "  TOKEN:");
-        let rule = asked.and_then(|asked| explain::covering(&config, asked));
-        let judged = token::judge(&config, rule, token, now());
+        let judged = report::judge(config, asked, token, now());
         judged.lines.iter().for_each(|said| line(out, &format!("    {said}")));
     }
     true
-}
-
-/// The value of an environment variable as the filter would see it. Where it isn't set here, it
-/// probably will be where the gateway runs, so something takes its place.
-fn value_of(
-    variable: &str,
-    found: &Found,
-    strict: bool,
-    notes: &mut BTreeSet<String>,
-) -> Option<String> {
-    let own = std::env::var(variable).ok();
-    let value = match &found.environment {
-        None => own,
-        Some(environment) => match environment.values.get(variable) {
-            Some(value) => Some(value.clone()),
-            None if environment.names.iter().any(|name| name == variable) => own,
-            None => {
-                notes.insert(format!("the environment variables named there (vm_config, vmConfig or env) lack {variable}, so Envoy won't hand it on"));
-                if strict { None } else { own }
-            }
-        },
-    };
-    if value.is_some() || strict {
-        return value;
-    }
-    notes.insert(format!("{variable} is not set here; something took its place"));
-    Some(format!("{:-<64}", format!("in-place-of-{variable}-")))
 }
 
 fn line(out: &mut String, text: &str) {

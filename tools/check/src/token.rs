@@ -19,6 +19,8 @@ use serde_json::{Map, Value};
 pub struct Judged {
     /// In words, reason by reason.
     pub lines: Vec<String>,
+    /// Each reason to refuse it, with its words.
+    pub reasons: Vec<(Reason, String)>,
     /// Whether nothing in it is refused.
     pub is_good: bool,
 }
@@ -37,7 +39,7 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
         Ok(jwt) => jwt,
         Err(reason) => {
             let why = unreadable(token).unwrap_or_else(|| reason.description().to_owned());
-            return refused(Vec::new(), [format!("{}: {why}.", answer(reason))]);
+            return refused(Vec::new(), vec![(reason, why)]);
         }
     };
     let kid = if jwt.kid.is_some() { "has a kid" } else { "names no kid" };
@@ -50,17 +52,17 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
                 && reason == Reason::UnknownIssuer;
             if passes {
                 lines.push("No issuer covers its iss: it is passed on.".to_owned());
-                return Judged { lines, is_good: true };
+                return good(lines);
             }
             let why = match (reason, &jwt.claims.iss) {
                 (Reason::UnknownIssuer, None) => "it has no iss",
                 (Reason::UnknownIssuer, Some(_)) => "no issuer of the document covers its iss",
                 _ => "several issuers cover its iss, and its aud names an audience of none",
             };
-            return refused(lines, [format!("{}: {why}.", answer(reason))]);
+            return refused(lines, vec![(reason, why.to_owned())]);
         }
     };
-    let Some(issuer) = config.issuers.get(position) else { return refused(lines, []) };
+    let Some(issuer) = config.issuers.get(position) else { return refused(lines, Vec::new()) };
     lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
     let mut reasons = of_issuer(issuer, &jwt, now);
     terms(config, (position, issuer), &jwt, &mut lines, &mut reasons);
@@ -84,15 +86,19 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
         if rule.is_some_and(|(_, rule)| rule.introspect) {
             lines.push("The introspection endpoint has a say too.".to_owned());
         }
-        return Judged { lines, is_good: true };
+        return good(lines);
     }
-    refused(lines, reasons.into_iter().map(|(reason, why)| format!("{}: {why}.", answer(reason))))
+    refused(lines, reasons)
 }
 
-fn refused(mut lines: Vec<String>, reasons: impl IntoIterator<Item = String>) -> Judged {
+fn good(lines: Vec<String>) -> Judged {
+    Judged { lines, reasons: Vec::new(), is_good: true }
+}
+
+fn refused(mut lines: Vec<String>, reasons: Vec<(Reason, String)>) -> Judged {
     lines.push("Refused.".to_owned());
-    lines.extend(reasons);
-    Judged { lines, is_good: false }
+    lines.extend(reasons.iter().map(|(reason, why)| format!("{}: {why}.", answer(*reason))));
+    Judged { lines, reasons, is_good: false }
 }
 
 /// What its use is bound to beyond its own: a proof of its key, and that it counts once.
@@ -160,11 +166,11 @@ fn opaque(config: &Config, token: &str) -> Option<Judged> {
         .collect();
     if names.is_empty() {
         let why = "it is opaque, and no issuer's opaque tokens begin as it does";
-        return Some(refused(Vec::new(), [format!("{}: {why}.", answer(Reason::Malformed))]));
+        return Some(refused(Vec::new(), vec![(Reason::Malformed, why.to_owned())]));
     }
     let names = names.join(" or ");
     let line = format!("The token is opaque: the endpoint of {names} says what it means.");
-    Some(Judged { lines: vec![line], is_good: true })
+    Some(good(vec![line]))
 }
 
 /// `401 invalid_token (expired)`.
