@@ -306,11 +306,36 @@ impl Check {
             }
             _ => {}
         }
+        let previous = shared.secret("secret_previous").cloned();
+        self.secret_previous(&shared, previous.as_ref());
         Shared {
             secret: shared.secret("secret").cloned().unwrap_or_else(|| Secret::new(Vec::new())),
+            secret_previous: previous,
             tokens_max: shared.whole_32("tokens_max"),
             counters_max: shared.whole_32("counters_max"),
             answers_max: shared.whole_32("answers_max"),
+        }
+    }
+
+    fn secret_previous(&mut self, shared: &Node<'_>, previous: Option<&Secret>) {
+        let Some(previous) = previous else { return };
+        let path = shared.at("secret_previous");
+        if previous.expose().len() < SHARED_SECRET_BYTES_MIN {
+            let got = previous.expose().len();
+            self.report.error(&path, format_args!("at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+        }
+        match shared.secret("secret") {
+            Some(secret) if secret == previous => {
+                self.report.error(&path, "another secret than shared.secret", "the same");
+            }
+            None if !shared.has("secret") => {
+                self.report.error(
+                    &shared.at("secret"),
+                    "a secret beside secret_previous",
+                    "nothing",
+                );
+            }
+            _ => {}
         }
     }
 

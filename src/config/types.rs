@@ -209,6 +209,8 @@ pub enum Unmatched {
 pub struct Shared {
     /// Part of the host-wide key.
     pub secret: Secret,
+    /// The secret before or after it, with which things are read and never written.
+    pub secret_previous: Option<Secret>,
     /// Slots for verified tokens.
     pub tokens_max: u32,
     /// Slots for counters.

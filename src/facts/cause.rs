@@ -110,7 +110,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
                 .to_owned()
         }
         Fact::Feed(..) => {
-            match List::parse(&facts.runtime.host_key, answer.body, None, facts.now) {
+            match List::parse(&facts.runtime.names_key, answer.body, None, facts.now) {
                 Err(error) => error.to_string(),
                 Ok(_) => {
                     "its \"sequence\" is lower than before, or there is no room for it".to_owned()

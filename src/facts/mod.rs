@@ -52,6 +52,7 @@ use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
+use crate::revocation::names;
 use crate::shared::once::Ids;
 use crate::shared::{Moment, Store, TableId};
 use crate::signature::HostVerify;
@@ -80,6 +81,8 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     pub(crate) sync_key: HostKey,
+    /// What names revoked tokens: the same at all gateways that share a secret.
+    pub(crate) names_key: HostKey,
     /// What names subjects in logs, where that isn't the host-wide key.
     subject_key: Option<HostKey>,
     /// Lines about refusals that this worker left out of the log since the last one.
@@ -100,7 +103,9 @@ impl Runtime {
     /// A worker that knows nothing yet.
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
         let compiled = Compiled::new(&config);
-        let sync_key = sync::key(&config.shared.secret);
+        let (secret, previous) = (&config.shared.secret, config.shared.secret_previous.as_ref());
+        let sync_key = sync::key(secret, previous);
+        let names_key = names::key(secret, previous).unwrap_or_else(|| host_key.clone());
         let subject_key = logged::key(&config);
         let memory = config.memory;
         let worker = Worker {
@@ -130,6 +135,7 @@ impl Runtime {
             config,
             host_key,
             sync_key,
+            names_key,
             subject_key,
             lines_left_out: Cell::default(),
             verifies_elsewhere: Cell::new(true),

@@ -63,6 +63,8 @@ impl Revocations {
 pub struct Revocation {
     /// The name of its very bytes.
     handle: Digest,
+    /// The same under the key before this one.
+    previous: Option<Digest>,
     standing: Standing,
 }
 
@@ -141,7 +143,7 @@ impl Facts<'_> {
             match self.verifying_key(index, issuer, &jwt, seen) {
                 Ok(_) => {
                     let first_seen = self.seen_first(&jwt).unwrap_or(self.now);
-                    let said = Names::of(&self.runtime.host_key, &jwt, token).said;
+                    let said = Names::of(&self.runtime.names_key, &jwt, token).said;
                     let until = self.no_longer_than(&jwt.claims, issuer, first_seen);
                     return Ok(self.revocation(token, Standing::Verified { said, until }));
                 }
@@ -196,7 +198,9 @@ impl Facts<'_> {
     }
 
     fn revocation(&self, token: &[u8], standing: Standing) -> Revocation {
-        Revocation { handle: token_handle(&self.runtime.host_key, token), standing }
+        let key = &self.runtime.names_key;
+        let previous = key.previous().map(|key| token_handle(key, token));
+        Revocation { handle: token_handle(key, token), previous, standing }
     }
 
     /// The issuers that could answer for a token, whatever its audience.
@@ -246,6 +250,9 @@ impl Facts<'_> {
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
+        // Workers under the secret before may have kept it.
+        let withdrawn =
+            revocation.previous.is_none_or(|name| self.withdraw_previous(&name)) & withdrawn;
         let told = told_already || shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
         kept && withdrawn && told
@@ -259,13 +266,11 @@ impl Facts<'_> {
     }
 
     pub(super) fn is_revoked(&self, names: &Names) -> Result<bool, Stop> {
-        let listed = |held: &Held| held.list.has(&names.said);
-        if names.has_id
-            && self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed)
-        {
+        let listed = |held: &Held| names.ids().any(|name| held.list.has(name));
+        if self.runtime.worker.borrow().revocations.feeds.iter().flatten().any(listed) {
             return Ok(true);
         }
-        for name in [&names.said, &names.bytes] {
+        for name in names.all() {
             match self.shared().is_revoked(name) {
                 Some(false) => {}
                 Some(true) => return Ok(true),
@@ -312,7 +317,10 @@ impl Facts<'_> {
     fn reload_feeds(&self) {
         for index in 0..self.runtime.config.revocation_feeds.len() {
             let digest = self.digest(&Fact::Feed(index, None));
-            let Some(version) = self.shared().document_version(&digest) else { continue };
+            let Some(version) = self.shared().document_version(&digest) else {
+                self.hold_previous(index);
+                continue;
+            };
             if self.held(index, |held| held.version == version || held.passed_over == version)
                 == Some(true)
             {
@@ -325,6 +333,20 @@ impl Facts<'_> {
             if let Some((version, list)) = list {
                 self.take_over(index, &digest, list, version);
             }
+        }
+    }
+
+    /// Until it is read for the first time under this secret, a feed lists what it listed under the
+    /// one before.
+    fn hold_previous(&self, index: usize) {
+        let Some(key) = self.runtime.host_key.previous() else { return };
+        if self.held(index, |_| ()).is_some() {
+            return;
+        }
+        let digest = Fact::Feed(index, None).digest(key, &self.runtime.config);
+        let document = self.shared().read_document_before(&digest, DOCUMENT_BYTES_MAX);
+        if let Some(list) = document.and_then(|document| List::from_bytes(&document.body)) {
+            self.hold(index, Held { list, version: 0, passed_over: 0 });
         }
     }
 
@@ -423,7 +445,7 @@ impl Facts<'_> {
             (304, Some((_, document))) if document.expires > self.now.plus_s(STORED_S / 2) => true,
             (304, Some((list, _))) => self.store_feed(index, &digest, list),
             (200, stored) => match List::parse(
-                &self.runtime.host_key,
+                &self.runtime.names_key,
                 answer.body,
                 answer.headers.get("etag"),
                 self.ended_before(),

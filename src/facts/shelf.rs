@@ -120,8 +120,23 @@ impl<'a> Shelf<'a> {
 
     /// A document of at most `bytes_max` bytes.
     pub fn read_document(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
+        self.read_document_at(&self.moment(), digest, bytes_max)
+    }
+
+    /// The same under the secret before; its parts have names under that too.
+    pub fn read_document_before(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
         let at = self.moment();
-        let document = self.tables.documents.read(&at, digest)?;
+        let at = Moment { host: at.host.previous()?, ..at };
+        self.read_document_at(&at, digest, bytes_max)
+    }
+
+    fn read_document_at(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        bytes_max: usize,
+    ) -> Option<Document> {
+        let document = self.tables.documents.read(at, digest)?;
         let (head, body) = (document.head, document.body);
         let Head { version, written, expires, meta, .. } = head;
         (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires })

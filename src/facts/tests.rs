@@ -12,5 +12,6 @@ mod mtls;
 mod opaque;
 mod replay;
 mod revocation;
+mod rotation;
 mod sight;
 mod verified;

@@ -55,21 +55,27 @@ pub(crate) fn note_charge(
     facts: &Facts<'_>,
     index: usize,
     claim: &Claim<'_>,
-    name: impl FnOnce(&HostKey) -> Digest,
+    name: impl Fn(&HostKey) -> Digest,
 ) {
     let Some(target) = facts.runtime.compiled.targets.of(index) else { return };
     let Some(policy) = Policy::under(claim.limit, claim.amount, claim.gateways) else { return };
     let (much, window_end) = policy.adds(facts.now);
-    let name = match with_ledger(facts, target, |ledger| ledger.knows(&claim.digest)) {
-        Some(true) => wire::Name::default(),
-        _ => wire::Name::new(name(&facts.runtime.sync_key)),
+    let key = &facts.runtime.sync_key;
+    let (name, previous) = match with_ledger(facts, target, |ledger| ledger.knows(&claim.digest)) {
+        Some(true) => (wire::Name::default(), None),
+        _ => (wire::Name::new(name(key)), key.previous().map(|key| wire::Name::new(name(key)))),
     };
-    let charge = Owed { limit: index, name, much, since: facts.now, window_end };
+    let charge = Owed { limit: index, name, previous, much, since: facts.now, window_end };
     let noted =
         with_ledger(facts, target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
     if !noted {
         facts.host.meter.count(Metric::SyncBehind);
     }
+}
+
+/// The set of live gateways.
+fn all(key: &HostKey) -> wire::Name {
+    wire::Name::new(key.digest("gateways", &[]))
 }
 
 /// The calls that are due. What becomes of each is to be said to [`learn_push`].
@@ -78,7 +84,8 @@ pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
     for (index, sync) in facts.runtime.compiled.targets.all.iter().enumerate() {
         let Some(batches) = take_batches(facts, index, sync) else { continue };
         let caller = wire::Caller {
-            gateways: wire::Name::new(facts.runtime.sync_key.digest("gateways", &[])),
+            gateways: all(&facts.runtime.sync_key),
+            previous: facts.runtime.sync_key.previous().map(all),
             gateway: wire::Name::new(facts.runtime.host_key.digest("gateway", &[])),
             late_ns: ledger::late_ns(sync.every_ms),
         };

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::callout::Secret;
 use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
@@ -183,7 +184,8 @@ impl Chain {
         match HostRandom::agree(&self.store, known, fresh_random()) {
             Ok(agreed) if known != Some(agreed) => {
                 self.host_random.set(Some(agreed));
-                let key = agreed.key(config.shared.secret.expose());
+                let (secret, previous) = (&config.shared.secret, &config.shared.secret_previous);
+                let key = agreed.key(secret.expose(), previous.as_ref().map(Secret::expose));
                 // One that has met this memory before knows that it began no earlier than now.
                 let began = known.is_none().then_some(self.began);
                 let runtime = Rc::new(Runtime::new(config.clone(), key).begun(began));
