@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::ledger::Sent;
 use crate::digest::Digest;
+use crate::redis::encode;
 use crate::time::{NS_PER_S, Time};
 
 /// Counters in one call at most.
@@ -191,16 +192,6 @@ const KEPT_S: u64 = 3_600;
 fn push(body: &mut String, number: u64) {
     body.push('/');
     body.push_str(&number.to_string());
-}
-
-/// Percent-encodes a segment. `.` too: Webdis takes what follows the last one for a format.
-fn encode(body: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => body.push(char::from(byte)),
-            _ => body.push_str(&format!("%{byte:02X}")),
-        }
-    }
 }
 
 #[cfg(test)]
