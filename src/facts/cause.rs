@@ -109,6 +109,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
             "expected a JSON object with a boolean \"active\", and dates that are numbers"
                 .to_owned()
         }
+        Fact::Told(_) => "not what the script returns, or there is no room for it".to_owned(),
         Fact::Feed(..) => {
             match List::parse(&facts.runtime.names_key, answer.body, None, facts.now) {
                 Err(error) => error.to_string(),

@@ -13,6 +13,7 @@ use crate::time::Time;
 
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
+use super::told::Reading;
 use super::{Facts, Queue, Runtime};
 
 /// Which introspection endpoint is asked.
@@ -49,6 +50,8 @@ pub enum Fact {
     Introspection(Endpoint, Vec<u8>),
     /// What a revocation feed lists. The second field is the entity tag of what is known.
     Feed(usize, Option<String>),
+    /// What other gateways have told of revocations.
+    Told(Box<Reading>),
 }
 
 impl std::fmt::Debug for Fact {
@@ -78,6 +81,7 @@ impl Fact {
                 facts.learn_opaque(*issuer, token, answer)
             }
             Fact::Feed(index, _) => facts.learn_feed(*index, asked_at, answer),
+            Fact::Told(reading) => facts.learn_told(reading, asked_at, answer),
         }
     }
 
@@ -90,6 +94,7 @@ impl Fact {
             }
             Fact::Introspection(..) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
+            Fact::Told(_) => (Metric::GatewaysRead, Metric::GatewaysFailed),
         }
     }
 
@@ -97,7 +102,7 @@ impl Fact {
     pub fn refused_as(&self) -> Reason {
         match self {
             Fact::Introspection(..) => Reason::IntrospectionUnavailable,
-            Fact::Feed(..) => Reason::RevocationUnavailable,
+            Fact::Feed(..) | Fact::Told(_) => Reason::RevocationUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
             }
@@ -107,7 +112,7 @@ impl Fact {
     /// Among whom it is waited for.
     pub fn queue(&self) -> Queue {
         match self {
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => Queue::Keys,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => Queue::Keys,
             Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(..) => Queue::Asked,
         }
     }
@@ -145,7 +150,7 @@ impl Fact {
                     paused: Metric::LookupPaused,
                 })
             }
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => None,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => None,
         }
     }
 
@@ -158,6 +163,7 @@ impl Fact {
             Fact::Consumer(..) => "consumer",
             Fact::Introspection(..) => "introspection",
             Fact::Feed(..) => "feed",
+            Fact::Told(_) => "gateways",
         }
     }
 
@@ -186,6 +192,7 @@ impl Fact {
                 .revocation_feeds
                 .get(*index)
                 .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
+            Fact::Told(reading) => reading.digest(key, config),
         }
     }
 
@@ -238,6 +245,7 @@ impl Fact {
                     .extend(etag.iter().map(|etag| ("if-none-match".to_owned(), etag.clone())));
                 Some(call)
             }
+            Fact::Told(reading) => reading.call(config),
         }
     }
 }

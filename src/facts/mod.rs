@@ -26,6 +26,7 @@ mod sight;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod told;
 mod tries;
 mod trouble;
 mod verified;
@@ -53,6 +54,7 @@ use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
 use crate::revocation::names;
+use crate::revocation::told::Outbox;
 use crate::shared::once::Ids;
 use crate::shared::{Moment, Store, TableId};
 use crate::signature::HostVerify;
@@ -122,6 +124,8 @@ impl Runtime {
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
             troubles: trouble::Troubles::default(),
             levels: levels::Levels::default(),
+            outbox: Outbox::default(),
+            heard: [false; 2],
             ledgers: compiled
                 .targets
                 .all
@@ -190,6 +194,7 @@ impl Compiled {
             counters: Counters::new(config.shared.counters_max),
             targets: Targets::new(&config.rate_limits),
             hears_of_revocations: !config.revocation_feeds.is_empty()
+                || config.gateways.as_ref().is_some_and(|gateways| gateways.revocations)
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             knows_opaque: config.issuers.iter().any(|issuer| issuer.opaque.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
@@ -217,6 +222,10 @@ pub struct Worker {
     revocations: revoked::Revocations,
     troubles: trouble::Troubles,
     levels: levels::Levels,
+    /// What other gateways are to be told of revocations.
+    pub(crate) outbox: Outbox,
+    /// Whether theirs were read, under each secret, as far as this worker knows.
+    heard: [bool; 2],
     /// What is to be told, for each of `Compiled::targets`.
     pub(crate) ledgers: Vec<Ledger>,
     generation: u64,

@@ -17,7 +17,7 @@ use crate::reply::Reason;
 use crate::revocation::feed::List;
 use crate::revocation::names::token_handle;
 use crate::revocation::table::NOBODY;
-use crate::revocation::{LEEWAY_S_MAX, Names};
+use crate::revocation::{LEEWAY_S_MAX, Names, told};
 use crate::shared::Epoch;
 use crate::shared::document::{DOCUMENT_BYTES_MAX, META_BYTES};
 use crate::shared::twin::{Twin, broken};
@@ -72,7 +72,7 @@ pub struct Revocation {
 enum Standing {
     /// It verified here: what it says is its issuer's own, and another of that name is revoked with
     /// it.
-    Verified { said: Digest, until: Time },
+    Verified { said: Digest, until: Time, is_opaque: bool },
     /// A JWT that didn't verify here and may do so at some time, or under another configuration of
     /// this host.
     Unverified { until: Time },
@@ -110,6 +110,7 @@ impl Facts<'_> {
     fn look_up(&self, verified: &Verified) -> Result<(), Stop> {
         let generation = self.look_for_news();
         self.feeds_were_read()?;
+        self.others_were_heard()?;
         if verified.looked_up.get() == generation {
             return Ok(());
         }
@@ -145,7 +146,8 @@ impl Facts<'_> {
                     let first_seen = self.seen_first(&jwt).unwrap_or(self.now);
                     let said = Names::of(&self.runtime.names_key, &jwt, token).said;
                     let until = self.no_longer_than(&jwt.claims, issuer, first_seen);
-                    return Ok(self.revocation(token, Standing::Verified { said, until }));
+                    return Ok(self
+                        .revocation(token, Standing::Verified { said, until, is_opaque: false }));
                 }
                 Err(Stop::Missing(fact)) => missing = missing.or(Some(*fact)),
                 Err(Stop::Refuse(_)) => {}
@@ -175,7 +177,7 @@ impl Facts<'_> {
             return Standing::Opaque;
         }
         match self.opaque_revocation(token) {
-            Some((Some(said), until)) => Standing::Verified { said, until },
+            Some((Some(said), until)) => Standing::Verified { said, until, is_opaque: true },
             Some((None, until)) => Standing::Unverified { until },
             None => Standing::Opaque,
         }
@@ -238,7 +240,7 @@ impl Facts<'_> {
         let withdrawn_first = broken(Twin::WithdrawnFirst) && self.withdraw(handle);
         let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
         let kept = match revocation.standing {
-            Standing::Verified { said, until } => {
+            Standing::Verified { said, until, .. } => {
                 shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None)
             }
             Standing::Unverified { until } => shared.revoke(handle, until, source),
@@ -255,7 +257,29 @@ impl Facts<'_> {
             revocation.previous.is_none_or(|name| self.withdraw_previous(&name)) & withdrawn;
         let told = told_already || shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
+        self.tell_of(revocation, source);
         kept && withdrawn && told
+    }
+
+    /// Tells other gateways of it. Of an answer that is kept there they know as much as we do of one
+    /// that is kept here: so its name goes to them for as long as such an answer may be served.
+    fn tell_of(&self, revocation: &Revocation, source: Option<u64>) {
+        let handle = revocation.handle;
+        let standing = source.map_or(told::Standing::Verified, told::Standing::MadeUp);
+        match revocation.standing {
+            Standing::Verified { said, until, is_opaque } => {
+                self.tell(said, until, told::Standing::Verified);
+                // A JWT in a kept answer is looked up by what it says.
+                let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
+                let until = if is_opaque { until.max(in_flight) } else { in_flight };
+                self.tell(handle, until, told::Standing::Verified);
+            }
+            Standing::Unverified { until } => self.tell(handle, until, standing),
+            Standing::Opaque => {
+                let until = self.now.plus_s(ANSWERS_S);
+                self.tell(handle, until, told::Standing::MadeUp(NOBODY));
+            }
+        }
     }
 
     /// Revokes a token for which nobody waited to have its keys; see [`Facts::revocation_of`].
@@ -513,6 +537,8 @@ impl Facts<'_> {
 const UNVERIFIED_S_MAX: u64 = 400 * 86_400;
 /// Seconds for which a token is remembered whose end is counted from first sight.
 const FIRST_SIGHT_S_MAX: u64 = 10 * 365 * 86_400;
+/// Seconds for which gateways are told of a token that may be in an answer that they keep.
+const ANSWERS_S: u64 = 3_600;
 /// How old the news of a worker are at most that doesn't hear of revocations itself, in
 /// milliseconds.
 const NEWS_MS: u64 = 100;

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod names;
 pub mod spelling;
 pub mod table;
+pub mod told;
 
 pub use names::Names;
 pub use table::Revoked;

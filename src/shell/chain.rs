@@ -9,7 +9,7 @@ use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::{Fact, Facts, Host, Queue, Runtime};
+use crate::facts::{Fact, Facts, Host, Queue, Runtime, Turn};
 use crate::gateways::{self, Push};
 use crate::metrics::{Gauge, Meter, Metric, Took};
 use crate::reply::ErrorStyle;
@@ -435,6 +435,24 @@ impl Chain {
                 }
                 None => self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default())),
             }
+        }
+    }
+
+    /// Makes the calls that read what other gateways tell, where they are due.
+    pub fn order_readings(&self) {
+        let due = self.with_facts(|facts| {
+            let due = facts.readings_due().into_iter();
+            due.filter(|fact| facts.join(fact) == Turn::Lead).collect::<Vec<_>>()
+        });
+        for fact in due.unwrap_or_default() {
+            self.order(fact);
+        }
+    }
+
+    /// Has the root called where a revocation is to be told at once.
+    pub fn tell_soon(&self) {
+        if self.with_facts(|facts| facts.has_revocations_to_tell()) == Some(true) {
+            self.call_root();
         }
     }
 
