@@ -48,3 +48,6 @@ pub(super) fn learn(facts: &Facts<'_>, told: &[Entry], by_text: bool, answer: &C
         None => meter.count(Metric::GatewaysTellFailed),
     }
 }
+
+#[cfg(test)]
+mod tests;
