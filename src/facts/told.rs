@@ -21,6 +21,7 @@ pub struct Reading {
     /// Under which of the two secrets.
     pub secret: Secret,
     cursor: Cursor,
+    known: u64,
     /// What becomes the era where Redis has none.
     fresh: [u8; 16],
     by_text: bool,
@@ -51,6 +52,8 @@ impl Secret {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Progress {
     cursor: Cursor,
+    /// The newest number of the era that is known here: read, or heard of when something was told.
+    known: u64,
     /// When it was last asked.
     asked_at: Time,
     /// When there was last nothing more to read; never before the first time.
@@ -59,20 +62,21 @@ pub struct Progress {
 
 impl Progress {
     /// Bytes in shared memory.
-    pub const BYTES: usize = 40;
+    pub const BYTES: usize = 48;
 
     fn to_bytes(self) -> Vec<u8> {
-        let numbers = [self.cursor.last, self.asked_at.ns(), self.read_at.ns()];
+        let numbers = [self.cursor.last, self.known, self.asked_at.ns(), self.read_at.ns()];
         let numbers = numbers.map(u64::to_le_bytes);
         [&self.cursor.era[..], numbers.as_flattened()].concat()
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Progress> {
         let (era, rest) = bytes.split_first_chunk::<16>()?;
-        let ([last, asked_at, read_at], []) = rest.as_chunks::<8>() else { return None };
+        let ([last, known, asked_at, read_at], []) = rest.as_chunks::<8>() else { return None };
         let time = |bytes: &[u8; 8]| Time::from_ns(u64::from_le_bytes(*bytes));
         Some(Progress {
             cursor: Cursor { era: *era, last: u64::from_le_bytes(*last) },
+            known: u64::from_le_bytes(*known),
             asked_at: time(asked_at),
             read_at: time(read_at),
         })
@@ -90,6 +94,7 @@ impl Reading {
             self.by_text,
             self.fresh,
             self.cursor,
+            self.known,
             READ_MAX,
             &[],
         );
@@ -174,10 +179,11 @@ impl Facts<'_> {
         let mut reading = Reading {
             secret,
             cursor: Cursor::default(),
+            known: 0,
             fresh: [0; 16],
             by_text: self.runtime.worker.borrow().outbox.known.by_text(),
         };
-        reading.cursor = self.progress(&reading).cursor;
+        Progress { cursor: reading.cursor, known: reading.known, .. } = self.progress(&reading);
         let random = [self.host.store.random().max(1), self.host.store.random()];
         let random = random.map(u64::to_le_bytes);
         reading.fresh = *random.as_flattened().first_chunk()?;
@@ -249,8 +255,11 @@ impl Facts<'_> {
             true => self.now,
             false => self.progress(reading).read_at,
         };
+        let before = self.progress(reading);
+        let same_era = before.cursor.era == heard.newest.era;
         let progress = Progress {
             cursor: Cursor { era: heard.newest.era, last: heard.read_to },
+            known: heard.newest.last.max(if same_era { before.known } else { 0 }),
             // What is left is read at once.
             asked_at: if heard.is_all() { asked_at } else { Time::default() },
             read_at,
@@ -295,6 +304,17 @@ impl Facts<'_> {
             }
         }
         !is_news || self.shared().bump_revocations()
+    }
+
+    /// Notes up to where Redis had come when something was told.
+    pub(crate) fn note_told(&self, newest: Cursor) {
+        let Some(reading) = self.reading(Secret::Current) else { return };
+        let before = self.progress(&reading);
+        if before.cursor.era == newest.era && before.known < newest.last {
+            let digest = reading.digest(&self.runtime.host_key, &self.runtime.config);
+            let progress = Progress { known: newest.last, ..before };
+            self.shared().write_progress(&digest, progress.to_bytes());
+        }
     }
 
     /// Has other gateways told of a revoked name.

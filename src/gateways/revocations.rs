@@ -18,7 +18,7 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
     let fresh = random.map(u64::to_le_bytes);
     let fresh = fresh.as_flattened().first_chunk().copied().unwrap_or_default();
     let key = &facts.runtime.sync_key;
-    let body = told::body(key, by_text, fresh, Cursor::default(), 0, &entries);
+    let body = told::body(key, by_text, fresh, Cursor::default(), 0, 0, &entries);
     let call = Call::post_command(&gateways.at.uri, &gateways.at.call, body);
     let push = Push {
         what: What::Revocations(entries, by_text),
@@ -43,6 +43,7 @@ pub(super) fn learn(facts: &Facts<'_>, told: &[Entry], by_text: bool, answer: &C
     match heard {
         Some(heard) => {
             meter.count(Metric::GatewaysTold);
+            facts.note_told(heard.newest);
             (0..heard.refused).take(told.len()).for_each(|_| meter.count(Metric::GatewaysBehind));
         }
         None => meter.count(Metric::GatewaysTellFailed),

@@ -137,37 +137,51 @@ impl Heard {
 }
 
 /// Redis adds what is told, drops what has ended, and returns what comes after the cursor. First
-/// the era; it is a new one too where one of the keys was lost, or a part of one (eviction).
+/// the era; it is a new one too where one of the keys was lost, or a part of one (eviction), and
+/// where the caller knows of an entry that never was: Redis has come back with what it held earlier.
+/// So that it can tell, an entry's number is the time in microseconds, which doesn't come back.
 ///
 /// An entry that is there already is told again at no cost. Ends are the gateways' time, and stay a
 /// minute longer.
 const SCRIPT: Script = Script {
     text: "\
-local now = tonumber(redis.call('TIME')[1])
+local time = redis.call('TIME')
+local now = tonumber(time[1])
 local era = redis.call('HGET', KEYS[1], 'era')
 local count = tonumber(redis.call('HGET', KEYS[1], 'count') or -1)
 if not era or redis.call('ZCARD', KEYS[2]) ~= count or redis.call('ZCARD', KEYS[3]) ~= count then
   era = ARGV[1]
   redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-  redis.call('HSET', KEYS[1], 'era', era, 'last', 0)
+  redis.call('HSET', KEYS[1], 'era', era, 'last', 0, 'gone', 0)
+end
+local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
+local gone = tonumber(redis.call('HGET', KEYS[1], 'gone'))
+local known = tonumber(ARGV[5])
+if ARGV[2] == era and known > gone and known ~= last then
+  if redis.call('ZCOUNT', KEYS[3], known, known) == 0 then
+    era = ARGV[1]
+    redis.call('HSET', KEYS[1], 'era', era)
+  end
 end
 local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - 60, 'LIMIT', 0, 500)
+for i = 1, #ended do gone = math.max(gone, tonumber(redis.call('ZSCORE', KEYS[3], ended[i]))) end
 if #ended > 0 then
   redis.call('ZREM', KEYS[2], unpack(ended))
   redis.call('ZREM', KEYS[3], unpack(ended))
 end
 local refused = 0
-for i = 5, #ARGV, 3 do
+for i = 6, #ARGV, 3 do
   if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then
     if redis.call('ZCARD', KEYS[2]) < tonumber(ARGV[i + 2]) then
       redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
-      redis.call('ZADD', KEYS[3], redis.call('HINCRBY', KEYS[1], 'last', 1), ARGV[i])
+      last = math.max(last + 1, now * 1000000 + time[2])
+      redis.call('ZADD', KEYS[3], last, ARGV[i])
     else
       refused = refused + 1
     end
   end
 end
-redis.call('HSET', KEYS[1], 'count', redis.call('ZCARD', KEYS[2]))
+redis.call('HSET', KEYS[1], 'last', last, 'gone', gone, 'count', redis.call('ZCARD', KEYS[2]))
 for i = 1, 3 do redis.call('EXPIRE', KEYS[i], 34560000) end
 local out = { era, redis.call('HGET', KEYS[1], 'last'), tostring(refused) }
 if tonumber(ARGV[4]) > 0 then
@@ -177,7 +191,7 @@ if tonumber(ARGV[4]) > 0 then
   for i = 1, #found do out[i + 3] = found[i] end
 end
 return out",
-    sha1: "deb85d244d357798c510f41ba45561f13f414822",
+    sha1: "bc05f4a753cd1bfa8f97e18007f6eda79ee7c328",
 };
 
 /// The names of what is kept in Redis.
@@ -190,12 +204,14 @@ pub fn keys(key: &HostKey) -> [String; 3] {
 }
 
 /// The body of a call that tells `entries` and reads what comes after `cursor`, so many at most.
-/// `fresh` becomes the era where there is none.
+/// `fresh` becomes the era where there is none, and `known` is the newest number of the era that
+/// the caller knows of.
 pub fn body(
     key: &HostKey,
     by_text: bool,
     fresh: Era,
     cursor: Cursor,
+    known: u64,
     read_max: usize,
     entries: &[Entry],
 ) -> Vec<u8> {
@@ -204,6 +220,7 @@ pub fn body(
         hexadecimal(&cursor.era),
         cursor.last.to_string(),
         read_max.to_string(),
+        known.to_string(),
     ];
     let told = entries.iter().flat_map(|entry| {
         let room = match entry.standing {

@@ -28,6 +28,7 @@ struct Redis(BTreeMap<String, Kept>);
 struct Kept {
     era: String,
     last: u64,
+    gone: u64,
     /// Number, end, text.
     entries: Vec<(u64, u64, String)>,
 }
@@ -42,10 +43,21 @@ impl Redis {
         if kept.era.is_empty() {
             *kept = Kept { era: arguments[0].clone(), ..Kept::default() };
         }
+        let known: u64 = arguments[4].parse().unwrap();
+        if arguments[1] == kept.era
+            && known > kept.gone
+            && known != kept.last
+            && !kept.entries.iter().any(|(number, ..)| *number == known)
+        {
+            kept.era = arguments[0].clone();
+        }
+        for (number, end, _) in &kept.entries {
+            kept.gone = if *end + 60 > now.s() { kept.gone } else { kept.gone.max(*number) };
+        }
         kept.entries.retain(|(_, end, _)| *end + 60 > now.s());
-        for told in arguments[4..].chunks(3) {
+        for told in arguments[5..].chunks(3) {
             if !kept.entries.iter().any(|(_, _, text)| *text == told[0]) {
-                kept.last += 1;
+                kept.last = (kept.last + 1).max(now.ns() / 1_000);
                 kept.entries.push((kept.last, told[1].parse().unwrap(), told[0].clone()));
             }
         }
@@ -264,7 +276,7 @@ fn a_redis_that_was_emptied_is_told_all_that_is_in_force() {
         let mut older = full.clone();
         older.0.values_mut().for_each(|kept| {
             kept.entries.truncate(10);
-            kept.last = 10;
+            kept.last = kept.entries.last().unwrap().0;
         });
         older
     }] {
@@ -311,7 +323,7 @@ fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
     for lie in lies {
         let mut kept = redis.borrow_mut();
         let one = kept.0.get_mut(state).unwrap();
-        one.last = 1_000 + now.s() - START.s();
+        one.last = now.ns() / 1_000 + 100;
         let numbered = lie.into_iter().zip(one.last - 20..);
         one.entries = numbered.map(|((_, _, text), n)| (n, u64::MAX / 4, text)).collect();
         drop(kept);

@@ -123,13 +123,13 @@ fn a_full_answer_is_not_all() {
 #[test]
 fn nothing_of_a_token_and_no_secret_is_in_a_call() {
     let entries = [entry(1, Standing::Verified), entry(2, Standing::MadeUp(5))];
-    let body = body(&key(b"a-secret"), false, [2; 16], at(7), 10, &entries);
+    let body = body(&key(b"a-secret"), false, [2; 16], at(7), 8, 10, &entries);
     let text = String::from_utf8(body).unwrap();
     let segments: Vec<&str> = text.split('/').collect();
     assert_eq!((segments[0], segments[1], segments[2]), ("EVALSHA", SCRIPT.sha1, "3"));
-    assert_eq!(segments[6..10], ["02".repeat(16).as_str(), ERA, "7", "10"]);
-    assert_eq!(segments[11..13], ["1800000060", "65536"]);
-    assert_eq!(segments[14..16], ["1800000060", "16384"]);
+    assert_eq!(segments[6..11], ["02".repeat(16).as_str(), ERA, "7", "10", "8"]);
+    assert_eq!(segments[12..14], ["1800000060", "65536"]);
+    assert_eq!(segments[15..17], ["1800000060", "16384"]);
     assert!(!text.contains("a-secret"));
     // One slot of a cluster: the part in braces is one.
     let slot = |name: &str| name.split("%7B").nth(1).unwrap().split("%7D").next().unwrap().len();
