@@ -1,9 +1,10 @@
 //! What other gateways have told of revocations: read by one worker for all, as a feed is, and kept
 //! in the table of revoked names. Up to where it was read lies in shared memory.
 //!
-//! A gateway that has never read it doesn't know which tokens are revoked. With `failure_mode: deny`
-//! tokens wait for the first reading; with `allow` they don't, which is counted.
+//! A gateway that has never read it doesn't know which tokens are revoked. With `failure_mode`
+//! `deny` tokens wait for the first reading; with `allow` they don't, which is counted.
 
+use crate::config::Config;
 use crate::digest::{Digest, HostKey};
 use crate::metrics::Metric;
 use crate::reply::{FailureMode, Reason};
@@ -13,7 +14,6 @@ use crate::time::Time;
 use super::call::{Call, CallAnswer};
 use super::handed_out::IN_FLIGHT_MS;
 use super::{Fact, Facts, Stop};
-use crate::config::Config;
 
 /// A reading of what others have told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -268,8 +268,8 @@ impl Facts<'_> {
         self.shared().write_progress(&digest, progress.to_bytes())
     }
 
-    /// Whether Redis doesn't hold any more what this gateway has read or told there: it was emptied,
-    /// or has come back with what it held earlier.
+    /// Whether Redis doesn't hold any more what this gateway has read or told there: it was
+    /// emptied, or has come back with what it held earlier.
     fn has_lost(&self, reading: &Reading, heard: &Heard) -> bool {
         let before = reading.cursor;
         // The first reading of this gateway's memory too: it may have revoked before it read.

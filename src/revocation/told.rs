@@ -164,7 +164,9 @@ if ARGV[2] == era and known > gone and known ~= last then
   end
 end
 local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - 60, 'LIMIT', 0, 500)
-for i = 1, #ended do gone = math.max(gone, tonumber(redis.call('ZSCORE', KEYS[3], ended[i]))) end
+for i = 1, #ended do
+  gone = math.max(gone, tonumber(redis.call('ZSCORE', KEYS[3], ended[i])))
+end
 if #ended > 0 then
   redis.call('ZREM', KEYS[2], unpack(ended))
   redis.call('ZREM', KEYS[3], unpack(ended))
@@ -181,7 +183,8 @@ for i = 6, #ARGV, 3 do
     end
   end
 end
-redis.call('HSET', KEYS[1], 'last', last, 'gone', gone, 'count', redis.call('ZCARD', KEYS[2]))
+count = redis.call('ZCARD', KEYS[2])
+redis.call('HSET', KEYS[1], 'last', last, 'gone', gone, 'count', count)
 for i = 1, 3 do redis.call('EXPIRE', KEYS[i], 34560000) end
 local out = { era, redis.call('HGET', KEYS[1], 'last'), tostring(refused) }
 if tonumber(ARGV[4]) > 0 then
@@ -191,7 +194,7 @@ if tonumber(ARGV[4]) > 0 then
   for i = 1, #found do out[i + 3] = found[i] end
 end
 return out",
-    sha1: "bc05f4a753cd1bfa8f97e18007f6eda79ee7c328",
+    sha1: "3ee125ef1b6a1589d7ba8c000aacaec8e160859d",
 };
 
 /// The names of what is kept in Redis.
@@ -278,10 +281,7 @@ fn heard(key: &HostKey, values: &[Value], cursor: Cursor, read_max: usize) -> Op
 }
 
 fn number(value: &Value) -> Option<u64> {
-    match value {
-        Value::String(text) => text.parse().ok(),
-        other => other.as_u64(),
-    }
+    value.as_str().map_or_else(|| value.as_u64(), |text| text.parse().ok())
 }
 
 fn hexadecimal(era: &Era) -> String {

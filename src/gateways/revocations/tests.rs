@@ -253,7 +253,7 @@ fn while_redis_is_away_each_is_alone_and_afterwards_all_is_told() {
         assert_eq!(a.ask(1, now, &token(n)), REVOKED);
         assert_eq!(b.ask(1, now, &token(n)), Outcome::Admitted);
         for world in [&a, &b] {
-            [0, 1].map(|worker| tick(world, worker, now, |_| None));
+            (0..2).for_each(|worker| tick(world, worker, now, |_| None));
         }
     }
     assert!(a.count(Metric::GatewaysTellFailed) > 0 && b.count(Metric::GatewaysFailed) > 0);
@@ -345,7 +345,7 @@ fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
         (200, r#"{"EVAL":[false,"ERR"]}"#),
     ] {
         now = now.plus_s(3);
-        [0, 1].map(|worker| tick(&b, worker, now, |_| Some((status, body.to_owned()))));
+        (0..2).for_each(|worker| tick(&b, worker, now, |_| Some((status, body.to_owned()))));
         assert_eq!(b.ask(0, now, &token(0)), REVOKED);
         assert_eq!(b.ask(0, now, &token(1)), Outcome::Admitted);
     }
