@@ -20,7 +20,7 @@ pub struct Script {
 pub enum Said {
     /// The values that it returned.
     Values(Vec<Value>),
-    /// Redis doesn't know the script by its SHA-1, or Webdis doesn't take it so: the text is needed.
+    /// Redis doesn't know the script by its SHA-1, or Webdis doesn't take it so.
     TextNeeded,
     /// Anything else.
     Nothing,

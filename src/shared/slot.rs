@@ -90,6 +90,7 @@ impl TableId {
             TableId::Lookups => "lookups",
             TableId::Opaque => "opaque",
             TableId::Absent => "absent",
+            TableId::Gateways => "gateways",
         }
     }
 
