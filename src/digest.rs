@@ -1,5 +1,7 @@
 //! Keyed digests: whatever becomes a key in memory shared with others goes through here.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +22,7 @@ pub struct HostKey {
     mac: Hmac<Sha256>,
     sip: siphasher::sip::SipHasher24,
     quick: [u64; 2],
+    previous: Option<Arc<HostKey>>,
 }
 
 impl HostKey {
@@ -43,7 +46,25 @@ impl HostKey {
             mac,
             sip: siphasher::sip::SipHasher24::new_with_keys(sip_0, sip_1),
             quick: [quick_0, quick_1],
+            previous: None,
         }
+    }
+
+    /// The same key, and the one before it, with which things are read and never written.
+    #[must_use]
+    pub fn after(self, previous: Option<HostKey>) -> Self {
+        HostKey { previous: previous.map(Arc::new), ..self }
+    }
+
+    /// The key before this one, while its secret is being replaced.
+    #[inline(always)]
+    pub fn previous(&self) -> Option<&HostKey> {
+        self.previous.as_deref()
+    }
+
+    /// Whether `digest` is what `named` gives under this key, or under the one before it.
+    pub fn gives(&self, digest: &Digest, named: impl Fn(&HostKey) -> Digest) -> bool {
+        *digest == named(self) || self.previous().is_some_and(|key| *digest == named(key))
     }
 
     /// The digest of `fields` in the domain `domain`. Each field is prefixed with its length, so

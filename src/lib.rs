@@ -25,6 +25,7 @@
 //! | [`proof`] | what a token is bound to, and whether its caller has proven it |
 //! | [`jwt`] | strict reading, checks of claims, issuers |
 //! | [`signature`] | keys and what they verify |
+//! | [`redis`] | commands for Redis, as Webdis takes them |
 //! | [`callout`] | calls of the filter's own: where they go and how they are made |
 //! | [`reply`] | every refusal: reason, status, challenge and body |
 //! | [`digest`], [`time`] | keyed digests; time as an argument |
@@ -74,6 +75,8 @@ mod proof;
 mod jwt;
 
 mod signature;
+
+mod redis;
 
 mod callout;
 

@@ -134,6 +134,24 @@ pub enum Metric {
     /// A stream has named more subjects than there is room for: all tokens of its issuer that were
     /// issued before the oldest of them are refused.
     FloorRaised,
+    /// What other gateways have told of revocations was read.
+    GatewaysRead,
+    /// Reading it failed.
+    GatewaysFailed,
+    /// A revoked token was heard of from another gateway.
+    GatewaysHeard,
+    /// Revocations were told to other gateways.
+    GatewaysTold,
+    /// Telling them failed; it is tried again.
+    GatewaysTellFailed,
+    /// A revocation isn't told: too many wait to be, or Redis has no room for it.
+    GatewaysBehind,
+    /// Something in Redis that no gateway of this secret has written was passed over.
+    GatewaysForged,
+    /// Redis doesn't hold what it held: all that is in force is told again.
+    GatewaysLost,
+    /// A token was looked up before it was known which ones others have revoked.
+    GatewaysUnheard,
     /// What counts once found no room: a request was refused.
     ReplayFull,
     /// A limit admitted a request.
@@ -275,6 +293,15 @@ impl Metric {
             Metric::SetRefused => "herdgate.revocation.set_refused",
             Metric::SetsWaiting => "herdgate.revocation.sets_waiting",
             Metric::FloorRaised => "herdgate.revocation.floor_raised",
+            Metric::GatewaysRead => "herdgate.gateways.read",
+            Metric::GatewaysFailed => "herdgate.gateways.read_failed",
+            Metric::GatewaysHeard => "herdgate.gateways.heard",
+            Metric::GatewaysTold => "herdgate.gateways.told",
+            Metric::GatewaysTellFailed => "herdgate.gateways.tell_failed",
+            Metric::GatewaysBehind => "herdgate.gateways.behind",
+            Metric::GatewaysForged => "herdgate.gateways.forged",
+            Metric::GatewaysLost => "herdgate.gateways.lost",
+            Metric::GatewaysUnheard => "herdgate.gateways.unheard",
             Metric::ReplayFull => "herdgate.replay.full",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
             Metric::LimitDenied(index) => return of_limit(index, "denied"),

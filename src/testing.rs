@@ -67,11 +67,11 @@ pub mod proof {
 }
 
 pub mod rate_limit {
-    pub use crate::rate_limit::KeyPart;
+    pub use crate::rate_limit::{KeyPart, Sync};
 }
 
 pub mod reply {
-    pub use crate::reply::{ErrorStyle, Reason};
+    pub use crate::reply::{ErrorStyle, FailureMode, Reason};
 }
 
 pub mod request {

@@ -54,6 +54,7 @@ fn charge_each(
     let key = &facts.runtime.host_key;
     let claims: Vec<Claim<'_>> =
         charged.iter().map(|(index, limit)| claim_of(facts, *index, key, limit, payer)).collect();
+    carry_over(facts, &charged, &claims, payer);
     let outcome = rate_limit::charge(&facts.runtime.compiled.counters, &facts.moment(), &claims);
     for ((index, _), status) in charged.iter().zip(&outcome.limits) {
         count_limit(facts, *index, status);
@@ -88,6 +89,26 @@ fn charge_each(
     }
 }
 
+/// While a secret is being replaced: what was charged under the other one counts too.
+fn carry_over(
+    facts: &Facts<'_>,
+    limits: &[(usize, &RateLimit)],
+    claims: &[Claim<'_>],
+    payer: &Payer<'_>,
+) {
+    let Some(key) = facts.runtime.host_key.previous() else { return };
+    for ((index, limit), claim) in limits.iter().zip(claims) {
+        let previous = claim_of(facts, *index, key, limit, payer).digest;
+        let Some(charge) = claim.charge() else { continue };
+        let counters = &facts.runtime.compiled.counters;
+        // What can't be taken in now is with the next request.
+        if let Err(Unavailable::Exhausted) = counters.carry_over(&facts.moment(), &charge, previous)
+        {
+            facts.host.meter.count(Metric::CasExhausted);
+        }
+    }
+}
+
 /// Whether a request may go on as far as these limits say now. It isn't charged.
 ///
 /// # Errors
@@ -101,6 +122,7 @@ pub fn within(facts: &Facts<'_>, limits: &[usize], payer: &Payer<'_>) -> Result<
         .iter()
         .map(|(index, limit)| claim_of(facts, *index, &facts.runtime.host_key, limit, payer))
         .collect();
+    carry_over(facts, &looked, &claims, payer);
     let Some((verdict, statuses)) =
         rate_limit::over(&facts.runtime.compiled.counters, &facts.moment(), &claims)
     else {

@@ -7,8 +7,8 @@ use super::json::Json;
 use super::read::{Form, Node};
 use super::shape::Kind;
 use super::{
-    Config, CorsPreflight, HostKind, Kong, Log, Mode, Profile, Resource, Shared, UnknownIssuer,
-    Unmatched,
+    Config, CorsPreflight, Gateways, HostKind, Kong, Log, Mode, Profile, Resource, Shared,
+    UnknownIssuer, Unmatched,
 };
 use crate::callout::{Secret, Uri};
 use crate::jwt::issuer::IssuerMatch;
@@ -95,8 +95,13 @@ pub(super) struct Check {
     pub limits_used: Vec<usize>,
     /// Whether the document has introspection, valid or not.
     pub introspection: bool,
-    /// The first limit that meets others in Redis.
+    /// The first that meets others in Redis.
     pub synced: Option<String>,
+    /// Whether the document has `gateways`, valid or not, and what they are.
+    pub has_gateways: bool,
+    pub gateways: Option<Gateways>,
+    /// Whether a limit meets others there.
+    pub meets_gateways: bool,
     /// Rules that go by route, and whether they promise that it is stable.
     pub routed: Vec<(String, bool)>,
     /// Resources that were described so far.
@@ -120,6 +125,9 @@ impl Check {
             limits_used: Vec::new(),
             introspection: document.has("introspection"),
             synced: None,
+            has_gateways: document.has("gateways"),
+            gateways: None,
+            meets_gateways: false,
             routed: Vec::new(),
             resources: Vec::new(),
         }
@@ -144,7 +152,9 @@ impl Check {
         let resource = self.resource(node, is_in_shadow, &[], paths);
         let (rule_paths, rules): (Vec<String>, Vec<_>) =
             self.rules(node, paths).into_iter().unzip();
+        self.gateways = self.gateways(node);
         let rate_limits = self.rate_limits(node);
+        self.gateways_together(node);
         let all_limits = rate_limits.len() == self.limit_names.len();
         let unmatched = match node.text("unmatched") {
             Some("required") => Unmatched::Required,
@@ -197,6 +207,7 @@ impl Check {
             unmatched,
             token_endpoints,
             rate_limits,
+            gateways: self.gateways.take(),
             introspection,
             revocation_feeds,
             shared,
@@ -298,7 +309,7 @@ impl Check {
             }
             None if !shared.has("secret") => {
                 let of_gateways = self.synced.as_deref().map(|why| {
-                    format!("{why}: gateways that name the same secret find each other's counters")
+                    format!("{why}: gateways that name the same secret find each other")
                 });
                 match self.host.needs().secret.map(str::to_owned).or(of_gateways) {
                     Some(why) => self.report.error(
@@ -314,11 +325,36 @@ impl Check {
             }
             _ => {}
         }
+        let previous = shared.secret("secret_previous").cloned();
+        self.secret_previous(&shared, previous.as_ref());
         Shared {
             secret: shared.secret("secret").cloned().unwrap_or_else(|| Secret::new(Vec::new())),
+            secret_previous: previous,
             tokens_max: shared.whole_32("tokens_max"),
             counters_max: shared.whole_32("counters_max"),
             answers_max: shared.whole_32("answers_max"),
+        }
+    }
+
+    fn secret_previous(&mut self, shared: &Node<'_>, previous: Option<&Secret>) {
+        let Some(previous) = previous else { return };
+        let path = shared.at("secret_previous");
+        if previous.expose().len() < SHARED_SECRET_BYTES_MIN {
+            let got = previous.expose().len();
+            self.report.error(&path, format_args!("at least {SHARED_SECRET_BYTES_MIN} bytes"), got);
+        }
+        match shared.secret("secret") {
+            Some(secret) if secret == previous => {
+                self.report.warn(&path, "the same as shared.secret, so nothing is read with it");
+            }
+            None if !shared.has("secret") => {
+                self.report.error(
+                    &shared.at("secret"),
+                    "a secret beside secret_previous",
+                    "nothing",
+                );
+            }
+            _ => {}
         }
     }
 

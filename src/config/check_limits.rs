@@ -3,7 +3,7 @@
 use super::check::{Check, repeated};
 use super::error::shown_text;
 use super::read::Node;
-use super::syntax;
+use super::{Gateways, syntax};
 use crate::rate_limit::{Amount, Charging, KeyPart, RateLimit, Sync, Window};
 use crate::reply::FailureMode;
 
@@ -66,7 +66,7 @@ impl Check {
         let charge = self.charge(node, &key);
         let amount = self.amount(node);
         let tiers = self.tiers(node, amount, charge);
-        let sync = node.object("sync").map(|node| self.sync(&node));
+        let sync = self.sync_of(node);
         Some(RateLimit {
             name: node.owned("name")?,
             key,
@@ -79,10 +79,7 @@ impl Check {
             shadow: node.flag("shadow"),
             headers: node.flag("headers"),
             charge,
-            sync: match sync {
-                Some(sync) => Some(sync?),
-                None => None,
-            },
+            sync: sync?,
         })
     }
 
@@ -103,6 +100,57 @@ impl Check {
             );
         }
         Charging::All
+    }
+
+    /// Where a limit meets its like; nothing if that is wrong.
+    fn sync_of(&mut self, limit: &Node<'_>) -> Option<Option<Sync>> {
+        if let Some(node) = limit.object("sync") {
+            return self.sync(&node).map(Some);
+        }
+        if !limit.flag("sync") {
+            return Some(None);
+        }
+        self.meets_gateways = true;
+        if !self.has_gateways {
+            self.report.error(
+                &limit.at("sync"),
+                "an object with a uri, or gateways in the document",
+                "true without gateways",
+            );
+        }
+        self.gateways.as_ref().map(|gateways| Some(gateways.at.clone()))
+    }
+
+    /// The Redis where gateways meet.
+    pub(super) fn gateways(&mut self, document: &Node<'_>) -> Option<Gateways> {
+        let node = document.object("gateways")?;
+        let at = self.sync(&node)?;
+        Some(Gateways {
+            at,
+            revocations: node.flag("revocations"),
+            failure_mode: match node.text("failure_mode") {
+                Some("deny") => FailureMode::Deny,
+                _ => FailureMode::Allow,
+            },
+        })
+    }
+
+    /// What contradicts the rest of the document.
+    pub(super) fn gateways_together(&mut self, document: &Node<'_>) {
+        let Some(node) = document.object("gateways") else { return };
+        if !node.flag("revocations") {
+            if !self.meets_gateways {
+                let got = "nothing of this document meets there (no limit has \"sync\": true)";
+                self.report.warn("gateways", got);
+            }
+            if node.has("failure_mode") {
+                self.report.error(
+                    &node.at("failure_mode"),
+                    "none without revocations",
+                    "one (nothing of others is waited for)",
+                );
+            }
+        }
     }
 
     fn sync(&mut self, node: &Node<'_>) -> Option<Sync> {

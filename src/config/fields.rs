@@ -16,7 +16,7 @@ use super::syntax;
 use asked::{INTROSPECTION, REVOCATION, TOKEN_INTROSPECTION};
 use forward::FORWARD;
 use keys::{CREDENTIALS, JWKS, KEY};
-use limits::RATE_LIMIT;
+use limits::{GATEWAYS, RATE_LIMIT};
 use memory::{KONG, MEMORY, SHARED};
 use proofs::{DPOP, MTLS, REPLAY};
 use resource::RESOURCE;
@@ -183,6 +183,7 @@ pub static DOCUMENT: Shape = Shape {
         ),
         field("revocation", Object(&REVOCATION), Optional, "Where revocations are heard of."),
         field("shared", Object(&SHARED), Optional, "Memory that all workers share."),
+        field("gateways", Object(&GATEWAYS), Optional, "The Redis in which several gateways meet."),
         field("memory", Object(&MEMORY), Optional, "Memory of each worker."),
         field("kong", Object(&KONG), Optional, "What only Kong has."),
         field(

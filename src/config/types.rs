@@ -7,8 +7,8 @@ use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
 use crate::proof::dpop::Dpop;
 use crate::proof::mtls::Mtls;
-use crate::rate_limit::{KeyPart, RateLimit};
-use crate::reply::{ErrorStyle, Metadata};
+use crate::rate_limit::{KeyPart, RateLimit, Sync};
+use crate::reply::{ErrorStyle, FailureMode, Metadata};
 use crate::request::bearer::BearerSource;
 use crate::request::path::{PathMatch, PathPolicy, RuleMatch};
 use crate::revocation::feed::Feed;
@@ -58,6 +58,8 @@ pub struct Config {
     pub token_endpoints: Vec<TokenEndpoint>,
     /// All limits; rules and token endpoints point at them by index.
     pub rate_limits: Vec<RateLimit>,
+    /// Where gateways meet.
+    pub gateways: Option<Gateways>,
     /// Introspection, where configured.
     pub introspection: Option<Introspection>,
     /// Revocation feeds.
@@ -216,10 +218,23 @@ pub enum Unmatched {
     Required,
 }
 
+/// What several gateways have in common.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gateways {
+    /// The Redis where they meet, and how often.
+    pub at: Sync,
+    /// Whether they tell each other of revocations.
+    pub revocations: bool,
+    /// What happens to tokens until it was first read which are revoked.
+    pub failure_mode: FailureMode,
+}
+
 /// How large the tables in shared memory are, and what keys them.
 pub struct Shared {
     /// Part of the host-wide key.
     pub secret: Secret,
+    /// The secret before or after it, with which things are read and never written.
+    pub secret_previous: Option<Secret>,
     /// Slots for verified tokens.
     pub tokens_max: u32,
     /// Slots for counters.

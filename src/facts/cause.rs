@@ -119,6 +119,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
             "expected a JSON object with a boolean \"active\", and dates that are numbers"
                 .to_owned()
         }
+        Fact::Told(_) => "not what the script returns, or there is no room for it".to_owned(),
         Fact::Feed(index, _) => facts
             .feed_refused(*index)
             .map_or_else(|| "it can't be kept".to_owned(), |why| why.to_string()),

@@ -13,6 +13,7 @@ use crate::time::Time;
 
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
+use super::told::Reading;
 use super::{Facts, Queue, Runtime, feeds, question};
 
 /// Which introspection endpoint is asked.
@@ -50,6 +51,8 @@ pub enum Fact {
     /// What a revocation feed tells. The second field is what the call says of what is known: of a
     /// list its entity tag, to a stream's server all of the body.
     Feed(usize, Option<String>),
+    /// What other gateways have told of revocations.
+    Told(Box<Reading>),
 }
 
 impl std::fmt::Debug for Fact {
@@ -81,6 +84,7 @@ impl Fact {
             Fact::Feed(index, about) => {
                 facts.learn_feed(*index, about.as_deref(), asked_at, answer)
             }
+            Fact::Told(reading) => facts.learn_told(reading, asked_at, answer),
         }
     }
 
@@ -93,6 +97,7 @@ impl Fact {
             }
             Fact::Introspection(..) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
+            Fact::Told(_) => (Metric::GatewaysRead, Metric::GatewaysFailed),
         }
     }
 
@@ -100,7 +105,7 @@ impl Fact {
     pub fn refused_as(&self) -> Reason {
         match self {
             Fact::Introspection(..) => Reason::IntrospectionUnavailable,
-            Fact::Feed(..) => Reason::RevocationUnavailable,
+            Fact::Feed(..) | Fact::Told(_) => Reason::RevocationUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
             }
@@ -110,7 +115,7 @@ impl Fact {
     /// Among whom it is waited for.
     pub fn queue(&self) -> Queue {
         match self {
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => Queue::Keys,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => Queue::Keys,
             Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(..) => Queue::Asked,
         }
     }
@@ -148,7 +153,7 @@ impl Fact {
                     paused: Metric::LookupPaused,
                 })
             }
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) => None,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => None,
         }
     }
 
@@ -161,6 +166,7 @@ impl Fact {
             Fact::Consumer(..) => "consumer",
             Fact::Introspection(..) => "introspection",
             Fact::Feed(..) => "feed",
+            Fact::Told(_) => "gateways",
         }
     }
 
@@ -189,6 +195,7 @@ impl Fact {
                 .revocation_feeds
                 .get(*index)
                 .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
+            Fact::Told(reading) => reading.digest(key, config),
         }
     }
 
@@ -209,6 +216,7 @@ impl Fact {
             }
             Fact::Introspection(endpoint, _) => Some(&endpoint.of(config)?.call),
             Fact::Feed(index, _) => Some(&config.revocation_feeds.get(*index)?.call),
+            Fact::Told(_) => Some(&config.gateways.as_ref()?.at.call),
         }
     }
 
@@ -258,6 +266,7 @@ impl Fact {
             Fact::Feed(index, about) => {
                 Some(feeds::call(config.revocation_feeds.get(*index)?, about.as_deref()))
             }
+            Fact::Told(reading) => reading.call(config),
         }
     }
 }

@@ -147,7 +147,9 @@ impl Facts<'_> {
 
     fn reload_feed(&self, index: usize, feed: &Feed) {
         let digest = self.digest(&Fact::Feed(index, None));
-        let Some(version) = self.shared().document_version(&digest) else { return };
+        let Some(version) = self.shared().document_version(&digest) else {
+            return self.hold_previous(index, feed);
+        };
         if self.held(index, |held| held.version == version || held.passed_over == version)
             == Some(true)
         {
@@ -163,6 +165,21 @@ impl Facts<'_> {
                 self.join_stream(index, &digest, stored, version);
             }
             None => {}
+        }
+    }
+
+    /// Until it is read for the first time under this secret, a feed lists what it listed under the
+    /// one before. A stream begins anew: it refuses more than the one before did.
+    fn hold_previous(&self, index: usize, feed: &Feed) {
+        let Some(key) = self.runtime.host_key.previous() else { return };
+        if self.held(index, |_| ()).is_some() {
+            return;
+        }
+        let digest = Fact::Feed(index, None).digest(key, &self.runtime.config);
+        let document = self.shared().read_document_before(&digest, DOCUMENT_BYTES_MAX);
+        let known = document.and_then(|document| Known::from_bytes(&feed.kind, &document.body));
+        if let Some(known @ Known::List(_)) = known {
+            self.hold(index, Held { known, version: 0, passed_over: 0 });
         }
     }
 
@@ -236,7 +253,7 @@ impl Facts<'_> {
     fn begin_stream(&self, index: usize, feed: &Feed) {
         let Kind::Stream { signer, .. } = &feed.kind else { return };
         if self.held(index, |_| ()).is_none() {
-            let issuer = of_issuer(&self.runtime.host_key, &signer.iss);
+            let issuer = of_issuer(&self.runtime.names_key, &signer.iss);
             let digest = self.digest(&Fact::Feed(index, None));
             let stream = Known::Stream(Stream::begin(issuer, self.now));
             let _ = self.store_feed(index, &digest, stream);
@@ -375,7 +392,7 @@ impl Facts<'_> {
             Kind::List | Kind::Stream { .. } => (Cow::Borrowed(answer.body), None),
         };
         let etag = answer.headers.get("etag");
-        let key = &self.runtime.host_key;
+        let key = &self.runtime.names_key;
         let mut list = List::parse(key, &document, etag, self.ended_before())?;
         list.ends_s = ends_s;
 

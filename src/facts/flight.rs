@@ -208,6 +208,11 @@ impl Facts<'_> {
         let pauses = !matches!(fact, Fact::Introspection(Endpoint::Of(_), _));
         let change = |state: &mut State| match (learnt, pauses) {
             (true, _) => state.heal(),
+            // Who waits for what others tell waits no longer than it takes to come.
+            (false, _) if matches!(fact, Fact::Told(_)) => {
+                let pause_ms = self.reading_pause_ms(state.failures);
+                state.pause_until(self.now, self.now.plus_ms(pause_ms));
+            }
             (false, true) => state.fail(self.now, asked_ms, self.host.store.random()),
             (false, false) => {
                 state.pause_until(self.now, self.now.plus_ms(RETRY_MS.max(asked_ms)));

@@ -31,6 +31,8 @@ use super::{Facts, KeySet, Stop};
 
 /// The longest that an answer is under way and kept, in milliseconds.
 pub const IN_FLIGHT_MS: u64 = 300_000;
+/// What names the records of tokens that were handed out.
+const HANDED_OUT: &str = "handed out";
 /// About what this worker keeps of an answer, in bytes.
 const FOUND_BYTES: usize = 96;
 
@@ -174,7 +176,7 @@ impl Facts<'_> {
             return Err(Withdrawn);
         }
         // What can't be known counts as revoked: the server gives another.
-        let names = Names::of(&self.runtime.host_key, &jwt, token);
+        let names = Names::of(&self.runtime.names_key, &jwt, token);
         if self.is_revoked(&names, &jwt.claims) != Ok(false) {
             return Err(Withdrawn);
         }
@@ -262,7 +264,13 @@ impl Facts<'_> {
             self.shared().write_token(&self.credential_record(name), record.as_flattened(), end);
         }
         // After the records: see above.
-        if !broken(Twin::KeptUnasked) && self.shared().is_revoked(&handle) != Some(false) {
+        let previous = self.runtime.names_key.previous();
+        let previous = previous.zip(stored.access_token());
+        let is_revoked = self.shared().is_revoked(&handle) != Some(false)
+            || previous.is_some_and(|(key, token)| {
+                self.shared().is_revoked(&token_handle(key, token.as_bytes())) != Some(false)
+            });
+        if !broken(Twin::KeptUnasked) && is_revoked {
             self.withdraw(&handle);
             return false;
         }
@@ -279,9 +287,15 @@ impl Facts<'_> {
         self.shared().remove_token(&self.token_record(handle)).is_some()
     }
 
+    /// The same for those that were kept under the secret before.
+    pub(super) fn withdraw_previous(&self, handle: &Digest) -> bool {
+        let Some(key) = self.runtime.host_key.previous() else { return true };
+        self.shared().remove_token(&key.digest(HANDED_OUT, &[&handle.0])).is_some()
+    }
+
     /// The same for a token that was found inactive.
     pub(super) fn withdraw_inactive(&self, token: &[u8]) {
-        let handle = token_handle(&self.runtime.host_key, token);
+        let handle = token_handle(&self.runtime.names_key, token);
         if self.was_handed_out(&handle) {
             self.withdraw(&handle);
             self.shared().bump_revocations();
@@ -306,7 +320,7 @@ impl Facts<'_> {
     }
 
     fn token_record(&self, handle: &Digest) -> Digest {
-        self.runtime.host_key.digest("handed out", &[&handle.0])
+        self.runtime.host_key.digest(HANDED_OUT, &[&handle.0])
     }
 
     fn credential_record(&self, name: &Digest) -> Digest {

@@ -31,6 +31,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod told;
 mod tries;
 mod trouble;
 mod verified;
@@ -57,6 +58,8 @@ use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
 use crate::reply::{Reason, Refusal};
+use crate::revocation::names;
+use crate::revocation::told::Outbox;
 use crate::shared::once::Ids;
 use crate::shared::{Moment, Store, TableId};
 use crate::signature::HostVerify;
@@ -85,6 +88,8 @@ pub struct Runtime {
     pub host_key: HostKey,
     /// What names counters where gateways meet.
     pub(crate) sync_key: HostKey,
+    /// What names revoked tokens: the same at all gateways that share a secret.
+    pub(crate) names_key: HostKey,
     /// What names subjects in logs, where that isn't the host-wide key.
     subject_key: Option<HostKey>,
     /// Lines about refusals that this worker left out of the log since the last one.
@@ -105,7 +110,9 @@ impl Runtime {
     /// A worker that knows nothing yet.
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
         let compiled = Compiled::new(&config);
-        let sync_key = sync::key(&config.shared.secret);
+        let (secret, previous) = (&config.shared.secret, config.shared.secret_previous.as_ref());
+        let sync_key = sync::key(secret, previous);
+        let names_key = names::key(secret, previous).unwrap_or_else(|| host_key.clone());
         let subject_key = logged::key(&config);
         let memory = config.memory;
         let worker = Worker {
@@ -122,6 +129,8 @@ impl Runtime {
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
             troubles: trouble::Troubles::default(),
             levels: levels::Levels::default(),
+            outbox: Outbox::default(),
+            heard: [false; 2],
             ledgers: compiled
                 .targets
                 .all
@@ -135,6 +144,7 @@ impl Runtime {
             config,
             host_key,
             sync_key,
+            names_key,
             subject_key,
             lines_left_out: Cell::default(),
             verifies_elsewhere: Cell::new(true),
@@ -189,6 +199,7 @@ impl Compiled {
             counters: Counters::new(config.shared.counters_max),
             targets: Targets::new(&config.rate_limits),
             hears_of_revocations: !config.revocation_feeds.is_empty()
+                || config.gateways.as_ref().is_some_and(|gateways| gateways.revocations)
                 || config.token_endpoints.iter().any(|endpoint| endpoint.revocation_path.is_some()),
             knows_opaque: config.issuers.iter().any(|issuer| issuer.opaque.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
@@ -216,6 +227,10 @@ pub struct Worker {
     revocations: revoked::Revocations,
     troubles: trouble::Troubles,
     levels: levels::Levels,
+    /// What other gateways are to be told of revocations.
+    pub(crate) outbox: Outbox,
+    /// Whether theirs were read, under each secret, as far as this worker knows.
+    heard: [bool; 2],
     /// What is to be told, for each of `Compiled::targets`.
     pub(crate) ledgers: Vec<Ledger>,
     generation: u64,

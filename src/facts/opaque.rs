@@ -208,7 +208,7 @@ impl Facts<'_> {
         let whose = Whose { consumer: &consumer, credential: None, payload_segment: &[] };
         let headers = identity_headers(issuer, &claims, &whose, self.host.meter);
         let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
-        let key = &self.runtime.host_key;
+        let key = &self.runtime.names_key;
         let names =
             Names::of_opaque(key, iss(issuer).unwrap_or_default(), claims.jti.as_deref(), token);
         let window = check::Window::of_answer(&claims, issuer, fresh.from, fresh.until);
@@ -338,7 +338,7 @@ impl Facts<'_> {
             let served_s = endpoint.ttl_s_max.saturating_add(endpoint.stale_s_max);
             let mut end = self.now.plus_ms(self.lease_ms(&fact)).plus_s(served_s);
             if let Some(kept) = self.kept_answer(issuer, opaque, &self.digest(&fact)) {
-                let (key, jti) = (&self.runtime.host_key, kept.claims.jti.as_deref());
+                let (key, jti) = (&self.runtime.names_key, kept.claims.jti.as_deref());
                 said = Some(Names::of_opaque(key, iss(issuer)?, jti, token).said);
                 end = end.max(kept.claims.exp.map_or(end, Time::from_s));
             }

@@ -16,7 +16,7 @@ use crate::reply::Reason;
 use crate::revocation::floors::Told;
 use crate::revocation::names::token_handle;
 use crate::revocation::table::NOBODY;
-use crate::revocation::{LEEWAY_S_MAX, Names};
+use crate::revocation::{LEEWAY_S_MAX, Names, told};
 use crate::shared::Epoch;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
@@ -56,6 +56,8 @@ impl Revocations {
 pub struct Revocation {
     /// The name of its very bytes.
     handle: Digest,
+    /// The same under the key before this one.
+    previous: Option<Digest>,
     standing: Standing,
 }
 
@@ -63,7 +65,7 @@ pub struct Revocation {
 enum Standing {
     /// It verified here: what it says is its issuer's own, and another of that name is revoked with
     /// it.
-    Verified { said: Digest, until: Time },
+    Verified { said: Digest, until: Time, is_opaque: bool },
     /// A JWT that didn't verify here and may do so at some time, or under another configuration of
     /// this host.
     Unverified { until: Time },
@@ -101,6 +103,7 @@ impl Facts<'_> {
     fn look_up(&self, verified: &Verified) -> Result<(), Stop> {
         self.look_for_news();
         self.feeds_were_read()?;
+        self.others_were_heard()?;
         // What was taken over on the way counts too.
         let generation = self.runtime.worker.borrow().revocations.generation;
         if verified.looked_up.get() == generation {
@@ -136,9 +139,10 @@ impl Facts<'_> {
             match self.verifying_key(index, issuer, &jwt, seen) {
                 Ok(_) => {
                     let first_seen = self.seen_first(&jwt).unwrap_or(self.now);
-                    let said = Names::of(&self.runtime.host_key, &jwt, token).said;
+                    let said = Names::of(&self.runtime.names_key, &jwt, token).said;
                     let until = self.no_longer_than(&jwt.claims, issuer, first_seen);
-                    return Ok(self.revocation(token, Standing::Verified { said, until }));
+                    return Ok(self
+                        .revocation(token, Standing::Verified { said, until, is_opaque: false }));
                 }
                 Err(Stop::Missing(fact)) => missing = missing.or(Some(*fact)),
                 Err(Stop::Refuse(_)) => {}
@@ -168,7 +172,7 @@ impl Facts<'_> {
             return Standing::Opaque;
         }
         match self.opaque_revocation(token) {
-            Some((Some(said), until)) => Standing::Verified { said, until },
+            Some((Some(said), until)) => Standing::Verified { said, until, is_opaque: true },
             Some((None, until)) => Standing::Unverified { until },
             None => Standing::Opaque,
         }
@@ -191,7 +195,9 @@ impl Facts<'_> {
     }
 
     fn revocation(&self, token: &[u8], standing: Standing) -> Revocation {
-        Revocation { handle: token_handle(&self.runtime.host_key, token), standing }
+        let key = &self.runtime.names_key;
+        let previous = key.previous().map(|key| token_handle(key, token));
+        Revocation { handle: token_handle(key, token), previous, standing }
     }
 
     /// The issuers that could answer for a token, whatever its audience.
@@ -229,7 +235,7 @@ impl Facts<'_> {
         let withdrawn_first = broken(Twin::WithdrawnFirst) && self.withdraw(handle);
         let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
         let kept = match revocation.standing {
-            Standing::Verified { said, until } => {
+            Standing::Verified { said, until, .. } => {
                 shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None)
             }
             Standing::Unverified { until } => shared.revoke(handle, until, source),
@@ -241,9 +247,34 @@ impl Facts<'_> {
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
+        // Workers under the secret before may have kept it.
+        let withdrawn =
+            revocation.previous.is_none_or(|name| self.withdraw_previous(&name)) & withdrawn;
         let told = told_already || shared.bump_revocations();
         self.host.meter.count(Metric::RevocationSeen);
+        self.tell_of(revocation, source);
         kept && withdrawn && told
+    }
+
+    /// Tells other gateways of it. Of an answer that is kept there they know as much as we do of one
+    /// that is kept here: so its name goes to them for as long as such an answer may be served.
+    fn tell_of(&self, revocation: &Revocation, source: Option<u64>) {
+        let handle = revocation.handle;
+        let standing = source.map_or(told::Standing::Verified, told::Standing::MadeUp);
+        match revocation.standing {
+            Standing::Verified { said, until, is_opaque } => {
+                self.tell(said, until, told::Standing::Verified);
+                // A JWT in a kept answer is looked up by what it says.
+                let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
+                let until = if is_opaque { until.max(in_flight) } else { in_flight };
+                self.tell(handle, until, told::Standing::Verified);
+            }
+            Standing::Unverified { until } => self.tell(handle, until, standing),
+            Standing::Opaque => {
+                let until = self.now.plus_s(ANSWERS_S);
+                self.tell(handle, until, told::Standing::MadeUp(NOBODY));
+            }
+        }
     }
 
     /// Revokes a token for which nobody waited to have its keys; see [`Facts::revocation_of`].
@@ -257,7 +288,7 @@ impl Facts<'_> {
         if self.is_listed(names, claims) {
             return Ok(true);
         }
-        for name in [&names.said, &names.bytes] {
+        for name in names.all() {
             match self.shared().is_revoked(name) {
                 Some(false) => {}
                 Some(true) => return Ok(true),
@@ -272,15 +303,18 @@ impl Facts<'_> {
     fn is_listed(&self, names: &Names, claims: &Claims) -> bool {
         let worker = self.runtime.worker.borrow();
         let known = || worker.revocations.feeds.iter().filter_map(FeedHere::known);
-        let id = names.has_id.then_some(&names.said);
-        if id.is_some_and(|id| known().any(|known| known.lists(id))) {
+        if names.ids().any(|id| known().any(|known| known.lists(id))) {
             return true;
         }
         if !known().any(|known| known.has_floors()) {
             return false;
         }
-        let told = Told::of(&self.runtime.host_key, claims);
-        known().any(|known| known.covers(&told, id))
+        let id = names.has_id.then_some(&names.said);
+        // A list that was kept under the secret before has its names.
+        let key = &self.runtime.names_key;
+        let told =
+            [Some(key), key.previous()].into_iter().flatten().map(|key| Told::of(key, claims));
+        told.into_iter().any(|told| known().any(|known| known.covers(&told, id)))
     }
 
     /// Reads the shared number, and what changed if it changed. Returns the state of knowledge.
@@ -322,6 +356,8 @@ impl Facts<'_> {
 const UNVERIFIED_S_MAX: u64 = 400 * 86_400;
 /// Seconds for which a token is remembered whose end is counted from first sight.
 const FIRST_SIGHT_S_MAX: u64 = 10 * 365 * 86_400;
+/// Seconds for which gateways are told of a token that may be in an answer that they keep.
+const ANSWERS_S: u64 = 3_600;
 /// How old the news of a worker are at most that doesn't hear of revocations itself, in
 /// milliseconds.
 const NEWS_MS: u64 = 100;

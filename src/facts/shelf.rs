@@ -5,6 +5,7 @@ use crate::config;
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::revocation::Revoked;
+use crate::shared::cells::Cell;
 use crate::shared::document::META_BYTES;
 use crate::shared::{
     Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable,
@@ -15,6 +16,7 @@ use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 use super::Facts;
 use super::clients::Standing;
 use super::flight::State;
+use super::told::Progress;
 use super::verified::RECORD_BYTES;
 
 /// The tables of one configuration. Configurations with equal sizes share them; others meet in the
@@ -34,6 +36,7 @@ pub struct Tables {
     pub(super) revoked: Revoked,
     pub(super) admissions: Registers,
     pub(super) clients: Table,
+    pub(super) gateways: Registers,
 }
 
 impl Tables {
@@ -50,6 +53,7 @@ impl Tables {
             revoked: Revoked::new(REVOKED_MAX),
             admissions: Registers::new(TableId::Admissions, ADMISSIONS_MAX, STATE_BYTES),
             clients: Table::new(TableId::Clients, CLIENTS_MAX, Standing::BYTES),
+            gateways: Registers::new(TableId::Gateways, GATEWAYS_MAX, Progress::BYTES),
         }
     }
 }
@@ -70,6 +74,9 @@ const REVOKED_MAX: u32 = 16_384;
 const ADMISSIONS_MAX: u32 = 512;
 /// Clients that were told to wait, or whose calls fail.
 const CLIENTS_MAX: u32 = 4_096;
+/// Places where gateways meet, of all configurations of a host. One that loses its progress to
+/// another reads all again.
+const GATEWAYS_MAX: u32 = 64;
 /// How long a state is of use after its last change.
 const STATE_TTL_S: u64 = 86_400;
 
@@ -126,8 +133,23 @@ impl<'a> Shelf<'a> {
 
     /// A document of at most `bytes_max` bytes.
     pub fn read_document(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
+        self.read_document_at(&self.moment(), digest, bytes_max)
+    }
+
+    /// The same under the secret before; its parts have names under that too.
+    pub fn read_document_before(&self, digest: &Digest, bytes_max: usize) -> Option<Document> {
         let at = self.moment();
-        let document = self.tables.documents.read(&at, digest)?;
+        let at = Moment { host: at.host.previous()?, ..at };
+        self.read_document_at(&at, digest, bytes_max)
+    }
+
+    fn read_document_at(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        bytes_max: usize,
+    ) -> Option<Document> {
+        let document = self.tables.documents.read(at, digest)?;
         let (head, body) = (document.head, document.body);
         let Head { version, written, expires, meta, .. } = head;
         (body.len() <= bytes_max).then_some(Document { body, meta, version, written, expires })
@@ -358,6 +380,29 @@ impl<'a> Shelf<'a> {
             Some(source) => revoked.insert_unverified(&at, name, until, source),
         };
         self.counted(result).is_some()
+    }
+
+    /// How many slots the table of revoked names has.
+    pub fn revoked_slots(&self) -> u32 {
+        self.tables.revoked.slots()
+    }
+
+    /// The names of one of them that haven't ended.
+    pub fn revoked_in(&self, slot: u32) -> Vec<(Digest, Cell)> {
+        let at = self.moment();
+        self.counted(self.tables.revoked.in_force(&at, slot)).unwrap_or_default()
+    }
+
+    /// How far this gateway has come in what others tell.
+    pub(super) fn read_progress(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.tables.gateways.get(&self.moment(), digest)
+    }
+
+    /// Keeps that; tells whether it is kept.
+    pub(super) fn write_progress(&self, digest: &Digest, progress: Vec<u8>) -> bool {
+        let at = self.moment();
+        let written = self.tables.gateways.update(&at, digest, |_| (progress.clone(), ()));
+        self.counted(written).is_some()
     }
 
     /// Whether a name was revoked; nothing if that can't be known.

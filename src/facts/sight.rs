@@ -2,7 +2,7 @@
 //! workers count from one moment.
 
 use super::Facts;
-use crate::digest::Digest;
+use crate::digest::{Digest, HostKey};
 use crate::jwt::issuer::{ExpPolicy, Issuer};
 use crate::jwt::{Claims, Jwt, check};
 use crate::time::Time;
@@ -28,18 +28,21 @@ impl Facts<'_> {
         if jwt.claims.iat.is_some() {
             return Sight { name: None, at: self.now, is_new: false };
         }
-        let name = self.sight_name(jwt);
+        let name = sight_name(&self.runtime.host_key, jwt);
         let known = self.sight_under(&name);
-        Sight { name: Some(name), at: known.unwrap_or(self.now), is_new: known.is_none() }
+        let at = known.into_iter().chain(self.sight_before(jwt)).min();
+        Sight { name: Some(name), at: at.unwrap_or(self.now), is_new: known.is_none() }
     }
 
     /// When a token was first seen, where that is known.
     pub(super) fn seen_first(&self, jwt: &Jwt<'_>) -> Option<Time> {
-        self.sight_under(&self.sight_name(jwt))
+        let known = self.sight_under(&sight_name(&self.runtime.host_key, jwt));
+        known.into_iter().chain(self.sight_before(jwt)).min()
     }
 
-    fn sight_name(&self, jwt: &Jwt<'_>) -> Digest {
-        self.runtime.host_key.digest("first sight", &[jwt.signed])
+    /// The same under the secret before.
+    fn sight_before(&self, jwt: &Jwt<'_>) -> Option<Time> {
+        self.sight_under(&sight_name(self.runtime.host_key.previous()?, jwt))
     }
 
     fn sight_under(&self, name: &Digest) -> Option<Time> {
@@ -62,4 +65,8 @@ impl Facts<'_> {
         };
         self.shared().write_token(&name, &sight.at.ns().to_le_bytes(), Time::from_s(kept_s));
     }
+}
+
+fn sight_name(key: &HostKey, jwt: &Jwt<'_>) -> Digest {
+    key.digest("first sight", &[jwt.signed])
 }

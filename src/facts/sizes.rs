@@ -38,6 +38,7 @@ pub fn table_sizes(config: &Config) -> Vec<TableSize> {
         revoked,
         admissions,
         clients,
+        gateways,
     } = Tables::new(&config.shared);
     let counters = Counters::new(config.shared.counters_max);
     let ids = Ids::new(TableId::Replay, config.replay.ids_max);
@@ -58,6 +59,15 @@ pub fn table_sizes(config: &Config) -> Vec<TableSize> {
     }
     if config.issuers.iter().any(|issuer| issuer.opaque.is_some()) {
         sizes.push(of_table("opaque tokens", None, opaque.table()));
+    }
+    if config.gateways.is_some() {
+        sizes.push(TableSize {
+            holds: "what was read of other gateways",
+            field: None,
+            entries: 1,
+            slots: 1,
+            value_bytes: gateways.record_bytes() as u64,
+        });
     }
     let endpoints = config.token_endpoints.len() as u64;
     if endpoints > 0 {

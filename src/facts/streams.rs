@@ -179,7 +179,7 @@ impl Facts<'_> {
                 if is_unknown { SetError::UnknownKey } else { SetError::BadSignature }
             })
         })?;
-        Ok(set::floors(&self.runtime.host_key, &jwt.claims, &signer.iss, self.now)?)
+        Ok(set::floors(&self.runtime.names_key, &jwt.claims, &signer.iss, self.now)?)
     }
 
     /// For how long a token of `iss` that says when it was issued is good at most, whichever entry

@@ -13,6 +13,7 @@ mod mtls;
 mod opaque;
 mod replay;
 mod revocation;
+mod rotation;
 mod sight;
 mod signed;
 mod verified;

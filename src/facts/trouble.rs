@@ -13,6 +13,7 @@ use crate::time::Time;
 use crate::token_endpoint::admission::Outcome;
 
 use super::call::CallAnswer;
+use super::told::Secret;
 use super::{Endpoint, Fact, Facts, Queue, cause};
 
 /// A server as the configuration names it.
@@ -24,6 +25,7 @@ enum Server {
     Consumer(usize),
     Introspection(Endpoint),
     Feed(usize),
+    Gateways(Secret),
     TokenEndpoint(usize),
     Body(usize),
 }
@@ -37,6 +39,7 @@ impl Server {
             Fact::Consumer(issuer, _) => Server::Consumer(*issuer),
             Fact::Introspection(endpoint, _) => Server::Introspection(*endpoint),
             Fact::Feed(index, _) => Server::Feed(*index),
+            Fact::Told(reading) => Server::Gateways(reading.secret),
         }
     }
 }
@@ -206,6 +209,13 @@ impl Facts<'_> {
                     false => Some(&lookup.uri),
                 });
                 format!("issuer {}: lookup at {}", name(*index), shown(at))
+            }
+            Fact::Told(reading) => {
+                let at = config.gateways.as_ref().map(|gateways| &gateways.at.uri);
+                match reading.secret {
+                    Secret::Current => format!("gateways at {}", shown(at)),
+                    Secret::Previous => format!("gateways at {}, previous secret", shown(at)),
+                }
             }
             Fact::Introspection(endpoint, _) => {
                 let at = endpoint.of(config).map(|introspection| &introspection.uri);

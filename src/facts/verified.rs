@@ -241,7 +241,7 @@ impl Facts<'_> {
         if !issuer.algorithms.contains(jwt.algorithm) {
             return Err(Reason::Algorithm.into());
         }
-        let names = Names::of(&self.runtime.host_key, &jwt, token);
+        let names = Names::of(&self.runtime.names_key, &jwt, token);
         let digest = self.verified_digest(issuer, &names.bytes);
         let seen = self.seen_before(&digest);
         let sight = self.first_sight(&jwt);
@@ -397,7 +397,7 @@ impl Facts<'_> {
     /// The fingerprint of the key that verified a token of this issuer, as some worker found.
     pub(super) fn seen_as(&self, issuer: &Issuer, token: &[u8]) -> Option<[u8; 32]> {
         self.seen_before(
-            &self.verified_digest(issuer, &token_handle(&self.runtime.host_key, token)),
+            &self.verified_digest(issuer, &token_handle(&self.runtime.names_key, token)),
         )
     }
 

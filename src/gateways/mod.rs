@@ -1,5 +1,6 @@
-//! Limits that meet those of other gateways: what was charged here is told, what all have charged
-//! is heard.
+//! What gateways tell each other, in the background: what was charged here, and what all have
+//! charged; tokens that were revoked here. What others have revoked is read as a fact is
+//! ([`crate::facts::told`]).
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 use crate::config::Config;
@@ -10,15 +11,25 @@ use crate::metrics::Metric;
 use crate::rate_limit::Sync;
 use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
 use crate::rate_limit::{Charge, Claim, Known, Policy};
+use crate::revocation::told::Entry;
 use crate::shared::Unavailable;
 use crate::time::Time;
 
+mod revocations;
+
 /// A call under way: what it tells, and when it was made.
 pub struct Push {
-    target: usize,
-    batch: Vec<Sent>,
+    what: What,
     asked_at: Time,
     timeout_ms: u64,
+}
+
+/// What a call tells.
+enum What {
+    /// Charges, to the target at this index.
+    Charges(usize, Vec<Sent>),
+    /// Revocations, and whether the script's text goes along.
+    Revocations(Vec<Entry>, bool),
 }
 
 impl Push {
@@ -34,14 +45,13 @@ impl Push {
 /// Milliseconds after the latest end of a call at which it is given up.
 const GIVEN_UP_MS: u64 = 5_000;
 
-/// Milliseconds between the ticks that a configuration's limits need; nothing without `sync`.
+/// Milliseconds between the ticks that a configuration's limits and revocations need; nothing
+/// where it meets no other gateway.
 pub fn tick_ms(config: &Config) -> Option<u64> {
-    config
-        .rate_limits
-        .iter()
-        .filter_map(|limit| limit.sync.as_ref())
-        .map(|sync| sync.every_ms / 2)
-        .min()
+    let limits = config.rate_limits.iter().filter_map(|limit| limit.sync.as_ref());
+    let gateways = config.gateways.iter().filter(|gateways| gateways.revocations);
+    let places = limits.chain(gateways.map(|gateways| &gateways.at));
+    places.map(|place| place.every_ms / 2).min()
 }
 
 /// How many gateways share a limit, as far as this worker has heard.
@@ -55,16 +65,17 @@ pub(crate) fn note_charge(
     facts: &Facts<'_>,
     index: usize,
     claim: &Claim<'_>,
-    name: impl FnOnce(&HostKey) -> Digest,
+    name: impl Fn(&HostKey) -> Digest,
 ) {
     let Some(target) = facts.runtime.compiled.targets.of(index) else { return };
     let Some(policy) = Policy::under(claim.limit, claim.amount, claim.gateways) else { return };
     let (much, window_end) = policy.adds(facts.now);
-    let name = match with_ledger(facts, target, |ledger| ledger.knows(&claim.digest)) {
-        Some(true) => wire::Name::default(),
-        _ => wire::Name::new(name(&facts.runtime.sync_key)),
+    let key = &facts.runtime.sync_key;
+    let (name, previous) = match with_ledger(facts, target, |ledger| ledger.knows(&claim.digest)) {
+        Some(true) => (wire::Name::default(), None),
+        _ => (wire::Name::new(name(key)), key.previous().map(|key| wire::Name::new(name(key)))),
     };
-    let charge = Owed { limit: index, name, much, since: facts.now, window_end };
+    let charge = Owed { limit: index, name, previous, much, since: facts.now, window_end };
     let noted =
         with_ledger(facts, target, |ledger| ledger.note(claim.digest, charge)).unwrap_or(true);
     if !noted {
@@ -72,13 +83,19 @@ pub(crate) fn note_charge(
     }
 }
 
+/// The set of live gateways.
+fn all(key: &HostKey) -> wire::Name {
+    wire::Name::new(key.digest("gateways", &[]))
+}
+
 /// The calls that are due. What becomes of each is to be said to [`learn_push`].
 pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
-    let mut due = Vec::new();
+    let mut due: Vec<_> = revocations::due(facts).into_iter().collect();
     for (index, sync) in facts.runtime.compiled.targets.all.iter().enumerate() {
         let Some(batches) = take_batches(facts, index, sync) else { continue };
         let caller = wire::Caller {
-            gateways: wire::Name::new(facts.runtime.sync_key.digest("gateways", &[])),
+            gateways: all(&facts.runtime.sync_key),
+            previous: facts.runtime.sync_key.previous().map(all),
             gateway: wire::Name::new(facts.runtime.host_key.digest("gateway", &[])),
             late_ns: ledger::late_ns(sync.every_ms),
         };
@@ -87,8 +104,7 @@ pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
             let call = Call::post_command(&sync.uri, &sync.call, body);
             due.push((
                 Push {
-                    target: index,
-                    batch,
+                    what: What::Charges(index, batch),
                     asked_at: facts.now,
                     timeout_ms: sync.call.timeout_ms,
                 },
@@ -134,21 +150,35 @@ fn take_batches(facts: &Facts<'_>, index: usize, sync: &Sync) -> Option<Vec<Vec<
 
 /// Takes in what came of a call.
 pub fn learn_push(facts: &Facts<'_>, push: &Push, answer: &CallAnswer<'_>) {
-    let heard = (answer.status == 200).then(|| wire::parse(answer.body, &push.batch)).flatten();
+    match &push.what {
+        What::Charges(target, batch) => {
+            learn_charges(facts, *target, batch, push.asked_at, answer);
+        }
+        What::Revocations(told, by_text) => revocations::learn(facts, told, *by_text, answer),
+    }
+}
+
+fn learn_charges(
+    facts: &Facts<'_>,
+    target: usize,
+    batch: &[Sent],
+    asked_at: Time,
+    answer: &CallAnswer<'_>,
+) {
+    let heard = (answer.status == 200).then(|| wire::parse(answer.body, batch)).flatten();
     let Some(heard) = heard else {
         facts.host.meter.count(Metric::SyncFailed);
-        let kept = with_ledger(facts, push.target, |ledger| ledger.failed(&push.batch, facts.now));
+        let kept = with_ledger(facts, target, |ledger| ledger.failed(batch, facts.now));
         if kept == Some(false) {
             facts.host.meter.count(Metric::SyncBehind);
         }
         return;
     };
     facts.host.meter.count(Metric::SyncDone);
-    with_ledger(facts, push.target, |ledger| ledger.came(heard.gateways));
-    for (sent, number) in push.batch.iter().zip(heard.counters) {
+    with_ledger(facts, target, |ledger| ledger.came(heard.gateways));
+    for (sent, number) in batch.iter().zip(heard.counters) {
         let Some(charge) = charge_of(facts, &sent.owed, sent.counter) else { continue };
-        let untold =
-            with_ledger(facts, push.target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
+        let untold = with_ledger(facts, target, |ledger| ledger.owes(&sent.counter)).unwrap_or(0);
         let number = number.saturating_add(untold);
         if number == 0 {
             continue;
@@ -156,7 +186,7 @@ pub fn learn_push(facts: &Facts<'_>, push: &Push, answer: &CallAnswer<'_>) {
         let known = match sent.owed.window_end {
             // Redis's moment was after the call was made: reckoned from there, it isn't too
             // much.
-            None => Known::Until(Time::from_ns(push.asked_at.ns().saturating_add(number))),
+            None => Known::Until(Time::from_ns(asked_at.ns().saturating_add(number))),
             Some(window_end) => Known::Counted { window_end, total: number },
         };
         let raised = facts.runtime.compiled.counters.raise(&facts.moment(), &charge, known);

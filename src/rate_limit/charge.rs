@@ -36,7 +36,8 @@ impl<'a> Claim<'a> {
         Claim { limit, amount: limit.amount, digest, gateways: 1 }
     }
 
-    fn charge(&self) -> Option<Charge<'a>> {
+    /// How it is charged; nothing if the limit's numbers are out of bounds.
+    pub fn charge(&self) -> Option<Charge<'a>> {
         Some(Charge {
             limit: self.limit,
             policy: Policy::under(self.limit, self.amount, self.gateways)?,

@@ -240,6 +240,32 @@ impl Counters {
         Err(Unavailable::Exhausted)
     }
 
+    /// Takes in what is counted under `previous`, the counter's name under the secret before. One
+    /// host call, and those of [`Counters::raise`] if there is something.
+    ///
+    /// # Errors
+    /// As [`Counters::raise`].
+    pub fn carry_over(
+        &self,
+        at: &Moment<'_>,
+        charge: &Charge<'_>,
+        previous: Digest,
+    ) -> Result<(), Unavailable> {
+        let before = Charge { digest: previous, ..*charge };
+        let bucket = self.cells.read(at, self.cells.index(&previous))?;
+        let cell = match (bucket.find(&previous), at.host.previous()) {
+            (None, Some(key)) if spill_lasts(&bucket, at) => {
+                let place = Place { digest: previous, limit: limit_digest(key, charge.limit) };
+                self.sketch.estimate(at, &place, before.policy)?
+            }
+            (cell, _) => cell,
+        };
+        if let Some(known) = cell.map(|cell| charge.policy.known(cell)) {
+            self.raise(at, charge, known)?;
+        }
+        Ok(())
+    }
+
     /// Charges the sketch for a key whose slot, as in `bucket`, has no cell for it. Nothing if the
     /// key has got a cell since.
     fn charge_sketch(

@@ -129,6 +129,14 @@ impl Policy {
         }
     }
 
+    /// What a cell says, as it is told of others' cells.
+    pub fn known(&self, cell: Cell) -> Known {
+        match self {
+            Policy::Rate(_) => Known::Until(cell.until),
+            Policy::Quota(_) => Known::Counted { window_end: cell.until, total: cell.word },
+        }
+    }
+
     /// What one more charge adds to what gateways tell each other, and when its window ends if it
     /// counts in one.
     pub fn adds(&self, now: Time) -> (u64, Option<Time>) {

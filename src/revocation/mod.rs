@@ -15,6 +15,7 @@ pub mod set;
 pub mod spelling;
 pub mod stream;
 pub mod table;
+pub mod told;
 
 pub use names::Names;
 pub use table::Revoked;

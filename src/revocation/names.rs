@@ -1,12 +1,13 @@
 //! Under which names a token is revoked.
 
-use crate::digest::{Digest, HostKey};
+use crate::callout::Secret;
+use crate::digest::{Digest, HostKey, sha256};
 use crate::jwt::Jwt;
 
 use super::spelling::canonical;
 
-/// The names of one verified token. It is revoked when either is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The names of one verified token. It is revoked when one of them is.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Names {
     /// What it says: (`iss`, `jti`), else header and payload. Whoever verified the token knows that
     /// its issuer said so; an unverified token must not revoke by this name, or a forged one would
@@ -17,27 +18,61 @@ pub struct Names {
     pub bytes: Digest,
     /// Whether `said` is an id, under which a feed can list it.
     pub has_id: bool,
+    /// `said` and `bytes` under the key before this one: what was revoked then stays so.
+    pub previous: Option<Box<[Digest; 2]>>,
 }
 
 impl Names {
     /// The names of a token that was read from `token`.
     pub fn of(key: &HostKey, jwt: &Jwt<'_>, token: &[u8]) -> Names {
         let id = jwt.claims.iss.as_deref().zip(jwt.claims.jti.as_deref());
-        let said = match id {
+        let said = |key: &HostKey| match id {
             Some((iss, jti)) => of_id(key, iss, jti),
             None => key.digest("revoked token", &[jwt.signed]),
         };
-        Names { said, bytes: token_handle(key, token), has_id: id.is_some() }
+        Names::under(key, said, token, id.is_some())
     }
 
     /// The names of an opaque token of `iss`, which has told this id of it, if it has told one.
     pub fn of_opaque(key: &HostKey, iss: &str, jti: Option<&str>, token: &[u8]) -> Names {
-        let said = match jti {
+        let said = |key: &HostKey| match jti {
             Some(jti) => of_id(key, iss, jti),
             None => key.digest("revoked opaque token", &[iss.as_bytes(), token]),
         };
-        Names { said, bytes: token_handle(key, token), has_id: jti.is_some() }
+        Names::under(key, said, token, jti.is_some())
     }
+
+    fn under(
+        key: &HostKey,
+        said: impl Fn(&HostKey) -> Digest,
+        token: &[u8],
+        has_id: bool,
+    ) -> Names {
+        let names = |key: &HostKey| [said(key), token_handle(key, token)];
+        let [said, bytes] = names(key);
+        Names { said, bytes, has_id, previous: key.previous().map(|key| Box::new(names(key))) }
+    }
+
+    /// What a feed may list it as.
+    pub fn ids(&self) -> impl Iterator<Item = &Digest> {
+        let previous = self.previous.iter().flat_map(|names| names.iter().take(1));
+        [&self.said].into_iter().chain(previous).filter(|_| self.has_id)
+    }
+
+    /// All that it may be revoked as.
+    pub fn all(&self) -> impl Iterator<Item = &Digest> {
+        let previous = self.previous.iter().flat_map(|names| names.iter());
+        [&self.said, &self.bytes].into_iter().chain(previous)
+    }
+}
+
+/// The key of names, where gateways share a secret: all of them call a revoked token the same. `None`
+/// without one; then the host's own key takes its place.
+pub fn key(secret: &Secret, previous: Option<&Secret>) -> Option<HostKey> {
+    let key = |secret: &Secret| {
+        HostKey::new(&sha256(b"herdgate names of revoked tokens v1"), secret.expose())
+    };
+    (!secret.expose().is_empty()).then(|| key(secret).after(previous.map(key)))
 }
 
 /// The name of one access token, whatever it is: an answer that carries it has this in

@@ -26,7 +26,7 @@ const OF_ONE_SOURCE_MAX: usize = UNVERIFIED_MAX / 2;
 /// The source of all names that hardly matter, so that they leave more room for others.
 pub const NOBODY: u64 = u64::MAX;
 /// The word of a cell whose name was verified.
-const VERIFIED: u64 = 0;
+pub(super) const VERIFIED: u64 = 0;
 
 impl Revoked {
     /// Room for `names_max` names, rounded up to whole slots.
@@ -87,6 +87,24 @@ impl Revoked {
         }
         let second = self.cells.read(at, self.second(name))?;
         Ok(is_busy(&second, name, at.now) || second.spill() > at.now)
+    }
+
+    /// How many slots it has.
+    pub const fn slots(&self) -> u32 {
+        self.cells.slots()
+    }
+
+    /// The names of a slot that haven't ended, their ends, and the words of their cells. One host
+    /// call.
+    ///
+    /// # Errors
+    /// As [`Cells::read`].
+    pub fn in_force(
+        &self,
+        at: &Moment<'_>,
+        index: u32,
+    ) -> Result<Vec<(Digest, Cell)>, Unavailable> {
+        Ok(self.cells.read(at, index)?.all_busy(at.now))
     }
 
     /// Puts a name into a slot, or its end off; false if there is no room. `source` is the word of

@@ -237,6 +237,12 @@ impl Bucket {
         self.cells().filter(|(_, cell)| !is_idle(*cell, now) && which(cell)).count()
     }
 
+    /// All cells that are busy.
+    pub fn all_busy(&self, now: Time) -> Vec<(Digest, Cell)> {
+        let named = self.cells().map(|(name, cell)| (Digest(name), cell));
+        named.filter(|(_, cell)| cell.until > now).collect()
+    }
+
     /// Puts a key's cell where it is, or in place of the cell that has been idle for longest; false
     /// if all are busy.
     #[must_use]

@@ -1,7 +1,8 @@
 //! The host's random bytes: 32 of them, stored once, read by every worker.
 //!
 //! With `shared.secret` they make the [`HostKey`]. All configurations of one host must name the
-//! same secret: to a worker with another one every record in shared memory is no record.
+//! same secret, or each the other's as the one before it: to a worker that knows neither every record in
+//! shared memory is no record.
 
 use super::slot::TableId;
 use super::{CAS_TRIES, Expect, Refused, Slot, Store, Unavailable};
@@ -50,9 +51,10 @@ impl HostRandom {
         Err(Unavailable::Exhausted)
     }
 
-    /// The host-wide key under these bytes and `shared.secret`.
-    pub fn key(&self, secret: &[u8]) -> HostKey {
-        HostKey::new(&self.0, secret)
+    /// The host-wide key under these bytes and `shared.secret`, and the one of the secret before.
+    pub fn key(&self, secret: &[u8], previous: Option<&[u8]>) -> HostKey {
+        let before = previous.map(|secret| HostKey::new(&self.0, secret));
+        HostKey::new(&self.0, secret).after(before)
     }
 
     fn seal(&self) -> Vec<u8> {

@@ -66,12 +66,11 @@ impl Ids {
         Err(Unavailable::Exhausted)
     }
 
-    /// Whether an id is remembered. One host call. Nobody asks so who wants to use it: between the
-    /// look and the record another could be the first.
+    /// Whether an id is remembered. One host call. Between such a look and a record another could be
+    /// the first, so nobody asks so about the id that it wants to use.
     ///
     /// # Errors
     /// `Foreign` if the slot isn't ours: then nothing is known.
-    #[cfg(test)]
     pub fn contains(&self, at: &Moment<'_>, digest: &Digest) -> Result<bool, Unavailable> {
         Ok(self.cells.get(at, digest)?.is_some_and(|cell| cell.until > at.now))
     }

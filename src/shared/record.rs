@@ -104,7 +104,7 @@ impl Shape {
         let sealed = body.get(..OVERHEAD - CHECKSUM + length)?;
         let whole = format == FORMAT
             && table == self.table.letter()
-            && host.short(sealed) == u64::from_le_bytes(*checksum);
+            && is_checksum(host, sealed, *checksum);
         whole.then(|| Opened {
             digest: Digest(*digest),
             expires: Time::from_ns(u64::from_le_bytes(*expires)),
@@ -145,7 +145,14 @@ pub(super) fn stamp(host: &HostKey, bytes: &mut [u8]) {
 pub(super) fn is_stamped(host: &HostKey, bytes: &[u8]) -> bool {
     bytes
         .split_first_chunk::<CHECKSUM>()
-        .is_some_and(|(checksum, body)| host.short(body) == u64::from_le_bytes(*checksum))
+        .is_some_and(|(checksum, body)| is_checksum(host, body, *checksum))
+}
+
+/// Whether this is a checksum that was written under the key, or under the one before it: what lies
+/// there from before must not count as no record, or whoever writes next would take its place.
+fn is_checksum(host: &HostKey, bytes: &[u8], checksum: [u8; CHECKSUM]) -> bool {
+    let checksum = u64::from_le_bytes(checksum);
+    host.short(bytes) == checksum || host.previous().is_some_and(|key| key.short(bytes) == checksum)
 }
 
 #[cfg(test)]

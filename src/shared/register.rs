@@ -33,6 +33,13 @@ impl Registers {
         self.shape.record_bytes()
     }
 
+    /// A state, or nothing. One host call.
+    pub fn get(&self, at: &Moment<'_>, digest: &Digest) -> Option<Vec<u8>> {
+        let (bytes, _) = at.store.get(self.slot(digest))?;
+        let record = self.shape.open_any(at.host, &bytes)?;
+        (record.digest == *digest).then(|| record.payload.to_vec())
+    }
+
     /// Changes a state. `change` sees the bytes that are there, or none, and gives the new ones
     /// with its result; it may run several times.
     ///
@@ -44,7 +51,7 @@ impl Registers {
         digest: &Digest,
         mut change: impl FnMut(Option<&[u8]>) -> (Vec<u8>, R),
     ) -> Result<R, Unavailable> {
-        let slot = Slot::new(self.table, (word(digest, 0) % u64::from(self.slots)) as u32);
+        let slot = self.slot(digest);
         for _ in 0..CAS_TRIES {
             let found = at.store.get(slot);
             let expect =
@@ -63,5 +70,9 @@ impl Registers {
             }
         }
         Err(Unavailable::Exhausted)
+    }
+
+    fn slot(&self, digest: &Digest) -> Slot {
+        Slot::new(self.table, (word(digest, 0) % u64::from(self.slots)) as u32)
     }
 }

@@ -47,11 +47,13 @@ pub enum TableId {
     Opaque = b'o',
     /// What isn't there, or isn't active, as a lookup or introspection said.
     Absent = b'n',
+    /// Up to where this gateway has heard what others tell.
+    Gateways = b'g',
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [TableId; 15] = [
+    pub const ALL: [TableId; 16] = [
         TableId::HostKey,
         TableId::Epochs,
         TableId::Tokens,
@@ -67,6 +69,7 @@ impl TableId {
         TableId::Lookups,
         TableId::Opaque,
         TableId::Absent,
+        TableId::Gateways,
     ];
 
     /// What metrics call it.
@@ -87,6 +90,7 @@ impl TableId {
             TableId::Lookups => "lookups",
             TableId::Opaque => "opaque",
             TableId::Absent => "absent",
+            TableId::Gateways => "gateways",
         }
     }
 
@@ -151,7 +155,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(names, 15 * 830_584);
+        assert_eq!(names, 16 * 830_584);
     }
 
     #[test]

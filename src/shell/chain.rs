@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::callout::Secret;
 use crate::config::{Config, Mode};
 use crate::digest::Digest;
 use crate::exchange::{Abilities, Exchange};
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::{Fact, Facts, Host, Queue, Runtime};
+use crate::facts::{Fact, Facts, Host, Queue, Runtime, Turn};
 use crate::gateways::{self, Push};
 use crate::metrics::{Gauge, Meter, Metric, Took};
 use crate::reply::ErrorStyle;
@@ -184,7 +185,8 @@ impl Chain {
         match HostRandom::agree(&self.store, known, fresh_random()) {
             Ok(agreed) if known != Some(agreed) => {
                 self.host_random.set(Some(agreed));
-                let key = agreed.key(config.shared.secret.expose());
+                let (secret, previous) = (&config.shared.secret, &config.shared.secret_previous);
+                let key = agreed.key(secret.expose(), previous.as_ref().map(Secret::expose));
                 // One that has met this memory before knows that it began no earlier than now.
                 let began = known.is_none().then_some(self.began);
                 let runtime = Rc::new(Runtime::new(config.clone(), key).begun(began));
@@ -435,6 +437,24 @@ impl Chain {
                 }
                 None => self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default())),
             }
+        }
+    }
+
+    /// Makes the calls that read what other gateways tell, where they are due.
+    pub fn order_readings(&self) {
+        let due = self.with_facts(|facts| {
+            let due = facts.readings_due().into_iter();
+            due.filter(|fact| facts.join(fact) == Turn::Lead).collect::<Vec<_>>()
+        });
+        for fact in due.unwrap_or_default() {
+            self.order(fact);
+        }
+    }
+
+    /// Has the root called where a revocation is to be told at once.
+    pub fn tell_soon(&self) {
+        if self.with_facts(|facts| facts.has_revocations_to_tell()) == Some(true) {
+            self.call_root();
         }
     }
 

@@ -66,6 +66,7 @@ impl Http {
         if started.as_ref().is_some_and(|started| !matches!(started, Started::Pass)) {
             self.chain.took(Took::TokenCall, since);
         }
+        self.chain.tell_soon();
         match started {
             None | Some(Started::Pass) => {
                 self.watching = None;

@@ -278,9 +278,12 @@ impl Root {
         }
         let now = abi::now();
         self.look_at_what_is_due(now);
-        self.serve_orders();
         self.push_charges(now);
         self.chain.tell_levels();
+        if self.chain.is_in_use(now) {
+            self.chain.order_readings();
+        }
+        self.serve_orders();
         if self.chain.dialect.caps().wakes_others {
             self.chain.look_elsewhere();
             self.wake();
@@ -293,6 +296,7 @@ impl Root {
     pub fn on_queue_ready(&mut self, queue: u32) {
         // One message a callback; the host calls again for the next.
         let _ = hostcalls::dequeue_shared_queue(queue);
+        self.push_charges(abi::now());
         self.serve_orders();
         self.wake();
         self.pace();

@@ -25,6 +25,8 @@ pub const NOW: Time = Time::from_s(1_800_000_000);
 
 /// A revocation feed in which none of these tokens is revoked, though other subjects are.
 const FEED: &[u8] = br#"{"sequence":1,"revoked":[{"iss":"https://idp.example","sub":"another","before":1900000000}]}"#;
+/// What other gateways have told: nothing.
+const TOLD: &[u8] = br#"{"EVAL":["01010101010101010101010101010101","0","0"]}"#;
 
 /// Calls that a host has been asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -136,6 +138,12 @@ impl Worker {
         }
     }
 
+    /// The first tick, which looks for what is due.
+    pub fn tick(&self) {
+        let host = Host { store: &self.host, verify: &NoHost, meter: &self.host };
+        let _ = Facts { runtime: &self.runtime, host: &host, now: NOW }.due();
+    }
+
     /// What becomes of one request, from its headers on, as the shell runs it.
     pub fn run(&self, headers: HeaderBlock) -> Effect {
         self.run_at(NOW, headers)
@@ -149,7 +157,11 @@ impl Worker {
         match exchange.step(Input::Begin, &facts, &self.host) {
             // All that these configurations ever fetch.
             Effect::Fetch(fact, _) => {
-                let body = if fact.kind() == "feed" { FEED.to_vec() } else { said() };
+                let body = match fact.kind() {
+                    "feed" => FEED.to_vec(),
+                    "gateways" => TOLD.to_vec(),
+                    _ => said(),
+                };
                 let answer =
                     CallAnswer { status: 200, headers: &HeaderBlock::default(), body: &body };
                 exchange.step(Input::Fetched(answer), &facts, &self.host)
@@ -202,6 +214,14 @@ pub fn ruled() -> Value {
 }
 
 /// Rules, a forwarded claim and a revocation feed.
+/// Rules, and gateways that tell each other of revocations.
+pub fn ruled_and_told() -> Value {
+    let mut config = ruled();
+    config["gateways"] =
+        json!({ "uri": "https://webdis.example/", "cluster": "webdis", "failure_mode": "deny" });
+    config
+}
+
 pub fn ruled_and_revoked() -> Value {
     let mut config = ruled();
     config["revocation"] =

@@ -12,7 +12,7 @@ use std::cell::Cell;
 
 use fixture::{
     Calls, NOW, OPAQUE, Worker, beside_bound, opaque, plain, request, ruled, ruled_and_limited,
-    ruled_and_limited_together, ruled_and_revoked, token,
+    ruled_and_limited_together, ruled_and_revoked, ruled_and_told, token,
 };
 use herdgate::testing::exchange::{Effect, Finish};
 use herdgate::testing::metrics::Metric;
@@ -109,6 +109,18 @@ fn revocation_costs_one_look_into_shared_memory() {
     let (effect, calls, counted, allocations) = hot(&Worker::new(&ruled_and_revoked()));
     let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
     assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
+    assert_eq!(calls, Calls { shared_get: 1, count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 1, "the value that the host gives");
+}
+
+/// It is the same look, whoever has told of them.
+#[test]
+fn revocations_of_several_gateways_cost_no_host_call_more() {
+    let worker = Worker::new(&ruled_and_told());
+    worker.tick();
+    let (effect, calls, counted, allocations) = hot(&worker);
+    assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
     assert_eq!(calls, Calls { shared_get: 1, count: 2, ..Calls::default() });
     assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
     assert_eq!(allocations, 1, "the value that the host gives");

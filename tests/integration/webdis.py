@@ -46,7 +46,8 @@ class Redis:
         """All keys with all that is in them."""
         out = {}
         for key in self.ask("KEYS", "*"):
-            members = ["ZRANGE", key, "0", "-1", "WITHSCORES"] if self.ask("TYPE", key) == "zset" else ["MGET", key]
+            kinds = {"zset": ["ZRANGE", key, "0", "-1", "WITHSCORES"], "hash": ["HGETALL", key]}
+            members = kinds.get(self.ask("TYPE", key), ["MGET", key])
             out[key] = [str(value) for value in self.ask(*members)]
         return out
 
@@ -70,7 +71,7 @@ def _answer(stream):
 
 
 class Webdis:
-    """As the README says that it should be: on loopback, one command, behind a password."""
+    """As the documents say that it should be: on loopback, scripts alone, behind a password."""
 
     def __init__(self, directory: Path, redis: Redis):
         self.directory = directory
@@ -84,7 +85,7 @@ class Webdis:
             "daemonize": False,
             "verbosity": 2,
             "logfile": str(directory / "webdis-own.log"),
-            "acl": [{"disabled": ["*"]}, {"http_basic_auth": f"{USER}:{PASSWORD}", "enabled": ["EVAL"]}],
+            "acl": [{"disabled": ["*"]}, {"http_basic_auth": f"{USER}:{PASSWORD}", "enabled": ["EVAL", "EVALSHA"]}],
         }
         self.settings = directory / "webdis.json"
         self.settings.write_text(json.dumps(settings))

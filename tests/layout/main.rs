@@ -30,6 +30,7 @@ const ORDER: &[&str] = &[
     "proof",
     "jwt",
     "signature",
+    "redis",
     "callout",
     "reply",
     "digest",

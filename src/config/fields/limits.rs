@@ -48,9 +48,9 @@ pub(super) static RATE_LIMIT: Shape = Shape {
         ),
         field(
             "sync",
-            Object(&SYNC),
+            Either(&TRUE, &MEETING),
             Optional,
-            "Where it meets the same limit of other gateways. Default: each gateway counts for itself.",
+            "Where it meets the same limit of other gateways; `true`: in the Redis of `gateways`. Default: each gateway counts for itself.",
         ),
     ],
     shared: &[],
@@ -95,6 +95,34 @@ pub(super) static SYNC: Shape = Shape {
             Whole(50, 60_000),
             Need::Whole(200),
             "Milliseconds by which the gateways' counts may differ.",
+        ),
+    ],
+    shared: CALL,
+};
+
+static MEETING: Kind = Object(&SYNC);
+
+pub(super) static GATEWAYS: Shape = Shape {
+    own: &[
+        field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis."),
+        field(
+            "every_ms",
+            Whole(50, 60_000),
+            Need::Whole(200),
+            "Milliseconds within which a gateway hears what others have told.",
+        ),
+        field(
+            "revocations",
+            Bool,
+            Need::Bool(true),
+            "Whether tokens that calls revoke at one gateway are refused at all.",
+        ),
+        field("answers", Later, Optional, "Not in this version."),
+        field(
+            "failure_mode",
+            OneOf(&["allow", "deny"]),
+            Need::Text("allow"),
+            "What happens to tokens until this gateway has first read which are revoked.",
         ),
     ],
     shared: CALL,

@@ -16,6 +16,12 @@ pub(super) static SHARED: Shape = Shape {
             "Part of the key under which everything in shared memory is named; at least 16 bytes. Required on Kong, and for `sync`.",
         ),
         field(
+            "secret_previous",
+            Secret,
+            Optional,
+            "The secret that `secret` takes the place of, or that will take its place: what protects is read under both, and nothing is written with it.",
+        ),
+        field(
             "tokens_max",
             Whole(16, SLOTS_MAX),
             Need::Whole(65_536),

@@ -162,6 +162,11 @@ fn of_limits_of_several_gateways() {
         r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "http://webdis:7379/", "every_ms": 49, "retries": 1 } } ] }"#,
         r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "https://user:canary@webdis/", "cluster": "w", "every_s": 1, "timeout_ms": 0 } } ] }"#,
         r#"{ "rate_limits": [ { $L, "sync": { "uri": "https://webdis/", "cluster": "w" } } ] }"#,
+        r#"{ $S, "rate_limits": [ { $L, "sync": true } ], "gateways": { "uri": "https://webdis/", "cluster": "w", "revocations": false, "failure_mode": "deny" } }"#,
+        r#"{ "gateways": { "uri": "http://webdis/", "every_ms": 20, "retries": 2, "answers": true } }"#,
+        r#"{ $S, "gateways": { "uri": "https://webdis/", "cluster": "w", "revocations": false } }"#,
+        r#"{ "shared": { "secret_previous": "short" } }"#,
+        r#"{ "shared": { "secret": { "env": "A_SECRET" }, "secret_previous": { "env": "A_SECRET" } } }"#,
         r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "https://webdis/", "cluster": "w", "every_ms": 60000, "headers": { "authorization": "canary" } } } ] }"#,
     ]
     .iter()

@@ -141,7 +141,7 @@ impl TokenCall {
         }
         let stored = match &judged {
             answer::Answer::Storable(storable) => Stored::token(
-                &facts.runtime.host_key,
+                &facts.runtime.names_key,
                 storable,
                 &Granted { content_type, body: answer.body, asked_at: call.asked_at, draw },
                 endpoint,

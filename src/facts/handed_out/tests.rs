@@ -34,7 +34,7 @@ fn key(n: u8) -> Digest {
 }
 
 fn keep(runtime: &Runtime, at: &Moment<'_>, n: u8) {
-    let handle = super::token_handle(&runtime.host_key, TOKEN);
+    let handle = super::token_handle(&runtime.names_key, TOKEN);
     let life = Life { asked_at: at.now, expires_in_s: 3_600, jwt_exp_s: None, draw: Draw::NONE };
     let body =
         br#"{"access_token":"opaque-token","token_type":"Bearer","expires_in":3600}"#.to_vec();
@@ -124,7 +124,7 @@ fn what_gave_way_is_not_handed_out() {
             let at = worker.begin();
             keep(&one, &at, 1);
             let before = [is_served(&one, &at, 1), is_served(&other, &at, 1)];
-            let handle = super::token_handle(&one.host_key, TOKEN);
+            let handle = super::token_handle(&one.names_key, TOKEN);
             with(&one, &at, |facts| facts.shared().remove_token(&facts.token_record(&handle)));
             assert!(with(&one, &at, |facts| facts.revoke_token(TOKEN)));
             (before, [is_served(&one, &at, 1), is_served(&other, &at, 1)])

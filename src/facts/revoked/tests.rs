@@ -360,8 +360,9 @@ fn a_list_that_is_older_than_the_one_held_is_not_taken_over() {
         let now = START.plus_s(11);
         assert!(is_revoked(&world.meets(1, now, &bad)));
         world.with(0, now, |facts| {
-            let older = List::parse(&facts.runtime.host_key, list(6, &["b"]).as_bytes(), None, now)
-                .unwrap();
+            let older =
+                List::parse(&facts.runtime.names_key, list(6, &["b"]).as_bytes(), None, now)
+                    .unwrap();
             let digest = facts.digest(&Fact::Feed(0, None));
             facts.store_feed(0, &digest, Known::List(older)).unwrap();
         });

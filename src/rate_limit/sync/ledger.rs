@@ -22,6 +22,8 @@ pub struct Owed {
     pub limit: usize,
     /// Its name in Redis.
     pub name: Name,
+    /// The same under the secret before.
+    pub previous: Option<Name>,
     /// Nanoseconds of a rate, requests of a quota.
     pub much: u64,
     /// When the first of it was charged.
@@ -213,7 +215,14 @@ mod tests {
     fn note(ledger: &mut Ledger, n: u64, much: u64, end: Option<Time>, now: Time) -> bool {
         ledger.note(
             digest(n),
-            Owed { limit: 0, name: Name([0; 18]), much, since: now, window_end: end },
+            Owed {
+                limit: 0,
+                name: Name([0; 18]),
+                previous: None,
+                much,
+                since: now,
+                window_end: end,
+            },
         )
     }
 
@@ -319,6 +328,7 @@ mod tests {
         let mut owed = Owed {
             limit: 0,
             name: Name([0; 18]),
+            previous: None,
             much: 900,
             since: Time::from_ns(NOW.ns() - 50),
             window_end: None,

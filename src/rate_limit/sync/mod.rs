@@ -44,6 +44,9 @@ use crate::digest::{HostKey, sha256};
 
 /// The key under which counters are named where gateways meet. Unlike the host's own it follows
 /// from `shared.secret` alone: the host's random bytes are of one gateway.
-pub fn key(secret: &Secret) -> HostKey {
-    HostKey::new(&sha256(b"herdgate counters of several gateways v1"), secret.expose())
+pub fn key(secret: &Secret, previous: Option<&Secret>) -> HostKey {
+    let key = |secret: &Secret| {
+        HostKey::new(&sha256(b"herdgate counters of several gateways v1"), secret.expose())
+    };
+    key(secret).after(previous.map(key))
 }

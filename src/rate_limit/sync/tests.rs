@@ -111,6 +111,7 @@ impl Model {
         let charge = Owed {
             limit: 0,
             name: Name([0; 18]),
+            previous: None,
             much: self.whole.emission_ns(),
             since: now,
             window_end: None,

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::ledger::Sent;
 use crate::digest::Digest;
+use crate::redis::encode;
 use crate::time::{NS_PER_S, Time};
 
 /// Counters in one call at most.
@@ -21,6 +22,10 @@ pub const ANSWER_BYTES_MAX: usize = 16_384;
 /// What the script does, all at one moment of Redis's own clock, in whole microseconds; a double
 /// holds them exactly until the year 2255. First the gateways: this one is there, those not heard
 /// of for ten seconds are gone. Then each counter with its three arguments.
+///
+/// While a secret is being replaced each set and counter has two keys, the second one's name of the
+/// secret before: what is there counts too, and nothing is written there. Half of the gateways may
+/// call the two the other way round, so each takes the larger of both and goes on from there.
 ///
 /// - A rate: what to charge, how long ago the first of it was charged, how far ahead the arrival
 ///   time may lie at most. It is stored until it lies as far behind as any charge that comes late.
@@ -35,19 +40,29 @@ redis.call('ZADD', KEYS[1], now, ARGV[1])
 redis.call('PEXPIRE', KEYS[1], 20000)
 local out = { redis.call('ZCARD', KEYS[1]) }
 local late = tonumber(ARGV[2])
-for i = 2, #KEYS do
-  local a = i * 3 - 3
+local names = tonumber(ARGV[3])
+local function before(i)
+  return names == 2 and tonumber(redis.call('GET', KEYS[i + 1]) or 0) or 0
+end
+if names == 2 then
+  out[1] = out[1] + redis.call('ZCOUNT', KEYS[2], now - 10000000, '+inf')
+end
+for n = 1, #KEYS / names - 1 do
+  local k = n * names + 1
+  local a = n * 3 + 1
   local much = tonumber(ARGV[a])
   if ARGV[a + 1] == 'q' then
-    out[i] = redis.call('INCRBY', KEYS[i], ARGV[a])
-    redis.call('EXPIRE', KEYS[i], ARGV[a + 2])
+    local more = before(k) - tonumber(redis.call('GET', KEYS[k]) or 0)
+    if more > 0 then redis.call('INCRBY', KEYS[k], more) end
+    out[n + 1] = redis.call('INCRBY', KEYS[k], ARGV[a])
+    redis.call('EXPIRE', KEYS[k], ARGV[a + 2])
   else
-    local tat = tonumber(redis.call('GET', KEYS[i]) or 0)
+    local tat = math.max(tonumber(redis.call('GET', KEYS[k]) or 0), before(k))
     tat = math.max(tat, now - math.min(tonumber(ARGV[a + 1]), late)) + much
     tat = math.min(tat, now + tonumber(ARGV[a + 2]))
     local ahead = math.max(tat - now, 0)
-    redis.call('SET', KEYS[i], tat, 'PX', math.ceil((ahead + late) / 1000) + 1000)
-    out[i] = ahead
+    redis.call('SET', KEYS[k], tat, 'PX', math.ceil((ahead + late) / 1000) + 1000)
+    out[n + 1] = ahead
   end
 end
 return out";
@@ -73,6 +88,8 @@ impl Name {
 pub struct Caller {
     /// The set of live gateways.
     pub gateways: Name,
+    /// The same under the secret before.
+    pub previous: Option<Name>,
     /// This gateway in it.
     pub gateway: Name,
     /// Charges older than this count as of this age, in nanoseconds.
@@ -84,20 +101,27 @@ pub fn body(caller: &Caller, batch: &[Sent], now: Time) -> Vec<u8> {
     let mut body = String::with_capacity(2_048 + batch.len() * 96);
     body.push_str("EVAL/");
     encode(&mut body, SCRIPT);
-    push(&mut body, batch.len() as u64 + 1);
-    body.push('/');
-    caller.gateways.write(&mut body);
-    for sent in batch {
+    let names = 1 + u64::from(caller.previous.is_some());
+    push(&mut body, (batch.len() as u64 + 1) * names);
+    for name in [Some(caller.gateways), caller.previous].into_iter().flatten() {
         body.push('/');
-        sent.owed.name.write(&mut body);
-        if let Some(end) = sent.owed.window_end {
-            body.push_str("%3A");
-            body.push_str(&end.s().to_string());
+        name.write(&mut body);
+    }
+    for Sent { owed, .. } in batch {
+        let previous = caller.previous.map(|_| owed.previous.unwrap_or(owed.name));
+        for name in [Some(owed.name), previous].into_iter().flatten() {
+            body.push('/');
+            name.write(&mut body);
+            if let Some(end) = owed.window_end {
+                body.push_str("%3A");
+                body.push_str(&end.s().to_string());
+            }
         }
     }
     body.push('/');
     URL_SAFE_NO_PAD.encode_string(caller.gateway.0, &mut body);
     push(&mut body, caller.late_ns.div_ceil(NS_PER_US));
+    push(&mut body, names);
     for Sent { owed, ahead_ns_max, .. } in batch {
         match owed.window_end {
             None => {
@@ -170,16 +194,6 @@ fn push(body: &mut String, number: u64) {
     body.push_str(&number.to_string());
 }
 
-/// Percent-encodes a segment. `.` too: Webdis takes what follows the last one for a format.
-fn encode(body: &mut String, text: &str) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => body.push(char::from(byte)),
-            _ => body.push_str(&format!("%{byte:02X}")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,6 +205,7 @@ mod tests {
         let owed = Owed {
             limit: 0,
             name: Name([7; 18]),
+            previous: None,
             much,
             since: Time::from_ns(NOW.ns() - 30_000_500),
             window_end,
@@ -206,8 +221,12 @@ mod tests {
 
     #[test]
     fn a_call_is_what_webdis_reads() {
-        let caller =
-            Caller { gateways: Name([1; 18]), gateway: Name([2; 18]), late_ns: 400_000_000 };
+        let caller = Caller {
+            gateways: Name([1; 18]),
+            previous: None,
+            gateway: Name([2; 18]),
+            late_ns: 400_000_000,
+        };
         let text = String::from_utf8(body(&caller, &two(), NOW)).unwrap();
         let segments: Vec<&str> = text.split('/').collect();
         let name = "BwcHBwcHBwcHBwcHBwcHBwcH";
@@ -221,6 +240,7 @@ mod tests {
                 &format!("herdgate%3A{name}%3A1800000060"),
                 "AgICAgICAgICAgICAgICAgIC",
                 "400000",
+                "1",
                 "2",
                 "30000",
                 "5000000",
@@ -231,7 +251,19 @@ mod tests {
         );
         assert!(segments.iter().all(|segment| !segment.contains(['.', ' ', '?', '\n', '\''])));
         // A heartbeat tells no counter.
-        assert!(String::from_utf8(body(&caller, &[], NOW)).unwrap().ends_with("/400000"));
+        assert!(String::from_utf8(body(&caller, &[], NOW)).unwrap().ends_with("/400000/1"));
+        // While a secret is being replaced each has a second name.
+        let caller = Caller { previous: Some(Name([3; 18])), ..caller };
+        let mut batch = two();
+        batch.iter_mut().for_each(|sent| sent.owed.previous = Some(Name([8; 18])));
+        let text = String::from_utf8(body(&caller, &batch, NOW)).unwrap();
+        let segments: Vec<&str> = text.split('/').collect();
+        let before = "CAgICAgICAgICAgICAgICAgI";
+        assert_eq!(segments[2], "6");
+        assert_eq!(segments[4], "herdgate%3AAwMDAwMDAwMDAwMDAwMDAwMD");
+        assert_eq!(segments[6], format!("herdgate%3A{before}"));
+        assert_eq!(segments[8], format!("herdgate%3A{before}%3A1800000060"));
+        assert_eq!(segments[11], "2");
     }
 
     #[test]

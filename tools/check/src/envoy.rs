@@ -3,6 +3,7 @@
 
 use herdgate::config::Config;
 use herdgate::testing::callout::{Callout, Uri};
+use herdgate::testing::rate_limit::Sync;
 use herdgate::testing::request::path::PathPolicy;
 use herdgate::testing::signature::source::{JwksAt, KeySource};
 use serde_json::{Map, Value};
@@ -108,8 +109,12 @@ pub(crate) fn calls(config: &Config) -> Vec<(String, bool, String)> {
     for (index, feed) in config.revocation_feeds.iter().enumerate() {
         add(format!("revocation.feeds[{index}]"), &feed.uri, &feed.call);
     }
+    if let Some(gateways) = &config.gateways {
+        add("gateways".to_owned(), &gateways.at.uri, &gateways.at.call);
+    }
+    let own = |sync: &&Sync| config.gateways.as_ref().is_none_or(|gateways| gateways.at != **sync);
     for (index, limit) in config.rate_limits.iter().enumerate() {
-        if let Some(sync) = &limit.sync {
+        if let Some(sync) = limit.sync.as_ref().filter(own) {
             add(format!("rate_limits[{index}].sync"), &sync.uri, &sync.call);
         }
     }

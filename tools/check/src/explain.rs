@@ -8,7 +8,7 @@ use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
 use herdgate::testing::proof::dpop::Dpop;
 use herdgate::testing::proof::mtls::Mtls;
 use herdgate::testing::rate_limit::KeyPart;
-use herdgate::testing::reply::ErrorStyle;
+use herdgate::testing::reply::{ErrorStyle, FailureMode};
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
 use herdgate::testing::request::path::{Request, Target, matches};
 use herdgate::testing::revocation::feed::{Feed, Kind};
@@ -106,6 +106,16 @@ pub fn summary(config: &Config) -> Vec<String> {
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
     lines.extend(config.revocation_feeds.iter().filter_map(|feed| signed_feed(config, feed)));
+    if let Some(gateways) = config.gateways.as_ref().filter(|gateways| gateways.revocations) {
+        let (place, every_ms) = (&gateways.at.uri.authority, gateways.at.every_ms);
+        let until = match gateways.failure_mode {
+            FailureMode::Allow => "until it has first read them, tokens pass all the same",
+            FailureMode::Deny => "until it has first read them, requests with a token wait, then 503",
+        };
+        lines.push(format!(
+            "Revoked tokens are told to all gateways at {place}, and heard of within {every_ms} ms; {until}."
+        ));
+    }
     if config.mode == Mode::Shadow {
         lines
             .push("mode is shadow: everything is decided, counted and logged, and nothing in any request or answer is changed.".to_owned());

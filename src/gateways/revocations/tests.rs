@@ -1,0 +1,508 @@
+//! Gateways, each with a memory of its own, and a Redis that does what the script does, as long as
+//! it isn't told to lie, lose, double or forget.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::digest::HostKey;
+use crate::facts::Turn;
+use crate::facts::call::{Call, CallAnswer};
+use crate::gateways;
+use crate::metrics::Metric;
+use crate::reply::Reason;
+use crate::request::HeaderBlock;
+use crate::simulation::host::Dialect;
+use crate::simulation::schedule::Rng;
+use crate::time::Time;
+use crate::world::*;
+
+const REVOKED: Outcome = Outcome::Refused(Reason::Revoked);
+
+/// What the script keeps, by the name of the state: era, last number, entries by number.
+#[derive(Clone, Default)]
+struct Redis(BTreeMap<String, Kept>);
+
+#[derive(Clone, Default)]
+struct Kept {
+    era: String,
+    last: u64,
+    gone: u64,
+    /// Number, end, text.
+    entries: Vec<(u64, u64, String)>,
+}
+
+impl Redis {
+    fn call(&mut self, call: &Call, now: Time) -> String {
+        let body = String::from_utf8(call.body.clone()).unwrap();
+        let segments: Vec<String> = body.split('/').map(decoded).collect();
+        assert!(segments[0] == "EVAL" || segments[0] == "EVALSHA");
+        let kept = self.0.entry(segments[3].clone()).or_default();
+        let arguments = &segments[6..];
+        if kept.era.is_empty() {
+            *kept = Kept { era: arguments[0].clone(), ..Kept::default() };
+        }
+        let known: u64 = arguments[4].parse().unwrap();
+        if arguments[1] == kept.era
+            && known > kept.gone
+            && known != kept.last
+            && !kept.entries.iter().any(|(number, ..)| *number == known)
+        {
+            kept.era = arguments[0].clone();
+        }
+        for (number, end, _) in &kept.entries {
+            kept.gone = if *end + 60 > now.s() { kept.gone } else { kept.gone.max(*number) };
+        }
+        kept.entries.retain(|(_, end, _)| *end + 60 > now.s());
+        for told in arguments[5..].chunks(3) {
+            if !kept.entries.iter().any(|(_, _, text)| *text == told[0]) {
+                kept.last = (kept.last + 1).max(now.ns() / 1_000);
+                kept.entries.push((kept.last, told[1].parse().unwrap(), told[0].clone()));
+            }
+        }
+        let from = if arguments[1] == kept.era { arguments[2].parse().unwrap() } else { 0 };
+        let most = arguments[3].parse().unwrap();
+        let mut out: Vec<Value> = vec![kept.era.clone().into(), kept.last.into(), "0".into()];
+        for (number, _, text) in kept.entries.iter().filter(|(n, ..)| *n > from).take(most) {
+            out.extend([text.clone().into(), number.to_string().into()]);
+        }
+        json!({ segments[0].as_str(): out }).to_string()
+    }
+
+    /// What a gateway reads that has read nothing.
+    fn all(&self) -> String {
+        let kept = self.0.values().next().unwrap();
+        let mut out: Vec<Value> = vec![kept.era.clone().into(), kept.last.into(), "0".into()];
+        for (number, _, text) in &kept.entries {
+            out.extend([text.clone().into(), number.to_string().into()]);
+        }
+        json!({ "EVAL": out }).to_string()
+    }
+}
+
+fn decoded(segment: &str) -> String {
+    let mut out = Vec::new();
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'%' => {
+                let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).unwrap()
+}
+
+const SECRET_OF_ALL: &str = "the secret that all gateways share";
+
+fn config(shared: Value, failure_mode: &str) -> Value {
+    let gateways = json!({ "uri": "https://webdis.example/", "cluster": "webdis", "failure_mode": failure_mode });
+    let endpoint = json!([{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }]);
+    let mut config =
+        document(with_secret(), json!({ "gateways": gateways, "token_endpoints": endpoint }));
+    config["shared"] = shared;
+    config
+}
+
+/// A gateway of two workers.
+fn gateway_of(random: u8, shared: Value, failure_mode: &str) -> World {
+    let config = config(shared, failure_mode);
+    let key = HostKey::new(&[random; 32], b"of the host");
+    let worker = || runtime_under(&config, key.clone());
+    World::of_workers(Dialect::Envoy, vec![worker(), worker()])
+}
+
+fn gateway(random: u8) -> World {
+    gateway_of(random, json!({ "secret": SECRET_OF_ALL }), "allow")
+}
+
+/// One tick of a worker. `ask` makes a call: nothing where it fails.
+fn tick(world: &World, worker: usize, now: Time, ask: impl Fn(&Call) -> Option<(u16, String)>) {
+    let headers = HeaderBlock::default();
+    let asked = |call: &Call| ask(call).unwrap_or((503, String::new()));
+    world.with(worker, now, |facts| {
+        for (push, call) in gateways::pushes_due(facts) {
+            let (status, body) = asked(&call);
+            let answer = CallAnswer { status, headers: &headers, body: body.as_bytes() };
+            gateways::learn_push(facts, &push, &answer);
+        }
+        for fact in facts.readings_due() {
+            if facts.join(&fact) == Turn::Lead {
+                let (status, body) = asked(&fact.call(&facts.runtime.config).unwrap());
+                let answer = CallAnswer { status, headers: &headers, body: body.as_bytes() };
+                facts.learn(&fact, &answer);
+            }
+        }
+    });
+}
+
+/// Each tells, then each reads.
+fn meet(gateways: &[&World], redis: &RefCell<Redis>, now: Time) {
+    for now in [now, now.plus_ms(100)] {
+        for gateway in gateways {
+            for worker in [0, 1] {
+                let ask = |call: &Call| Some((200, redis.borrow_mut().call(call, now)));
+                tick(gateway, worker, now, ask);
+            }
+        }
+    }
+}
+
+fn token(n: usize) -> String {
+    hmac(SECRET, &claims(&n.to_string()))
+}
+
+fn revoke(world: &World, worker: usize, now: Time, token: &str) {
+    assert!(world.with(worker, now, |facts| facts.revoke_token(token.as_bytes())));
+}
+
+#[test]
+fn what_one_gateway_has_revoked_is_refused_by_all_of_one_secret() {
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    let stranger = gateway_of(3, json!({ "secret": "another deployment's secret" }), "allow");
+    for (n, worker) in [(0, 0), (1, 1)] {
+        let now = START.plus_s(n as u64);
+        for world in [&a, &b, &stranger] {
+            assert_eq!(world.ask(worker, now, &token(n)), Outcome::Admitted);
+        }
+        revoke(&a, worker, now, &token(n));
+        meet(&[&a, &b, &stranger], &redis, now);
+        for worker in [0, 1] {
+            assert_eq!(b.ask(worker, now.plus_ms(200), &token(n)), REVOKED);
+            assert_eq!(b.ask(worker, now.plus_ms(200), &token(7)), Outcome::Admitted);
+            assert_eq!(stranger.ask(worker, now.plus_ms(200), &token(n)), Outcome::Admitted);
+        }
+    }
+    // By one worker for all, and each once.
+    assert_eq!(b.count(Metric::GatewaysHeard), 4, "two names of two tokens");
+    assert_eq!(a.count(Metric::GatewaysHeard), 0);
+    // Until the token's own end.
+    let ended = START.plus_s(600 + 301);
+    meet(&[&b], &redis, ended);
+    assert!(matches!(b.ask(0, ended, &token(0)), Outcome::Refused(Reason::Expired)));
+}
+
+#[test]
+fn a_token_that_nobody_can_verify_is_heard_of_by_its_bytes() {
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    let good = token(0);
+    revoke(&a, 0, START, &forged(&good));
+    meet(&[&a, &b], &redis, START);
+    assert_eq!(
+        b.ask(0, START.plus_ms(200), &good),
+        Outcome::Admitted,
+        "a forged one names no other"
+    );
+}
+
+#[test]
+fn a_gateway_that_starts_knows_all_before_its_first_yes() {
+    let redis = RefCell::default();
+    let a = gateway(1);
+    (0..30).for_each(|n| revoke(&a, n % 2, START, &token(n)));
+    meet(&[&a], &redis, START);
+    let now = START.plus_s(1);
+    let late = gateway_of(9, json!({ "secret": SECRET_OF_ALL }), "deny");
+    // Redis is away: nothing is admitted, and it is asked again after a pause.
+    late.serve("gateways", 503, "");
+    let away = Outcome::Refused(Reason::RevocationUnavailable);
+    assert_eq!(late.ask(0, now, &token(50)), away);
+    assert_eq!(late.ask(1, now, &token(50)), away);
+    assert_eq!(late.asked("gateways"), 1);
+    // It is back.
+    late.serve("gateways", 200, redis.borrow().all());
+    let now = now.plus_s(2);
+    for n in 0..30 {
+        assert_eq!(late.ask(n % 2, now, &token(n)), REVOKED);
+    }
+    assert_eq!(late.ask(0, now, &token(50)), Outcome::Admitted);
+    assert_eq!(late.asked("gateways"), 2);
+    // From then on no request waits, whatever becomes of Redis.
+    late.serve("gateways", 503, "");
+    assert_eq!(late.ask(1, now.plus_s(60), &token(51)), Outcome::Admitted);
+}
+
+#[test]
+fn with_allow_no_request_waits_and_that_is_counted() {
+    let redis = RefCell::default();
+    let (a, late) = (gateway(1), gateway(2));
+    revoke(&a, 0, START, &token(0));
+    meet(&[&a], &redis, START);
+    assert_eq!(late.ask(0, START, &token(0)), Outcome::Admitted);
+    assert_eq!((late.count(Metric::GatewaysUnheard), late.asked("gateways")), (1, 0));
+    meet(&[&late], &redis, START.plus_ms(50));
+    for worker in [0, 1] {
+        assert_eq!(late.ask(worker, START.plus_ms(200), &token(0)), REVOKED);
+    }
+    assert_eq!(late.count(Metric::GatewaysUnheard), 1);
+}
+
+#[test]
+fn while_redis_is_away_each_is_alone_and_afterwards_all_is_told() {
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    meet(&[&a, &b], &redis, START);
+    for n in 0..20 {
+        let now = START.plus_ms(1_000 + n as u64 * 100);
+        revoke(&a, n % 2, now, &token(n));
+        assert_eq!(a.ask(1, now, &token(n)), REVOKED);
+        assert_eq!(b.ask(1, now, &token(n)), Outcome::Admitted);
+        for world in [&a, &b] {
+            (0..2).for_each(|worker| tick(world, worker, now, |_| None));
+        }
+    }
+    assert!(a.count(Metric::GatewaysTellFailed) > 0 && b.count(Metric::GatewaysFailed) > 0);
+    // A second is the longest pause.
+    meet(&[&a, &b], &redis, START.plus_ms(4_100));
+    for n in 0..20 {
+        assert_eq!(b.ask(n % 2, START.plus_ms(4_300), &token(n)), REVOKED, "{n}");
+    }
+}
+
+#[test]
+fn a_redis_that_was_emptied_is_told_all_that_is_in_force() {
+    let redis = RefCell::new(Redis::default());
+    let (a, b) = (gateway(1), gateway(2));
+    (0..40).for_each(|n| revoke(&a, n % 2, START, &token(n)));
+    meet(&[&a, &b], &redis, START);
+    let full = redis.borrow().clone();
+    for lost in [Redis::default(), {
+        // What it held at some time before.
+        let mut older = full.clone();
+        older.0.values_mut().for_each(|kept| {
+            kept.entries.truncate(10);
+            kept.last = kept.entries.last().unwrap().0;
+        });
+        older
+    }] {
+        *redis.borrow_mut() = lost;
+        // One of them is enough, also one that has only heard of it.
+        for round in 1..30 {
+            meet(&[&b], &redis, START.plus_s(round));
+        }
+        let late = gateway(7);
+        for round in 30..33 {
+            meet(&[&late], &redis, START.plus_s(round));
+        }
+        for n in 0..40 {
+            assert_eq!(late.ask(n % 2, START.plus_s(33), &token(n)), REVOKED, "{n}");
+        }
+        assert_eq!(late.ask(0, START.plus_s(33), &token(90)), Outcome::Admitted);
+    }
+    assert!(b.count(Metric::GatewaysLost) >= 2);
+}
+
+#[test]
+fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
+    let redis = RefCell::new(Redis::default());
+    let (a, b) = (gateway(1), gateway(2));
+    revoke(&a, 0, START, &token(0));
+    meet(&[&a, &b], &redis, START);
+    let honest = redis.borrow().clone();
+    let mut now = START.plus_s(1);
+    let stranger = gateway_of(3, json!({ "secret": "another deployment's secret" }), "allow");
+    let others = RefCell::new(Redis::default());
+    revoke(&stranger, 0, START, &token(1));
+    meet(&[&stranger], &others, START);
+    let foreign = others.borrow().0.values().next().unwrap().entries.clone();
+    let (state, _) = honest.0.first_key_value().unwrap();
+    let lies: Vec<Vec<(u64, u64, String)>> = vec![
+        foreign,
+        vec![(5, u64::MAX / 2, "forged".into()), (6, 0, String::new())],
+        honest.0[state]
+            .entries
+            .iter()
+            .map(|(n, end, text)| (n + 9, *end, text[1..].into()))
+            .collect(),
+    ];
+    for lie in lies {
+        let mut kept = redis.borrow_mut();
+        let one = kept.0.get_mut(state).unwrap();
+        one.last = now.ns() / 1_000 + 100;
+        let numbered = lie.into_iter().zip(one.last - 20..);
+        one.entries = numbered.map(|((_, _, text), n)| (n, u64::MAX / 4, text)).collect();
+        drop(kept);
+        now = now.plus_s(1);
+        meet(&[&b], &redis, now);
+        assert_eq!(b.ask(0, now.plus_ms(200), &token(0)), REVOKED);
+        for n in 1..5 {
+            assert_eq!(b.ask(0, now.plus_ms(200), &token(n)), Outcome::Admitted);
+        }
+    }
+    assert!(b.count(Metric::GatewaysForged) >= 5);
+    // Answers that are none: it goes on by itself.
+    for (status, body) in [
+        (200, "{}"),
+        (200, ""),
+        (500, ""),
+        (200, r#"{"EVAL":["x","1","0"]}"#),
+        (403, ""),
+        (200, r#"{"EVAL":[false,"ERR"]}"#),
+    ] {
+        now = now.plus_s(3);
+        (0..2).for_each(|worker| tick(&b, worker, now, |_| Some((status, body.to_owned()))));
+        assert_eq!(b.ask(0, now, &token(0)), REVOKED);
+        assert_eq!(b.ask(0, now, &token(1)), Outcome::Admitted);
+    }
+}
+
+#[test]
+fn an_answer_that_is_kept_is_withdrawn_at_all_gateways() {
+    use crate::exchange::{Effect, Exchange, Finish, Input, ServerAnswer};
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    let get = |world: &World, now: Time| {
+        let form = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", "Basic YTpi"),
+        ];
+        let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
+        let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+        world.with(0, now, |facts| {
+            exchange.step(Input::Begin, facts, &world.shared);
+            let body = b"grant_type=client_credentials";
+            match exchange.step(Input::Body(Some(body)), facts, &world.shared) {
+                Effect::Finish(Finish::Answer(_)) => true,
+                _ => {
+                    let body = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 3600 }).to_string();
+                    exchange.answer_started(200, &json, facts);
+                    let answer = ServerAnswer { status: 200, headers: &json, body: body.as_bytes(), complete: true };
+                    exchange.answered(&answer, facts);
+                    exchange.close(facts);
+                    false
+                }
+            }
+        })
+    };
+    assert!(!get(&b, START) && get(&b, START));
+    revoke(&a, 0, START, "opaque");
+    // Redis is away for longer than an answer is under way.
+    let now = START.plus_s(600);
+    assert!(get(&b, now));
+    meet(&[&a, &b], &redis, now);
+    assert!(!get(&b, now.plus_ms(200)));
+}
+
+#[test]
+fn while_the_secret_is_replaced_all_hear_of_all() {
+    let redis = RefCell::default();
+    let (old, new) = (SECRET_OF_ALL, "the secret that takes its place");
+    let gateways = [
+        gateway_of(1, json!({ "secret": old, "secret_previous": new }), "deny"),
+        gateway_of(2, json!({ "secret": new, "secret_previous": old }), "deny"),
+    ];
+    for (n, teller) in [(0, 0), (1, 1)] {
+        let now = START.plus_s(n as u64);
+        revoke(&gateways[teller], 0, now, &token(n));
+        meet(&gateways.each_ref(), &redis, now);
+        for world in &gateways {
+            assert_eq!(world.ask(1, now.plus_ms(200), &token(n)), REVOKED);
+            assert_eq!(world.ask(1, now.plus_ms(200), &token(9)), Outcome::Admitted);
+        }
+    }
+    // What is told under the new one alone needs no more than that.
+    let after = gateway_of(3, json!({ "secret": new }), "deny");
+    meet(&[&after], &redis, START.plus_s(3));
+    assert_eq!(after.ask(0, START.plus_s(4), &token(1)), REVOKED);
+}
+
+/// What is wrong with a twin that must be caught.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Flaw {
+    None,
+    /// What a failed call should have told is forgotten.
+    Forgetful,
+    /// A Redis that has lost what it held isn't told again.
+    NotAgain,
+}
+
+/// Gateways at random, and a Redis that loses calls and answers, doubles calls, and is emptied or
+/// goes back now and then. In the end it is well, and all know all.
+fn play(seed: u64, flaw: Flaw) -> Result<(), String> {
+    let rng = RefCell::new(Rng::new(seed));
+    let below = |n: u64| rng.borrow_mut().below(n);
+    let redis = RefCell::new(Redis::default());
+    let gateways: Vec<World> = (0..3).map(|n| gateway(1 + n)).collect();
+    let mut before = Redis::default();
+    let mut revoked = Vec::new();
+    for step in 0..200u64 {
+        let now = START.plus_ms(step * 50);
+        match below(40) {
+            0 => *redis.borrow_mut() = Redis::default(),
+            1 => before = redis.borrow().clone(),
+            2 => *redis.borrow_mut() = before.clone(),
+            3..=8 => {
+                let n = revoked.len();
+                revoke(&gateways[below(3) as usize], below(2) as usize, now, &token(n));
+                revoked.push(n);
+            }
+            _ => {}
+        }
+        let ask = |call: &Call| {
+            let fate = below(10);
+            if fate == 0 {
+                return None;
+            }
+            if fate == 1 {
+                redis.borrow_mut().call(call, now);
+            }
+            let answer = redis.borrow_mut().call(call, now);
+            (fate != 2).then_some((200, answer))
+        };
+        for world in &gateways {
+            let worker = below(2) as usize;
+            tick(world, worker, now, ask);
+            if flaw == Flaw::Forgetful {
+                world.with(worker, now, |facts| {
+                    facts.runtime.worker.borrow_mut().outbox = Default::default();
+                });
+            }
+            if flaw == Flaw::NotAgain {
+                world.with(worker, now, |facts| {
+                    facts.runtime.worker.borrow_mut().outbox.again_from = None;
+                });
+            }
+        }
+    }
+    for round in 0..20 {
+        let all: Vec<&World> = gateways.iter().collect();
+        if flaw == Flaw::None {
+            meet(&all, &redis, START.plus_ms(12_000 + round * 300));
+        } else {
+            meet(&all[..1], &redis, START.plus_ms(12_000 + round * 300));
+            meet(&all[1..], &redis, START.plus_ms(12_000 + round * 300));
+        }
+    }
+    let late = gateway(9);
+    meet(&[&late], &redis, START.plus_s(20));
+    for world in gateways.iter().chain([&late]) {
+        for n in &revoked {
+            if world.ask(0, START.plus_s(21), &token(*n)) != REVOKED {
+                return Err(format!("seed {seed}: token {n}"));
+            }
+        }
+        if world.ask(0, START.plus_s(21), &token(999)) != Outcome::Admitted {
+            return Err(format!("seed {seed}: a good token"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_redis_does_all_know_all_in_the_end() {
+    for seed in 0..30 {
+        play(seed, Flaw::None).unwrap();
+    }
+}
+
+#[test]
+fn twins_are_caught() {
+    for flaw in [Flaw::Forgetful, Flaw::NotAgain] {
+        assert!((0..30).any(|seed| play(seed, flaw).is_err()), "{flaw:?}");
+    }
+}
