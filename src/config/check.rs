@@ -133,6 +133,7 @@ impl Check {
             bearer_sources.push(BearerSource::Dpop);
         }
         let mtls = self.mtls(node, &issuers);
+        let decryption = self.decryption(node);
         let replay = self.replay(node);
         let kong = self.kong(node);
         let on_unknown_issuer = self.unknown_issuer(node, &kong);
@@ -185,6 +186,7 @@ impl Check {
             issuers,
             dpop,
             mtls,
+            decryption,
             replay,
             on_unknown_issuer,
             // In shadow nobody is answered.

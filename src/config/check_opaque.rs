@@ -21,6 +21,7 @@ const OF_JWTS: &[&str] = &[
     "lifetime_from",
     "lifetime_s_max",
     "typ",
+    "encrypted",
     "cluster",
     "timeout_ms",
     "retries",

@@ -93,7 +93,7 @@ impl Form<'_> {
                     _ => false,
                 }
             }
-            Kind::Secret | Kind::Pem => return self.check_secret(json, kind, path),
+            Kind::Secret | Kind::Pem | Kind::Jwk => return self.check_secret(json, kind, path),
             Kind::Opaque if matches!(json, Json::Object(_)) => {
                 if json.repeats_a_member() {
                     self.report.error(path, "an object without repeated members", "a repeated one");
@@ -174,7 +174,7 @@ impl Form<'_> {
         let form = kind.expected();
         let (text, expected, got) = match &*json {
             Json::Text(text) => {
-                if matches!(kind, Kind::Secret) {
+                if matches!(kind, Kind::Secret | Kind::Jwk) {
                     self.written_secrets.push(path.to_owned());
                 }
                 (Some(text.clone()), form.as_str(), String::new())
@@ -193,6 +193,11 @@ impl Form<'_> {
                             "something else".to_owned(),
                         )
                     }
+                }
+                // A JWK as it is; a reader of its text sees a repeated member no more.
+                _ if matches!(kind, Kind::Jwk) && !json.repeats_a_member() => {
+                    self.written_secrets.push(path.to_owned());
+                    (Some(json.to_value().to_string()), form.as_str(), String::new())
                 }
                 _ => (None, form.as_str(), "another object".to_owned()),
             },
@@ -268,6 +273,7 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
         Kind::List(..) => matches!(json, Json::List(_)),
         Kind::Secret
         | Kind::Pem
+        | Kind::Jwk
         | Kind::ClaimPath
         | Kind::Scalar
         | Kind::Either(..)

@@ -75,6 +75,8 @@ pub enum Kind {
     Secret,
     /// As a secret, but public by its nature: it may stand in the document.
     Pem,
+    /// A private JWK: an object, its text, or `{ "env": "NAME" }`; read as a secret.
+    Jwk,
     /// An object that this description doesn't look into (a JWK), never shown.
     Opaque,
     /// A dotted path, or its segments as a list.
@@ -119,6 +121,7 @@ impl Kind {
             Kind::Url => "an absolute URL".to_owned(),
             Kind::Secret => "a secret: a string or { \"env\": \"NAME\" }".to_owned(),
             Kind::Pem => "PEM: a string or { \"env\": \"NAME\" }".to_owned(),
+            Kind::Jwk => "a JWK: an object, its text, or { \"env\": \"NAME\" }".to_owned(),
             Kind::Opaque => "an object".to_owned(),
             Kind::ClaimPath => "a claim: a dotted path, a URL, or a list of names".to_owned(),
             Kind::Scalar => "a string, a number, true or false".to_owned(),
@@ -135,7 +138,7 @@ impl Kind {
     /// where it has the wrong type.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Kind::Secret | Kind::Pem | Kind::Opaque | Kind::Later => true,
+            Kind::Secret | Kind::Pem | Kind::Jwk | Kind::Opaque | Kind::Later => true,
             Kind::List(of, _, _) | Kind::Map(_, of, _) => of.holds_secrets(),
             Kind::Object(shape) => shape.fields().any(|field| field.kind.holds_secrets()),
             Kind::Either(one, other) => one.holds_secrets() || other.holds_secrets(),

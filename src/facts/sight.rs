@@ -4,7 +4,7 @@
 use super::Facts;
 use crate::digest::Digest;
 use crate::jwt::issuer::{ExpPolicy, Issuer};
-use crate::jwt::{Claims, Jwt, check};
+use crate::jwt::{Claims, check};
 use crate::time::Time;
 
 /// For how long after its end a token is remembered that tells neither its end nor its beginning.
@@ -24,22 +24,22 @@ impl Facts<'_> {
     /// spellings, and of signatures with randomness any number. The issuer's entry is no part of
     /// it, or a change there would begin the lifetimes of all its tokens anew. Only a token without
     /// `iat` needs it.
-    pub(super) fn first_sight(&self, jwt: &Jwt<'_>) -> Sight {
-        if jwt.claims.iat.is_some() {
+    pub(super) fn first_sight(&self, claims: &Claims, signed: &[u8]) -> Sight {
+        if claims.iat.is_some() {
             return Sight { name: None, at: self.now, is_new: false };
         }
-        let name = self.sight_name(jwt);
+        let name = self.sight_name(signed);
         let known = self.sight_under(&name);
         Sight { name: Some(name), at: known.unwrap_or(self.now), is_new: known.is_none() }
     }
 
     /// When a token was first seen, where that is known.
-    pub(super) fn seen_first(&self, jwt: &Jwt<'_>) -> Option<Time> {
-        self.sight_under(&self.sight_name(jwt))
+    pub(super) fn seen_first(&self, signed: &[u8]) -> Option<Time> {
+        self.sight_under(&self.sight_name(signed))
     }
 
-    fn sight_name(&self, jwt: &Jwt<'_>) -> Digest {
-        self.runtime.host_key.digest("first sight", &[jwt.signed])
+    fn sight_name(&self, signed: &[u8]) -> Digest {
+        self.runtime.host_key.digest("first sight", &[signed])
     }
 
     fn sight_under(&self, name: &Digest) -> Option<Time> {

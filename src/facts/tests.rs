@@ -4,6 +4,7 @@
 mod bound;
 mod clock;
 mod dpop;
+mod encrypted;
 mod introspection;
 mod keys;
 mod levels;

@@ -264,7 +264,8 @@ fn is_revocation_list(claims: &Claims) -> bool {
         && claims.raw.get("sequence").is_some_and(Value::is_number)
 }
 
-fn subtype(media_type: &str) -> &str {
+/// A media type without `application/`, which may be left out (RFC 7515, section 4.1.9).
+pub fn subtype(media_type: &str) -> &str {
     const APPLICATION: &str = "application/";
     match media_type.split_at_checked(APPLICATION.len()) {
         // "application/a/b" keeps its prefix: without it, it would be another type, `a/b`.

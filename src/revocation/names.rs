@@ -1,7 +1,7 @@
 //! Under which names a token is revoked.
 
 use crate::digest::{Digest, HostKey};
-use crate::jwt::Jwt;
+use crate::jwt::Claims;
 
 use super::spelling::canonical;
 
@@ -15,19 +15,27 @@ pub struct Names {
     /// Its very bytes, in their [`canonical`] spelling. Nobody who doesn't have the token can name
     /// it so.
     pub bytes: Digest,
+    /// The bytes of what it was encrypted in, if it was; `bytes` are then those inside.
+    pub sealed: Option<Digest>,
     /// Whether `said` is an id, under which a feed can list it.
     pub has_id: bool,
 }
 
 impl Names {
-    /// The names of a token that was read from `token`.
-    pub fn of(key: &HostKey, jwt: &Jwt<'_>, token: &[u8]) -> Names {
-        let id = jwt.claims.iss.as_deref().zip(jwt.claims.jti.as_deref());
+    /// The names of a token whose claims were read from `token`; of it `signed` is signed.
+    pub fn of(key: &HostKey, claims: &Claims, signed: &[u8], token: &[u8]) -> Names {
+        let id = claims.iss.as_deref().zip(claims.jti.as_deref());
         let said = match id {
             Some((iss, jti)) => of_id(key, iss, jti),
-            None => key.digest("revoked token", &[jwt.signed]),
+            None => key.digest("revoked token", &[signed]),
         };
-        Names { said, bytes: token_handle(key, token), has_id: id.is_some() }
+        Names { said, bytes: token_handle(key, token), sealed: None, has_id: id.is_some() }
+    }
+
+    /// The same of a token that came in another one, which is called so.
+    #[must_use]
+    pub fn sealed_in(self, handle: Digest) -> Names {
+        Names { sealed: Some(handle), ..self }
     }
 
     /// The names of an opaque token of `iss`, which has told this id of it, if it has told one.
@@ -36,7 +44,7 @@ impl Names {
             Some(jti) => of_id(key, iss, jti),
             None => key.digest("revoked opaque token", &[iss.as_bytes(), token]),
         };
-        Names { said, bytes: token_handle(key, token), has_id: jti.is_some() }
+        Names { said, bytes: token_handle(key, token), sealed: None, has_id: jti.is_some() }
     }
 }
 
@@ -64,11 +72,8 @@ mod tests {
     }
 
     fn names(token: &str) -> Names {
-        Names::of(
-            &HostKey::new(&[3; 32], b""),
-            &jwt::parse(token.as_bytes()).unwrap(),
-            token.as_bytes(),
-        )
+        let jwt = jwt::parse(token.as_bytes()).unwrap();
+        Names::of(&HostKey::new(&[3; 32], b""), &jwt.claims, jwt.signed, token.as_bytes())
     }
 
     #[test]

@@ -230,6 +230,7 @@ fn shape_of(kind: &Kind) -> Option<&'static Shape> {
         | Kind::Url
         | Kind::Secret
         | Kind::Pem
+        | Kind::Jwk
         | Kind::Opaque
         | Kind::ClaimPath
         | Kind::Scalar

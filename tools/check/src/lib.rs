@@ -11,4 +11,5 @@ pub mod find;
 pub mod guard;
 pub mod kubernetes;
 pub mod schema;
+pub mod stand_in;
 pub mod token;

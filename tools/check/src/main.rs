@@ -10,7 +10,7 @@ use herdgate::config::{Config, HostKind};
 use herdgate::testing::time::Time;
 use herdgate_check::explain::{self, Asked};
 use herdgate_check::find::{self, Found};
-use herdgate_check::{envoy, guard, schema, token};
+use herdgate_check::{envoy, guard, schema, stand_in, token};
 
 const USAGE: &str = "\
 herdgate-check [--host envoy|kong] [--strict] [--request 'GET /orders'] FILE
@@ -172,7 +172,8 @@ fn value_of(
         return value;
     }
     notes.insert(format!("{variable} is not set here; something took its place"));
-    Some(format!("{:-<64}", format!("in-place-of-{variable}-")))
+    let stand_in = || format!("{:-<64}", format!("in-place-of-{variable}-"));
+    Some(stand_in::jwk(&found.document, variable).unwrap_or_else(stand_in))
 }
 
 fn line(out: &mut String, text: &str) {

@@ -89,6 +89,9 @@ fn of(kind: &Kind) -> Value {
             { "type": "string", "minLength": 1 },
             { "type": "object", "properties": { "env": { "type": "string", "minLength": 1 } }, "required": ["env"], "additionalProperties": false },
         ] }),
+        Kind::Jwk => {
+            json!({ "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "object" }] })
+        }
         Kind::Opaque => json!({ "type": "object" }),
         Kind::ClaimPath => json!({ "anyOf": [
             { "type": "string", "minLength": 1 },
