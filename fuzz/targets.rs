@@ -7,6 +7,7 @@
 
 use herdgate::config::{Config, HostKind};
 use herdgate::testing::digest::{Digest, HostKey};
+use herdgate::testing::jwe;
 use herdgate::testing::jwt;
 use herdgate::testing::jwt::introspection::{IntrospectionKind, Told, signed};
 use herdgate::testing::proof::dpop::{self, Asked, Dpop};
@@ -33,8 +34,9 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 15] = [
+pub const ALL: [(&str, Run); 16] = [
     ("jwt", jwt),
+    ("jwe", jwe),
     ("proof", proof),
     ("bearer", bearer),
     ("path", path),
@@ -58,6 +60,28 @@ pub fn jwt(data: &[u8]) {
     assert!(jwt.signed.ends_with(jwt.payload_segment) && !jwt.signature.is_empty());
     let again = jwt::parse(data).map(|again| (again.algorithm, again.kid, again.signature));
     assert_eq!(again, Ok((jwt.algorithm, jwt.kid, jwt.signature)));
+}
+
+/// An encrypted token opens in one spelling, with the key that it is for, and never to more than was
+/// sent.
+pub fn jwe(data: &[u8]) {
+    const KEYS: [&str; 2] = [
+        r#"{"kty":"oct","kid":"77c7e2b8-6e13-45cf-8672-617b5b45243a","k":"XctOhJAkA-pD9Lh7ZgW_2A"}"#,
+        r#"{"kty":"EC","crv":"P-256","x":"Ze2loSV3wrroKUN_4zhwGhCqo3Xhu1td4QjeQ5wIVR0","y":"HlLtdXARY_f55A3fnzQbPcm6hgr34Mp8p-nuzQCE0Zw","d":"r_kHyZ-a06rmxM3yESK84r1otSg-aQcVStkRhA-iCM8"}"#,
+    ];
+    use jwe::KeyAlgorithm::{A128Kw, Dir, EcdhEs, EcdhEsA128Kw};
+    let algorithms = [&[Dir, A128Kw][..], &[EcdhEs, EcdhEsA128Kw][..]];
+    let keys: Vec<jwe::Key> = KEYS
+        .iter()
+        .zip(algorithms)
+        .filter_map(|(jwk, algorithms)| jwe::Key::from_jwk(jwk, algorithms, &[]).ok())
+        .collect();
+    assert_eq!(keys.len(), 2);
+    let Ok(opened) = jwe::open(data, &keys) else { return };
+    assert_eq!(jwt::form(data), jwt::Form::Jwe);
+    assert!(opened.plaintext.len() < data.len());
+    assert_eq!(opened.is_shared, opened.key == 0);
+    assert!(jwt::parse(data).is_err());
 }
 
 /// A token is of one form, and what is read as a JWT is of that form. An answer is active only if it

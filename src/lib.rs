@@ -23,6 +23,7 @@
 //! | [`retry_after`] | how long a server asks to be left alone |
 //! | [`request`] | a client's request: headers, path, the one token in it, what is forwarded |
 //! | [`proof`] | what a token is bound to, and whether its caller has proven it |
+//! | [`jwe`] | encrypted tokens: opened with keys of ours |
 //! | [`jwt`] | strict reading, checks of claims, issuers |
 //! | [`signature`] | keys and what they verify |
 //! | [`redis`] | commands for Redis, as Webdis takes them |
@@ -71,6 +72,8 @@ mod retry_after;
 mod request;
 
 mod proof;
+
+mod jwe;
 
 mod jwt;
 

@@ -35,6 +35,10 @@ pub enum Metric {
     /// A signature on P-256 or P-384 was verified in three times the usual time: the tables of other
     /// keys take all their room.
     VerifiedWithoutTable,
+    /// An encrypted token was opened.
+    Decrypted,
+    /// A token was refused for its encryption, by the REASON that docs/encrypted-tokens.md lists.
+    NotDecrypted(NotDecrypted),
     /// A token verified by a credential of an issuer that has a sunset.
     Legacy,
     /// A token verified with an HMAC secret shorter than its hash.
@@ -242,6 +246,10 @@ impl Metric {
             Metric::Verified => "herdgate.bearer.verified",
             Metric::VerifiedByHost => "herdgate.bearer.verified_by_host",
             Metric::VerifiedWithoutTable => "herdgate.bearer.verified_without_table",
+            Metric::Decrypted => "herdgate.bearer.decrypted",
+            Metric::NotDecrypted(why) => {
+                return Cow::Owned(format!("herdgate.bearer.not_decrypted.{}", why.name()));
+            }
             Metric::Legacy => "herdgate.bearer.legacy",
             Metric::WeakSecret => "herdgate.bearer.weak_secret",
             Metric::ClaimTooLong => "herdgate.forward.claim_too_long",
@@ -367,6 +375,48 @@ impl Took {
             Took::Call => "herdgate.call.took_ms",
             Took::Wait => "herdgate.wait.took_ms",
             Took::TokenCall => "herdgate.token.took_ms",
+        }
+    }
+}
+
+/// Why a token was refused for its encryption: for whoever runs the gateway. Its client is told one
+/// thing in all cases.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub enum NotDecrypted {
+    /// Its header or its segments can't be read, or ask for what there isn't.
+    Form,
+    /// No key here is meant.
+    NoKey,
+    /// No key that fits opens it.
+    NotOpened,
+    /// What is inside is no signed token, and its secret vouches for nothing here.
+    Content,
+    /// It is of an issuer whose tokens that key doesn't open.
+    Issuer,
+    /// It isn't encrypted, and its issuer's tokens have to be.
+    Plain,
+}
+
+impl NotDecrypted {
+    /// Each of them.
+    pub const ALL: [NotDecrypted; 6] = [
+        NotDecrypted::Form,
+        NotDecrypted::NoKey,
+        NotDecrypted::NotOpened,
+        NotDecrypted::Content,
+        NotDecrypted::Issuer,
+        NotDecrypted::Plain,
+    ];
+
+    /// The last part of its metric's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NotDecrypted::Form => "form",
+            NotDecrypted::NoKey => "no_key",
+            NotDecrypted::NotOpened => "not_opened",
+            NotDecrypted::Content => "content",
+            NotDecrypted::Issuer => "issuer",
+            NotDecrypted::Plain => "plain",
         }
     }
 }

@@ -46,12 +46,16 @@ pub mod jwt {
     }
 
     pub mod issuer {
-        pub use crate::jwt::issuer::{ExpPolicy, Index, Issuer, IssuerMatch};
+        pub use crate::jwt::issuer::{Encrypted, ExpPolicy, Index, Issuer, IssuerMatch};
     }
 
     pub mod json {
         pub use crate::jwt::json::{DEPTH_MAX, object};
     }
+}
+
+pub mod jwe {
+    pub use crate::jwe::{Encryption, Fault, Key, KeyAlgorithm, Opened, TRIES_MAX, open};
 }
 
 pub mod metrics {

@@ -141,6 +141,7 @@ impl Check {
             bearer_sources.push(BearerSource::Dpop);
         }
         let mtls = self.mtls(node, &issuers);
+        let decryption = self.decryption(node);
         let replay = self.replay(node);
         let kong = self.kong(node);
         let on_unknown_issuer = self.unknown_issuer(node, &kong);
@@ -195,6 +196,7 @@ impl Check {
             issuers,
             dpop,
             mtls,
+            decryption,
             replay,
             on_unknown_issuer,
             // In shadow nobody is answered.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::check::{Check, one_of, repeated};
+use super::check_encryption::{encrypted, has_no_signatures};
 use super::check_opaque::has_signed_answers;
 use super::error::shown_text;
 use super::read::Node;
@@ -59,6 +60,7 @@ impl Check {
         let algorithms = AlgorithmSet::from_slice(&algorithms);
         let opaque = self.opaque_tokens(node, matcher.as_ref());
         let has_keys = matches!(opaque, Some(None)) || has_signed_answers(node);
+        let has_keys = has_keys && !(matches!(opaque, Some(None)) && has_no_signatures(node));
         let keys = match has_keys {
             true => self.key_source(node, matcher.as_ref(), algorithms),
             // Nothing verifies them: their endpoint says what they mean.
@@ -96,6 +98,7 @@ impl Check {
             digest: node.digest("herdgate issuer v1"),
             matcher: matcher?,
             opaque: opaque?,
+            encrypted: encrypted(node),
             keys: keys?,
             algorithms,
             audiences: node.owned_texts("audiences"),

@@ -12,7 +12,8 @@ use crate::rate_limit::KeyPart;
 use crate::signature::SigningKey;
 
 /// Fields that are about JWTs.
-const OF_JWTS: &[&str] = &["credentials", "exp", "lifetime_from", "lifetime_s_max", "typ"];
+const OF_JWTS: &[&str] =
+    &["credentials", "encrypted", "exp", "lifetime_from", "lifetime_s_max", "typ"];
 
 /// Fields that are about keys.
 const OF_KEYS: &[&str] = &[

@@ -2,6 +2,7 @@
 //! tables and the JSON Schemas are made from them.
 
 mod asked;
+mod encryption;
 mod forward;
 mod keys;
 mod limits;
@@ -14,6 +15,7 @@ mod token_endpoints;
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
 use super::syntax;
 use asked::{INTROSPECTION, REVOCATION, TOKEN_INTROSPECTION};
+use encryption::{DECRYPTION, POLICIES};
 use forward::FORWARD;
 use keys::{CREDENTIALS, JWKS, KEY};
 use limits::{GATEWAYS, RATE_LIMIT};
@@ -198,7 +200,12 @@ pub static DOCUMENT: Shape = Shape {
             Optional,
             "What clients are told of this resource (RFC 9728), where a rule says nothing else.",
         ),
-        field("decryption", Later, Optional, "Not in this version."),
+        field(
+            "decryption",
+            Object(&DECRYPTION),
+            Optional,
+            "Keys that open encrypted tokens (RFC 7516).",
+        ),
     ],
     shared: &[],
 };
@@ -306,6 +313,12 @@ static ISSUER: Shape = Shape {
             Object(&TOKEN_INTROSPECTION),
             Optional,
             "Its introspection endpoint (RFC 7662). Required where its tokens are opaque.",
+        ),
+        field(
+            "encrypted",
+            OneOf(POLICIES),
+            Need::Text("refuse"),
+            "Whether its tokens may be encrypted (RFC 7516), with a signature inside. `authenticates`: what a secret shared with it opens needs none (`dir`, `A128KW`, `A256KW`).",
         ),
         field(
             "algorithms",

@@ -10,6 +10,7 @@ mod check;
 mod check_call;
 mod check_claims;
 mod check_demands;
+mod check_encryption;
 mod check_feeds;
 mod check_forward;
 mod check_issuers;

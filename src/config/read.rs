@@ -93,7 +93,7 @@ impl Form<'_> {
                     _ => false,
                 }
             }
-            Kind::Secret | Kind::Pem => return self.check_secret(json, kind, path),
+            Kind::Secret | Kind::Pem | Kind::Jwk => return self.check_secret(json, kind, path),
             Kind::PrivateKey => return self.check_private_key(json, path),
             Kind::Opaque if matches!(json, Json::Object(_)) => {
                 if json.repeats_a_member() {
@@ -195,7 +195,7 @@ impl Form<'_> {
         let form = kind.expected();
         let (text, expected, got) = match &*json {
             Json::Text(text) => {
-                if matches!(kind, Kind::Secret) {
+                if matches!(kind, Kind::Secret | Kind::Jwk) {
                     self.written_secrets.push(path.to_owned());
                 }
                 (Some(text.clone()), form.as_str(), String::new())
@@ -214,6 +214,11 @@ impl Form<'_> {
                             "something else".to_owned(),
                         )
                     }
+                }
+                // A JWK as it is; a reader of its text sees a repeated member no more.
+                _ if matches!(kind, Kind::Jwk) && !json.repeats_a_member() => {
+                    self.written_secrets.push(path.to_owned());
+                    (Some(json.to_value().to_string()), form.as_str(), String::new())
                 }
                 _ => (None, form.as_str(), "another object".to_owned()),
             },
@@ -290,6 +295,7 @@ fn has_type_of(json: &Json, kind: &Kind) -> bool {
         Kind::Secret
         | Kind::PrivateKey
         | Kind::Pem
+        | Kind::Jwk
         | Kind::ClaimPath
         | Kind::Scalar
         | Kind::Either(..)

@@ -78,6 +78,8 @@ pub enum Kind {
     /// A private key, never shown: a PEM or JWK text as a secret has it, a JWK, or one of these in
     /// the member `pem` or `jwk`.
     PrivateKey,
+    /// A private JWK: an object, its text, or `{ "env": "NAME" }`; read as a secret.
+    Jwk,
     /// An object that this description doesn't look into (a JWK), never shown.
     Opaque,
     /// A dotted path, or its segments as a list.
@@ -125,6 +127,7 @@ impl Kind {
                 "a private key: PEM or a JWK, as a string or { \"env\": \"NAME\" }".to_owned()
             }
             Kind::Pem => "PEM: a string or { \"env\": \"NAME\" }".to_owned(),
+            Kind::Jwk => "a JWK: an object, its text, or { \"env\": \"NAME\" }".to_owned(),
             Kind::Opaque => "an object".to_owned(),
             Kind::ClaimPath => "a claim: a dotted path, a URL, or a list of names".to_owned(),
             Kind::Scalar => "a string, a number, true or false".to_owned(),
@@ -141,7 +144,12 @@ impl Kind {
     /// where it has the wrong type.
     pub fn holds_secrets(&self) -> bool {
         match self {
-            Kind::Secret | Kind::PrivateKey | Kind::Pem | Kind::Opaque | Kind::Later => true,
+            Kind::Secret
+            | Kind::PrivateKey
+            | Kind::Pem
+            | Kind::Jwk
+            | Kind::Opaque
+            | Kind::Later => true,
             Kind::List(of, _, _) | Kind::Map(_, of, _) => of.holds_secrets(),
             Kind::Object(shape) => shape.fields().any(|field| field.kind.holds_secrets()),
             Kind::Either(one, other) => one.holds_secrets() || other.holds_secrets(),

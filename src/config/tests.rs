@@ -38,6 +38,9 @@ pub(super) fn note_read(shape: &'static Shape, name: &str) {
 }
 
 fn env(name: &str) -> Option<String> {
+    if name == "DECRYPTION_JWK" {
+        return Some(crate::jwe::tests::private_jwk("P-256", "gateway-1").to_string());
+    }
     name.ends_with("_SECRET").then(|| format!("{name}-canary-0123456789abcdef0123456789"))
 }
 
@@ -214,7 +217,10 @@ fn digests_follow_what_documents_mean() {
     assert_ne!(others[3], issuers[3]);
     let config = Config::load(
         EVERYTHING.as_bytes(),
-        &|_| Some("another-secret-of-at-least-32-bytes!".to_owned()),
+        &|name| match name {
+            "DECRYPTION_JWK" => env(name),
+            _ => Some("another-secret-of-at-least-32-bytes!".to_owned()),
+        },
         HostKind::Envoy,
     );
     let config = config.unwrap_or_else(|errors| panic!("{errors}"));

@@ -2,6 +2,7 @@
 //! lists.
 
 use crate::callout::Secret;
+use crate::jwe::Key;
 use crate::jwt::check::Requirements;
 use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
@@ -42,6 +43,8 @@ pub struct Config {
     pub dpop: Vec<Option<Dpop>>,
     /// What each issuer asks of clients' certificates, likewise.
     pub mtls: Vec<Option<Mtls>>,
+    /// What opens encrypted tokens.
+    pub decryption: Decryption,
     /// What counts once.
     pub replay: Replay,
     /// What happens to a token of an issuer that isn't configured.
@@ -100,6 +103,15 @@ impl Config {
         self.matches_routes()
             || self.rate_limits.iter().any(|limit| limit.key.contains(&KeyPart::Route))
     }
+}
+
+/// What opens encrypted tokens.
+#[derive(Debug, Default)]
+pub struct Decryption {
+    /// The keys.
+    pub keys: Vec<Key>,
+    /// Indices of the issuers whose tokens each of them opens, at the same place.
+    pub issuers: Vec<Vec<usize>>,
 }
 
 /// What counts once.

@@ -222,7 +222,7 @@ impl Fact {
 
     /// The call that brings it, but for what is made anew for each call
     /// ([`Facts::call`](super::Facts::call)); nothing if the configuration has no such source.
-    pub(crate) fn call(&self, config: &Config) -> Option<Call> {
+    pub fn call(&self, config: &Config) -> Option<Call> {
         match self {
             Fact::Metadata(index) => match &config.issuers.get(*index)?.keys {
                 KeySource::Jwks { at: JwksAt::Discovery(uri), call, .. } => {

@@ -16,16 +16,16 @@
 //! or the issuer's keys, so that a hit costs one look at that number.
 
 use crate::digest::Digest;
-use crate::jwt::{self, Jwt, check};
+use crate::jwt::{Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
-use crate::revocation::Names;
 use crate::revocation::names::token_handle;
 use crate::shared::twin::{Twin, broken};
 use crate::signature::source::KeySource;
 use crate::time::{AHEAD_MS_MAX, Time};
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
 
+use super::encrypted::Content;
 use super::verified::credential_id;
 use super::{Facts, KeySet, Stop};
 
@@ -153,44 +153,57 @@ impl Facts<'_> {
         asked_at: Time,
         before: Option<[u8; 32]>,
     ) -> Result<Judged, Withdrawn> {
-        let Ok(jwt) = jwt::parse(token) else { return Ok(Judged::NOT_OURS) };
+        let Ok(unsealed) = self.unsealed(token) else { return Ok(Judged::NOT_OURS) };
+        let Ok(content) = unsealed.content() else { return Ok(Judged::NOT_OURS) };
+        let sealed = unsealed.inside();
         let config = &self.runtime.config;
         let chosen = self.runtime.compiled.issuer_index.choose(
             &config.issuers,
-            jwt.claims.iss.as_deref(),
-            &jwt.claims.aud,
+            content.claims().iss.as_deref(),
+            &content.claims().aud,
         );
         let Some((index, issuer)) =
             chosen.ok().and_then(|index| Some((index, config.issuers.get(index)?)))
         else {
             return Ok(Judged::NOT_OURS);
         };
-        if !issuer.algorithms.contains(jwt.algorithm) {
-            return Ok(Judged::NOT_OURS);
-        }
-        let seen = self.seen_as(issuer, token);
-        let first_seen = self.seen_first(&jwt).unwrap_or(asked_at).min(self.now);
+        let claims = content.claims();
+        let (jwt, signed) = match &content {
+            Content::Signed(jwt) if issuer.algorithms.contains(jwt.algorithm) => {
+                (Some(jwt), jwt.signed)
+            }
+            Content::Signed(_) => return Ok(Judged::NOT_OURS),
+            Content::Bare(_) => (None, sealed.unwrap_or_default()),
+        };
+        let inside = sealed.unwrap_or(token);
+        let seen = self.seen_as(issuer, inside);
+        let first_seen = self.seen_first(signed).unwrap_or(asked_at).min(self.now);
         let times = check::sunset(issuer, self.now)
-            .and_then(|()| check::times(&jwt.claims, issuer, self.now, first_seen));
+            .and_then(|()| check::times(claims, issuer, self.now, first_seen));
         if matches!(times, Err(Reason::Expired | Reason::Sunset)) {
             return Err(Withdrawn);
         }
         // What can't be known counts as revoked: the server gives another.
-        let names = Names::of(&self.runtime.names_key, &jwt, token);
-        if self.is_revoked(&names, &jwt.claims) != Ok(false) {
+        let names = self.names_of(claims, signed, inside);
+        let names = match sealed {
+            Some(_) => names.sealed_in(&self.runtime.names_key, token),
+            None => names,
+        };
+        if self.is_revoked(&names, claims) != Ok(false) {
             return Err(Withdrawn);
         }
-        let until =
-            check::end_s(&jwt.claims, issuer, first_seen).map_or(Time::default(), Time::from_s);
+        let until = check::end_s(claims, issuer, first_seen).map_or(Time::default(), Time::from_s);
+        // No key of a set speaks for it.
+        let Some(jwt) = jwt else { return Ok(Judged { until, ..Judged::NOT_OURS }) };
         let known = before.or(seen);
         let judged = match &issuer.keys {
-            KeySource::Credentials(_) => self.judge_by_credential(index, &jwt, known)?,
+            KeySource::Credentials(_) => self.judge_by_credential(index, jwt, known)?,
             KeySource::Inline(keys) => {
-                self.judge_by_set(index, &self.inline_keys(index, keys), &jwt, asked_at, known)?
+                self.judge_by_set(index, &self.inline_keys(index, keys), jwt, asked_at, known)?
             }
             KeySource::Jwks { cache, .. } => {
                 match self.reload_keys(index, cache).or_else(|| self.kept_keys(index)) {
-                    Some(set) => self.judge_by_set(index, &set, &jwt, asked_at, known)?,
+                    Some(set) => self.judge_by_set(index, &set, jwt, asked_at, known)?,
                     None => Judged { anew: true, ..Judged::NOT_OURS },
                 }
             }

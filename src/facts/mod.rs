@@ -7,6 +7,7 @@ pub mod call;
 mod cause;
 pub mod clients;
 mod credentials;
+mod encrypted;
 mod fact;
 mod feeds;
 mod flight;
@@ -117,6 +118,7 @@ impl Runtime {
         let memory = config.memory;
         let worker = Worker {
             verified: BoundedMap::new(memory.tokens_max, memory.bytes_max),
+            wrappings: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             key_sets: vec![None; config.issuers.len()],
             tries: config.issuers.iter().map(|_| tries::Tries::default()).collect(),
             discovered: HashMap::new(),
@@ -212,6 +214,8 @@ impl Compiled {
 /// This worker's memory. All of it is bounded: by entries, by bytes, or by the configuration.
 pub struct Worker {
     pub(crate) verified: BoundedMap<Rc<Verified>>,
+    /// In what each token was encrypted that is kept there, by the name of what was inside.
+    wrappings: BoundedMap<Box<[u8]>>,
     /// The JWK Sets that this worker has read, by issuer.
     key_sets: Vec<Option<Arc<KeySet>>>,
     /// What trying keys for tokens that name none has cost, by issuer.

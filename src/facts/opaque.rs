@@ -222,6 +222,7 @@ impl Facts<'_> {
             binding,
             window: window.not_before(CLOCK_MIN),
             is_opaque: true,
+            is_by_secret: false,
             is_legacy: issuer.sunset_s.is_some(),
             is_forwarded: issuer.forward.token,
             first_seen: fresh.from,

@@ -9,7 +9,7 @@
 //! [`Epoch::REVOCATION`]: crate::shared::Epoch::REVOCATION
 
 use crate::digest::Digest;
-use crate::jwt::issuer::{ExpPolicy, Issuer};
+use crate::jwt::issuer::{Encrypted, ExpPolicy, Issuer};
 use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
 use crate::reply::Reason;
@@ -21,6 +21,7 @@ use crate::shared::Epoch;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 
+use super::encrypted::{Content, Unsealed};
 use super::feeds::FeedHere;
 use super::handed_out::IN_FLIGHT_MS;
 use super::{Fact, Facts, Stop, Verified};
@@ -58,6 +59,8 @@ pub struct Revocation {
     handle: Digest,
     /// The same under the key before this one.
     previous: Option<Digest>,
+    /// The name of what was encrypted in it; else `handle` once more.
+    inside: Digest,
     standing: Standing,
 }
 
@@ -130,19 +133,28 @@ impl Facts<'_> {
     /// # Errors The fact without which the token can't be verified; [`Facts::revocation_as_known`]
     /// does without.
     pub fn revocation_of(&self, token: &[u8]) -> Result<Revocation, Fact> {
-        let Ok(jwt) = jwt::parse(token) else {
-            return Ok(self.revocation(token, self.standing_opaque(token)));
+        let unsealed = self.unsealed(token).ok();
+        let Some(Ok(content)) = unsealed.as_ref().map(Unsealed::content) else {
+            return Ok(self.revocation(token, None, self.standing_opaque(token)));
         };
+        let inside = unsealed.as_ref().and_then(Unsealed::inside);
+        let jwt = match &content {
+            Content::Signed(jwt) => jwt,
+            Content::Bare(claims) => {
+                return Ok(self.revocation(token, inside, self.standing_bare(claims, inside)));
+            }
+        };
+        let token_inside = inside.unwrap_or(token);
         let mut missing = None;
-        for (index, issuer) in self.candidates(&jwt) {
-            let seen = self.seen_as(issuer, token);
-            match self.verifying_key(index, issuer, &jwt, seen) {
+        for (index, issuer) in self.candidates(jwt) {
+            let seen = self.seen_as(issuer, token_inside);
+            match self.verifying_key(index, issuer, jwt, seen) {
                 Ok(_) => {
-                    let first_seen = self.seen_first(&jwt).unwrap_or(self.now);
-                    let said = Names::of(&self.runtime.names_key, &jwt, token).said;
+                    let first_seen = self.seen_first(jwt.signed).unwrap_or(self.now);
+                    let said = self.names_of(&jwt.claims, jwt.signed, token_inside).said;
                     let until = self.no_longer_than(&jwt.claims, issuer, first_seen);
-                    return Ok(self
-                        .revocation(token, Standing::Verified { said, until, is_opaque: false }));
+                    let standing = Standing::Verified { said, until, is_opaque: false };
+                    return Ok(self.revocation(token, inside, standing));
                 }
                 Err(Stop::Missing(fact)) => missing = missing.or(Some(*fact)),
                 Err(Stop::Refuse(_)) => {}
@@ -158,16 +170,39 @@ impl Facts<'_> {
     /// the end that it claims, in all spellings that can be made of it without its issuer's key:
     /// that holds however it turns out.
     pub fn revocation_as_known(&self, token: &[u8]) -> Revocation {
-        let standing = match jwt::parse(token) {
-            Ok(jwt) => self.standing_unverified(&jwt),
-            Err(_) => self.standing_opaque(token),
+        let unsealed = self.unsealed(token).ok();
+        let inside = unsealed.as_ref().and_then(Unsealed::inside);
+        let standing = match unsealed.as_ref().map(Unsealed::content) {
+            Some(Ok(Content::Signed(jwt))) => self.standing_unverified(&jwt),
+            Some(Ok(Content::Bare(claims))) => self.standing_bare(&claims, inside),
+            Some(Err(_)) | None => self.standing_opaque(token),
         };
-        self.revocation(token, standing)
+        self.revocation(token, inside, standing)
+    }
+
+    /// That of claims without a signature: the secret that opened them says that they are their
+    /// issuer's own, if it says so of any.
+    fn standing_bare(&self, claims: &Claims, inside: Option<&[u8]>) -> Standing {
+        let issuers = &self.runtime.config.issuers;
+        let positions = self.runtime.compiled.issuer_index.candidates(claims.iss.as_deref());
+        let of = positions.iter().filter_map(|position| issuers.get(*position));
+        let mut believed = of.filter(|issuer| issuer.encrypted == Encrypted::Authenticates);
+        let (Some(issuer), Some(inside)) = (believed.next(), inside) else {
+            return Standing::Opaque;
+        };
+        let said = self.names_of(claims, inside, inside).said;
+        let first_seen = self.seen_first(inside).unwrap_or(self.now);
+        let until = self.no_longer_than(claims, issuer, first_seen);
+        Standing::Verified { said, until, is_opaque: false }
     }
 
     /// That of a token that is no JWT. Where some issuer's tokens are such, answers about it may be
     /// kept or under way; what it says is known only of one that was found active here.
     fn standing_opaque(&self, token: &[u8]) -> Standing {
+        if self.is_encrypted(token) && self.runtime.verifies_elsewhere.get() {
+            // Another configuration of this host may have the key.
+            return Standing::Unverified { until: self.now.plus_s(UNVERIFIED_S_MAX) };
+        }
         if !self.runtime.compiled.knows_opaque || jwt::form(token) != Form::Opaque {
             return Standing::Opaque;
         }
@@ -194,10 +229,12 @@ impl Facts<'_> {
         Standing::Unverified { until: claimed.map_or(latest, |end| end.min(latest)) }
     }
 
-    fn revocation(&self, token: &[u8], standing: Standing) -> Revocation {
+    fn revocation(&self, token: &[u8], inside: Option<&[u8]>, standing: Standing) -> Revocation {
         let key = &self.runtime.names_key;
         let previous = key.previous().map(|key| token_handle(key, token));
-        Revocation { handle: token_handle(key, token), previous, standing }
+        let handle = token_handle(key, token);
+        let inside = inside.map_or(handle, |inside| token_handle(key, inside));
+        Revocation { handle, previous, inside, standing }
     }
 
     /// The issuers that could answer for a token, whatever its audience.
@@ -238,7 +275,12 @@ impl Facts<'_> {
             Standing::Verified { said, until, .. } => {
                 shared.revoke(&said, until, None) & shared.revoke(handle, in_flight, None)
             }
-            Standing::Unverified { until } => shared.revoke(handle, until, source),
+            // Whatever it is wrapped in.
+            Standing::Unverified { until } => {
+                let inside = &revocation.inside;
+                shared.revoke(inside, until, source)
+                    & (inside == handle || shared.revoke(handle, in_flight, source))
+            }
             // Only answers that are under way now could still be kept with it: whoever floods this
             // place loses nothing else.
             Standing::Opaque => {
@@ -269,7 +311,13 @@ impl Facts<'_> {
                 let until = if is_opaque { until.max(in_flight) } else { in_flight };
                 self.tell(handle, until, told::Standing::Verified);
             }
-            Standing::Unverified { until } => self.tell(handle, until, standing),
+            Standing::Unverified { until } => {
+                let inside = revocation.inside;
+                self.tell(inside, until, standing);
+                if inside != handle {
+                    self.tell(handle, self.now.plus_ms(IN_FLIGHT_MS), standing);
+                }
+            }
             Standing::Opaque => {
                 let until = self.now.plus_s(ANSWERS_S);
                 self.tell(handle, until, told::Standing::MadeUp(NOBODY));

@@ -4,7 +4,7 @@
 use super::Facts;
 use crate::digest::{Digest, HostKey};
 use crate::jwt::issuer::{ExpPolicy, Issuer};
-use crate::jwt::{Claims, Jwt, check};
+use crate::jwt::{Claims, check};
 use crate::time::Time;
 
 /// For how long after its end a token is remembered that tells neither its end nor its beginning.
@@ -24,25 +24,25 @@ impl Facts<'_> {
     /// spellings, and of signatures with randomness any number. The issuer's entry is no part of
     /// it, or a change there would begin the lifetimes of all its tokens anew. Only a token without
     /// `iat` needs it.
-    pub(super) fn first_sight(&self, jwt: &Jwt<'_>) -> Sight {
-        if jwt.claims.iat.is_some() {
+    pub(super) fn first_sight(&self, claims: &Claims, signed: &[u8]) -> Sight {
+        if claims.iat.is_some() {
             return Sight { name: None, at: self.now, is_new: false };
         }
-        let name = sight_name(&self.runtime.host_key, jwt);
+        let name = sight_name(&self.runtime.host_key, signed);
         let known = self.sight_under(&name);
-        let at = known.into_iter().chain(self.sight_before(jwt)).min();
+        let at = known.into_iter().chain(self.sight_before(signed)).min();
         Sight { name: Some(name), at: at.unwrap_or(self.now), is_new: known.is_none() }
     }
 
     /// When a token was first seen, where that is known.
-    pub(super) fn seen_first(&self, jwt: &Jwt<'_>) -> Option<Time> {
-        let known = self.sight_under(&sight_name(&self.runtime.host_key, jwt));
-        known.into_iter().chain(self.sight_before(jwt)).min()
+    pub(super) fn seen_first(&self, signed: &[u8]) -> Option<Time> {
+        let known = self.sight_under(&sight_name(&self.runtime.host_key, signed));
+        known.into_iter().chain(self.sight_before(signed)).min()
     }
 
     /// The same under the secret before.
-    fn sight_before(&self, jwt: &Jwt<'_>) -> Option<Time> {
-        self.sight_under(&sight_name(self.runtime.host_key.previous()?, jwt))
+    fn sight_before(&self, signed: &[u8]) -> Option<Time> {
+        self.sight_under(&sight_name(self.runtime.host_key.previous()?, signed))
     }
 
     fn sight_under(&self, name: &Digest) -> Option<Time> {
@@ -67,6 +67,6 @@ impl Facts<'_> {
     }
 }
 
-fn sight_name(key: &HostKey, jwt: &Jwt<'_>) -> Digest {
-    key.digest("first sight", &[jwt.signed])
+fn sight_name(key: &HostKey, signed: &[u8]) -> Digest {
+    key.digest("first sight", &[signed])
 }

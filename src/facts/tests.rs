@@ -5,6 +5,7 @@ mod assertion;
 mod bound;
 mod clock;
 mod dpop;
+mod encrypted;
 mod introspection;
 mod keys;
 mod levels;

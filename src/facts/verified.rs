@@ -57,6 +57,8 @@ pub struct Verified {
     pub(super) window: check::Window,
     /// Whether its issuer said what it means when it was asked: then only that can be asked again.
     pub is_opaque: bool,
+    /// Whether nothing speaks for it but the secret that opened it: no key of a set can go.
+    pub(super) is_by_secret: bool,
     /// Whether its issuer has a sunset.
     pub is_legacy: bool,
     /// Whether it goes on to the API.
@@ -199,6 +201,10 @@ impl Facts<'_> {
     /// Whether the key that verified it is still its issuer's.
     #[inline(never)]
     fn recheck_key(&self, verified: &Verified) -> Result<bool, Stop> {
+        if verified.is_by_secret {
+            // Its secret is in the document, and another document begins with an empty memory.
+            return Ok(true);
+        }
         if let Some(id) = &verified.credential {
             let credential = self.credential(verified.issuer, id)?;
             return Ok(*credential.key.fingerprint() == verified.fingerprint
@@ -220,31 +226,41 @@ impl Facts<'_> {
         if self.runtime.compiled.knows_opaque && jwt::form(token) == Form::Opaque {
             return self.verify_opaque(token, admitted);
         }
-        self.verify_jwt(token)
+        if self.is_encrypted(token) {
+            return self.verify_encrypted(token);
+        }
+        let jwt = jwt::parse(token)?;
+        let index = self.issuer_of(&jwt.claims, None)?;
+        self.verify_signed(token, index, jwt, false)
     }
 
-    /// Verifies a JWT: reads it strictly, checks its claims, finds the key, and does the
-    /// arithmetic unless some worker of this host has done it for this token and a key that is
-    /// still in use.
+    /// Verifies a JWT of the issuer at `index`, which was read strictly: checks its claims, finds
+    /// the key, and does the arithmetic unless some worker of this host has done it for this token
+    /// and a key that is still in use. `sent` is what the client has sent: another token around it
+    /// where it is `sealed`.
     ///
     /// # Errors
     /// Why it isn't good, or a fact that is missing.
-    fn verify_jwt(&self, token: &[u8]) -> Result<Rc<Verified>, Stop> {
-        let jwt = jwt::parse(token)?;
-        let config = &self.runtime.config;
-        let index = self.runtime.compiled.issuer_index.choose(
-            &config.issuers,
-            jwt.claims.iss.as_deref(),
-            &jwt.claims.aud,
-        )?;
+    pub(super) fn verify_signed(
+        &self,
+        sent: &[u8],
+        index: usize,
+        jwt: Jwt<'_>,
+        sealed: bool,
+    ) -> Result<Rc<Verified>, Stop> {
         let issuer = self.issuer(index)?;
         if !issuer.algorithms.contains(jwt.algorithm) {
             return Err(Reason::Algorithm.into());
         }
-        let names = Names::of(&self.runtime.names_key, &jwt, token);
+        let names = match sealed {
+            true => self
+                .names_of(&jwt.claims, jwt.signed, jwt.whole)
+                .sealed_in(&self.runtime.names_key, sent),
+            false => self.names_of(&jwt.claims, jwt.signed, sent),
+        };
         let digest = self.verified_digest(issuer, &names.bytes);
         let seen = self.seen_before(&digest);
-        let sight = self.first_sight(&jwt);
+        let sight = self.first_sight(&jwt.claims, jwt.signed);
         self.clock_is_set()?;
         check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, sight.at)?;
         let key = self.verifying_key(index, issuer, &jwt, seen)?;
@@ -274,6 +290,7 @@ impl Facts<'_> {
             binding,
             window,
             is_opaque: false,
+            is_by_secret: false,
             is_legacy: issuer.sunset_s.is_some(),
             is_forwarded: issuer.forward.token,
             first_seen,
@@ -282,13 +299,14 @@ impl Facts<'_> {
             names,
             looked_up: Cell::new(0),
         });
-        self.keep(token, &verified);
+        self.keep(sent, &verified);
         Ok(verified)
     }
 
     /// Keeps a verified token in this worker's memory.
     pub(super) fn keep(&self, token: &[u8], verified: &Rc<Verified>) {
         let bytes = verified.bytes();
+        self.forget_other_wrapping(token, verified);
         self.runtime.worker.borrow_mut().verified.put(
             self.short_hash(token),
             token,
@@ -421,7 +439,7 @@ impl Facts<'_> {
     /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike
     /// without the key.
     #[inline(always)]
-    fn short_hash(&self, token: &[u8]) -> u64 {
+    pub(super) fn short_hash(&self, token: &[u8]) -> u64 {
         token.last_chunk::<16>().map_or(0, |tail| self.runtime.host_key.quick(tail))
     }
 }

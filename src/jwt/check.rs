@@ -269,7 +269,8 @@ pub fn is_media_type(found: &str, expected: &str) -> bool {
     subtype(found).eq_ignore_ascii_case(subtype(expected))
 }
 
-fn subtype(media_type: &str) -> &str {
+/// A media type without `application/`, which may be left out (RFC 7515, section 4.1.9).
+pub fn subtype(media_type: &str) -> &str {
     const APPLICATION: &str = "application/";
     match media_type.split_at_checked(APPLICATION.len()) {
         // "application/a/b" keeps its prefix: without it, it would be another type, `a/b`.

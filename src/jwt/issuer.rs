@@ -23,6 +23,8 @@ pub struct Issuer {
     pub matcher: IssuerMatch,
     /// How its tokens are known where they are opaque; none: they are JWTs.
     pub opaque: Option<OpaqueTokens>,
+    /// Whether its tokens may be, or have to be, encrypted.
+    pub encrypted: Encrypted,
     /// Where its keys come from.
     pub keys: KeySource,
     /// What its keys may verify.
@@ -111,6 +113,19 @@ pub enum LifetimeFrom {
     Iat,
     /// From now: how long it lives yet, as Kong and Envoy count.
     Now,
+}
+
+/// What encryption (RFC 7516) means for an issuer's tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encrypted {
+    /// They are never encrypted.
+    Refuse,
+    /// They may be, with a signature inside.
+    Allow,
+    /// They are, with a signature inside.
+    Require,
+    /// They may be, and what a secret shared with the issuer opens needs no signature inside.
+    Authenticates,
 }
 
 /// What goes to the API.

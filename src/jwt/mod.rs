@@ -42,6 +42,8 @@ pub struct Jwt<'a> {
     pub typ: Option<String>,
     /// What is signed: header and payload segment with the dot between (RFC 7515, section 5.2).
     pub signed: &'a [u8],
+    /// All of it.
+    pub whole: &'a [u8],
     /// The signature, decoded; never empty.
     pub signature: Vec<u8>,
     /// The payload segment as sent.
@@ -85,7 +87,10 @@ pub fn parse_document(jws: &[u8], bytes_max: usize) -> Result<(Jwt<'_>, Vec<u8>)
     let payload = decode(payload_segment)?;
     let signature = decode(signature)?;
     let claims = Claims::from_map(serde_json::Map::new())?;
-    Ok((Jwt { algorithm, kid, typ, signed, signature, payload_segment, claims }, payload))
+    Ok((
+        Jwt { algorithm, kid, typ, signed, whole: jws, signature, payload_segment, claims },
+        payload,
+    ))
 }
 
 struct Header {

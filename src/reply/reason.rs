@@ -40,6 +40,8 @@ pub enum Reason {
     WrongAudience,
     /// A claim that the issuer's tokens must have is missing.
     ClaimMissing,
+    /// It can't be decrypted, or isn't encrypted as its issuer's tokens have to be (RFC 7516).
+    Decryption,
     /// The issuer's sunset has passed.
     Sunset,
     /// Revoked by a call seen here, a feed or a list.
@@ -156,6 +158,9 @@ impl Reason {
                 ("wrong_audience", 401, TOKEN, "The access token is for another audience")
             }
             Reason::ClaimMissing => ("claim_missing", 401, TOKEN, "A required claim is missing"),
+            Reason::Decryption => {
+                ("decryption", 401, TOKEN, "The access token's encryption is not accepted")
+            }
             Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
             Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
             Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
@@ -250,6 +255,7 @@ impl Reason {
             | Reason::WrongType
             | Reason::WrongAudience
             | Reason::ClaimMissing
+            | Reason::Decryption
             | Reason::Sunset
             | Reason::Revoked
             | Reason::Bound
@@ -273,7 +279,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 41] = [
+    pub const ALL: [Reason; 42] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -292,6 +298,7 @@ impl Reason {
         Reason::LifetimeTooLong,
         Reason::WrongAudience,
         Reason::ClaimMissing,
+        Reason::Decryption,
         Reason::Sunset,
         Reason::Revoked,
         Reason::Inactive,

@@ -2,7 +2,7 @@
 
 use crate::callout::Secret;
 use crate::digest::{Digest, HostKey, sha256};
-use crate::jwt::Jwt;
+use crate::jwt::Claims;
 
 use super::spelling::canonical;
 
@@ -16,6 +16,9 @@ pub struct Names {
     /// Its very bytes, in their [`canonical`] spelling. Nobody who doesn't have the token can name
     /// it so.
     pub bytes: Digest,
+    /// The bytes of what it was encrypted in, if it was, under each key; `bytes` are then those
+    /// inside.
+    pub sealed: Vec<Digest>,
     /// Whether `said` is an id, under which a feed can list it.
     pub has_id: bool,
     /// `said` and `bytes` under the key before this one: what was revoked then stays so.
@@ -23,14 +26,21 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of a token that was read from `token`.
-    pub fn of(key: &HostKey, jwt: &Jwt<'_>, token: &[u8]) -> Names {
-        let id = jwt.claims.iss.as_deref().zip(jwt.claims.jti.as_deref());
+    /// The names of a token whose claims were read from `token`; of it `signed` is signed.
+    pub fn of(key: &HostKey, claims: &Claims, signed: &[u8], token: &[u8]) -> Names {
+        let id = claims.iss.as_deref().zip(claims.jti.as_deref());
         let said = |key: &HostKey| match id {
             Some((iss, jti)) => of_id(key, iss, jti),
-            None => key.digest("revoked token", &[jwt.signed]),
+            None => key.digest("revoked token", &[signed]),
         };
         Names::under(key, said, token, id.is_some())
+    }
+
+    /// The same of a token that came in another one.
+    #[must_use]
+    pub fn sealed_in(self, key: &HostKey, sent: &[u8]) -> Names {
+        let keys = [Some(key), key.previous()].into_iter().flatten();
+        Names { sealed: keys.map(|key| token_handle(key, sent)).collect(), ..self }
     }
 
     /// The names of an opaque token of `iss`, which has told this id of it, if it has told one.
@@ -50,7 +60,8 @@ impl Names {
     ) -> Names {
         let names = |key: &HostKey| [said(key), token_handle(key, token)];
         let [said, bytes] = names(key);
-        Names { said, bytes, has_id, previous: key.previous().map(|key| Box::new(names(key))) }
+        let previous = key.previous().map(|key| Box::new(names(key)));
+        Names { said, bytes, sealed: Vec::new(), has_id, previous }
     }
 
     /// What a feed may list it as.
@@ -62,7 +73,7 @@ impl Names {
     /// All that it may be revoked as.
     pub fn all(&self) -> impl Iterator<Item = &Digest> {
         let previous = self.previous.iter().flat_map(|names| names.iter());
-        [&self.said, &self.bytes].into_iter().chain(previous)
+        [&self.said, &self.bytes].into_iter().chain(&self.sealed).chain(previous)
     }
 }
 
@@ -99,11 +110,8 @@ mod tests {
     }
 
     fn names(token: &str) -> Names {
-        Names::of(
-            &HostKey::new(&[3; 32], b""),
-            &jwt::parse(token.as_bytes()).unwrap(),
-            token.as_bytes(),
-        )
+        let jwt = jwt::parse(token.as_bytes()).unwrap();
+        Names::of(&HostKey::new(&[3; 32], b""), &jwt.claims, jwt.signed, token.as_bytes())
     }
 
     #[test]

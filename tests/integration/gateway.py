@@ -14,6 +14,9 @@ WASM = Path(os.environ.get("HERDGATE_WASM", ROOT / "dist" / "herdgate.wasm"))
 
 # What {"env": NAME} in test configurations refers to.
 SECRETS = {
+    # The key of RFC 7520, section 5.5.1: known to all, and a secret of nobody's.
+    "DECRYPTION_JWK": '{"kty":"EC","kid":"gateway-1","use":"enc","crv":"P-256","x":"Ze2loSV3wrroKUN_4zhwGhCqo3Xhu1td4QjeQ5wIVR0",'
+    '"y":"HlLtdXARY_f55A3fnzQbPcm6hgr34Mp8p-nuzQCE0Zw","d":"r_kHyZ-a06rmxM3yESK84r1otSg-aQcVStkRhA-iCM8"}',
     "HERDGATE_SECRET": "test-shared-secret-of-32-bytes-or-more",
     "GATEWAY_SECRET": "secret-gateway",
     "EVENTS_SECRET": "Bearer test-events-secret",

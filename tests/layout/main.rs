@@ -28,6 +28,7 @@ const ORDER: &[&str] = &[
     "retry_after",
     "request",
     "proof",
+    "jwe",
     "jwt",
     "signature",
     "redis",

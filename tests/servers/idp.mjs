@@ -12,11 +12,11 @@
 // Secrets are derived from the ids, see secretOf: nothing here guards anything.
 //
 // Resources (RFC 8707): https://orders.example (audience orders-api), https://other.example (other-api); with
-// /rs256, /es256 or /eddsa appended the algorithm is fixed; with /opaque the access token is opaque, and has the
-// audience. Without a resource it is opaque and has none. http://127.0.0.1:PORT/mcp is an audience of its own.
+// /rs256, /es256 or /eddsa appended the algorithm is fixed; with /encrypted it is encrypted to the gateway
+// (RECIPIENT), with /opaque the access token is opaque, and has the audience. Without a resource it is opaque and has none. http://127.0.0.1:PORT/mcp is an audience of its own.
 //
 // The control port (see CONTROL below) rotates keys, sets faults and lifetimes, counts calls, serves documents.
-import { generateKeyPairSync, createPrivateKey, sign as signBytes, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, createPrivateKey, createPublicKey, sign as signBytes, randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { parseArgs } from 'node:util';
 import Provider, { errors } from 'oidc-provider';
@@ -109,8 +109,19 @@ function clients() {
   }))];
 }
 
+/** Whom tokens are encrypted to: the public half of DECRYPTION_JWK in tests/integration/gateway.py. */
+const RECIPIENT = {
+  alg: 'ECDH-ES+A256KW',
+  enc: 'A256GCM',
+  kid: 'gateway-1',
+  key: createPublicKey({
+    format: 'jwk',
+    key: { kty: 'EC', crv: 'P-256', x: 'Ze2loSV3wrroKUN_4zhwGhCqo3Xhu1td4QjeQ5wIVR0', y: 'HlLtdXARY_f55A3fnzQbPcm6hgr34Mp8p-nuzQCE0Zw' },
+  }),
+};
+
 function resourceServer(resource) {
-  const [, base, alg] = /^(https:\/\/[a-z.]+?)(?:\/(rs256|es256|eddsa|opaque))?\/?$/.exec(resource) ?? [];
+  const [, base, alg] = /^(https:\/\/[a-z.]+?)(?:\/(rs256|es256|eddsa|opaque|encrypted))?\/?$/.exec(resource) ?? [];
   // An MCP server is its own audience, on whatever port the gateway listens.
   const audience = AUDIENCES[base] ?? /^http:\/\/127\.0\.0\.1:\d+\/mcp$/.exec(resource)?.[0];
   if (!audience) throw new errors.InvalidTarget();
@@ -121,7 +132,7 @@ function resourceServer(resource) {
     scope: SCOPES,
     accessTokenTTL: settings.lifetime_s,
     accessTokenFormat: format,
-    ...(format === 'jwt' && { jwt: { sign: { alg: algorithm } } }),
+    ...(format === 'jwt' && { jwt: { sign: { alg: algorithm }, ...(alg === 'encrypted' && { encrypt: RECIPIENT }) } }),
   };
 }
 

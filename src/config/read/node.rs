@@ -231,6 +231,7 @@ fn shape_of(kind: &Kind) -> Option<&'static Shape> {
         | Kind::Secret
         | Kind::PrivateKey
         | Kind::Pem
+        | Kind::Jwk
         | Kind::Opaque
         | Kind::ClaimPath
         | Kind::Scalar

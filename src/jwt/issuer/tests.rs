@@ -14,6 +14,7 @@ pub(crate) fn example(matcher: IssuerMatch) -> Issuer {
         digest: [0; 32],
         matcher,
         opaque: None,
+        encrypted: Encrypted::Refuse,
         keys: KeySource::Inline(Arc::new(Vec::new())),
         algorithms: AlgorithmSet::from_slice(&[Algorithm::RS256]),
         audiences: Vec::new(),

@@ -4,7 +4,7 @@
 use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::introspection::{OpaqueTokens, Response};
-use herdgate::testing::jwt::issuer::{Issuer, IssuerMatch};
+use herdgate::testing::jwt::issuer::{Encrypted, Issuer, IssuerMatch};
 use herdgate::testing::proof::dpop::Dpop;
 use herdgate::testing::proof::mtls::Mtls;
 use herdgate::testing::rate_limit::KeyPart;
@@ -79,6 +79,7 @@ pub fn summary(config: &Config) -> Vec<String> {
             "Issuer {}: {covers}; {}; keys: {keys}.",
             issuer.name, issuer.algorithms
         ));
+        lines.extend(encrypted_tokens(issuer));
         lines.extend(config.dpop_of(position).map(dpop));
         lines.extend(config.mtls_of(position).map(mtls));
         if config.replay.issuers.contains(&position) {
@@ -110,7 +111,9 @@ pub fn summary(config: &Config) -> Vec<String> {
         let (place, every_ms) = (&gateways.at.uri.authority, gateways.at.every_ms);
         let until = match gateways.failure_mode {
             FailureMode::Allow => "until it has first read them, tokens pass all the same",
-            FailureMode::Deny => "until it has first read them, requests with a token wait, then 503",
+            FailureMode::Deny => {
+                "until it has first read them, requests with a token wait, then 503"
+            }
         };
         lines.push(format!(
             "Revoked tokens are told to all gateways at {place}, and heard of within {every_ms} ms; {until}."
@@ -452,6 +455,23 @@ fn match_in_words(rule: &RuleMatch) -> String {
 
 fn or_none(names: &[String]) -> String {
     if names.is_empty() { "no grant".to_owned() } else { names.join(", ") }
+}
+
+/// What encryption means for an issuer's tokens.
+fn encrypted_tokens(issuer: &Issuer) -> Option<String> {
+    let name = &issuer.name;
+    Some(match issuer.encrypted {
+        Encrypted::Refuse => return None,
+        Encrypted::Allow => {
+            format!("  Tokens of {name} may be encrypted; they are signed all the same.")
+        }
+        Encrypted::Require => {
+            format!("  Tokens of {name} have to be encrypted, and signed inside.")
+        }
+        Encrypted::Authenticates => format!(
+            "  A token that a secret shared with {name} opens is believed without a signature: whoever has that secret, this gateway included, can write tokens of {name}."
+        ),
+    })
 }
 
 /// An issuer whose tokens are opaque.

@@ -16,5 +16,6 @@ pub mod report;
 pub mod run;
 pub mod schema;
 pub mod sizing;
+pub mod stand_in;
 pub mod steps;
 pub mod token;

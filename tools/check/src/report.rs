@@ -10,6 +10,7 @@ use herdgate::testing::time::Time;
 use crate::envoy;
 use crate::explain::{self, Asked};
 use crate::find::Found;
+use crate::stand_in;
 use crate::token::{self, Judged};
 
 /// Variables of the environment, as whoever asks has them.
@@ -98,5 +99,6 @@ fn value_of(
         return value;
     }
     notes.insert(format!("{variable} is not set here; something took its place"));
-    Some(format!("{:-<64}", format!("in-place-of-{variable}-")))
+    let stand_in = || format!("{:-<64}", format!("in-place-of-{variable}-"));
+    Some(stand_in::jwk(&found.document, variable).unwrap_or_else(stand_in))
 }

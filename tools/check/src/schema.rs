@@ -93,6 +93,9 @@ fn of(kind: &Kind) -> Value {
             { "type": "string", "minLength": 1 },
             { "type": "object", "minProperties": 1 },
         ] }),
+        Kind::Jwk => {
+            json!({ "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "object" }] })
+        }
         Kind::Opaque => json!({ "type": "object" }),
         Kind::ClaimPath => json!({ "anyOf": [
             { "type": "string", "minLength": 1 },

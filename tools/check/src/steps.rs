@@ -106,7 +106,10 @@ impl Step {
             | Reason::ClaimMissing
             | Reason::Sunset
             | Reason::ClockUnset => Step::Claims,
-            Reason::UnknownKey | Reason::BadSignature | Reason::KeysUnavailable => Step::Key,
+            Reason::UnknownKey
+            | Reason::BadSignature
+            | Reason::Decryption
+            | Reason::KeysUnavailable => Step::Key,
             Reason::IssuerNotAllowed
             | Reason::Claim
             | Reason::Scope

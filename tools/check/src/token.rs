@@ -1,9 +1,12 @@
 //! What a configuration does with a client's token, reason by reason. It asks the filter's own
 //! rooms, by the clock. No claim is shown, and no part of the token.
 
+mod encrypted;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use herdgate::config::{Access, Config, Rule, UnknownIssuer};
+use herdgate::testing::jwe::Opened;
 use herdgate::testing::jwt::check::{self, Requirements};
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::issuer::{ExpPolicy, Index, Issuer};
@@ -35,26 +38,68 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
     {
         return judged;
     }
+    let asked = Asked { config, rule, now };
+    if jwt::form(token.as_bytes()) == jwt::Form::Jwe {
+        return encrypted::judge(asked, token);
+    }
+    judge_plain(asked, token, None, Vec::new())
+}
+
+/// The configuration, the rule that covers the request in question, and the time.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    config: &'a Config,
+    rule: Option<(usize, &'a Rule)>,
+    now: Time,
+}
+
+/// What a token says, and how that came.
+#[derive(Clone, Copy)]
+struct Said<'a> {
+    claims: &'a jwt::Claims,
+    typ: Option<&'a str>,
+    /// The signature over it, if there is one.
+    jwt: Option<&'a Jwt<'a>>,
+    /// In what it was encrypted, if it was.
+    seal: Option<&'a Opened>,
+}
+
+/// Judges a token that isn't encrypted, or what was in one that `seal` opened.
+fn judge_plain(
+    asked: Asked<'_>,
+    token: &str,
+    seal: Option<&Opened>,
+    mut lines: Vec<String>,
+) -> Judged {
     let jwt = match jwt::parse(token.as_bytes()) {
         Ok(jwt) => jwt,
         Err(reason) => {
             let why = unreadable(token).unwrap_or_else(|| reason.description().to_owned());
-            return refused(Vec::new(), vec![(reason, why)]);
+            return refused(lines, vec![(reason, why)]);
         }
     };
     let kid = if jwt.kid.is_some() { "has a kid" } else { "names no kid" };
-    let mut lines = vec![format!("The token is a JWT by {}, and {kid}.", jwt.algorithm)];
+    let what = if seal.is_some() { "What is inside" } else { "The token" };
+    lines.push(format!("{what} is a JWT by {}, and {kid}.", jwt.algorithm));
+    let said = Said { claims: &jwt.claims, typ: jwt.typ.as_deref(), jwt: Some(&jwt), seal };
+    judge_claims(asked, said, lines)
+}
+
+/// Judges what a token says.
+fn judge_claims(asked: Asked<'_>, said: Said<'_>, mut lines: Vec<String>) -> Judged {
+    let (Asked { config, rule, now }, Said { claims, typ, jwt, seal }) = (asked, said);
     let index = Index::new(&config.issuers);
-    let position = match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
+    let position = match index.choose(&config.issuers, claims.iss.as_deref(), &claims.aud) {
         Ok(position) => position,
         Err(reason) => {
             let passes = matches!(config.on_unknown_issuer, UnknownIssuer::Pass { .. })
-                && reason == Reason::UnknownIssuer;
+                && reason == Reason::UnknownIssuer
+                && seal.is_none();
             if passes {
                 lines.push("No issuer covers its iss: it is passed on.".to_owned());
                 return good(lines);
             }
-            let why = match (reason, &jwt.claims.iss) {
+            let why = match (reason, &claims.iss) {
                 (Reason::UnknownIssuer, None) => "it has no iss",
                 (Reason::UnknownIssuer, Some(_)) => "no issuer of the document covers its iss",
                 _ => "several issuers cover its iss, and its aud names an audience of none",
@@ -64,16 +109,28 @@ pub fn judge(config: &Config, rule: Option<(usize, &Rule)>, token: &str, now: Ti
     };
     let Some(issuer) = config.issuers.get(position) else { return refused(lines, Vec::new()) };
     lines.push(format!("Its iss belongs to the issuer {}.", issuer.name));
-    let mut reasons = of_issuer(issuer, &jwt, now);
-    terms(config, (position, issuer), &jwt, &mut lines, &mut reasons);
-    signature(issuer, &jwt, &mut lines, &mut reasons);
+    let mut reasons = of_issuer(issuer, claims, typ, now);
+    if let Some(jwt) = jwt.filter(|jwt| !issuer.algorithms.contains(jwt.algorithm)) {
+        let why = format!("{} is not among {}", jwt.algorithm, issuer.algorithms);
+        reasons.insert(0, (Reason::Algorithm, why));
+    }
+    let of_encryption = encrypted::refusal(config, position, seal, jwt.is_some());
+    reasons.extend(of_encryption.map(|why| (Reason::Decryption, why)));
+    terms(config, (position, issuer), claims, &mut lines, &mut reasons);
+    match jwt {
+        Some(jwt) => signature(issuer, jwt, &mut lines, &mut reasons),
+        None => lines.push(
+            "Nothing is signed inside: it is believed because only the issuer and this gateway have the secret that opened it (encrypted: authenticates)."
+                .to_owned(),
+        ),
+    }
     if let Some((index, rule)) = rule {
         match rule.access {
             Access::Public => lines.push("The rule is public: the token isn't read.".to_owned()),
             _ => {
-                of_rule(config, (index, rule), position, issuer, &jwt, &mut reasons);
+                of_rule(config, (index, rule), position, issuer, claims, &mut reasons);
                 let step_up = rule.requires.step_up.as_ref();
-                let met = step_up.map(|one| one.met_by(&jwt.claims, now, issuer.leeway_s));
+                let met = step_up.map(|one| one.met_by(claims, now, issuer.leeway_s));
                 if let Some(Err(reason)) = met {
                     let why = "the rule wants a login that its acr and auth_time don't tell of";
                     reasons.push((reason, why.to_owned()));
@@ -105,12 +162,12 @@ fn refused(mut lines: Vec<String>, reasons: Vec<(Reason, String)>) -> Judged {
 fn terms(
     config: &Config,
     (position, issuer): (usize, &Issuer),
-    jwt: &Jwt<'_>,
+    claims: &jwt::Claims,
     lines: &mut Vec<String>,
     reasons: &mut Vec<(Reason, String)>,
 ) {
     let (dpop, mtls) = (config.dpop_of(position), config.mtls_of(position));
-    let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
+    let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
     let can_prove = |binding: &Binding| {
         let all = binding.when_met();
         let jkt = all.jkt.filter(|_| dpop.is_some());
@@ -142,7 +199,7 @@ fn terms(
         }
         None => {}
     }
-    let is_named = jwt.claims.jti.as_deref().is_some_and(|jti| !jti.is_empty());
+    let is_named = claims.jti.as_deref().is_some_and(|jti| !jti.is_empty());
     if config.replay.issuers.contains(&position) && !is_named {
         let why = "it has no jti, and tokens of its issuer count once";
         reasons.push((Reason::ClaimMissing, why.to_owned()));
@@ -179,22 +236,22 @@ fn answer(reason: Reason) -> String {
     format!("{}{code} ({})", reason.status(), reason.name())
 }
 
-fn of_issuer(issuer: &Issuer, jwt: &Jwt<'_>, now: Time) -> Vec<(Reason, String)> {
-    let claims = &jwt.claims;
+fn of_issuer(
+    issuer: &Issuer,
+    claims: &jwt::Claims,
+    typ: Option<&str>,
+    now: Time,
+) -> Vec<(Reason, String)> {
     let mut out = Vec::new();
-    if !issuer.algorithms.contains(jwt.algorithm) {
-        let why = format!("{} is not among {}", jwt.algorithm, issuer.algorithms);
-        out.push((Reason::Algorithm, why));
-    }
     if let Err(reason) = check::sunset(issuer, now) {
         out.push((reason, "the issuer's sunset has passed".to_owned()));
     }
-    if let Err(reason) = check::typ(issuer, jwt.typ.as_deref(), claims) {
+    if let Err(reason) = check::typ(issuer, typ, claims) {
         let why = "its typ (or its events) says that it is something else than an access token of this issuer";
         out.push((reason, why.to_owned()));
     }
     if let Err(reason) = check::times(claims, issuer, now, now) {
-        out.push((reason, time(issuer, jwt, reason, now)));
+        out.push((reason, time(issuer, claims, reason, now)));
     }
     if let Err(reason) = check::audience(issuer, claims) {
         let why = format!("its aud names none of {}", issuer.audiences.join(", "));
@@ -213,8 +270,7 @@ fn of_issuer(issuer: &Issuer, jwt: &Jwt<'_>, now: Time) -> Vec<(Reason, String)>
 }
 
 /// What is wrong with its times, by how much.
-fn time(issuer: &Issuer, jwt: &Jwt<'_>, reason: Reason, now: Time) -> String {
-    let claims = &jwt.claims;
+fn time(issuer: &Issuer, claims: &jwt::Claims, reason: Reason, now: Time) -> String {
     let apart = |from: u64, to: u64| span(to.saturating_sub(from));
     match reason {
         Reason::Expired if issuer.exp == ExpPolicy::Required && claims.exp.is_none() => {
@@ -291,10 +347,10 @@ fn of_rule(
     (index, rule): (usize, &Rule),
     position: usize,
     issuer: &Issuer,
-    jwt: &Jwt<'_>,
+    claims: &jwt::Claims,
     reasons: &mut Vec<(Reason, String)>,
 ) {
-    let (claims, scope_claim) = (&jwt.claims, issuer.scope_claim.as_ref());
+    let scope_claim = issuer.scope_claim.as_ref();
     let name = rule.name.clone().unwrap_or_else(|| format!("rules[{index}]"));
     let asked = &rule.requires;
     let admits = asked.issuers.as_ref().is_none_or(|indices| indices.contains(&position));
@@ -369,7 +425,8 @@ fn unreadable(token: &str) -> Option<String> {
     let (header, payload, signature) = match *segments.as_slice() {
         [header, payload, signature] => (header, payload, signature),
         [_, _, _, _, _] => {
-            return Some("it has five segments: an encrypted token (JWE)".to_owned());
+            let why = "it has five segments, but not the form of an encrypted token (RFC 7516)";
+            return Some(why.to_owned());
         }
         _ => {
             return Some(format!(
