@@ -19,6 +19,7 @@ use herdgate::testing::request::path::PathPolicy;
 use herdgate::testing::request::path::Target;
 use herdgate::testing::revocation::list::List;
 use herdgate::testing::revocation::set;
+use herdgate::testing::revocation::status;
 use herdgate::testing::shared::TableId;
 use herdgate::testing::shared::record::{OVERHEAD, Shape};
 use herdgate::testing::signature::jwk_set;
@@ -34,7 +35,7 @@ use herdgate::testing::token_endpoint::revocation::{TOKENS_MAX, named};
 pub type Run = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Run); 16] = [
+pub const ALL: [(&str, Run); 17] = [
     ("jwt", jwt),
     ("jwe", jwe),
     ("proof", proof),
@@ -51,6 +52,7 @@ pub const ALL: [(&str, Run); 16] = [
     ("set", set),
     ("introspection", introspection),
     ("ecdsa", ecdsa),
+    ("status_list", status_list),
 ];
 
 /// A token that is read has one spelling: its parts put together again are the input.
@@ -419,4 +421,27 @@ fn pem(der: &[u8]) -> String {
     use base64::Engine;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n")
+}
+
+/// A status list has no more bytes than it may, whatever its stream says, and each of its places has
+/// a status of its bits. Read as a whole list, and as its bits and its stream.
+pub fn status_list(data: &[u8]) {
+    let expected =
+        status::Expected { uri: "u", bytes_max: 4_096, now_s: 1_700_000_000, leeway_s: 0 };
+    if let Ok(jwt) = status::read(data, 10_000)
+        && let Ok(list) = status::List::of(&jwt.claims, &expected)
+    {
+        assert!(list.bytes.len() <= 4_096 && [1, 2, 4, 8].contains(&list.bits));
+    }
+    let Some((bits, zlib)) = data.split_first() else { return };
+    let bits: u8 = 1 << (bits % 4);
+    let Ok(bytes) = status::inflated(zlib, 4_096) else { return };
+    assert!(bytes.len() <= 4_096);
+    let places = bytes.len() as u64 * 8 / u64::from(bits);
+    for index in [0, places / 2, places.saturating_sub(1), places, u64::MAX] {
+        let found = status::place(index, bits)
+            .and_then(|(at, shift)| Some(status::status(*bytes.get(at)?, shift, bits)));
+        assert_eq!(found.is_some(), index < places);
+        assert!(found.is_none_or(|found| u16::from(found) < 1 << bits));
+    }
 }

@@ -358,6 +358,7 @@ fn weigh_candidate(
         }
     }
     facts.not_revoked(&verified)?;
+    facts.status_is_valid(&verified)?;
     // Of an opaque token its own endpoint has been asked.
     if rule.is_some_and(|rule| rule.introspect) && !verified.is_opaque {
         introspect(request, facts, config, &verified)?;

@@ -156,6 +156,22 @@ pub enum Metric {
     GatewaysLost,
     /// A token was looked up before it was known which ones others have revoked.
     GatewaysUnheard,
+    /// A status list was fetched.
+    StatusListFetched,
+    /// Fetching one failed, or it wasn't one.
+    StatusListFailed,
+    /// No list was asked for: more were than `calls_per_s_max`.
+    StatusListCapped,
+    /// No list was asked for since the server wants to be left alone.
+    StatusListPaused,
+    /// A list found no room: more are in use than `lists_max`, or shared memory is full.
+    StatusListFull,
+    /// A list inflates to more than `bytes_max`.
+    StatusListTooLong,
+    /// A token passed whose list can't be had (`failure_mode: allow`).
+    StatusListAllowed,
+    /// A token with a status verified whose issuer has no `status_list`: nobody looks.
+    StatusListUnchecked,
     /// What counts once found no room: a request was refused.
     ReplayFull,
     /// A limit admitted a request.
@@ -310,6 +326,14 @@ impl Metric {
             Metric::GatewaysForged => "herdgate.gateways.forged",
             Metric::GatewaysLost => "herdgate.gateways.lost",
             Metric::GatewaysUnheard => "herdgate.gateways.unheard",
+            Metric::StatusListFetched => "herdgate.status_list.fetched",
+            Metric::StatusListFailed => "herdgate.status_list.fetch_failed",
+            Metric::StatusListCapped => "herdgate.status_list.capped",
+            Metric::StatusListPaused => "herdgate.status_list.paused",
+            Metric::StatusListFull => "herdgate.status_list.full",
+            Metric::StatusListTooLong => "herdgate.status_list.too_long",
+            Metric::StatusListAllowed => "herdgate.status_list.allowed",
+            Metric::StatusListUnchecked => "herdgate.status_list.unchecked",
             Metric::ReplayFull => "herdgate.replay.full",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
             Metric::LimitDenied(index) => return of_limit(index, "denied"),

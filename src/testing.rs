@@ -106,6 +106,11 @@ pub mod revocation {
     pub mod set {
         pub use crate::revocation::set::{Poll, SETS_MAX, floors, is_of_stream};
     }
+
+    pub mod status {
+        pub use crate::revocation::status::list::{Expected, List, inflated, place, read, status};
+        pub use crate::revocation::status::{CLAIM, StatusLists, reference};
+    }
 }
 
 pub mod shared {

@@ -142,6 +142,7 @@ impl Check {
         }
         let mtls = self.mtls(node, &issuers);
         let decryption = self.decryption(node);
+        let status_lists = self.status_lists(node);
         let replay = self.replay(node);
         let kong = self.kong(node);
         let on_unknown_issuer = self.unknown_issuer(node, &kong);
@@ -197,6 +198,7 @@ impl Check {
             dpop,
             mtls,
             decryption,
+            status_lists,
             replay,
             on_unknown_issuer,
             // In shadow nobody is answered.

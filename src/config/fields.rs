@@ -10,6 +10,7 @@ mod memory;
 mod proofs;
 mod resource;
 mod rules;
+mod status;
 mod token_endpoints;
 
 use super::shape::{Field, Kind, Need, Shape, Syntax, field};
@@ -23,6 +24,7 @@ use memory::{KONG, MEMORY, SHARED};
 use proofs::{DPOP, MTLS, REPLAY};
 use resource::RESOURCE;
 use rules::RULE;
+use status::STATUS_LIST;
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
@@ -385,6 +387,12 @@ static ISSUER: Shape = Shape {
             Object(&MTLS),
             Optional,
             "Tokens that are bound to the certificate of the client's connection (RFC 8705).",
+        ),
+        field(
+            "status_list",
+            Object(&STATUS_LIST),
+            Optional,
+            "Where its tokens' `status` is looked up: Token Status Lists.",
         ),
         field("claims_required", List(&CLAIM_PATH, 1, 64), Optional, "Claims that must be there."),
         field(

@@ -22,6 +22,7 @@ mod check_proofs;
 mod check_resource;
 mod check_rules;
 mod check_stateless;
+mod check_status;
 mod check_tiers;
 mod check_tokens;
 mod check_variants;

@@ -13,6 +13,7 @@ use crate::reply::{ErrorStyle, FailureMode, Metadata};
 use crate::request::bearer::BearerSource;
 use crate::request::path::{PathMatch, PathPolicy, RuleMatch};
 use crate::revocation::feed::Feed;
+use crate::revocation::status::StatusLists;
 use crate::token_endpoint::TokenEndpoint;
 
 /// A whole configuration, compiled.
@@ -45,6 +46,8 @@ pub struct Config {
     pub mtls: Vec<Option<Mtls>>,
     /// What opens encrypted tokens.
     pub decryption: Decryption,
+    /// Where each issuer's status lists are, likewise.
+    pub status_lists: Vec<Option<StatusLists>>,
     /// What counts once.
     pub replay: Replay,
     /// What happens to a token of an issuer that isn't configured.
@@ -91,6 +94,11 @@ impl Config {
     /// What an issuer asks of clients' certificates, if its tokens may be bound to them.
     pub fn mtls_of(&self, issuer: usize) -> Option<&Mtls> {
         self.mtls.get(issuer)?.as_ref()
+    }
+
+    /// Where an issuer's status lists are, if it has any.
+    pub fn status_lists_of(&self, issuer: usize) -> Option<&StatusLists> {
+        self.status_lists.get(issuer)?.as_ref()
     }
 
     /// Whether anything counts once under this configuration.

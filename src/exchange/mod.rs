@@ -206,6 +206,10 @@ impl Exchange {
         });
         if facts.now >= deadline {
             facts.host.meter.count(Metric::WaitTimedOut);
+            if matches!(missing, Fact::StatusList(..)) {
+                let until = facts.now.plus_s(1);
+                return self.later(late.shadow, request, &missing, until, facts);
+            }
             let mut refusal = Refusal::from(missing.refused_as());
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
             return Effect::Finish(self.refuse_unless(
@@ -226,25 +230,9 @@ impl Exchange {
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
-                Err(until) => {
-                    Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
-                }
+                Err(until) => self.later(late.shadow, request, &missing, until, facts),
             },
-            Turn::Later(until) if facts.put_off(&missing, until) => {
-                match decide_aside(request, facts) {
-                    Ok(
-                        verdict @ (Verdict::Admit(_)
-                        | Verdict::Refuse { .. }
-                        | Verdict::Describe(..)),
-                    ) => Effect::Finish(self.finish(request, verdict, facts)),
-                    Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => Effect::Finish(
-                        self.refuse_later(late.shadow, request, &missing, until, facts),
-                    ),
-                }
-            }
-            Turn::Later(until) => {
-                Effect::Finish(self.refuse_later(late.shadow, request, &missing, until, facts))
-            }
+            Turn::Later(until) => self.later(late.shadow, request, &missing, until, facts),
             // Between the look and the lease another may have brought it.
             Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
@@ -259,6 +247,27 @@ impl Exchange {
                 }
             },
         }
+    }
+
+    /// A fact can't be had before `until`: the request goes on if something older serves, or if it
+    /// may do without.
+    fn later(
+        &self,
+        shadow: bool,
+        request: &Request<'_>,
+        missing: &Fact,
+        until: Time,
+        facts: &Facts<'_>,
+    ) -> Effect {
+        if facts.put_off(missing, until) {
+            match decide_aside(request, facts) {
+                Ok(
+                    verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. } | Verdict::Describe(..)),
+                ) => return Effect::Finish(self.finish(request, verdict, facts)),
+                Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => {}
+            }
+        }
+        Effect::Finish(self.refuse_later(shadow, request, missing, until, facts))
     }
 
     /// The head of the answer to a request that went on has come.

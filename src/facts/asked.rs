@@ -38,6 +38,9 @@ impl Facts<'_> {
         address: impl FnOnce() -> Option<Address>,
     ) -> Result<(), Time> {
         let Some(source) = fact.source(self.runtime) else { return Ok(()) };
+        if let Fact::StatusList(issuer, uri) = fact {
+            self.take_place(*issuer, uri)?;
+        }
         let (shared, key) = (self.shared(), &self.runtime.host_key);
         let counters = &self.runtime.compiled.counters;
         let total = pace(source.calls_per_s_max, source.calls_per_s_max.saturating_mul(2));

@@ -10,6 +10,9 @@ const OURS: [(&str, &str); 2] = [
     ("accept-encoding", "identity"),
 ];
 
+/// What most answers are.
+const JSON: &str = "application/json";
+
 /// A call, ready for the host.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -32,12 +35,17 @@ pub struct Call {
 impl Call {
     /// `GET` of `uri`.
     pub fn get(uri: &Uri, callout: &Callout) -> Call {
-        Call::new("GET", uri, callout, Vec::new(), Vec::new())
+        Call::get_as(uri, callout, JSON)
+    }
+
+    /// The same for an answer of this media type.
+    pub fn get_as(uri: &Uri, callout: &Callout, accept: &str) -> Call {
+        Call::new("GET", uri, callout, accept, Vec::new(), Vec::new())
     }
 
     /// The same with headers of its own.
     pub fn get_with(uri: &Uri, callout: &Callout, headers: Vec<(String, String)>) -> Call {
-        Call::new("GET", uri, callout, headers, Vec::new())
+        Call::new("GET", uri, callout, JSON, headers, Vec::new())
     }
 
     /// The same call with one header more, if there is one.
@@ -50,7 +58,7 @@ impl Call {
     /// `POST` of JSON to `uri`.
     pub fn post_json(uri: &Uri, callout: &Callout, body: Vec<u8>) -> Call {
         let kind = ("content-type".to_owned(), "application/json".to_owned());
-        Call::new("POST", uri, callout, vec![kind], body)
+        Call::new("POST", uri, callout, JSON, vec![kind], body)
     }
 
     /// `POST` of a form to `uri`.
@@ -63,7 +71,7 @@ impl Call {
         let mut all =
             vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())];
         all.extend(headers);
-        Call::new("POST", uri, callout, all, body)
+        Call::new("POST", uri, callout, JSON, all, body)
     }
 
     /// `POST` of a command to `uri`, where Webdis listens.
@@ -72,6 +80,7 @@ impl Call {
             "POST",
             uri,
             callout,
+            JSON,
             vec![("content-type".to_owned(), "text/plain".to_owned())],
             body,
         )
@@ -115,6 +124,7 @@ impl Call {
         method: &str,
         uri: &Uri,
         callout: &Callout,
+        accept: &str,
         further: Vec<(String, String)>,
         body: Vec<u8>,
     ) -> Call {
@@ -127,7 +137,7 @@ impl Call {
         // Those of the configuration go before those of one kind of call, and these before ours.
         let is_free = |name: &str| callout.headers.iter().all(|(configured, _)| configured != name);
         let further: Vec<_> = further.into_iter().filter(|(name, _)| is_free(name)).collect();
-        let ours = [("accept", "application/json")].into_iter().chain(OURS);
+        let ours = [("accept", accept)].into_iter().chain(OURS);
         let free =
             ours.filter(|(name, _)| is_free(name) && further.iter().all(|(own, _)| own != name));
         headers.extend(free.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -11,6 +11,7 @@ use crate::jwt::introspection::signed::NotSigned;
 use crate::jwt::introspection::{self, Response, Told};
 use crate::jwt::issuer::IssuerMatch;
 use crate::retry_after::http_date;
+use crate::revocation::status::ListError;
 use crate::signature::KeyError;
 use crate::signature::jwk_set::{self, JwkSet, LeftOut};
 use crate::signature::source::{JwksAt, KeySource};
@@ -95,6 +96,9 @@ fn of_the_host(answer: &CallAnswer<'_>) -> Option<String> {
 }
 
 fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> String {
+    if let Fact::StatusList(issuer, uri) = fact {
+        return of_status_list(facts, *issuer, uri, answer);
+    }
     if let Fact::Introspection(of @ Endpoint::Of(index), _) = fact
         && of.of(&facts.runtime.config).is_some_and(|of| of.response == Response::Jwt)
     {
@@ -123,6 +127,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
         Fact::Feed(index, _) => facts
             .feed_refused(*index)
             .map_or_else(|| "it can't be kept".to_owned(), |why| why.to_string()),
+        Fact::StatusList(..) => String::new(),
     }
 }
 
@@ -143,6 +148,19 @@ fn of_signed_answer(facts: &Facts<'_>, issuer: usize, answer: &CallAnswer<'_>) -
     match is_others {
         true => "its \"token_introspection\" isn't that of a token of this issuer".to_owned(),
         false => NotSigned::Signature.to_string(),
+    }
+}
+
+fn of_status_list(facts: &Facts<'_>, issuer: usize, uri: &str, answer: &CallAnswer<'_>) -> String {
+    let Some(lists) = facts.runtime.config.status_lists_of(issuer) else { return String::new() };
+    let kind = answer.headers.get("content-type").and_then(|kind| std::str::from_utf8(kind).ok());
+    match facts.read_list(issuer, uri, lists, answer.body) {
+        Err(error @ ListError::NotAJwt) => match kind {
+            Some(kind) => format!("content-type {}: {error}", plain(kind)),
+            None => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+        Ok(_) => format!("{}, or {}", ListError::Older, ListError::NoRoom),
     }
 }
 

@@ -186,6 +186,7 @@ impl Facts<'_> {
         let whose = Whose { consumer: &consumer, credential: None, payload_segment: &segment };
         let headers = identity_headers(issuer, &claims, &whose, self.host.meter);
         let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
+        let status = self.status_of(index, &claims)?;
         let window = check::Window::of(&claims, issuer, sight.at).not_before(CLOCK_MIN);
         let names =
             self.names_of(&claims, plaintext, plaintext).sealed_in(&self.runtime.names_key, token);
@@ -197,6 +198,7 @@ impl Facts<'_> {
             headers,
             has_terms: binding.is_some() || self.has_terms(index),
             binding,
+            status,
             window,
             is_opaque: false,
             is_by_secret: true,

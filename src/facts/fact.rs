@@ -53,6 +53,8 @@ pub enum Fact {
     Feed(usize, Option<String>),
     /// What other gateways have told of revocations.
     Told(Box<Reading>),
+    /// An issuer's status list at this URL.
+    StatusList(usize, String),
 }
 
 impl std::fmt::Debug for Fact {
@@ -85,6 +87,9 @@ impl Fact {
                 facts.learn_feed(*index, about.as_deref(), asked_at, answer)
             }
             Fact::Told(reading) => facts.learn_told(reading, asked_at, answer),
+            Fact::StatusList(issuer, uri) => {
+                facts.learn_status_list(*issuer, uri, asked_at, answer)
+            }
         }
     }
 
@@ -98,6 +103,7 @@ impl Fact {
             Fact::Introspection(..) => (Metric::IntrospectionFetched, Metric::IntrospectionFailed),
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
             Fact::Told(_) => (Metric::GatewaysRead, Metric::GatewaysFailed),
+            Fact::StatusList(..) => (Metric::StatusListFetched, Metric::StatusListFailed),
         }
     }
 
@@ -106,6 +112,7 @@ impl Fact {
         match self {
             Fact::Introspection(..) => Reason::IntrospectionUnavailable,
             Fact::Feed(..) | Fact::Told(_) => Reason::RevocationUnavailable,
+            Fact::StatusList(..) => Reason::StatusUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
             }
@@ -116,7 +123,10 @@ impl Fact {
     pub fn queue(&self) -> Queue {
         match self {
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => Queue::Keys,
-            Fact::Credential(..) | Fact::Consumer(..) | Fact::Introspection(..) => Queue::Asked,
+            Fact::Credential(..)
+            | Fact::Consumer(..)
+            | Fact::Introspection(..)
+            | Fact::StatusList(..) => Queue::Asked,
         }
     }
 
@@ -153,6 +163,17 @@ impl Fact {
                     paused: Metric::LookupPaused,
                 })
             }
+            // Named by good tokens alone, and by those there may be many.
+            Fact::StatusList(index, _) => {
+                let lists = config.status_lists_of(*index)?;
+                let issuer = config.issuers.get(*index)?.name.as_bytes();
+                Some(Source {
+                    name: key.digest("source", &[b"status lists", issuer]),
+                    calls_per_s_max: lists.calls_per_s_max,
+                    capped: Metric::StatusListCapped,
+                    paused: Metric::StatusListPaused,
+                })
+            }
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => None,
         }
     }
@@ -167,6 +188,7 @@ impl Fact {
             Fact::Introspection(..) => "introspection",
             Fact::Feed(..) => "feed",
             Fact::Told(_) => "gateways",
+            Fact::StatusList(..) => "status list",
         }
     }
 
@@ -196,6 +218,9 @@ impl Fact {
                 .get(*index)
                 .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
             Fact::Told(reading) => reading.digest(key, config),
+            Fact::StatusList(index, uri) => {
+                key.digest("status list", &[&issuer(*index), uri.as_bytes()])
+            }
         }
     }
 
@@ -217,6 +242,7 @@ impl Fact {
             Fact::Introspection(endpoint, _) => Some(&endpoint.of(config)?.call),
             Fact::Feed(index, _) => Some(&config.revocation_feeds.get(*index)?.call),
             Fact::Told(_) => Some(&config.gateways.as_ref()?.at.call),
+            Fact::StatusList(index, _) => Some(&config.status_lists_of(*index)?.call),
         }
     }
 
@@ -267,6 +293,10 @@ impl Fact {
                 Some(feeds::call(config.revocation_feeds.get(*index)?, about.as_deref()))
             }
             Fact::Told(reading) => reading.call(config),
+            Fact::StatusList(index, uri) => {
+                let lists = config.status_lists_of(*index)?;
+                Some(Call::get_as(&Uri::parse(uri)?, &lists.call, "application/statuslist+jwt"))
+            }
         }
     }
 }

@@ -228,9 +228,19 @@ impl Facts<'_> {
     /// A fact can't be asked for before `until`. Tells whether something older serves meanwhile, so
     /// that the verdict is to be sought again.
     pub fn put_off(&self, fact: &Fact, until: Time) -> bool {
-        let Fact::Introspection(Endpoint::Of(issuer), _) = fact else { return false };
         let digest = self.digest(fact);
-        self.has_stale(*issuer, &digest)
+        let does_without = match fact {
+            Fact::Introspection(Endpoint::Of(issuer), _) => self.has_stale(*issuer, &digest),
+            Fact::StatusList(issuer, _) => self.does_without_list(*issuer),
+            Fact::Introspection(Endpoint::Document, _)
+            | Fact::Metadata(_)
+            | Fact::Keys(..)
+            | Fact::Credential(..)
+            | Fact::Consumer(..)
+            | Fact::Feed(..)
+            | Fact::Told(_) => false,
+        };
+        does_without
             && self.shared().update_state_for(&digest, ASKED_TTL_S, |state| {
                 state.pause_until(self.now, until);
             })

@@ -192,9 +192,16 @@ impl Facts<'_> {
         if self.is_revoked(&names, claims) != Ok(false) {
             return Err(Withdrawn);
         }
+        // What the list will say of it at the next look isn't known.
+        let (is_taken_back, has_status) = self.is_taken_back(index, claims);
+        if is_taken_back {
+            return Err(Withdrawn);
+        }
         let until = check::end_s(claims, issuer, first_seen).map_or(Time::default(), Time::from_s);
         // No key of a set speaks for it.
-        let Some(jwt) = jwt else { return Ok(Judged { until, ..Judged::NOT_OURS }) };
+        let Some(jwt) = jwt else {
+            return Ok(Judged { until, anew: has_status, ..Judged::NOT_OURS });
+        };
         let known = before.or(seen);
         let judged = match &issuer.keys {
             KeySource::Credentials(_) => self.judge_by_credential(index, jwt, known)?,
@@ -208,7 +215,7 @@ impl Facts<'_> {
                 }
             }
         };
-        Ok(Judged { until, ..judged })
+        Ok(Judged { until, anew: judged.anew || has_status, ..judged })
     }
 
     /// A key that isn't in a set which is newer than the token is gone; in an older one it may not

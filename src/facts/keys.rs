@@ -236,7 +236,7 @@ impl Facts<'_> {
 
     /// Between 70 and 85 hundredths of the lifetime: ahead of its end, and not all gateways at
     /// once.
-    fn refresh_share(&self, issuer: usize, version: u64, lifetime_ns: u64) -> u64 {
+    pub(super) fn refresh_share(&self, issuer: usize, version: u64, lifetime_ns: u64) -> u64 {
         let mut seed = version.to_le_bytes().to_vec();
         seed.extend((issuer as u64).to_le_bytes());
         let hundredths = 70 + self.runtime.host_key.short(&seed) % 16;
@@ -339,6 +339,7 @@ impl Facts<'_> {
             }
         }
         self.feeds_due(&mut due);
+        self.status_lists_due(&mut due);
         due
     }
 

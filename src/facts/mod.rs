@@ -28,6 +28,7 @@ mod shelf;
 mod sight;
 mod signed;
 pub mod sizes;
+mod status;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -129,6 +130,7 @@ impl Runtime {
             handed_out: BoundedMap::new(memory.tokens_max, memory.bytes_max / 4),
             refreshes: HashMap::new(),
             revocations: revoked::Revocations::new(config.revocation_feeds.len()),
+            status_lists: status::Lists::new(&config),
             troubles: trouble::Troubles::default(),
             levels: levels::Levels::default(),
             outbox: Outbox::default(),
@@ -206,7 +208,7 @@ impl Compiled {
             knows_opaque: config.issuers.iter().any(|issuer| issuer.opaque.is_some()),
             charges_refused: config.rate_limits.iter().any(|limit| limit.charge == Charging::All),
             ids: Ids::new(TableId::Replay, config.replay.ids_max),
-            tables: shelf::Tables::new(&config.shared),
+            tables: shelf::Tables::new(config),
         }
     }
 }
@@ -216,6 +218,8 @@ pub struct Worker {
     pub(crate) verified: BoundedMap<Rc<Verified>>,
     /// In what each token was encrypted that is kept there, by the name of what was inside.
     wrappings: BoundedMap<Box<[u8]>>,
+    /// What this worker has read of status lists.
+    status_lists: status::Lists,
     /// The JWK Sets that this worker has read, by issuer.
     key_sets: Vec<Option<Arc<KeySet>>>,
     /// What trying keys for tokens that name none has cost, by issuer.

@@ -220,6 +220,8 @@ impl Facts<'_> {
             headers,
             has_terms: binding.is_some() || self.has_terms(index),
             binding,
+            // Its endpoint says whether it is active.
+            status: None,
             window: window.not_before(CLOCK_MIN),
             is_opaque: true,
             is_by_secret: false,

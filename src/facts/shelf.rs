@@ -1,14 +1,15 @@
 //! Shared memory as the facts use it: the tables, and what is counted when they can't do their
 //! work.
 
-use crate::config;
+use crate::config::Config;
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::revocation::Revoked;
 use crate::shared::cells::Cell;
 use crate::shared::document::META_BYTES;
 use crate::shared::{
-    Acquired, Documents, Epoch, Head, Leases, Moment, Owner, Registers, Table, TableId, Unavailable,
+    Acquired, Documents, Epoch, Head, Leases, Moment, Opened, Owner, Registers, Table, TableId,
+    Unavailable,
 };
 use crate::time::{Span, Time};
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
@@ -16,6 +17,7 @@ use crate::token_endpoint::admission::{Admission, STATE_BYTES};
 use super::Facts;
 use super::clients::Standing;
 use super::flight::State;
+use super::status;
 use super::told::Progress;
 use super::verified::RECORD_BYTES;
 
@@ -37,11 +39,15 @@ pub struct Tables {
     pub(super) admissions: Registers,
     pub(super) clients: Table,
     pub(super) gateways: Registers,
+    /// Status lists, and which of an issuer's are in use.
+    pub(super) lists: Documents,
+    pub(super) list_places: Registers,
 }
 
 impl Tables {
     /// Tables of the configured sizes.
-    pub fn new(shared: &config::Shared) -> Self {
+    pub fn new(config: &Config) -> Self {
+        let shared = &config.shared;
         Tables {
             tokens: Table::new(TableId::Tokens, shared.tokens_max, RECORD_BYTES),
             states: Table::new(TableId::Facts, STATES_MAX, State::BYTES),
@@ -54,6 +60,8 @@ impl Tables {
             admissions: Registers::new(TableId::Admissions, ADMISSIONS_MAX, STATE_BYTES),
             clients: Table::new(TableId::Clients, CLIENTS_MAX, Standing::BYTES),
             gateways: Registers::new(TableId::Gateways, GATEWAYS_MAX, Progress::BYTES),
+            lists: status::table(config),
+            list_places: status::places(),
         }
     }
 }
@@ -358,6 +366,47 @@ impl<'a> Shelf<'a> {
             let (after, result) = change(Admission::decode(bytes.unwrap_or_default()));
             (after.encode(), result)
         }))
+    }
+
+    /// A status list whose pages can be read, unless the clock has gone back since it was written.
+    pub fn open_list(&self, digest: &Digest) -> Option<Opened> {
+        let at = self.moment();
+        self.tables.lists.open(&at, digest).filter(|of| !of.head.written.is_ahead_of(at.now))
+    }
+
+    /// The version of a status list, in one host call where it has one.
+    pub fn list_version(&self, digest: &Digest) -> Option<u64> {
+        let at = self.moment();
+        self.tables.lists.head(&at, digest).map(|head| head.version)
+    }
+
+    /// One page of an opened list; nothing if it has gone with its version.
+    pub fn read_page(&self, digest: &Digest, opened: &Opened, n: usize) -> Option<Vec<u8>> {
+        self.tables.lists.part(&self.moment(), digest, opened, n)
+    }
+
+    /// Keeps a status list; tells whether it is kept.
+    pub fn write_list(
+        &self,
+        digest: &Digest,
+        body: &[u8],
+        meta: &[u8; META_BYTES],
+        expires: Time,
+    ) -> bool {
+        let at = self.moment();
+        self.counted(self.tables.lists.write(&at, digest, meta, body, expires)).is_some()
+    }
+
+    /// Changes which lists of an issuer are in use.
+    pub fn update_places<R>(
+        &self,
+        issuer: &Digest,
+        change: impl Fn(&[u8]) -> (Vec<u8>, R),
+    ) -> Option<R> {
+        let at = self.moment();
+        self.counted(
+            self.tables.list_places.update(&at, issuer, |bytes| change(bytes.unwrap_or_default())),
+        )
     }
 
     /// The number that changes with each revocation; nothing before the first.

@@ -39,7 +39,9 @@ pub fn table_sizes(config: &Config) -> Vec<TableSize> {
         admissions,
         clients,
         gateways,
-    } = Tables::new(&config.shared);
+        lists,
+        list_places,
+    } = Tables::new(config);
     let counters = Counters::new(config.shared.counters_max);
     let ids = Ids::new(TableId::Replay, config.replay.ids_max);
     let mut sizes = vec![
@@ -67,6 +69,18 @@ pub fn table_sizes(config: &Config) -> Vec<TableSize> {
             entries: 1,
             slots: 1,
             value_bytes: gateways.record_bytes() as u64,
+        });
+    }
+    let with_lists = config.status_lists.iter().flatten().count() as u64;
+    if with_lists > 0 {
+        // If as many lists are in use as may be, each as long as it may be, in two versions.
+        sizes.push(of_table("status lists", Some("issuers[].status_list"), lists.table()));
+        sizes.push(TableSize {
+            holds: "which status lists are in use",
+            field: None,
+            entries: with_lists,
+            slots: with_lists,
+            value_bytes: list_places.record_bytes() as u64,
         });
     }
     let endpoints = config.token_endpoints.len() as u64;

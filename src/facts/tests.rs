@@ -17,4 +17,5 @@ mod revocation;
 mod rotation;
 mod sight;
 mod signed;
+mod status;
 mod verified;

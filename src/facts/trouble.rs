@@ -26,6 +26,7 @@ enum Server {
     Introspection(Endpoint),
     Feed(usize),
     Gateways(Secret),
+    StatusLists(usize),
     TokenEndpoint(usize),
     Body(usize),
 }
@@ -40,6 +41,7 @@ impl Server {
             Fact::Introspection(endpoint, _) => Server::Introspection(*endpoint),
             Fact::Feed(index, _) => Server::Feed(*index),
             Fact::Told(reading) => Server::Gateways(reading.secret),
+            Fact::StatusList(issuer, _) => Server::StatusLists(*issuer),
         }
     }
 }
@@ -229,6 +231,12 @@ impl Facts<'_> {
             Fact::Feed(index, _) => {
                 let at = config.revocation_feeds.get(*index).map(|feed| &feed.uri);
                 format!("revocation feed at {}", shown(at))
+            }
+            // The list's own URL is what a token says.
+            Fact::StatusList(index, _) => {
+                let lists = config.status_lists_of(*index);
+                let prefix = lists.map_or("an unknown place", |lists| lists.uri_prefix.as_str());
+                format!("issuer {}: status list below {prefix}", name(*index))
             }
         }
     }

@@ -24,6 +24,7 @@ use crate::signature::source::KeySource;
 use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::{CLOCK_MIN, Time};
 
+use super::status::Status;
 use super::{Facts, KeySet, Stop};
 
 /// Whom a credential belongs to, as Kong names it.
@@ -53,6 +54,8 @@ pub struct Verified {
     pub binding: Option<Binding>,
     /// Whether its use has terms beyond its own: it is or has to be bound, or it counts once.
     pub has_terms: bool,
+    /// Where its issuer says whether it is still good.
+    pub status: Option<Box<Status>>,
     /// When it is in its time.
     pub(super) window: check::Window,
     /// Whether its issuer said what it means when it was asked: then only that can be asked again.
@@ -99,6 +102,7 @@ impl Verified {
             texts.chain(headers).map(|text| text.len().saturating_add(VALUE_BYTES)).sum();
         std::mem::size_of::<Verified>()
             .saturating_add(text_bytes)
+            .saturating_add(self.status.as_ref().map_or(0, |_| std::mem::size_of::<Status>()))
             .saturating_add(members_bytes(&claims.raw))
     }
 }
@@ -279,6 +283,7 @@ impl Facts<'_> {
         };
         let headers = identity_headers(issuer, &jwt.claims, &whose, self.host.meter);
         let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
+        let status = self.status_of(index, &jwt.claims)?;
         let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
         let verified = Rc::new(Verified {
             issuer: index,
@@ -288,6 +293,7 @@ impl Facts<'_> {
             headers,
             has_terms: binding.is_some() || self.has_terms(index),
             binding,
+            status,
             window,
             is_opaque: false,
             is_by_secret: false,

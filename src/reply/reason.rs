@@ -46,6 +46,8 @@ pub enum Reason {
     Sunset,
     /// Revoked by a call seen here, a feed or a list.
     Revoked,
+    /// Its status list says that the token isn't valid, or its `status` can't be looked up.
+    Status,
     /// Introspection says that the token is not active (RFC 7662, section 2.2).
     Inactive,
     /// The token is bound to a key that the request doesn't prove to hold (RFC 7800).
@@ -74,6 +76,8 @@ pub enum Reason {
     IntrospectionUnavailable,
     /// A revocation feed that must be known was never read.
     RevocationUnavailable,
+    /// The token's status list can't be had at the moment.
+    StatusUnavailable,
     /// What counts once can't be remembered at the moment.
     ReplayUnavailable,
     /// The token endpoint can't be had at the moment, or too many calls are under way.
@@ -163,6 +167,7 @@ impl Reason {
             }
             Reason::Sunset => ("sunset", 401, TOKEN, "The issuer is no longer accepted"),
             Reason::Revoked => ("revoked", 401, TOKEN, "The access token was revoked"),
+            Reason::Status => ("status", 401, TOKEN, "The status of the access token is not valid"),
             Reason::Inactive => ("inactive", 401, TOKEN, "The access token is not active"),
             Reason::Bound => {
                 ("bound", 401, TOKEN, "The access token is bound to a key that was not proven")
@@ -208,6 +213,9 @@ impl Reason {
             }
             Reason::RevocationUnavailable => {
                 ("revocation_unavailable", 503, LATER, "Revocation is temporarily unavailable")
+            }
+            Reason::StatusUnavailable => {
+                ("status_unavailable", 503, LATER, "Status lists are temporarily unavailable")
             }
             Reason::TokenServerUnavailable => (
                 "token_server_unavailable",
@@ -258,6 +266,8 @@ impl Reason {
             | Reason::Decryption
             | Reason::Sunset
             | Reason::Revoked
+            | Reason::Status
+            | Reason::StatusUnavailable
             | Reason::Bound
             | Reason::Proof
             | Reason::Nonce
@@ -279,7 +289,7 @@ impl Reason {
     }
 
     /// Every reason, for tables and tests.
-    pub const ALL: [Reason; 42] = [
+    pub const ALL: [Reason; 44] = [
         Reason::NoToken,
         Reason::TwoTokens,
         Reason::MalformedRequest,
@@ -301,6 +311,7 @@ impl Reason {
         Reason::Decryption,
         Reason::Sunset,
         Reason::Revoked,
+        Reason::Status,
         Reason::Inactive,
         Reason::Bound,
         Reason::Proof,
@@ -315,6 +326,7 @@ impl Reason {
         Reason::KeysUnavailable,
         Reason::IntrospectionUnavailable,
         Reason::RevocationUnavailable,
+        Reason::StatusUnavailable,
         Reason::ReplayUnavailable,
         Reason::TokenServerUnavailable,
         Reason::Throttled,

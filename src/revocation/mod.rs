@@ -1,5 +1,5 @@
 //! Tokens that were taken back before their end: by a call seen on its way (RFC 7009), or by a
-//! feed.
+//! feed. And those whose issuer publishes their status in a list ([`status`]).
 //!
 //! One token has several spellings (an ECDSA signature has two, for one), so a token is revoked by
 //! what it says: by (`iss`, `jti`), and one without `jti` by its header and payload. What can't be
@@ -13,6 +13,7 @@ pub mod list;
 pub mod names;
 pub mod set;
 pub mod spelling;
+pub mod status;
 pub mod stream;
 pub mod table;
 pub mod told;

@@ -16,6 +16,10 @@ use crate::time::Time;
 
 /// Bytes of a document at most.
 pub const DOCUMENT_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a document in a settled table at most: its head has room for so many places.
+pub const SETTLED_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of a part of a document that is read by parts.
+pub const PART_BYTES: usize = CHUNK_BYTES;
 /// Bytes that come with the head.
 pub const META_BYTES: usize = 56;
 /// Bytes of a body that fits into the head.
@@ -35,6 +39,9 @@ const READS: usize = 3;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Documents {
     table: Table,
+    bytes_max: usize,
+    /// Whether the chunks of a document stay where they are, turn about in one of two places.
+    settled: bool,
 }
 
 /// What can be known of a document in one host call.
@@ -61,6 +68,17 @@ pub struct Document {
     pub body: Vec<u8>,
 }
 
+/// A document whose parts can be read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Its head.
+    pub head: Head,
+    /// The whole body, where it lies in the head.
+    inline: Option<Vec<u8>>,
+    /// Where its chunks are.
+    places: Vec<u32>,
+}
+
 impl Documents {
     /// A table of `slots` records of 2 KiB for heads and chunks together.
     pub const fn new(slots: u32) -> Self {
@@ -69,7 +87,17 @@ impl Documents {
 
     /// Another such table, whose documents have room of their own.
     pub const fn in_table(table: TableId, slots: u32) -> Self {
-        Documents { table: Table::new(table, slots, CHUNK_BYTES) }
+        let table = Table::new(table, slots, CHUNK_BYTES);
+        Documents { table, bytes_max: DOCUMENT_BYTES_MAX, settled: false }
+    }
+
+    /// A table of documents that are read by parts and written anew again and again, each of at most
+    /// [`SETTLED_BYTES_MAX`] bytes. The chunks of one version lie where those of the last but one
+    /// lay: a host that never deletes keeps two versions of what is in use, and not in time every
+    /// slot of the table.
+    pub const fn settled(table: TableId, slots: u32) -> Self {
+        let table = Table::new(table, slots, CHUNK_BYTES);
+        Documents { table, bytes_max: SETTLED_BYTES_MAX, settled: true }
     }
 
     /// The table under it.
@@ -100,6 +128,34 @@ impl Documents {
         None
     }
 
+    /// What is needed to read a document by parts.
+    pub fn open(&self, at: &Moment<'_>, digest: &Digest) -> Option<Opened> {
+        let found = self.table.get(at, digest)?;
+        let parsed = Parsed::of(&found)?;
+        let length = parsed.head.length as usize;
+        let inline = match length <= INLINE_BYTES_MAX {
+            true => Some(parsed.rest.get(..length)?.to_vec()),
+            false => None,
+        };
+        Some(Opened { head: parsed.head, inline, places: parsed.places().collect() })
+    }
+
+    /// The part of this number of an opened document: of its version, or nothing. One host call.
+    pub fn part(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        opened: &Opened,
+        n: usize,
+    ) -> Option<Vec<u8>> {
+        if let Some(inline) = &opened.inline {
+            return (n == 0).then(|| inline.clone());
+        }
+        let name = chunk_name(at.host, digest, opened.head.version, n);
+        let found = self.table.get_at(at, *opened.places.get(n)?, &name)?;
+        Some(found.payload().to_vec())
+    }
+
     /// Writes a document in place of what this key had, and frees the chunks of that. Returns the
     /// new version.
     ///
@@ -115,7 +171,7 @@ impl Documents {
         expires: Time,
     ) -> Result<u64, Unavailable> {
         let slots = body.len().div_ceil(CHUNK_BYTES) + 2;
-        if body.len() > DOCUMENT_BYTES_MAX || slots > self.table.slots() as usize {
+        if body.len() > self.bytes_max || slots > self.table.slots() as usize {
             return Err(Unavailable::TooLong);
         }
         let version = word(
@@ -126,6 +182,10 @@ impl Documents {
             0,
         );
         let before = self.table.get(at, digest);
+        let version = match (self.settled, before.as_ref().and_then(Parsed::of)) {
+            (true, Some(old)) => version & !1 | (!old.head.version & 1),
+            (true, None) | (false, _) => version,
+        };
         let mut head = Vec::with_capacity(CHUNK_BYTES);
         head.extend_from_slice(&version.to_le_bytes());
         head.extend_from_slice(&(body.len() as u32).to_le_bytes());
@@ -175,7 +235,7 @@ impl Documents {
                 .filter(|body| at.host.short(body) == parsed.checksum)
                 .map(<[u8]>::to_vec);
         }
-        if length > DOCUMENT_BYTES_MAX || parsed.places().count() != length.div_ceil(CHUNK_BYTES) {
+        if length > self.bytes_max || parsed.places().count() != length.div_ceil(CHUNK_BYTES) {
             return None;
         }
         let mut body = Vec::with_capacity(length);
@@ -202,7 +262,11 @@ impl Documents {
         // The head's own places stay free for it.
         let mut taken = vec![first, second];
         let mut places = Vec::with_capacity(body.len().div_ceil(CHUNK_BYTES));
-        let mut walk = Walk { state: at.store.random(), slots: self.table.slots() };
+        let state = match self.settled {
+            true => word(digest, 2) ^ (version & 1),
+            false => at.store.random(),
+        };
+        let mut walk = Walk { state, slots: self.table.slots() };
         for (n, chunk) in body.chunks(CHUNK_BYTES).enumerate() {
             let name = chunk_name(at.host, digest, version, n);
             let record = self
@@ -280,6 +344,12 @@ impl std::fmt::Debug for Head {
             .field("expires", &self.expires)
             .field("length", &self.length)
             .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("head", &self.head).finish_non_exhaustive()
     }
 }
 

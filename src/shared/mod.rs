@@ -15,7 +15,7 @@ pub mod table;
 pub(crate) mod twin;
 
 pub use cells::Cells;
-pub use document::{Documents, Head};
+pub use document::{Documents, Head, Opened};
 pub use epoch::Epoch;
 pub use lease::{Acquired, Leases, Owner};
 pub use register::Registers;

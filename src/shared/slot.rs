@@ -49,11 +49,15 @@ pub enum TableId {
     Absent = b'n',
     /// Up to where this gateway has heard what others tell.
     Gateways = b'g',
+    /// Token Status Lists, in pages.
+    StatusLists = b'y',
+    /// Which status lists of an issuer are in use.
+    StatusPlaces = b'i',
 }
 
 impl TableId {
     /// All of them.
-    pub const ALL: [TableId; 16] = [
+    pub const ALL: [TableId; 18] = [
         TableId::HostKey,
         TableId::Epochs,
         TableId::Tokens,
@@ -70,6 +74,8 @@ impl TableId {
         TableId::Opaque,
         TableId::Absent,
         TableId::Gateways,
+        TableId::StatusLists,
+        TableId::StatusPlaces,
     ];
 
     /// What metrics call it.
@@ -91,6 +97,8 @@ impl TableId {
             TableId::Opaque => "opaque",
             TableId::Absent => "absent",
             TableId::Gateways => "gateways",
+            TableId::StatusLists => "status_lists",
+            TableId::StatusPlaces => "status_places",
         }
     }
 
@@ -155,7 +163,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(names, 16 * 830_584);
+        assert_eq!(names, 18 * 830_584);
     }
 
     #[test]

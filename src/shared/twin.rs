@@ -32,6 +32,8 @@ pub(crate) enum Twin {
     OwnersUnasked,
     /// A memory that was lost begins when its worker did.
     BeginsTooEarly,
+    /// A status list is taken without a look whose it is.
+    ListUnnamed,
     /// A record's digest isn't compared.
     AnyKey,
     /// A host that doesn't compare versions.

@@ -41,13 +41,13 @@ impl Surroundings for Nobody {
 }
 
 /// One worker of the gateway in a worker of the simulation.
-struct Gateway<'a> {
+pub(super) struct Gateway<'a> {
     worker: &'a Worker<'a>,
     runtime: Runtime,
 }
 
 impl<'a> Gateway<'a> {
-    fn new(worker: &'a Worker<'a>, document: &Value) -> Gateway<'a> {
+    pub(super) fn new(worker: &'a Worker<'a>, document: &Value) -> Gateway<'a> {
         Gateway { worker, runtime: runtime_under(document, HostKey::new(&[9; 32], b"simulation")) }
     }
 
@@ -59,7 +59,7 @@ impl<'a> Gateway<'a> {
         result
     }
 
-    fn step(&self, exchange: &mut Exchange, input: Input<'_>) -> Effect {
+    pub(super) fn step(&self, exchange: &mut Exchange, input: Input<'_>) -> Effect {
         self.with(|facts| exchange.step(input, facts, &Nobody))
     }
 }

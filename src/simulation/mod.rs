@@ -18,6 +18,7 @@ mod facts;
 mod forged;
 mod limits;
 mod many;
+mod status_lists;
 mod tables;
 mod tiers;
 

@@ -12,6 +12,7 @@ use herdgate::testing::reply::{ErrorStyle, FailureMode};
 use herdgate::testing::request::path::{PathMatch, RuleMatch, Segment};
 use herdgate::testing::request::path::{Request, Target, matches};
 use herdgate::testing::revocation::feed::{Feed, Kind};
+use herdgate::testing::revocation::status::StatusLists;
 use herdgate::testing::signature::source::{JwksAt, KeySource};
 use herdgate::testing::token_endpoint::TokenEndpoint;
 
@@ -82,6 +83,7 @@ pub fn summary(config: &Config) -> Vec<String> {
         lines.extend(encrypted_tokens(issuer));
         lines.extend(config.dpop_of(position).map(dpop));
         lines.extend(config.mtls_of(position).map(mtls));
+        lines.extend(config.status_lists_of(position).map(status_lists));
         if config.replay.issuers.contains(&position) {
             lines.push("  Each of its tokens is admitted once in each gateway; one that was made before the gateway's memory began is refused.".to_owned());
         }
@@ -148,6 +150,18 @@ fn mtls(mtls: &Mtls) -> String {
     let unbound = if mtls.required { "refused" } else { "admitted" };
     format!(
         "  Tokens that are bound to a certificate need the one {seen}; ones that are bound to none are {unbound}."
+    )
+}
+
+/// Where an issuer's tokens have their status.
+fn status_lists(lists: &StatusLists) -> String {
+    let without = match lists.failure_mode {
+        FailureMode::Deny => "is 503",
+        FailureMode::Allow => "passes, whether it was taken back or not",
+    };
+    format!(
+        "  A token with a status is looked up in its list below {}, which is believed for {} s at most; one whose list can't be had {without}.",
+        lists.uri_prefix, lists.ttl_s_max
     )
 }
 

@@ -118,6 +118,8 @@ impl Step {
             | Reason::Proof
             | Reason::Nonce
             | Reason::Revoked
+            | Reason::Status
+            | Reason::StatusUnavailable
             | Reason::Inactive
             | Reason::IntrospectionUnavailable
             | Reason::RevocationUnavailable => Step::Rights,

@@ -13,6 +13,7 @@ use herdgate::testing::jwt::issuer::{ExpPolicy, Index, Issuer};
 use herdgate::testing::jwt::{self, Jwt, Rounding};
 use herdgate::testing::proof::{Binding, Proven};
 use herdgate::testing::reply::Reason;
+use herdgate::testing::revocation::status::{CLAIM, reference};
 use herdgate::testing::signature::source::KeySource;
 use herdgate::testing::signature::{Algorithm, NoHost};
 use herdgate::testing::time::Time;
@@ -198,6 +199,19 @@ fn terms(
             lines.extend(binding.x5t.map(|_| certificate));
         }
         None => {}
+    }
+    let status = claims.raw.get(CLAIM);
+    match config.status_lists_of(position).map(|lists| reference(&claims.raw, lists)) {
+        Some(Ok(Some(at))) => {
+            lines.push(format!("Place {} of the list at {} says its status.", at.index, at.uri));
+        }
+        Some(Err(_)) => {
+            let why = "its status can't be looked up: it names no place of a list below uri_prefix";
+            reasons.push((Reason::Status, why.to_owned()));
+        }
+        None if status.is_some() => lines
+            .push("It has a status, and nobody looks: its issuer has no status_list.".to_owned()),
+        Some(Ok(None)) | None => {}
     }
     let is_named = claims.jti.as_deref().is_some_and(|jti| !jti.is_empty());
     if config.replay.issuers.contains(&position) && !is_named {
