@@ -315,7 +315,7 @@ impl Facts<'_> {
                 let inside = revocation.inside;
                 self.tell(inside, until, standing);
                 if inside != handle {
-                    self.tell(handle, self.now.plus_ms(IN_FLIGHT_MS), standing);
+                    self.tell(handle, self.now.plus_s(ANSWERS_S), standing);
                 }
             }
             Standing::Opaque => {
