@@ -32,7 +32,7 @@ pub enum Metric {
     Verified,
     /// The signature was verified by the host's own function.
     VerifiedByHost,
-    /// A signature on P-256 or P-384 was verified in three times the usual time: the tables of other
+    /// A signature on P-256 or P-384 was verified without a table of its key, which takes longer: the tables of other
     /// keys take all their room.
     VerifiedWithoutTable,
     /// An encrypted token was opened.
