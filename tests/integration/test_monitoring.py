@@ -2,12 +2,18 @@
 
 import json
 import re
+import subprocess
+import sys
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
 import yaml
 
 import doc_tables
-from processes import ROOT
+from http_client import request
+from processes import ROOT, wait_until
+from world import World
 
 FOLDER = ROOT / "examples" / "monitoring"
 pytestmark = pytest.mark.only("envoy")
@@ -58,3 +64,43 @@ def test_alerts_cover_what_the_page_says_to_alert_on():
     text = " ".join(rule["expr"] for rule in rules)
     for name in ("keys_unavailable", "revocation_unavailable", "revocation_not_kept", "shared_full", "limit_failed", "sync_failed"):
         assert name in text
+
+
+def watch():
+    loader = SourceFileLoader("watch", str(ROOT / "scripts" / "watch"))
+    module = module_from_spec(spec_from_loader("watch", loader))
+    loader.exec_module(module)
+    return module
+
+
+def test_the_terminal_view_reads_names_of_both_hosts():
+    envoy = """# TYPE herdgate_bearer_rejected counter
+herdgate_bearer_rejected{reason="expired"} 3
+herdgate_limit_denied{limit="per-user"} 2
+herdgate_table_filled_percent{table="tokens"} 41
+herdgate_call_took_ms_bucket{le="5"} 9
+envoy_cluster_upstream_rq{cluster="api"} 7
+"""
+    kong = """pw_herdgate_herdgate_bearer_rejected_expired 3
+pw_herdgate_herdgate_limit_per_user_denied{worker="1"} 1
+pw_herdgate_herdgate_limit_per_user_denied{worker="2"} 1
+pw_herdgate_herdgate_table_tokens_filled_percent 41
+"""
+    expected = {("bearer_rejected", "expired"): 3, ("table_filled_percent", "tokens"): 41}
+    assert watch().read(envoy) == {**expected, ("limit_denied", "per-user"): 2}
+    assert watch().read(kong) == {**expected, ("limit_denied", "per_user"): 2}
+
+
+def test_the_terminal_view_of_a_running_gateway(start_gateway, world: World):
+    gateway = start_gateway(world.config())
+    for token in [world.own(), world.own(lifetime_s=-600), world.own()]:
+        request(gateway.base_url + "/orders", headers={"authorization": f"Bearer {token}"})
+
+    def shown() -> str:
+        command = [sys.executable, ROOT / "scripts" / "watch", gateway.admin, "--once", "--every", "0.2"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "140", "PATH": "/usr/bin:/bin"}).stdout
+
+    wait_until(lambda: "expired" in shown() and "table tokens" in shown(), 20, "the reason of the refusal, and a table")
+    assert "nothing fails" in shown()
+    away = subprocess.run([sys.executable, ROOT / "scripts" / "watch", "http://127.0.0.1:1", "--once"], capture_output=True, text=True)
+    assert away.returncode == 1 and "can't be read" in away.stdout
