@@ -198,9 +198,19 @@ pub enum Metric {
     LogLeftOut,
 }
 
-/// What docs/answers-and-metrics.md says to alert on, but for limits: it is there, as zero, before
-/// it first counts, so that the first time is seen as growth.
+/// What docs/answers-and-metrics.md says to alert on, but for limits, and what examples/monitoring
+/// draws: it is there, as zero, before it first counts, so that the first time is seen as growth.
 pub const ALERTED: &[Metric] = &[
+    Metric::Accepted,
+    Metric::Anonymous,
+    Metric::L1Hit,
+    Metric::L2Hit,
+    Metric::Verified,
+    Metric::TokenHit,
+    Metric::TokenShared,
+    Metric::TokenUpstream,
+    Metric::IntrospectionFailed,
+    Metric::LookupFailed,
     Metric::Rejected(Reason::KeysUnavailable),
     Metric::Rejected(Reason::IntrospectionUnavailable),
     Metric::Rejected(Reason::TokenServerUnavailable),
