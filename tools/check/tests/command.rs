@@ -265,7 +265,7 @@ fn what_makes_a_token_unreadable_is_named() {
         (format!("{twice}.{payload}.{signature}"), "its header names a member twice, or is nested more deeply than 16."),
         (format!("bm8.{payload}.{signature}"), "its header isn't JSON."),
         (format!("W10.{payload}.{signature}"), "its header: expected a JSON object, got a list."),
-        (format!("{header}.{payload}.{signature}.a.b"), "it has five segments: an encrypted token (JWE)."),
+        (format!("{header}.{payload}.{signature}.a.b"), "it has five segments, but not the form of an encrypted token (RFC 7516)."),
     ]
     .into_iter()
     .enumerate()
