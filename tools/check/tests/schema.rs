@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use herdgate::config::{Config, HostKind};
-use herdgate_check::schema;
+use herdgate_check::{schema, stand_in};
 use jsonschema::{Draft, Validator};
 use serde_json::{Value, json};
 
@@ -35,8 +35,12 @@ fn schemas() -> [(&'static str, Validator); 2] {
 }
 
 fn loads(document: &Value) -> bool {
-    let env = |_: &str| Some("a-secret-of-more-than-thirty-two-bytes".to_owned());
-    Config::load(document.to_string().as_bytes(), &env, HostKind::Unknown).is_ok()
+    let text = document.to_string();
+    let env = |name: &str| {
+        let secret = || "a-secret-of-more-than-thirty-two-bytes".to_owned();
+        Some(stand_in::jwk(text.as_bytes(), name).unwrap_or_else(secret))
+    };
+    Config::load(text.as_bytes(), &env, HostKind::Unknown).is_ok()
 }
 
 #[test]
