@@ -215,6 +215,7 @@ pub const ALERTED: &[Metric] = &[
     Metric::Rejected(Reason::IntrospectionUnavailable),
     Metric::Rejected(Reason::TokenServerUnavailable),
     Metric::Rejected(Reason::RevocationUnavailable),
+    Metric::Rejected(Reason::StatusUnavailable),
     Metric::Rejected(Reason::ReplayUnavailable),
     Metric::Rejected(Reason::ClockUnset),
     Metric::Rejected(Reason::BadSignature),

@@ -74,8 +74,8 @@ def broken(start_gateway, world: World):
         world.idp.document(path, None)
 
 
-def test_the_page_has_twelve_rows():
-    assert len(rows()) == 12
+def test_the_page_has_thirteen_rows():
+    assert len(rows()) == 13
 
 
 def test_the_wrong_cluster(broken, world: World):
