@@ -11,7 +11,7 @@ use crate::signature::{Algorithm, AlgorithmSet, VerifyKey};
 use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
-use super::verified::Consumer;
+use super::vouched::Consumer;
 use super::{Fact, Facts, Stop};
 
 /// A credential and whom it belongs to.

@@ -5,20 +5,16 @@
 //! key can wrap it anew for ever, and one token takes one place, here and there.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::jwe::{self, Fault, Opened};
-use crate::jwt::issuer::{Encrypted, Issuer};
+use crate::jwt::issuer::Encrypted;
 use crate::jwt::{self, Claims, Form, Jwt, check, json};
 use crate::metrics::{Metric, NotDecrypted};
-use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::revocation::Names;
-use crate::signature::source::KeySource;
-use crate::time::CLOCK_MIN;
 
-use super::verified::{Consumer, Whose, consumer_name, identity_headers};
+use super::vouched::{By, Consumer, Vouched};
 use super::{Facts, Stop, Verified};
 
 /// A JWT as it is to be read: as it was sent, or what was encrypted.
@@ -177,50 +173,26 @@ impl Facts<'_> {
         let sight = self.first_sight(&claims, plaintext);
         check::issuer(issuer, seal.typ.as_deref(), &claims, self.now, sight.at)?;
         self.remember_sight(&sight, &claims, issuer);
-        let username = consumer_name(issuer, &claims);
-        let consumer = Consumer { username, ..Consumer::default() };
         let segment = match issuer.forward.payload_header {
             Some(_) => encoded(plaintext).into_bytes(),
             None => Vec::new(),
         };
-        let whose = Whose { consumer: &consumer, credential: None, payload_segment: &segment };
-        let headers = identity_headers(issuer, &claims, &whose, self.host.meter);
-        let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
-        let status = self.status_of(index, &claims)?;
-        let window = check::Window::of(&claims, issuer, sight.at).not_before(CLOCK_MIN);
+        let window = check::Window::of(&claims, issuer, sight.at);
         let names =
             self.names_of(&claims, plaintext, plaintext).sealed_in(&self.runtime.names_key, token);
-        let verified = Rc::new(Verified {
-            issuer: index,
+        let vouched = Vouched {
+            consumer: Consumer::of(issuer, &claims),
             claims,
             credential: None,
-            consumer,
-            headers,
-            has_terms: binding.is_some() || self.has_terms(index),
-            binding,
-            status,
+            payload_segment: &segment,
             window,
-            is_opaque: false,
-            is_by_secret: true,
-            is_legacy: issuer.sunset_s.is_some(),
-            is_forwarded: issuer.forward.token,
+            by: By::Secret,
             first_seen: sight.at,
             fingerprint: [0; 32],
-            generation: Cell::new(self.generation_of(index, issuer)),
+            generation: self.vouching_generation(index, issuer),
             names,
-            looked_up: Cell::new(0),
-        });
-        self.keep(token, &verified);
-        Ok(verified)
-    }
-
-    /// The generation of keys that are in the document; such a token needs none, so any other is as
-    /// good.
-    fn generation_of(&self, index: usize, issuer: &Issuer) -> u64 {
-        match &issuer.keys {
-            KeySource::Inline(keys) => self.inline_keys(index, keys).generation,
-            KeySource::Jwks { .. } | KeySource::Credentials(_) => 0,
-        }
+        };
+        self.take_in(token, (index, issuer), vouched)
     }
 
     /// The names of a token of these claims, of which `signed` is signed.

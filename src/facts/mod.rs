@@ -37,6 +37,7 @@ pub mod told;
 mod tries;
 mod trouble;
 mod verified;
+mod vouched;
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

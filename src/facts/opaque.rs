@@ -7,7 +7,6 @@
 //! and its token is asked about before those of which nothing was ever known.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::digest::Digest;
@@ -15,16 +14,15 @@ use crate::jwt::introspection::{self, OpaqueTokens, Response, Told};
 use crate::jwt::issuer::{Issuer, IssuerMatch};
 use crate::jwt::{Claims, check};
 use crate::metrics::Metric;
-use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::revocation::Names;
 use crate::signature::source::KeySource;
-use crate::time::{CLOCK_MIN, Span, Time};
+use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::keys::KeySet;
 use super::signed::{self, Read};
-use super::verified::{Consumer, Whose, consumer_name, identity_headers};
+use super::vouched::{By, Consumer, Vouched};
 use super::{Endpoint, Fact, Facts, Stop, Verified};
 
 /// An answer of more bytes isn't kept, and so isn't one.
@@ -203,43 +201,28 @@ impl Facts<'_> {
         check::answered_times(&claims, issuer, self.now)?;
         check::audience(issuer, &claims)?;
         check::claims_required(issuer, &claims)?;
-        let username = consumer_name(issuer, &claims);
-        let consumer = Consumer { username, ..Consumer::default() };
-        let whose = Whose { consumer: &consumer, credential: None, payload_segment: &[] };
-        let headers = identity_headers(issuer, &claims, &whose, self.host.meter);
-        let binding = Binding::of(&claims.raw).filter(|_| !issuer.ignores_cnf);
         let key = &self.runtime.names_key;
         let names =
             Names::of_opaque(key, iss(issuer).unwrap_or_default(), claims.jti.as_deref(), token);
         let window = check::Window::of_answer(&claims, issuer, fresh.from, fresh.until);
-        let verified = Rc::new(Verified {
-            issuer: index,
+        let vouched = Vouched {
+            consumer: Consumer::of(issuer, &claims),
             claims,
             credential: None,
-            consumer,
-            headers,
-            has_terms: binding.is_some() || self.has_terms(index),
-            binding,
-            // Its endpoint says whether it is active.
-            status: None,
-            window: window.not_before(CLOCK_MIN),
-            is_opaque: true,
-            is_by_secret: false,
-            is_legacy: issuer.sunset_s.is_some(),
-            is_forwarded: issuer.forward.token,
+            payload_segment: &[],
+            window,
+            by: By::Answer,
             first_seen: fresh.from,
             fingerprint,
-            generation: Cell::new(generation),
+            generation,
             names,
-            looked_up: Cell::new(0),
-        });
-        self.keep(token, &verified);
-        Ok(verified)
+        };
+        self.take_in(token, (index, issuer), vouched)
     }
 
-    /// The key set in which the key was found. Where answers aren't signed the set is empty, and
-    /// never changes.
-    fn vouching_generation(&self, index: usize, issuer: &Issuer) -> u64 {
+    /// The key set of an issuer that is kept here. One in the document never changes: where answers
+    /// aren't signed, or a secret vouches for tokens, it is as good as any.
+    pub(super) fn vouching_generation(&self, index: usize, issuer: &Issuer) -> u64 {
         match &issuer.keys {
             KeySource::Inline(keys) => self.inline_keys(index, keys).generation,
             KeySource::Jwks { .. } => self.kept_keys(index).map_or(0, |set| set.generation),

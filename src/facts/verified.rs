@@ -14,10 +14,9 @@ use serde_json::{Map, Value};
 use crate::digest::Digest;
 use crate::jwt::issuer::Issuer;
 use crate::jwt::{self, Claims, Form, Jwt, check};
-use crate::metrics::{Meter, Metric};
+use crate::metrics::Metric;
 use crate::proof::Binding;
 use crate::reply::Reason;
-use crate::request::forward;
 use crate::revocation::Names;
 use crate::revocation::names::token_handle;
 use crate::signature::source::KeySource;
@@ -25,18 +24,8 @@ use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::{CLOCK_MIN, Time};
 
 use super::status::Status;
+use super::vouched::{By, Consumer, Vouched};
 use super::{Facts, KeySet, Stop};
-
-/// Whom a credential belongs to, as Kong names it.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Consumer {
-    /// `X-Consumer-ID`.
-    pub id: Option<String>,
-    /// `X-Consumer-Username`.
-    pub username: Option<String>,
-    /// `X-Consumer-Custom-ID`.
-    pub custom_id: Option<String>,
-}
 
 /// A token whose signature verified, with everything that each request checks again.
 pub struct Verified {
@@ -276,37 +265,20 @@ impl Facts<'_> {
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
-        let whose = Whose {
-            consumer: &key.consumer,
-            credential: key.credential.as_deref(),
-            payload_segment: jwt.payload_segment,
-        };
-        let headers = identity_headers(issuer, &jwt.claims, &whose, self.host.meter);
-        let binding = Binding::of(&jwt.claims.raw).filter(|_| !issuer.ignores_cnf);
-        let status = self.status_of(index, &jwt.claims)?;
-        let window = check::Window::of(&jwt.claims, issuer, first_seen).not_before(CLOCK_MIN);
-        let verified = Rc::new(Verified {
-            issuer: index,
+        let window = check::Window::of(&jwt.claims, issuer, first_seen);
+        let vouched = Vouched {
             claims: jwt.claims,
             credential: key.credential,
             consumer: key.consumer,
-            headers,
-            has_terms: binding.is_some() || self.has_terms(index),
-            binding,
-            status,
+            payload_segment: jwt.payload_segment,
             window,
-            is_opaque: false,
-            is_by_secret: false,
-            is_legacy: issuer.sunset_s.is_some(),
-            is_forwarded: issuer.forward.token,
+            by: By::Signature,
             first_seen,
             fingerprint: key.fingerprint,
-            generation: Cell::new(key.generation),
+            generation: key.generation,
             names,
-            looked_up: Cell::new(0),
-        });
-        self.keep(sent, &verified);
-        Ok(verified)
+        };
+        self.take_in(sent, (index, issuer), vouched)
     }
 
     /// Keeps a verified token in this worker's memory.
@@ -406,14 +378,6 @@ impl Facts<'_> {
         }))
     }
 
-    /// Whether the use of all tokens of an issuer has terms beyond their own.
-    pub(super) fn has_terms(&self, issuer: usize) -> bool {
-        let config = &self.runtime.config;
-        config.dpop_of(issuer).is_some_and(|dpop| dpop.required)
-            || config.mtls_of(issuer).is_some_and(|mtls| mtls.required)
-            || config.replay.issuers.contains(&issuer)
-    }
-
     fn verified_digest(&self, issuer: &Issuer, bytes: &Digest) -> Digest {
         self.runtime.host_key.digest("verified", &[&issuer.digest, &bytes.0])
     }
@@ -497,8 +461,7 @@ impl Verifying {
     }
 
     fn of_issuer(self, issuer: &Issuer, set: &KeySet, jwt: &Jwt<'_>) -> Verifying {
-        let username = consumer_name(issuer, &jwt.claims);
-        let consumer = Consumer { username, ..self.consumer };
+        let consumer = Consumer::of(issuer, &jwt.claims);
         Verifying { generation: set.generation, consumer, ..self }
     }
 }
@@ -519,57 +482,3 @@ pub(super) fn credential_id<'a>(issuer: &Issuer, jwt: &'a Jwt<'_>) -> Option<&'a
 
 /// A longer one would only be a burden to the server that is asked for it.
 const CREDENTIAL_ID_BYTES_MAX: usize = 256;
-
-/// What an issuer calls the consumer of a token with these claims.
-pub(super) fn consumer_name(issuer: &Issuer, claims: &Claims) -> Option<String> {
-    let claimed = issuer.consumer_claim.as_ref().and_then(|path| claims.get(path));
-    match claimed {
-        Some(Value::String(name)) if !name.is_empty() => Some(name.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => issuer.consumer.clone(),
-    }
-}
-
-/// What is known of a caller beside the claims.
-pub(super) struct Whose<'a> {
-    pub consumer: &'a Consumer,
-    pub credential: Option<&'a str>,
-    /// Base64url as it came; the strict parse admits no other byte. Empty if there is none.
-    pub payload_segment: &'a [u8],
-}
-
-/// What the API is told. What takes too many bytes is left out: a header less says less, while a
-/// part of one could say something else.
-pub(super) fn identity_headers(
-    issuer: &Issuer,
-    claims: &Claims,
-    whose: &Whose<'_>,
-    meter: &dyn Meter,
-) -> Vec<(String, String)> {
-    let mut headers = Vec::new();
-    let mut push =
-        |name: &str, value: &Value| match forward::value(value, issuer.forward.claim_bytes_max) {
-            Ok(Some(value)) => headers.push((name.to_owned(), value)),
-            Ok(None) => {}
-            Err(forward::TooLong) => meter.count(Metric::ClaimTooLong),
-        };
-    for (name, value) in [
-        ("x-consumer-id", whose.consumer.id.as_deref()),
-        ("x-consumer-username", whose.consumer.username.as_deref()),
-        ("x-consumer-custom-id", whose.consumer.custom_id.as_deref()),
-        ("x-credential-identifier", whose.credential),
-    ] {
-        if let Some(value) = value {
-            push(name, &Value::from(value));
-        }
-    }
-    for (path, name) in &issuer.forward.claims {
-        if let Some(claim) = claims.get(path) {
-            push(name, claim);
-        }
-    }
-    if let Some(name) = &issuer.forward.payload_header {
-        headers.push((name.clone(), String::from_utf8_lossy(whose.payload_segment).into_owned()));
-    }
-    headers
-}
