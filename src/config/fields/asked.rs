@@ -2,29 +2,37 @@
 
 use super::*;
 
+// What both kinds of introspection say.
+const ENDPOINT: Field = field("uri", Url, Required, "The endpoint.");
+const CLIENT_ID: Field =
+    field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there.");
+const CLIENT_SECRET: Field =
+    field("client_secret", Secret, Optional, "The filter's own secret there.");
+const NEGATIVE_TTL_S: Field = field(
+    "negative_ttl_s",
+    Whole(0, 300),
+    Need::Whole(5),
+    "Seconds for which \"inactive\" is kept.",
+);
+
 pub(super) static INTROSPECTION: Shape = Shape {
     own: &[
-        field("uri", Url, Required, "The endpoint."),
+        ENDPOINT,
         field(
             "kind",
             OneOf(&["oauth", "status"]),
             Need::Text("oauth"),
             "RFC 7662, or GET with 200 for valid and 403 for revoked.",
         ),
-        field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
-        field("client_secret", Secret, Optional, "The filter's own secret there."),
+        CLIENT_ID,
+        CLIENT_SECRET,
         field(
             "ttl_s_max",
             Whole(0, 3600),
             Need::Whole(60),
             "Seconds for which \"active\" is kept at most.",
         ),
-        field(
-            "negative_ttl_s",
-            Whole(0, 300),
-            Need::Whole(5),
-            "Seconds for which \"inactive\" is kept.",
-        ),
+        NEGATIVE_TTL_S,
         field(
             "calls_per_s_max",
             Whole(1, 100_000),
@@ -38,9 +46,9 @@ pub(super) static INTROSPECTION: Shape = Shape {
 /// The introspection endpoint of one issuer.
 pub(super) static TOKEN_INTROSPECTION: Shape = Shape {
     own: &[
-        field("uri", Url, Required, "The endpoint."),
-        field("client_id", Text(&syntax::TEXT), Optional, "The filter's own client id there."),
-        field("client_secret", Secret, Optional, "The filter's own secret there."),
+        ENDPOINT,
+        CLIENT_ID,
+        CLIENT_SECRET,
         field(
             "client_auth",
             OneOf(&["basic", "post", "mtls", "private_key_jwt"]),
@@ -65,12 +73,7 @@ pub(super) static TOKEN_INTROSPECTION: Shape = Shape {
             Need::Whole(60),
             "Seconds for which an answer is kept at most; a token that was taken back behind the gateway's back stops within them.",
         ),
-        field(
-            "negative_ttl_s",
-            Whole(0, 300),
-            Need::Whole(5),
-            "Seconds for which \"inactive\" is kept.",
-        ),
+        NEGATIVE_TTL_S,
         field(
             "stale_s_max",
             Whole(0, DAY_S),

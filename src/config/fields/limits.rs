@@ -87,9 +87,12 @@ pub(super) static WHEN: Shape = Shape {
     shared: &[],
 };
 
+const WEBDIS: Field =
+    field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis.");
+
 pub(super) static SYNC: Shape = Shape {
     own: &[
-        field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis."),
+        WEBDIS,
         field(
             "every_ms",
             Whole(50, 60_000),
@@ -104,7 +107,7 @@ static MEETING: Kind = Object(&SYNC);
 
 pub(super) static GATEWAYS: Shape = Shape {
     own: &[
-        field("uri", Url, Required, "The address of Webdis, which speaks HTTP for Redis."),
+        WEBDIS,
         field(
             "every_ms",
             Whole(50, 60_000),

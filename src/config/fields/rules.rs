@@ -2,6 +2,20 @@
 
 use super::*;
 
+// What a rule and each of its alternatives may ask.
+const AUDIENCES: Field =
+    field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`.");
+const SCOPES_ALL: Field =
+    field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have.");
+const SCOPES_ANY: Field =
+    field("scopes_any", List(&SCOPE, 1, 64), Optional, "Scopes of which the token must have one.");
+const CLAIMS: Field = field(
+    "claims",
+    Map(&syntax::CLAIM, &SCALARS, 64),
+    Optional,
+    "Claims and the values of which they must have one.",
+);
+
 pub(super) static RULE: Shape = Shape {
     own: &[
         field("match", Object(&MATCH), Required, "Which requests it covers; `{}`: all."),
@@ -18,20 +32,10 @@ pub(super) static RULE: Shape = Shape {
             "Whether a token is needed. `optional`: none passes as anonymous, a bad one is refused; `permissive`: a bad one is taken out and its request passes as anonymous; `public`: tokens aren't read.",
         ),
         field("issuers", List(&NAME, 1, 256), Optional, "Issuers that it admits. Default: all."),
-        field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
-        field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have."),
-        field(
-            "scopes_any",
-            List(&SCOPE, 1, 64),
-            Optional,
-            "Scopes of which the token must have one.",
-        ),
-        field(
-            "claims",
-            Map(&syntax::CLAIM, &SCALARS, 64),
-            Optional,
-            "Claims and the values of which they must have one.",
-        ),
+        AUDIENCES,
+        SCOPES_ALL,
+        SCOPES_ANY,
+        CLAIMS,
         field(
             "any",
             List(&Object(&ALTERNATIVE), 1, 16),
@@ -79,25 +83,8 @@ pub(super) static RULE: Shape = Shape {
     shared: &[],
 };
 
-pub(super) static ALTERNATIVE: Shape = Shape {
-    own: &[
-        field("audiences", List(&TEXT, 1, 64), Optional, "One of these must be in `aud`."),
-        field("scopes_all", List(&SCOPE, 1, 64), Optional, "Scopes that the token must all have."),
-        field(
-            "scopes_any",
-            List(&SCOPE, 1, 64),
-            Optional,
-            "Scopes of which the token must have one.",
-        ),
-        field(
-            "claims",
-            Map(&syntax::CLAIM, &SCALARS, 64),
-            Optional,
-            "Claims and the values of which they must have one.",
-        ),
-    ],
-    shared: &[],
-};
+pub(super) static ALTERNATIVE: Shape =
+    Shape { own: &[AUDIENCES, SCOPES_ALL, SCOPES_ANY, CLAIMS], shared: &[] };
 
 pub(super) static MATCH: Shape = Shape {
     own: &[
