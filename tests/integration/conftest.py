@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from gateway import WASM, kind, make_gateway, Upstreams  # noqa: E402
 from servers import Api, Idp  # noqa: E402
+from webdis import Redis, Webdis  # noqa: E402
 from world import World  # noqa: E402
 
 
@@ -96,6 +97,22 @@ def main_gateway(directory, idp, api, filter_wasm, world):
     start, started = _starter(directory, idp, api)
     yield start(world.config())
     _end(started, False)
+
+
+@pytest.fixture(scope="module")
+def redis(request, directory):
+    folder = directory / f"redis-of-{request.module.__name__}"
+    folder.mkdir()
+    server = Redis(folder)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def webdis(redis):
+    server = Webdis(redis.directory, redis)
+    yield server
+    server.stop()
 
 
 @pytest.fixture(autouse=True)

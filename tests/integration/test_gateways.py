@@ -17,7 +17,7 @@ from http_client import form, request
 from processes import PATIENCE_S, wait_until
 from servers import token_headers
 from token_calls import TOKEN_PATH
-from webdis import AUTHORIZATION, Redis, Webdis
+from webdis import Webdis
 from world import World
 
 FULL = os.environ.get("HERDGATE_FULL") == "1"
@@ -28,8 +28,7 @@ REVOCATION_PATH = "/oauth2/revoke"
 
 
 def gateways_of(webdis: Webdis, **more) -> dict:
-    where = {"uri": webdis.uri, "allow_http": True, "cluster": "webdis", "every_ms": EVERY_MS, "timeout_ms": 1000}
-    return {**where, "headers": {"authorization": AUTHORIZATION}, **more}
+    return {**webdis.meeting(EVERY_MS), **more}
 
 
 def config(world: World, webdis: Webdis, shared: dict | None = None, **more) -> dict:
@@ -41,21 +40,6 @@ def config(world: World, webdis: Webdis, shared: dict | None = None, **more) -> 
         "gateways": gateways_of(webdis, **more),
         "shared": shared or {"secret": {"env": "HERDGATE_SECRET"}},
     }
-
-
-@pytest.fixture(scope="module")
-def redis(directory):
-    (directory / "gateways").mkdir(exist_ok=True)
-    server = Redis(directory / "gateways")
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def webdis(directory, redis):
-    server = Webdis(directory / "gateways", redis)
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module", autouse=True)

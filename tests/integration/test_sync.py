@@ -15,7 +15,7 @@ from gateway import Upstreams, kind, make_gateway
 from http_client import request
 from load import binary, load
 from processes import PATIENCE_S, wait_until
-from webdis import AUTHORIZATION, Redis, Webdis
+from webdis import Redis, Webdis
 from world import World
 
 GATEWAYS = 3
@@ -29,8 +29,7 @@ ROUNDS = 10 if os.environ.get("HERDGATE_FULL") == "1" else 1
 
 
 def sync(webdis: Webdis) -> dict:
-    where = {"uri": webdis.uri, "allow_http": True, "cluster": "webdis", "every_ms": EVERY_MS, "timeout_ms": 1000}
-    return {"sync": {**where, "headers": {"authorization": AUTHORIZATION}}}
+    return {"sync": webdis.meeting(EVERY_MS)}
 
 
 def config(world: World, webdis: Webdis) -> dict:
@@ -43,21 +42,6 @@ def config(world: World, webdis: Webdis) -> dict:
     ]
     rules = [{"match": {"path_prefix": f"/{one['name']}"}, "access": "public", "limits": [one["name"]]} for one in limits]
     return world.config(rules=rules, rate_limits=limits)
-
-
-@pytest.fixture(scope="module")
-def redis(directory):
-    (directory / "redis").mkdir(exist_ok=True)
-    server = Redis(directory / "redis")
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def webdis(directory, redis):
-    server = Webdis(directory / "redis", redis)
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -95,6 +95,11 @@ class Webdis:
     def uri(self) -> str:
         return f"http://127.0.0.1:{self.port}/"
 
+    def meeting(self, every_ms: int) -> dict:
+        """How a configuration names it as the place where gateways meet."""
+        where = {"uri": self.uri, "allow_http": True, "cluster": "webdis", "every_ms": every_ms, "timeout_ms": 1000}
+        return {**where, "headers": {"authorization": AUTHORIZATION}}
+
     def start(self) -> None:
         self.child = Child([BIN / "webdis", self.settings], self.directory / "webdis.log")
         wait_until(lambda: self._answers(), PATIENCE_S, "Webdis's start")
