@@ -81,10 +81,13 @@ herdgate_table_filled_percent{table="tokens"} 41
 herdgate_call_took_ms_bucket{le="5"} 9
 envoy_cluster_upstream_rq{cluster="api"} 7
 """
-    kong = """pw_herdgate_herdgate_bearer_rejected_expired 3
-pw_herdgate_herdgate_limit_per_user_denied{worker="1"} 1
-pw_herdgate_herdgate_limit_per_user_denied{worker="2"} 1
-pw_herdgate_herdgate_table_tokens_filled_percent 41
+    kong = """# TYPE pw_herdgate_herdgate.bearer.rejected.expired counter
+pw_herdgate_herdgate.bearer.rejected.expired 3
+pw_herdgate_herdgate.limit.per_user.denied{worker="1"} 1
+pw_herdgate_herdgate.limit.per_user.denied{worker="2"} 1
+pw_herdgate_herdgate.table.tokens.filled_percent 41
+pw_herdgate_herdgate.call.took_ms{le="1"} 9
+pw_herdgate_herdgate.call.took_ms_sum 4
 """
     expected = {("bearer_rejected", "expired"): 3, ("table_filled_percent", "tokens"): 41}
     assert watch().read(envoy) == {**expected, ("limit_denied", "per-user"): 2}
