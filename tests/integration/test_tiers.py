@@ -8,7 +8,7 @@ from envoy import Envoy, plain_cluster
 from gateway import Upstreams, make_gateway
 from http_client import request
 from processes import PATIENCE_S, wait_until
-from test_sync import redis, sync, webdis  # noqa: F401
+from test_sync import sync
 from tokens import forged
 from world import World
 
@@ -91,7 +91,7 @@ def test_a_plan_that_nobody_signed_is_none(gateway, world):
 
 
 @pytest.fixture(scope="module")
-def two(directory, idp, api, filter_wasm, world, redis, webdis):  # noqa: F811
+def two(directory, idp, api, filter_wasm, world, redis, webdis):
     cluster = [plain_cluster("webdis", webdis.port)]
     made = [Envoy(directory / f"plans-{number}", Upstreams(api.port, idp.port), extra_clusters=cluster) for number in range(2)]
     for one in made:
