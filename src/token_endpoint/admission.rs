@@ -278,7 +278,8 @@ impl Admission {
         let client_over = own >= free && own > few;
         if free == 0 {
             // One that has more than a few under way takes no place in the line from the others.
-            return if client_over { Room::ForOthers } else { Room::Full };
+            // A single one may be the sketch's, or one that the client has just been given.
+            return if own > few.max(1) { Room::ForOthers } else { Room::Full };
         }
         let address_over =
             of_address >= free.saturating_mul(ADDRESS_SHARES) && of_address > allowed / 4;

@@ -36,7 +36,10 @@ def test_calls_that_are_under_way_are_capped(start_gateway, world: World):
     assert upstream(world) == 3
     waits = {int(answer.header("retry-after")) for answer in refused}
     assert min(waits) >= 1 and len(waits) > 1, "clients that are refused together do not come back together"
-    assert gateway.metrics()["herdgate.token.capped"] == 27
+    metrics = gateway.metrics()
+    # Shares are counted in a sketch: one of thousands is taken for a client that has a call under way.
+    assert metrics["herdgate.token.capped"] + metrics["herdgate.token.over_share"] == 27
+    assert metrics["herdgate.token.capped"] >= 25
     world.idp.heal()
     assert access_tokens([call(gateway.base_url, clients[29])])
 
