@@ -2,10 +2,13 @@
 //! back as one JSON line.
 //!
 //! Without `--rate` every connection sends its next request as soon as the last one is answered
-//! (closed loop). With `--rate` request number i is due at i / rate seconds, and its latency counts
-//! from when it was due, so that a slow server cannot hide its queue.
+//! (closed loop). With `--rate` or `--pace` each request is due at its time, and its latency counts
+//! from when it was due, so that a slow server cannot hide its queue. How late the generator itself
+//! was is counted apart (`late_us`), as are requests that found no connection free (`queued`).
 mod connection;
+mod herd;
 mod options;
+mod pace;
 mod report;
 
 use std::process::ExitCode;
@@ -26,7 +29,10 @@ fn main() -> ExitCode {
         }
     };
     let requests = options.request_bytes();
-    let report = run(&options, &requests);
+    let report = match options.herd {
+        Some(spread) => herd::run(&options, &requests, spread),
+        None => run(&options, &requests),
+    };
     println!("{}", report.into_json());
     ExitCode::SUCCESS
 }
@@ -35,7 +41,7 @@ fn main() -> ExitCode {
 /// together.
 fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
     let next = AtomicU64::new(0);
-    let total = Mutex::new(Report::default());
+    let total = Mutex::new(Report::new(options.slot));
     let barrier = Barrier::new(options.connections);
     let started = Mutex::new(None);
 
@@ -43,8 +49,8 @@ fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
         for _ in 0..options.connections {
             let spawned =
                 std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, || {
-                    let mut connection = Connection::new(&options.address, options.timeout);
-                    let mut seen = Report::default();
+                    let mut connection = Connection::new(options, false);
+                    let mut seen = Report::new(options.slot);
                     if let Err(kind) = connection.connect() {
                         seen.connect_error(kind);
                     }
@@ -79,18 +85,29 @@ fn send(
         {
             return;
         }
-        let due = match options.rate {
-            Some(rate) => {
-                let due = start + Duration::from_secs_f64(number as f64 / rate);
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        let due = match &options.pace {
+            Some(pace) => {
+                let Some(due) = pace.due(number) else { return };
+                wait_for(due, start, seen);
                 due
             }
-            None => Instant::now(),
+            None => start.elapsed(),
         };
         let request = &requests[number as usize % requests.len()];
         match connection.exchange(request, options.is_head) {
-            Ok(status) => seen.answer(status, due.elapsed()),
-            Err(kind) => seen.error(kind),
+            Ok(answer) => seen.answer(due, start.elapsed(), &answer),
+            Err(kind) => seen.error(due, kind),
         }
+    }
+}
+
+/// Sleeps until `due`; what is late then is the generator's own doing.
+fn wait_for(due: Duration, start: Instant, seen: &mut Report) {
+    match due.checked_sub(start.elapsed()) {
+        Some(early) => {
+            std::thread::sleep(early);
+            seen.late(start.elapsed().saturating_sub(due));
+        }
+        None => seen.queued(),
     }
 }

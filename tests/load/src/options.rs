@@ -1,10 +1,16 @@
 //! The command line.
 use std::time::Duration;
 
+use crate::pace::Pace;
+
 pub const USAGE: &str =
     "usage: herdgate-load --url http://127.0.0.1:PORT/path --connections N --requests M
   --duration S          stop after S seconds, whichever comes first
   --rate R              R requests a second in all, evenly spaced (default: as fast as answers come)
+  --pace R:S,R:S...     R requests a second for S seconds, then the next rate; ends after the last one
+  --slot S              tells answers by the S seconds in which their requests were due, too
+  --herd S              each header line is a client, that first calls within S seconds and then
+                        when its token ends (expires_in), until --duration
   --method METHOD       default GET, or POST with --body
   --header 'name: value'  may be repeated
   --tokens FILE         one bearer token a line, used in turn
@@ -19,7 +25,11 @@ pub struct Options {
     pub connections: usize,
     pub requests: u64,
     pub duration: Option<Duration>,
-    pub rate: Option<f64>,
+    /// When requests are due; none: as soon as there is a connection.
+    pub pace: Option<Pace>,
+    pub slot: Option<Duration>,
+    /// Over how long the first calls of a herd are spread.
+    pub herd: Option<Duration>,
     pub timeout: Duration,
     pub is_head: bool,
     path: String,
@@ -38,7 +48,9 @@ impl Options {
             connections: 1,
             requests: u64::MAX,
             duration: None,
-            rate: None,
+            pace: None,
+            slot: None,
+            herd: None,
             timeout: Duration::from_secs(30),
             is_head: false,
             path: String::new(),
@@ -54,10 +66,13 @@ impl Options {
                 "--connections" => options.connections = number(&name, &value)?,
                 "--requests" => options.requests = number(&name, &value)?,
                 "--duration" => {
-                    options.duration = Some(Duration::from_secs_f64(number(&name, &value)?))
+                    options.duration = Some(seconds(&name, &value)?);
                 }
-                "--rate" => options.rate = Some(number(&name, &value)?),
-                "--timeout" => options.timeout = Duration::from_secs_f64(number(&name, &value)?),
+                "--rate" => options.pace = Some(Pace::constant(number(&name, &value)?)),
+                "--pace" => options.pace = Some(Pace::parse(&value)?),
+                "--slot" => options.slot = Some(seconds(&name, &value)?),
+                "--herd" => options.herd = Some(seconds(&name, &value)?),
+                "--timeout" => options.timeout = seconds(&name, &value)?,
                 "--method" => method = Some(value),
                 "--header" => options.headers.push(value),
                 "--tokens" => options.lines.extend(
@@ -70,8 +85,12 @@ impl Options {
                 _ => return Err(format!("unknown option {name}")),
             }
         }
-        if options.requests == u64::MAX && options.duration.is_none() {
+        let ends = options.pace.as_ref().is_some_and(Pace::ends);
+        if options.requests == u64::MAX && options.duration.is_none() && !ends {
             return Err("--requests or --duration is needed: a run must end by itself".into());
+        }
+        if options.herd.is_some() && (options.duration.is_none() || options.lines.is_empty()) {
+            return Err("--herd needs --duration and --header-lines".into());
         }
         if options.connections == 0 {
             return Err("--connections must be at least 1".into());
@@ -119,6 +138,11 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{name}: {value} is not a number of the right kind"))
 }
 
+fn seconds(name: &str, value: &str) -> Result<Duration, String> {
+    Duration::try_from_secs_f64(number(name, value)?)
+        .map_err(|_| format!("{name}: {value} is no time"))
+}
+
 fn lines(path: &str) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     let lines: Vec<String> = text.lines().filter(|line| !line.is_empty()).map(Into::into).collect();
@@ -155,6 +179,8 @@ mod tests {
     fn refuses_other_machines_and_endless_runs() {
         assert!(parse(&["--url", "http://192.0.2.1/", "--requests", "1"]).is_err());
         assert!(parse(&["--url", "http://127.0.0.1/"]).is_err());
+        assert!(parse(&["--url", "http://127.0.0.1/", "--rate", "5"]).is_err());
+        assert!(parse(&["--url", "http://127.0.0.1/", "--pace", "5:1"]).is_ok());
         assert!(parse(&["--url", "http://127.0.0.1/", "--requests", "1"]).is_ok());
     }
 }
