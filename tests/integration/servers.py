@@ -64,6 +64,15 @@ class Idp:
         counts = request(f"{self.control}/counts").json()
         return counts.get(path, {}).get("requests", 0)
 
+    def open_max(self, path: str) -> int:
+        """The most requests for `path` that were open at one time since the last reset."""
+        counts = request(f"{self.control}/counts").json()
+        return counts.get(path, {}).get("open_max", 0)
+
+    def rates(self, path: str) -> dict[str, int]:
+        """Requests for `path` since the last reset, by the second of the epoch."""
+        return request(f"{self.control}/rates").json().get(path, {})
+
     def requests_below(self, prefix: str) -> int:
         """The same for all paths that begin so."""
         counts = request(f"{self.control}/counts").json()

@@ -3,6 +3,8 @@
 // A fault belongs to one exact path, or with a * at its end to all that begin so, and is one of:
 //   status  answers with `status`, `headers` and a small text body
 //   slow    waits `delay_ms`, then lets the real handler answer
+//   database  waits for one of `connections` connections and holds it for `hold_ms`, then lets the real handler answer:
+//           what comes faster than connections / hold_ms queues up, in the order in which it came
 //   hang    never answers, the connection stays open
 //   reset   closes the connection with a TCP reset
 //   cut     promises 1,000 bytes of JSON, sends the first few, closes
@@ -20,10 +22,11 @@ export class Faults {
   #faults = new Map();
   #counts = new Map();
   #open = new Map();
+  #seconds = new Map();
 
   set(path, fault) {
     if (!fault || fault.kind === 'none') this.#faults.delete(path);
-    else this.#faults.set(path, { times: Infinity, ...fault });
+    else this.#faults.set(path, { times: Infinity, ...fault, database: new Database(fault) });
   }
 
   clear() { this.#faults.clear(); }
@@ -33,7 +36,15 @@ export class Faults {
     return Object.fromEntries(this.#counts);
   }
 
-  resetCounts() { this.#counts.clear(); }
+  /** Requests per path and second since the last reset: {"/jwks": {"1700000000": 3}}. */
+  rates() {
+    return Object.fromEntries([...this.#seconds].map(([path, seconds]) => [path, Object.fromEntries(seconds)]));
+  }
+
+  resetCounts() {
+    this.#counts.clear();
+    this.#seconds.clear();
+  }
 
   /** Wraps `handler(req, res)`; counts every request, the failed ones too. */
   wrap(handler) {
@@ -54,6 +65,10 @@ export class Faults {
     entry.open_max = Math.max(entry.open_max, open);
     entry.headers = req.headers;
     this.#counts.set(path, entry);
+    if (!this.#seconds.has(path)) this.#seconds.set(path, new Map());
+    const seconds = this.#seconds.get(path);
+    const now = Math.floor(Date.now() / 1000);
+    seconds.set(now, (seconds.get(now) ?? 0) + 1);
     res.once('close', () => this.#open.set(path, this.#open.get(path) - 1));
   }
 
@@ -75,6 +90,10 @@ export class Faults {
         res.writeHead(fault.status ?? 500, { 'content-type': 'text/plain', ...fault.headers }).end('deliberate failure');
         return;
       case 'slow':
+        await handler(req, res);
+        return;
+      case 'database':
+        await fault.database.use();
         await handler(req, res);
         return;
       case 'hang':
@@ -115,6 +134,27 @@ export class Faults {
       default:
         res.writeHead(500).end(`no such fault: ${fault.kind}`);
     }
+  }
+}
+
+/** A pool of connections, each of which is busy for a while with what it is used for. */
+class Database {
+  #free;
+  #holdMs;
+  #queue = [];
+
+  constructor({ connections = 1, hold_ms: holdMs = 0 }) {
+    this.#free = connections;
+    this.#holdMs = holdMs;
+  }
+
+  async use() {
+    if (this.#free > 0) this.#free -= 1;
+    else await new Promise((resolve) => { this.#queue.push(resolve); });
+    await sleep(this.#holdMs);
+    const next = this.#queue.shift();
+    if (next) next();
+    else this.#free += 1;
   }
 }
 

@@ -205,6 +205,8 @@ function serveDocument(document, req, res) {
 const CONTROL = {
   // What the server was asked, by path: {"/jwks": {"requests": 1, "open_max": 1, "headers": {...}}}.
   'GET /counts': () => faults.counts(),
+  // The same by second: {"/jwks": {"1700000000": 1}}.
+  'GET /rates': () => faults.rates(),
   'POST /counts/reset': () => { faults.resetCounts(); return {}; },
   // {"path": "/jwks", "kind": "slow", "delay_ms": 500, "times": 1}; kind "none" clears one, DELETE all.
   'POST /faults': (body) => { faults.set(body.path, body); return {}; },
