@@ -52,8 +52,9 @@ bench: setup-python build ## Side-by-side benchmarks in real Envoy; QUICK=1 for 
 	@scripts/build --empty
 	@$(PYTHON) scripts/bench $(if $(QUICK),--quick)
 
-load: setup-python-servers build ## The load lab: good, expired, malformed and introspected tokens at several rates; callers that fetch a token per call.
-	@$(PYTHON) scripts/load $(if $(QUICK),--quick)
+load: setup-python-servers build ## The load lab: tokens of each kind at several rates, callers, a herd, devices, a day; one report (QUICK=1: two minutes).
+	@$(PYTHON) scripts/load $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(TOKEN_MS),--token-ms $(TOKEN_MS))
+	@scripts/test-report
 
 fuzz: ## Fuzzes every target of fuzz/ for SECONDS= each (default 10); needs a C++ compiler.
 	@scripts/fuzz
