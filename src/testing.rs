@@ -55,7 +55,7 @@ pub mod jwt {
 }
 
 pub mod jwe {
-    pub use crate::jwe::{Encryption, Fault, Key, KeyAlgorithm, Opened, TRIES_MAX, open};
+    pub use crate::jwe::{Encryption, Fault, Key, KeyAlgorithm, Opened, open};
 }
 
 pub mod metrics {

@@ -5,7 +5,7 @@ first configuration again. It raises `Unexpected` where an answer isn't what it 
 `LeftOut` where something isn't there that only this chapter needs.
 """
 
-from . import bearer, changes, events, introspection, kinds, limits, meeting, token_calls, watched
+from . import bearer, changes, events, introspection, kinds, limits, meeting, sealed, token_calls, watched
 
 CHAPTERS = [
     ("Bearer tokens, checked at the gateway", bearer.bearer_tokens),
@@ -18,6 +18,8 @@ CHAPTERS = [
     ("The server tells what was revoked", events.security_events),
     ("Tokens that are no JWTs", kinds.opaque),
     ("Tokens that a thief can't use", kinds.bound),
+    ("Tokens that only the gateway can read", sealed.encrypted),
+    ("Tokens that are taken back in a list", sealed.status_list),
     ("Watched before it refuses", changes.shadow),
     ("Two gateways, one limit", meeting.meeting),
     ("What can be watched", watched.metrics),

@@ -5,7 +5,7 @@ use super::error::shown_text;
 use super::json::Json;
 use super::read::Node;
 use crate::config::Decryption;
-use crate::jwe::{Encryption, Key, KeyAlgorithm, TRIES_MAX};
+use crate::jwe::{Encryption, Key, KeyAlgorithm};
 use crate::jwt::issuer::Encrypted;
 
 /// Fields without any of which an issuer has nothing that verifies signatures.
@@ -91,15 +91,6 @@ impl Check {
             .iter()
             .filter_map(|(_, name)| Encryption::parse(name))
             .collect();
-        let allows_rsa = node.flag("allow_rsa_oaep");
-        if algorithms.contains(&KeyAlgorithm::RsaOaep256) {
-            let got = match allows_rsa {
-                true => "\"RSA-OAEP-256\" (not supported by this version)",
-                false => "\"RSA-OAEP-256\" (set allow_rsa_oaep to true to accept it)",
-            };
-            self.report.error(&node.at("algorithms"), "algorithms without RSA", got);
-            return None;
-        }
         let Some(Json::Secret(jwk)) = node.get("jwk") else { return None };
         let text = String::from_utf8_lossy(jwk.expose());
         match Key::from_jwk(&text, &algorithms, &encryptions) {
@@ -109,6 +100,14 @@ impl Check {
                     self.report.error(&node.at("algorithms"), "a list of 1 to 7", got);
                 }
                 None
+            }
+            Ok(key) if key.algorithms().contains(&KeyAlgorithm::RsaOaep256) => {
+                let allows = node.flag("allow_rsa_oaep");
+                if !allows {
+                    let got = "\"RSA-OAEP-256\" (set allow_rsa_oaep to true to accept it)";
+                    self.report.error(&node.at("algorithms"), "algorithms without RSA", got);
+                }
+                allows.then_some(key)
             }
             Ok(key) => Some(key),
             Err(why) => {
@@ -175,12 +174,14 @@ impl Check {
         let fitting = |algorithm: KeyAlgorithm, encryption: Encryption| {
             decryption.keys.iter().filter(|key| key.is_for(algorithm, encryption)).count()
         };
-        let is_full = |algorithm: KeyAlgorithm| {
-            Encryption::ALL.into_iter().any(|one| fitting(algorithm, one) > TRIES_MAX)
+        let is_full = |algorithm: &KeyAlgorithm| {
+            let most = algorithm.tries_max();
+            Encryption::ALL.into_iter().any(|one| fitting(*algorithm, one) > most)
         };
-        if KeyAlgorithm::ALL.into_iter().any(is_full) {
+        if let Some(algorithm) = KeyAlgorithm::ALL.into_iter().find(is_full) {
+            let (most, name) = (algorithm.tries_max(), algorithm.name());
             let message = format!(
-                "more than {TRIES_MAX} of one algorithm: a token that names none of them by kid is tried with the first {TRIES_MAX} alone"
+                "more than {most} of {name}: a token that names none of them by kid is tried with the first {most} alone"
             );
             self.report.warn(&section.at("keys"), message);
         }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use curve25519_dalek::MontgomeryPoint;
+use p256::elliptic_curve::point::AffineCoordinates as _;
 use p256::elliptic_curve::sec1::ToSec1Point as _;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -20,12 +21,22 @@ pub(super) enum PrivateKey {
 
 /// What differs from one Weierstrass curve to the next is its crate alone.
 macro_rules! agree {
-    ($curve:ident, $secret:expr, $point:expr) => {{
+    ($curve:ident, $secret:expr, $x:expr, $y:expr) => {{
+        let (x, y) = ($x.try_into().ok()?, $y.try_into().ok()?);
         // Refuses what isn't on the curve: with a point of another one, each answer would tell a
         // little of the key.
-        let public = $curve::PublicKey::from_sec1_bytes($point).ok()?;
-        let shared = $curve::ecdh::diffie_hellman($secret.to_nonzero_scalar(), public.as_affine());
+        let public = $curve::AffinePoint::from_coordinates(&x, &y).into_option()?;
+        let shared = $curve::ecdh::diffie_hellman($secret.to_nonzero_scalar(), public);
         Some(shared.raw_secret_bytes().to_vec())
+    }};
+}
+
+/// The public half of a key, as an uncompressed point. By the multiplication that agrees: the crates'
+/// own way has a table of the generator's multiples, which is 60 KB of code on P-384.
+macro_rules! public_point {
+    ($curve:ident, $secret:expr) => {{
+        let point = $curve::ProjectivePoint::GENERATOR * *$secret.to_nonzero_scalar();
+        point.to_affine().to_sec1_point(false).as_bytes().to_vec()
     }};
 }
 
@@ -71,9 +82,9 @@ impl PrivateKey {
     pub fn has_public(&self, x: &[u8], y: Option<&[u8]>) -> bool {
         let point = [&[4], x, y.unwrap_or_default()].concat();
         match self {
-            PrivateKey::P256(key) => key.public_key().to_sec1_point(false).as_bytes() == point,
-            PrivateKey::P384(key) => key.public_key().to_sec1_point(false).as_bytes() == point,
-            PrivateKey::P521(key) => key.public_key().to_sec1_point(false).as_bytes() == point,
+            PrivateKey::P256(key) => public_point!(p256, key) == point,
+            PrivateKey::P384(key) => public_point!(p384, key) == point,
+            PrivateKey::P521(key) => public_point!(p521, key) == point,
             PrivateKey::X25519(key) => {
                 MontgomeryPoint::mul_base_clamped(*key).to_bytes() == x && y.is_none()
             }
@@ -99,11 +110,11 @@ impl PrivateKey {
             // RFC 8037, section 3.2: a point of small order agrees on nothing.
             return (!bool::from(shared.ct_eq(&[0; 32]))).then(|| shared.to_vec());
         }
-        let point = [&[4], x.as_slice(), coordinate("y")?.as_slice()].concat();
+        let (x, y) = (x.as_slice(), coordinate("y")?);
         match self {
-            PrivateKey::P256(key) => agree!(p256, key, &point),
-            PrivateKey::P384(key) => agree!(p384, key, &point),
-            PrivateKey::P521(key) => agree!(p521, key, &point),
+            PrivateKey::P256(key) => agree!(p256, key, x, y.as_slice()),
+            PrivateKey::P384(key) => agree!(p384, key, x, y.as_slice()),
+            PrivateKey::P521(key) => agree!(p521, key, x, y.as_slice()),
             PrivateKey::X25519(_) => None,
         }
     }

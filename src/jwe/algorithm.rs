@@ -61,6 +61,20 @@ impl KeyAlgorithm {
         }
     }
 
+    /// The most keys that are tried for one token: those of the `kid` that it names, or those that
+    /// fit where it names none. A power under an RSA key costs ten times what agreement does.
+    pub const fn tries_max(self) -> usize {
+        match self {
+            KeyAlgorithm::RsaOaep256 => 2,
+            KeyAlgorithm::Dir
+            | KeyAlgorithm::A128Kw
+            | KeyAlgorithm::A256Kw
+            | KeyAlgorithm::EcdhEs
+            | KeyAlgorithm::EcdhEsA128Kw
+            | KeyAlgorithm::EcdhEsA256Kw => 8,
+        }
+    }
+
     /// Bytes of the key that wraps the content's, where AES does.
     pub const fn wrapping_bytes(self) -> Option<usize> {
         match self {

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::agreement::PrivateKey;
 use super::header::Header;
-use super::{Encryption, KeyAlgorithm, wrap};
+use super::{Encryption, KeyAlgorithm, rsa_oaep, wrap};
 
 /// A key that opens tokens of the algorithms that it is pinned to, of which there is at least one.
 pub struct Key {
@@ -29,6 +29,7 @@ impl fmt::Debug for Key {
 enum Material {
     Shared(Vec<u8>),
     Agreed(PrivateKey),
+    Rsa(Box<rsa_oaep::PrivateKey>),
 }
 
 /// The key of a content, and whether it came the right way. One that didn't is used all the same,
@@ -53,6 +54,8 @@ struct Jwk {
     y: Option<String>,
     d: Option<String>,
     k: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
 }
 
 impl Key {
@@ -119,7 +122,7 @@ impl Key {
     pub fn is_shared(&self) -> bool {
         match self.material {
             Material::Shared(_) => true,
-            Material::Agreed(_) => false,
+            Material::Agreed(_) | Material::Rsa(_) => false,
         }
     }
 
@@ -127,7 +130,7 @@ impl Key {
     pub fn is_same_secret(&self, other: &Key) -> bool {
         match (&self.material, &other.material) {
             (Material::Shared(one), Material::Shared(another)) => one.ct_eq(another).into(),
-            (Material::Shared(_) | Material::Agreed(_), _) => false,
+            (Material::Shared(_) | Material::Agreed(_) | Material::Rsa(_), _) => false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Key {
             encrypted_key.is_empty().then_some(ContentKey { bytes: key, is_good: true })
         };
         let wrapping = match (&self.material, algorithm.wrapping_bytes()) {
+            (Material::Rsa(key), _) => return key.content_key(encrypted_key, bytes),
             (Material::Shared(secret), None) => return alone(secret.clone()),
             (Material::Agreed(key), None) => {
                 return alone(key.derive(header, encryption.name(), bytes)?);
@@ -220,8 +224,20 @@ impl Jwk {
                     false => Err("expected one key, got the public part of one and the private part of another".to_owned()),
                 }
             }
-            _ => Err("expected \"kty\" to be oct, EC or OKP".to_owned()),
+            Some("RSA") => self.rsa().map(|key| Material::Rsa(Box::new(key))),
+            _ => Err("expected \"kty\" to be oct, EC, OKP or RSA".to_owned()),
         }
+    }
+
+    /// RFC 7518, section 6.3.2. The primes aren't needed.
+    fn rsa(&self) -> Result<rsa_oaep::PrivateKey, String> {
+        if self.d.is_none() {
+            return Err("expected a private key, got a public one (no \"d\")".to_owned());
+        }
+        let member = |name: &str, value: &Option<String>| decode(name, value.as_deref());
+        let (n, e, d) = (member("n", &self.n)?, member("e", &self.e)?, member("d", &self.d)?);
+        rsa_oaep::PrivateKey::new(&n, &e, &d)
+            .map_err(|why| format!("expected a usable key, got this: {why}"))
     }
 }
 
@@ -235,7 +251,7 @@ impl Material {
                 let fitting: Vec<_> = all.iter().copied().filter(fits).collect();
                 if fitting.is_empty() { all } else { fitting }
             }
-            Material::Shared(_) | Material::Agreed(_) => all,
+            Material::Shared(_) | Material::Agreed(_) | Material::Rsa(_) => all,
         }
     }
 
@@ -249,6 +265,10 @@ impl Material {
                 Err(format!("expected a key for {name}, got one for ECDH-ES"))
             }
             Material::Agreed(_) => Ok(()),
+            Material::Rsa(_) if algorithm != KeyAlgorithm::RsaOaep256 => {
+                Err(format!("expected a key for {name}, got an RSA key"))
+            }
+            Material::Rsa(_) => Ok(()),
             Material::Shared(_) if !algorithm.is_shared() => {
                 Err(format!("expected a key for {name}, got a shared secret (kty oct)"))
             }

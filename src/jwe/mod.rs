@@ -11,6 +11,7 @@ mod algorithm;
 mod content;
 mod header;
 mod key;
+mod rsa_oaep;
 mod wrap;
 
 #[cfg(test)]
@@ -27,9 +28,6 @@ pub use key::Key;
 
 use header::Header;
 
-/// The most keys that are tried for one token: those of the `kid` that it names, or those that fit
-/// where it names none.
-pub const TRIES_MAX: usize = 8;
 /// The most bytes of a header. One that holds no certificates has a few hundred.
 pub const HEADER_BYTES_MAX: usize = 4_096;
 
@@ -108,7 +106,7 @@ pub fn open(token: &[u8], keys: &[Key]) -> Result<Opened, Fault> {
         // Asked last: a key that wasn't wrapped rightly costs what a wrong tag costs.
         content_key.is_good.then_some((*position, plaintext))
     };
-    let opened = meant.into_iter().take(TRIES_MAX).find_map(|key| opens(key));
+    let opened = meant.into_iter().take(algorithm.tries_max()).find_map(|key| opens(key));
     let (key, plaintext) = opened.ok_or(Fault::NotOpened)?;
     Ok(Opened {
         plaintext,

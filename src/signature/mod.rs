@@ -20,8 +20,10 @@ pub mod jwk_set;
 mod key;
 pub mod known_answers;
 mod mldsa;
-mod montgomery;
+pub(crate) mod montgomery;
 mod pem;
+#[cfg(test)]
+pub(crate) mod repeatable;
 mod rsa;
 mod sign;
 pub mod source;

@@ -5,12 +5,15 @@
 //! summed. Columns are summed four at a time, which loads each limb once for four products. `R =
 //! 2^(B * limbs)` is larger than four times the modulus: products of numbers below `2n` come out
 //! below `2n` (Walter, "Montgomery exponentiation needs no final subtractions"), and only the last
-//! result is reduced. Nothing here is secret, so nothing runs in constant time.
+//! result is reduced. Nothing here is secret, so nothing but the products runs in constant time:
+//! what is for a private key is in [`private`].
 #![allow(
     clippy::indexing_slicing,
     reason = "every array has a length that `Modulus::new` fixes from the modulus, never from a message; \
               the loops run over these lengths, and checked access costs a third of the speed"
 )]
+
+pub(crate) mod private;
 
 /// Zero limbs on both sides of a reversed operand, so that a group of four columns needs no special
 /// cases at its ends.

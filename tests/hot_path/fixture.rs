@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use herdgate::config::{Config, HostKind};
@@ -266,6 +268,28 @@ fn said() -> Vec<u8> {
         "exp": NOW.s() + 3600, "jti": "f3b0c1e2" })
     .to_string()
     .into_bytes()
+}
+
+/// Rules, a forwarded claim, and an issuer whose tokens come encrypted.
+pub fn encrypted() -> Value {
+    let mut config = ruled();
+    config["issuers"][0]["encrypted"] = json!("allow");
+    config["decryption"] = json!({ "keys": [{
+        "jwk": { "kty": "oct", "kid": "1", "k": URL_SAFE_NO_PAD.encode([5; 32]) },
+        "issuers": ["idp"], "algorithms": ["dir"], "encryptions": ["A256GCM"],
+    }] });
+    config
+}
+
+/// A token, encrypted under that key (RFC 7516).
+pub fn sealed(token: &str) -> String {
+    let header = json!({ "alg": "dir", "enc": "A256GCM", "kid": "1", "cty": "JWT" });
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let (cipher, mut text) = (Aes256Gcm::new(&[5; 32].into()), token.as_bytes().to_vec());
+    let tag =
+        cipher.encrypt_inout_detached(&[7; 12].into(), header.as_bytes(), (&mut text[..]).into());
+    let (text, tag) = (URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(tag.unwrap()));
+    format!("{header}..{}.{text}.{tag}", URL_SAFE_NO_PAD.encode([7; 12]))
 }
 
 /// A token of about the size of an RS256 one.

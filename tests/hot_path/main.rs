@@ -11,8 +11,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use fixture::{
-    Calls, NOW, OPAQUE, Worker, beside_bound, opaque, plain, request, ruled, ruled_and_limited,
-    ruled_and_limited_together, ruled_and_revoked, ruled_and_told, token,
+    Calls, NOW, OPAQUE, Worker, beside_bound, encrypted, opaque, plain, request, ruled,
+    ruled_and_limited, ruled_and_limited_together, ruled_and_revoked, ruled_and_told, sealed,
+    token,
 };
 use herdgate::testing::exchange::{Effect, Finish};
 use herdgate::testing::metrics::Metric;
@@ -97,6 +98,18 @@ fn rules_and_a_forwarded_claim_cost_one_header() {
 #[test]
 fn an_opaque_token_costs_what_a_jwt_does() {
     let (effect, calls, counted, allocations) = hot_with(&Worker::new(&opaque()), OPAQUE);
+    let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
+    assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
+    assert_eq!(calls, Calls { count: 2, ..Calls::default() });
+    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+    assert_eq!(allocations, 0);
+}
+
+/// Nothing is opened: a worker knows an encrypted token by its outer bytes.
+#[test]
+fn an_encrypted_token_costs_what_a_jwt_does() {
+    let token = sealed(&token("user-1"));
+    let (effect, calls, counted, allocations) = hot_with(&Worker::new(&encrypted()), &token);
     let Effect::Finish(Finish::Admit(changes)) = effect else { panic!("not admitted") };
     assert_eq!(changes.headers().collect::<Vec<_>>(), [("x-user", "user-1")]);
     assert_eq!(calls, Calls { count: 2, ..Calls::default() });

@@ -348,8 +348,12 @@ fn what_contradicts_itself_is_not_loaded() {
         "introspection": { "uri": "https://idp.example/i", "cluster": "c" } });
     let mut no_algorithms = shared("allow");
     no_algorithms["decryption"]["keys"][0].as_object_mut().unwrap().remove("algorithms");
-    let mut rsa = shared("allow");
-    rsa["decryption"]["keys"][0]["algorithms"] = json!(["RSA-OAEP-256"]);
+    let mut rsa = agreed("allow");
+    let of_rsa = decryption_key(private_jwk("RSA", "enc"), &["idp"], "RSA-OAEP-256", "A256GCM");
+    rsa["decryption"]["keys"][0] = of_rsa;
+    let mut rsa_by_jwk = rsa.clone();
+    rsa_by_jwk["decryption"]["keys"][0]["jwk"]["alg"] = json!("RSA-OAEP-256");
+    rsa_by_jwk["decryption"]["keys"][0].as_object_mut().unwrap().remove("algorithms");
     let mut public = agreed("allow");
     public["decryption"]["keys"][0]["jwk"].as_object_mut().unwrap().remove("d");
     let mut repeated = agreed("allow").to_string();
@@ -381,6 +385,7 @@ fn what_contradicts_itself_is_not_loaded() {
             "decryption.keys[0].algorithms: expected a list of 1 to 7, got nothing",
         ),
         (rsa.to_string(), "set allow_rsa_oaep to true"),
+        (rsa_by_jwk.to_string(), "set allow_rsa_oaep to true"),
         (public.to_string(), "decryption.keys[0].jwk: expected a private key, got a public one"),
         (repeated, "decryption.keys[0].jwk: expected a JWK"),
         (shared("maybe").to_string(), "issuers[0].encrypted: expected one of"),

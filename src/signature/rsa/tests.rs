@@ -1,35 +1,13 @@
 //! Whole signatures against the rsa crate, and encoded messages that no honest signer makes.
 
 use super::*;
+use crate::signature::repeatable::Repeatable;
 use crate::signature::{AlgorithmSet, NoHost, VerifyKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rsa::rand_core::{CryptoRng, Error, RngCore};
+use rsa::rand_core::RngCore as _;
 use rsa::traits::{PrivateKeyParts, PublicKeyParts, SignatureScheme};
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
-
-/// Numbers that are the same in each run; they protect nothing.
-struct Repeatable(u64);
-
-impl RngCore for Repeatable {
-    fn next_u32(&mut self) -> u32 {
-        self.next_u64() as u32
-    }
-    fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        bytes.iter_mut().for_each(|byte| *byte = self.next_u64() as u8);
-    }
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        self.fill_bytes(bytes);
-        Ok(())
-    }
-}
-impl CryptoRng for Repeatable {}
 
 struct Pair {
     private: RsaPrivateKey,
