@@ -91,6 +91,7 @@ impl Check {
             .iter()
             .filter_map(|(_, name)| Encryption::parse(name))
             .collect();
+        let allows = node.flag("allow_rsa_oaep");
         let Some(Json::Secret(jwk)) = node.get("jwk") else { return None };
         let text = String::from_utf8_lossy(jwk.expose());
         match Key::from_jwk(&text, &algorithms, &encryptions) {
@@ -102,7 +103,6 @@ impl Check {
                 None
             }
             Ok(key) if key.algorithms().contains(&KeyAlgorithm::RsaOaep256) => {
-                let allows = node.flag("allow_rsa_oaep");
                 if !allows {
                     let got = "\"RSA-OAEP-256\" (set allow_rsa_oaep to true to accept it)";
                     self.report.error(&node.at("algorithms"), "algorithms without RSA", got);
