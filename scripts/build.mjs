@@ -1,6 +1,7 @@
 // Builds dist/herdgate.wasm: cargo, then only the callbacks that the filter needs, then wasm-opt.
 //
-//     scripts/build            the filter -> dist/herdgate.wasm (and the schemas beside it)
+//     scripts/build            the filter -> dist/herdgate.wasm (and the schemas beside it), and
+//                              without the callbacks for answers -> dist/herdgate-bearer.wasm
 //     scripts/build --quick    the same in a fraction of the time, barely optimised: for work in
 //                              progress, never to ship
 //     scripts/build --empty    the benchmark's yardstick -> dist/empty.wasm, made the same way, and
@@ -62,6 +63,12 @@ const RENAMED = new Map(
     name,
   ]),
 );
+// dist/herdgate-bearer.wasm is without those for answers, for configurations that look at requests
+// alone. The body's callback stays: where it is missing a body, as trailers, would carry a request
+// past its verdict. The filter is told by another name of the callback that configures it.
+const OF_ANSWERS = ['response_headers', 'response_body', 'response_trailers'];
+const BEARER_ON_CONFIGURE = 'herdgate_bearer_on_configure';
+const KEEP_BEARER = KEEP.filter((name) => !OF_ANSWERS.includes(name.replace('proxy_on_', '')));
 // The empty filter looks at request headers alone.
 const OF_BODIES = [
   'request_body',
@@ -203,6 +210,19 @@ function build({ name, crate, library, keep, renamed = new Map(), quick = false 
   );
 }
 
+/** dist/herdgate-bearer.wasm: dist/herdgate.wasm with fewer of its callbacks. */
+function trimToBearer() {
+  const [whole, out] = ['herdgate.wasm', 'herdgate-bearer.wasm'].map((name) =>
+    path.join(ROOT, 'dist', name),
+  );
+  const module = new Module(readFileSync(whole));
+  module.keepExports(new Set(KEEP_BEARER), new Map([[BEARER_ON_CONFIGURE, 'proxy_on_configure']]));
+  check(module);
+  writeFileSync(`${out}.new`, module.toBytes());
+  renameSync(`${out}.new`, out);
+  console.log(`build: ${path.relative(ROOT, out)} is the same without the API's answers`);
+}
+
 function copySchemas() {
   for (const source of ['kong/herdgate.meta.json', 'herdgate.schema.json']) {
     copyFileSync(path.join(ROOT, source), path.join(ROOT, 'dist', path.basename(source)));
@@ -229,10 +249,11 @@ function main() {
       name: 'herdgate.wasm',
       crate: ROOT,
       library: 'herdgate',
-      keep: KEEP,
+      keep: [...KEEP, BEARER_ON_CONFIGURE],
       renamed: RENAMED,
       quick: given.quick,
     });
+    trimToBearer();
     copySchemas();
   }
 }

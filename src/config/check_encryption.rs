@@ -46,6 +46,7 @@ pub(super) fn has_no_signatures(issuer: &Node<'_>) -> bool {
 impl Check {
     /// The keys that open encrypted tokens, and whether each issuer that speaks of encryption has
     /// one.
+    #[inline(never)]
     pub(super) fn decryption(&mut self, document: &Node<'_>) -> Decryption {
         let issuers = document.objects("issuers");
         let mut decryption = Decryption::default();

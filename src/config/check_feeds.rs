@@ -10,6 +10,7 @@ use crate::signature::source::KeySource;
 
 impl Check {
     /// Revocation feeds. `issuers` are those of the document, if all of them could be read.
+    #[inline(never)]
     pub(super) fn feeds(&mut self, document: &Node<'_>, issuers: &[Issuer]) -> Vec<Feed> {
         let Some(revocation) = document.object("revocation") else { return Vec::new() };
         let mut feeds = Vec::new();

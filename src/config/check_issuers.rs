@@ -15,6 +15,7 @@ use crate::signature::{Algorithm, AlgorithmSet};
 
 impl Check {
     /// All issuers.
+    #[inline(never)]
     pub(super) fn issuers(&mut self, document: &Node<'_>) -> Vec<Issuer> {
         let nodes = document.objects("issuers");
         for (path, name) in
@@ -241,6 +242,7 @@ impl Check {
     }
 
     /// Where tokens come from.
+    #[inline(never)]
     pub(super) fn bearer(
         &mut self,
         document: &Node<'_>,

@@ -38,6 +38,7 @@ pub(super) fn key_part(text: &str) -> Option<KeyPart> {
 
 impl Check {
     /// All limits.
+    #[inline(never)]
     pub(super) fn rate_limits(&mut self, document: &Node<'_>) -> Vec<RateLimit> {
         let nodes = document.objects("rate_limits");
         for (path, name) in
@@ -122,6 +123,7 @@ impl Check {
     }
 
     /// The Redis where gateways meet.
+    #[inline(never)]
     pub(super) fn gateways(&mut self, document: &Node<'_>) -> Option<Gateways> {
         let node = document.object("gateways")?;
         let at = self.sync(&node)?;
@@ -136,6 +138,7 @@ impl Check {
     }
 
     /// What contradicts the rest of the document.
+    #[inline(never)]
     pub(super) fn gateways_together(&mut self, document: &Node<'_>) {
         let Some(node) = document.object("gateways") else { return };
         if !node.flag("revocations") {

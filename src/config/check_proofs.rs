@@ -16,6 +16,7 @@ const NOT_VOUCHED: &[&str] = &["authorization", "cookie", "dpop", "host"];
 
 impl Check {
     /// What each issuer asks of proofs, at its place; empty if none takes any.
+    #[inline(never)]
     pub(super) fn dpop(&mut self, document: &Node<'_>) -> Vec<Option<Dpop>> {
         let issuers = document.objects("issuers");
         let all: Vec<Option<Dpop>> = issuers.iter().map(|node| self.dpop_of(node)).collect();
@@ -23,6 +24,7 @@ impl Check {
     }
 
     /// What each issuer asks of clients' certificates, at its place; empty if none takes any.
+    #[inline(never)]
     pub(super) fn mtls(&mut self, document: &Node<'_>, issuers: &[Issuer]) -> Vec<Option<Mtls>> {
         let nodes = document.objects("issuers");
         let all: Vec<Option<Mtls>> = nodes.iter().map(|node| self.mtls_of(node, issuers)).collect();
@@ -116,6 +118,7 @@ impl Check {
     }
 
     /// What counts once.
+    #[inline(never)]
     pub(super) fn replay(&mut self, document: &Node<'_>) -> Replay {
         let node = document.object_or_default("replay");
         if node.text("scope") == Some("gateways") {

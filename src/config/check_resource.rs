@@ -19,6 +19,7 @@ const TOLD_LISTS: [&str; 3] =
 impl Check {
     /// The place of the resource that the document or a rule describes, among all. `hosts`: those
     /// of the rule. One in shadow answers nobody, so its resource is only checked.
+    #[inline(never)]
     pub(super) fn resource(
         &mut self,
         owner: &Node<'_>,

@@ -13,6 +13,7 @@ use crate::request::path::{PathMatch, PathPolicy, RuleMatch, Segment};
 
 impl Check {
     /// All rules.
+    #[inline(never)]
     pub(super) fn rules(&mut self, document: &Node<'_>, paths: PathPolicy) -> Vec<(String, Rule)> {
         let nodes = document.objects("rules");
         let names = nodes.iter().filter_map(|node| Some((node.at("name"), node.text("name")?)));

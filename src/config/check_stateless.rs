@@ -135,6 +135,7 @@ impl Check {
     }
 
     /// A worker's memory.
+    #[inline(never)]
     pub(super) fn memory(&mut self, document: &Node<'_>) -> Memory {
         let node = document.object_or_default("memory");
         let bytes_max = match (self.host, node.has("bytes_max")) {

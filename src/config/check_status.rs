@@ -8,6 +8,7 @@ use crate::revocation::status::{StatusLists, is_unambiguous};
 
 impl Check {
     /// Where each issuer's status lists are, at its place; empty if none has any.
+    #[inline(never)]
     pub(super) fn status_lists(&mut self, document: &Node<'_>) -> Vec<Option<StatusLists>> {
         let issuers = document.objects("issuers");
         let all: Vec<_> = issuers.iter().map(|node| self.status_lists_of(node)).collect();

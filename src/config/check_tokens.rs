@@ -25,6 +25,7 @@ const CALL_PACE: &[&str] = &["timeout_ms", "retries"];
 
 impl Check {
     /// All token endpoints.
+    #[inline(never)]
     pub(super) fn token_endpoints(
         &mut self,
         document: &Node<'_>,
@@ -156,6 +157,7 @@ impl Check {
     }
 
     /// The introspection endpoint.
+    #[inline(never)]
     pub(super) fn introspection(&mut self, document: &Node<'_>) -> Option<Introspection> {
         let node = document.object("introspection")?;
         let call = self.callout(&node);

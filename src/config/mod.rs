@@ -6,6 +6,7 @@
 //! filter reads: parsed, bounded, with no way to be wrong. Mistakes are gathered, not thrown: a
 //! document's author sees all of them at once, and never a secret.
 
+mod bearer_only;
 mod check;
 mod check_call;
 mod check_claims;

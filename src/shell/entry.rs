@@ -119,8 +119,8 @@ impl Contexts {
         self.note_sole();
     }
 
-    fn configure(&self, root: u32, size: usize) -> bool {
-        let is_good = self.with_root(root, |root| root.on_configure(size));
+    fn configure(&self, root: u32, size: usize, sees_answers: bool) -> bool {
+        let is_good = self.with_root(root, |root| root.on_configure(size, sees_answers));
         self.note_sole();
         is_good == Some(true)
     }
@@ -168,7 +168,13 @@ extern "C" fn herdgate_on_vm_start(_: u32, _: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn herdgate_on_configure(root: u32, size: usize) -> u32 {
-    CONTEXTS.with(|contexts| u32::from(contexts.configure(root, size)))
+    CONTEXTS.with(|contexts| u32::from(contexts.configure(root, size, true)))
+}
+
+/// The same under the host's name in herdgate-bearer.wasm, which has no callbacks for answers.
+#[unsafe(no_mangle)]
+extern "C" fn herdgate_bearer_on_configure(root: u32, size: usize) -> u32 {
+    CONTEXTS.with(|contexts| u32::from(contexts.configure(root, size, false)))
 }
 
 #[unsafe(no_mangle)]

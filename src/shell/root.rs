@@ -236,14 +236,16 @@ impl Root {
     }
 
     /// Reads the configuration; false: the host is to refuse it.
-    pub fn on_configure(&mut self, size: usize) -> bool {
+    pub fn on_configure(&mut self, size: usize, sees_answers: bool) -> bool {
         log::open();
         let dialect = Dialect::probe();
         // The first line of all: which version this is.
         abi::log(abi::Level::Info, concat!("herdgate ", env!("CARGO_PKG_VERSION"), " starts"));
         let document = abi::buffer(Buffer::PluginConfiguration, size).unwrap_or_default();
         let kind = dialect.caps().kind;
-        let config = match Config::load(&document, &|name| std::env::var(name).ok(), kind) {
+        let loaded = Config::load(&document, &|name| std::env::var(name).ok(), kind)
+            .and_then(|config| if sees_answers { Ok(config) } else { config.without_answers() });
+        let config = match loaded {
             Ok(config) => config,
             Err(errors) => return self.misconfigured(dialect, &errors.to_string()),
         };
