@@ -174,6 +174,12 @@ pub enum Metric {
     StatusListUnchecked,
     /// What counts once found no room: a request was refused.
     ReplayFull,
+    /// Redis said whether something counts for the first time at all gateways.
+    ReplayAsked,
+    /// It didn't, and a request was refused.
+    ReplayAskFailed,
+    /// It has lost what counted once at any gateway.
+    ReplayLost,
     /// A limit admitted a request.
     LimitAllowed(u16),
     /// A limit refused a request.
@@ -238,6 +244,8 @@ pub const ALERTED: &[Metric] = &[
     Metric::SyncFailed,
     Metric::SyncBehind,
     Metric::ReplayFull,
+    Metric::ReplayAskFailed,
+    Metric::ReplayLost,
     Metric::SharedFull,
     Metric::CasExhausted,
     Metric::WaitTimedOut,
@@ -346,6 +354,9 @@ impl Metric {
             Metric::StatusListAllowed => "herdgate.status_list.allowed",
             Metric::StatusListUnchecked => "herdgate.status_list.unchecked",
             Metric::ReplayFull => "herdgate.replay.full",
+            Metric::ReplayAsked => "herdgate.replay.asked",
+            Metric::ReplayAskFailed => "herdgate.replay.ask_failed",
+            Metric::ReplayLost => "herdgate.replay.lost",
             Metric::LimitAllowed(index) => return of_limit(index, "allowed"),
             Metric::LimitDenied(index) => return of_limit(index, "denied"),
             Metric::LimitSketch(index) => return of_limit(index, "sketch"),

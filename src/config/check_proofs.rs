@@ -1,9 +1,9 @@
 //! What a request proves beside its token, and what counts once.
 
-use super::Replay;
 use super::check::Check;
 use super::error::shown_text;
 use super::read::Node;
+use super::{Replay, Scope};
 use crate::jwt::issuer::Issuer;
 use crate::proof::Origin;
 use crate::proof::dpop::Dpop;
@@ -121,15 +121,20 @@ impl Check {
     #[inline(never)]
     pub(super) fn replay(&mut self, document: &Node<'_>) -> Replay {
         let node = document.object_or_default("replay");
-        if node.text("scope") == Some("gateways") {
-            let got =
-                "\"gateways\" (not supported by this version: each gateway remembers for itself)";
+        let scope = match node.text("scope") {
+            Some("gateways") => Scope::Gateways,
+            _ => Scope::Gateway,
+        };
+        self.meets_gateways |= scope == Scope::Gateways;
+        if scope == Scope::Gateways && document.object("gateways").is_none() {
+            let got = "\"gateways\" (no object gateways says where they meet)";
             self.report.error(&node.at("scope"), "\"gateway\"", got);
         }
         let names = self.issuer_names.clone();
         Replay {
             issuers: self.indices(&node, "issuers", &names, "an issuer"),
             ids_max: node.whole_32("ids_max"),
+            scope,
         }
     }
 }

@@ -129,6 +129,17 @@ pub struct Replay {
     pub issuers: Vec<usize>,
     /// Ids of tokens and proofs that are remembered at once.
     pub ids_max: u32,
+    /// Where they count once.
+    pub scope: Scope,
+}
+
+/// Where something counts once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// In one gateway.
+    Gateway,
+    /// At all gateways that meet in one Redis.
+    Gateways,
 }
 
 /// What a configuration may ask of its host.

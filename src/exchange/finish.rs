@@ -43,13 +43,7 @@ impl Exchange {
         admission: Admission<'_>,
         facts: &Facts<'_>,
     ) -> Finish {
-        let payer = Payer {
-            request,
-            verified: admission.verified.as_deref(),
-            claimed_client: None,
-            captures: admission.captures.as_deref().unwrap_or_default(),
-        };
-        let response = match charging::charge(facts, admission.limits, &payer) {
+        let response = match charge(request, &admission, facts) {
             Ok(headers) => headers,
             Err(refusal) => return self.over_limit(request, &refusal, admission, facts),
         };
@@ -102,7 +96,7 @@ impl Exchange {
 
     /// A limit refuses a request that is good otherwise.
     #[inline(never)]
-    fn over_limit(
+    pub(super) fn over_limit(
         &self,
         request: &Request<'_>,
         refusal: &Refusal,
@@ -289,6 +283,22 @@ impl Exchange {
         let answer = answer(request.headers, &said, config.errors, &config.realm);
         Finish::Answer(why::refused(answer, request, refusal, known, facts))
     }
+}
+
+/// Charges a good request to its limits.
+#[inline(always)]
+pub(super) fn charge(
+    request: &Request<'_>,
+    admission: &Admission<'_>,
+    facts: &Facts<'_>,
+) -> Result<Option<LimitHeaders>, Box<Refusal>> {
+    let payer = Payer {
+        request,
+        verified: admission.verified.as_deref(),
+        claimed_client: None,
+        captures: admission.captures.as_deref().unwrap_or_default(),
+    };
+    charging::charge(facts, admission.limits, &payer)
 }
 
 /// Charges a refused request to the limits that ask for that (`charge: all`). Over one of them,

@@ -12,6 +12,7 @@ pub mod why;
 pub use effect::{Abilities, Effect, Finish, Input, Passed, ServerAnswer, Started};
 
 use self::changes::Changes;
+use self::once::Asking;
 use self::token_call::TokenCall;
 use crate::decide::{Missing, Verdict, decide};
 use crate::digest::Digest;
@@ -58,6 +59,8 @@ enum Stage {
     Token(Box<TokenCall>),
     /// A call to a revocation path.
     Revocation(Box<RevocationCall>),
+    /// A request for an API that other gateways may have seen.
+    Once(Box<Asking>),
 }
 
 impl Exchange {
@@ -99,7 +102,11 @@ impl Exchange {
         // The hot path, in one piece: a request that can be let through at once.
         let request = self.request(facts, surroundings);
         match decide(&request, facts) {
-            Ok(Verdict::Admit(admission)) => Effect::Finish(self.admit(&request, admission, facts)),
+            Ok(Verdict::Admit(admission))
+                if admission.once.is_none() || !facts.counts_once_for_all() =>
+            {
+                Effect::Finish(self.admit(&request, admission, facts))
+            }
             other => self.go_on(Some(other), input, facts, surroundings),
         }
     }
@@ -151,6 +158,7 @@ impl Exchange {
                 self.act_on(weighed, late, &request, facts)
             }
             Stage::TokenHead(index) | Stage::RevocationHead(index) => read_body(*index, facts),
+            Stage::Once(asking) => self.go_on_asking(asking, &request, facts),
             Stage::Token(call) => {
                 // Before the call takes a place or a lease: of a request that is refused nobody
                 // would give them back.
@@ -194,7 +202,7 @@ impl Exchange {
                 late.stage = Stage::RevocationHead(index);
                 return read_body(index, facts);
             }
-            Ok(verdict) => return Effect::Finish(self.finish(request, verdict, facts)),
+            Ok(verdict) => return self.conclude(late, request, verdict, facts),
             Err(Missing { fact, shadow }) => {
                 late.shadow = shadow;
                 *fact
@@ -208,7 +216,7 @@ impl Exchange {
             facts.host.meter.count(Metric::WaitTimedOut);
             if matches!(missing, Fact::StatusList(..)) {
                 let until = facts.now.plus_s(1);
-                return self.later(late.shadow, request, &missing, until, facts);
+                return self.later(late, request, &missing, until, facts);
             }
             let mut refusal = Refusal::from(missing.refused_as());
             refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(1)));
@@ -230,9 +238,9 @@ impl Exchange {
             }
             Turn::Follow => match facts.ask_beside(&missing, address) {
                 Ok(()) => Effect::Fetch(missing, deadline),
-                Err(until) => self.later(late.shadow, request, &missing, until, facts),
+                Err(until) => self.later(late, request, &missing, until, facts),
             },
-            Turn::Later(until) => self.later(late.shadow, request, &missing, until, facts),
+            Turn::Later(until) => self.later(late, request, &missing, until, facts),
             // Between the look and the lease another may have brought it.
             Turn::Lead if broken(Twin::NoSecondLook) => Effect::Fetch(missing, deadline),
             Turn::Lead => match decide_aside(request, facts) {
@@ -240,7 +248,7 @@ impl Exchange {
                     verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. } | Verdict::Describe(..)),
                 ) => {
                     facts.give_way(&missing);
-                    Effect::Finish(self.finish(request, verdict, facts))
+                    self.conclude(late, request, verdict, facts)
                 }
                 Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => {
                     Effect::Fetch(missing, deadline)
@@ -253,7 +261,7 @@ impl Exchange {
     /// may do without.
     fn later(
         &self,
-        shadow: bool,
+        late: &mut Late,
         request: &Request<'_>,
         missing: &Fact,
         until: Time,
@@ -263,11 +271,11 @@ impl Exchange {
             match decide_aside(request, facts) {
                 Ok(
                     verdict @ (Verdict::Admit(_) | Verdict::Refuse { .. } | Verdict::Describe(..)),
-                ) => return Effect::Finish(self.finish(request, verdict, facts)),
+                ) => return self.conclude(late, request, verdict, facts),
                 Ok(Verdict::Token(_) | Verdict::Revocation(_)) | Err(_) => {}
             }
         }
-        Effect::Finish(self.refuse_later(shadow, request, missing, until, facts))
+        Effect::Finish(self.refuse_later(late.shadow, request, missing, until, facts))
     }
 
     /// The head of the answer to a request that went on has come.
@@ -280,7 +288,9 @@ impl Exchange {
         match self.stage_mut() {
             Stage::Token(call) => call.started(status, headers, facts),
             Stage::Revocation(call) => call.started(status, facts),
-            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => Started::Pass,
+            Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) | Stage::Once(_) => {
+                Started::Pass
+            }
         }
     }
 
@@ -291,7 +301,8 @@ impl Exchange {
             Stage::Bearer
             | Stage::TokenHead(_)
             | Stage::RevocationHead(_)
-            | Stage::Revocation(_) => Passed::Unchanged,
+            | Stage::Revocation(_)
+            | Stage::Once(_) => Passed::Unchanged,
         }
     }
 
@@ -323,7 +334,8 @@ impl Exchange {
             Stage::Bearer
             | Stage::TokenHead(_)
             | Stage::RevocationHead(_)
-            | Stage::Revocation(_) => None,
+            | Stage::Revocation(_)
+            | Stage::Once(_) => None,
         }
     }
 
@@ -337,6 +349,7 @@ impl Exchange {
             Stage::Bearer | Stage::TokenHead(_) | Stage::RevocationHead(_) => {
                 (Reason::KeysUnavailable, false)
             }
+            Stage::Once(_) => (Reason::ReplayUnavailable, false),
         };
         let mut refusal = Refusal::from(reason);
         refusal.retry_after_s = Some(facts.retry_after_s(facts.now.plus_s(RETRY_AFTER_S)));
@@ -366,7 +379,8 @@ impl Exchange {
             Stage::Bearer
             | Stage::TokenHead(_)
             | Stage::RevocationHead(_)
-            | Stage::Revocation(_) => None,
+            | Stage::Revocation(_)
+            | Stage::Once(_) => None,
         }
     }
 
@@ -435,7 +449,7 @@ fn take_body(
             token_call::charge(index, request, None, facts)?;
             *stage = Stage::Revocation(Box::new(RevocationCall::begin(request, body, facts)));
         }
-        Stage::Bearer | Stage::Token(_) | Stage::Revocation(_) => {}
+        Stage::Bearer | Stage::Token(_) | Stage::Revocation(_) | Stage::Once(_) => {}
     }
     Ok(())
 }

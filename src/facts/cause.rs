@@ -123,6 +123,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
             "expected a JSON object with a boolean \"active\", and dates that are numbers"
                 .to_owned()
         }
+        Fact::Once(_) => "not what the script returns".to_owned(),
         Fact::Told(_) => "not what the script returns, or there is no room for it".to_owned(),
         Fact::Feed(index, _) => facts
             .feed_refused(*index)

@@ -1,6 +1,8 @@
 //! The facts that a verdict may lack, each one call away: how each is called for, taken in,
 //! counted, and refused when it can't be had. A new one is a variant here, and a file beside this.
 
+use std::rc::Rc;
+
 use crate::callout::{Callout, Uri};
 use crate::config::Config;
 use crate::digest::{Digest, HostKey};
@@ -14,7 +16,7 @@ use crate::time::Time;
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
 use super::told::Reading;
-use super::{Facts, Queue, Runtime, feeds, question};
+use super::{Claim, Facts, Queue, Runtime, feeds, question};
 
 /// Which introspection endpoint is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -55,6 +57,8 @@ pub enum Fact {
     Told(Box<Reading>),
     /// An issuer's status list at this URL.
     StatusList(usize, String),
+    /// Whether what counts once at all gateways is used for the first time.
+    Once(Rc<Claim>),
 }
 
 impl std::fmt::Debug for Fact {
@@ -90,6 +94,7 @@ impl Fact {
             Fact::StatusList(issuer, uri) => {
                 facts.learn_status_list(*issuer, uri, asked_at, answer)
             }
+            Fact::Once(claim) => facts.learn_claim(claim, answer),
         }
     }
 
@@ -104,6 +109,7 @@ impl Fact {
             Fact::Feed(..) => (Metric::RevocationFeedRead, Metric::RevocationFeedFailed),
             Fact::Told(_) => (Metric::GatewaysRead, Metric::GatewaysFailed),
             Fact::StatusList(..) => (Metric::StatusListFetched, Metric::StatusListFailed),
+            Fact::Once(_) => (Metric::ReplayAsked, Metric::ReplayAskFailed),
         }
     }
 
@@ -113,6 +119,7 @@ impl Fact {
             Fact::Introspection(..) => Reason::IntrospectionUnavailable,
             Fact::Feed(..) | Fact::Told(_) => Reason::RevocationUnavailable,
             Fact::StatusList(..) => Reason::StatusUnavailable,
+            Fact::Once(_) => Reason::ReplayUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
             }
@@ -126,7 +133,8 @@ impl Fact {
             Fact::Credential(..)
             | Fact::Consumer(..)
             | Fact::Introspection(..)
-            | Fact::StatusList(..) => Queue::Asked,
+            | Fact::StatusList(..)
+            | Fact::Once(_) => Queue::Asked,
         }
     }
 
@@ -174,7 +182,9 @@ impl Fact {
                     paused: Metric::StatusListPaused,
                 })
             }
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) => None,
+            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) | Fact::Once(_) => {
+                None
+            }
         }
     }
 
@@ -189,6 +199,7 @@ impl Fact {
             Fact::Feed(..) => "feed",
             Fact::Told(_) => "gateways",
             Fact::StatusList(..) => "status list",
+            Fact::Once(_) => "ids of gateways",
         }
     }
 
@@ -221,6 +232,7 @@ impl Fact {
             Fact::StatusList(index, uri) => {
                 key.digest("status list", &[&issuer(*index), uri.as_bytes()])
             }
+            Fact::Once(claim) => claim.digest(),
         }
     }
 
@@ -241,7 +253,7 @@ impl Fact {
             }
             Fact::Introspection(endpoint, _) => Some(&endpoint.of(config)?.call),
             Fact::Feed(index, _) => Some(&config.revocation_feeds.get(*index)?.call),
-            Fact::Told(_) => Some(&config.gateways.as_ref()?.at.call),
+            Fact::Told(_) | Fact::Once(_) => Some(&config.gateways.as_ref()?.at.call),
             Fact::StatusList(index, _) => Some(&config.status_lists_of(*index)?.call),
         }
     }
@@ -297,6 +309,7 @@ impl Fact {
                 let lists = config.status_lists_of(*index)?;
                 Some(Call::get_as(&Uri::parse(uri)?, &lists.call, "application/statuslist+jwt"))
             }
+            Fact::Once(claim) => claim.call(config),
         }
     }
 }

@@ -188,7 +188,10 @@ impl Facts<'_> {
             self.doubt_discovered(*issuer);
         }
         self.note_trouble(fact, &digest, learnt, answer);
-        self.note_outcome(fact, &digest, learnt, answer);
+        // Of what many ask the same server for, one question's fate says how all will fare.
+        let meeting = matches!(fact, Fact::Once(_)).then(|| self.meeting_digest()).flatten();
+        let noted = meeting.unwrap_or(digest);
+        self.note_outcome(fact, &noted, learnt, answer);
         self.note_source(fact, answer);
         if let Some(leading) = leading {
             self.shared().release_lease(&digest, leading.owner);
@@ -209,7 +212,7 @@ impl Facts<'_> {
         let change = |state: &mut State| match (learnt, pauses) {
             (true, _) => state.heal(),
             // Who waits for what others tell waits no longer than it takes to come.
-            (false, _) if matches!(fact, Fact::Told(_)) => {
+            (false, _) if matches!(fact, Fact::Told(_) | Fact::Once(_)) => {
                 let pause_ms = self.reading_pause_ms(state.failures);
                 state.pause_until(self.now, self.now.plus_ms(pause_ms));
             }
@@ -238,7 +241,8 @@ impl Facts<'_> {
             | Fact::Credential(..)
             | Fact::Consumer(..)
             | Fact::Feed(..)
-            | Fact::Told(_) => false,
+            | Fact::Told(_)
+            | Fact::Once(_) => false,
         };
         does_without
             && self.shared().update_state_for(&digest, ASKED_TTL_S, |state| {

@@ -47,7 +47,7 @@ use std::sync::Arc;
 pub use fact::{Endpoint, Fact};
 pub use flight::Turn;
 pub use keys::KeySet;
-pub use once::{Once, Spent};
+pub use once::{Claim, Once, Outcome, Spent, WAIT_MS_MAX};
 pub use queue::Queue;
 pub use revoked::Revocation;
 pub use verified::Verified;
@@ -60,6 +60,7 @@ use crate::metrics::Meter;
 use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
 use crate::rate_limit::sync::{self, Ledger, Targets};
+use crate::redis;
 use crate::reply::{Reason, Refusal};
 use crate::revocation::names;
 use crate::revocation::told::Outbox;
@@ -135,6 +136,7 @@ impl Runtime {
             troubles: trouble::Troubles::default(),
             levels: levels::Levels::default(),
             outbox: Outbox::default(),
+            claims: redis::Known::default(),
             heard: [false; 2],
             ledgers: compiled
                 .targets
@@ -238,6 +240,8 @@ pub struct Worker {
     levels: levels::Levels,
     /// What other gateways are to be told of revocations.
     pub(crate) outbox: Outbox,
+    /// How Redis is asked for what counts once at all gateways.
+    claims: redis::Known,
     /// Whether theirs were read, under each secret, as far as this worker knows.
     heard: [bool; 2],
     /// What is to be told, for each of `Compiled::targets`.

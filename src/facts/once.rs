@@ -17,6 +17,10 @@ use crate::time::Time;
 
 use super::{Facts, Verified};
 
+mod gateways;
+
+pub use gateways::{Claim, Outcome, WAIT_MS_MAX};
+
 /// For how long an id stays after what it names has ended, in seconds: a worker that was held up
 /// between its look at the clock and the record must find it still.
 const KEPT_S: u64 = 5;
@@ -34,15 +38,29 @@ pub struct Once {
 
 /// One id that counts once.
 pub struct Single {
-    name: Digest,
+    named: Named,
     /// The same under the key before this one.
-    previous: Option<Digest>,
-    owner: Owner,
+    previous: Option<Named>,
     until: Time,
     /// The earliest moment at which it can have been seen.
     since: Time,
     /// Whether its issuer asks for nonces.
     has_nonce: bool,
+}
+
+/// What an id is called under a key, and whose it is.
+#[derive(Clone, Copy)]
+struct Named {
+    name: Digest,
+    owner: Owner,
+}
+
+impl Named {
+    /// An id of this owner's.
+    fn new(key: &HostKey, domain: &str, owner: &[u8], id: &str) -> Named {
+        let name = key.digest(domain, &[owner, id.as_bytes()]);
+        Named { name, owner: Owner::new(key, owner) }
+    }
 }
 
 /// Why something isn't its first use.
@@ -61,13 +79,12 @@ pub enum Spent {
 impl Facts<'_> {
     /// A good proof, which counts once. Its owner is the key that signed it.
     pub fn single_proof(&self, proof: &Proof, jkt: &[u8; 32], dpop: &Dpop) -> Single {
-        let key = &self.runtime.host_key;
+        let key = self.ids_key();
         let made = Time::from_s(proof.iat);
-        let name = |key: &HostKey| key.digest("dpop proof", &[jkt, proof.jti.as_bytes()]);
+        let named = |key: &HostKey| Named::new(key, "dpop proof", jkt, &proof.jti);
         Single {
-            name: name(key),
-            previous: key.previous().map(name),
-            owner: Owner::new(key, jkt),
+            named: named(key),
+            previous: key.previous().map(named),
             until: made.plus_s(dpop.leeway_s.saturating_add(KEPT_S)),
             // A nonce of ours is a better witness than the client's clock.
             since: proof.nonce.unwrap_or(made),
@@ -92,12 +109,11 @@ impl Facts<'_> {
             exp.saturating_sub(lifetime_s).saturating_sub(issuer.leeway_s)
         });
         let made_s = claims.iat.or(claims.nbf).or(earliest_s).ok_or(Reason::ClaimMissing)?;
-        let key = &self.runtime.host_key;
-        let name = |key: &HostKey| key.digest("token once", &[iss, id.as_bytes()]);
+        let key = self.ids_key();
+        let named = |key: &HostKey| Named::new(key, "token once", iss, id);
         Ok(Single {
-            name: name(key),
-            previous: key.previous().map(name),
-            owner: Owner::new(key, iss),
+            named: named(key),
+            previous: key.previous().map(named),
             until: Time::from_s(end_s).plus_s(KEPT_S),
             since: Time::from_s(made_s),
             has_nonce: false,
@@ -122,15 +138,22 @@ impl Facts<'_> {
     }
 
     fn spend_one(&self, single: &Single, seen: Spent, too_old: Spent) -> Result<(), Spent> {
-        if single.since < self.ids_since().ok_or(Spent::Unknown)? {
+        // Of all gateways' memory it is Redis that knows since when it is there.
+        if !self.counts_once_for_all() && single.since < self.ids_since().ok_or(Spent::Unknown)? {
             return Err(too_old);
         }
+        self.remember_once(single, seen)
+    }
+
+    fn remember_once(&self, single: &Single, seen: Spent) -> Result<(), Spent> {
         let ids = &self.runtime.compiled.ids;
-        let is_first = ids.insert(&self.moment(), single.owner, &single.name, single.until);
+        let Named { name, owner } = &single.named;
+        let is_first = ids.insert(&self.moment(), *owner, name, single.until);
         // After the record: of two workers, each under the other's secret before, one at least finds
         // what the other has written.
-        let was_seen = |name| Ok(is_first? && !ids.contains(&self.moment(), name)?);
-        match single.previous.as_ref().map_or(is_first, was_seen) {
+        let is_still =
+            |before: &Named| Ok(is_first? && !ids.contains(&self.moment(), &before.name)?);
+        match single.previous.as_ref().map_or(is_first, is_still) {
             Ok(true) => Ok(()),
             Ok(false) => Err(seen),
             Err(why) => {
@@ -148,6 +171,10 @@ impl Facts<'_> {
     /// worker that looks, as that one began: the memory is no younger. Where it was there and is
     /// gone, ids may be gone with it, and it begins now.
     pub fn ids_since(&self) -> Option<Time> {
+        if self.counts_once_for_all() {
+            // Before the first answer nobody knows, and what is made from now on will do.
+            return Some(self.known_since().unwrap_or(self.now));
+        }
         let runtime = self.runtime;
         let at = self.moment();
         let was_there = runtime.has_seen_ids.get() && !broken(Twin::BeginsTooEarly);

@@ -13,6 +13,7 @@ mod lookups;
 mod mtls;
 mod opaque;
 mod replay;
+mod replay_gateways;
 mod revocation;
 mod rotation;
 mod sight;

@@ -27,6 +27,7 @@ enum Server {
     Feed(usize),
     Gateways(Secret),
     StatusLists(usize),
+    Once,
     TokenEndpoint(usize),
     Body(usize),
 }
@@ -42,6 +43,7 @@ impl Server {
             Fact::Feed(index, _) => Server::Feed(*index),
             Fact::Told(reading) => Server::Gateways(reading.secret),
             Fact::StatusList(issuer, _) => Server::StatusLists(*issuer),
+            Fact::Once(_) => Server::Once,
         }
     }
 }
@@ -231,6 +233,10 @@ impl Facts<'_> {
             Fact::Feed(index, _) => {
                 let at = config.revocation_feeds.get(*index).map(|feed| &feed.uri);
                 format!("revocation feed at {}", shown(at))
+            }
+            Fact::Once(_) => {
+                let at = config.gateways.as_ref().map(|gateways| &gateways.at.uri);
+                format!("ids of gateways at {}", shown(at))
             }
             // The list's own URL is what a token says.
             Fact::StatusList(index, _) => {

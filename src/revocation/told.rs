@@ -372,4 +372,4 @@ pub fn is_of_nobody(standing: Standing) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -19,6 +19,8 @@ impl Epoch {
     pub const REVOCATION: Epoch = Epoch { index: 0 };
     /// Since when ids that count once are remembered.
     pub const IDS: Epoch = Epoch { index: 2 };
+    /// Since when all gateways together remember them, as far as this one has heard.
+    pub const GATEWAY_IDS: Epoch = Epoch { index: 3 };
 
     /// What it stands at; nothing before the first bump, and after the host has lost it. Compare
     /// with what was read before: any difference, to or from nothing as well, is a change. One host
@@ -100,6 +102,22 @@ impl Epoch {
             }
         }
         Err(Unavailable::Exhausted)
+    }
+
+    /// Has it stand at this number, unless another worker changes it at this moment.
+    ///
+    /// # Errors
+    /// `Full` if the host has no room.
+    pub fn stand_at(&self, at: &Moment<'_>, number: u64) -> Result<(), Unavailable> {
+        let digest = self.name(at.host);
+        let (_, expect) = self.read_for_write(at, &digest);
+        let record = SHAPE
+            .seal(at.host, &digest, Time::from_ns(u64::MAX), &number.to_le_bytes())
+            .ok_or(Unavailable::TooLong)?;
+        match at.store.set(self.slot(), &record, expect) {
+            Ok(()) | Err(Refused::Lost) => Ok(()),
+            Err(Refused::Full) => Err(Unavailable::Full),
+        }
     }
 
     fn read_for_write(&self, at: &Moment<'_>, name: &Digest) -> (Option<u64>, Expect) {

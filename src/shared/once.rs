@@ -87,6 +87,11 @@ impl Owner {
         Owner(u16::from_le_bytes([a, b]))
     }
 
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+
     /// The owner of this number.
     #[cfg(test)]
     pub(crate) const fn of(number: u16) -> Owner {

@@ -82,10 +82,10 @@ def test_another_configuration_forgets_none(start_gateway, world: World):
     assert get(gateway, fresh(world)).status == 200
 
 
-def test_gateways_are_refused_at_load(start_gateway, world: World):
+def test_gateways_that_meet_nowhere_are_refused_at_load(start_gateway, world: World):
     gateway = start_gateway(None)
     log = gateway.refuses(once(world, scope="gateways"))
-    assert "replay.scope" in log and "not supported by this version" in log
+    assert "replay.scope" in log and "no object gateways says where they meet" in log
 
 
 class Pair:

@@ -82,7 +82,7 @@ pub(super) static REPLAY: Shape = Shape {
             "scope",
             OneOf(&["gateway", "gateways"]),
             Need::Text("gateway"),
-            "Where an id counts once: in this gateway. `gateways` is refused in this version.",
+            "Where an id counts once: in this gateway, or at all `gateways`: each request with one then waits for Redis.",
         ),
     ],
     shared: &[],

@@ -175,12 +175,12 @@ fn an_outbox_is_bounded_and_made_up_names_leave_room() {
     assert_eq!(outbox.entries.len(), WAITING_MAX);
 }
 
-fn hexadecimal_of(bytes: &[u8]) -> String {
+pub(crate) fn hexadecimal_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// FIPS 180-4, section 6.1.
-fn sha1(message: &[u8]) -> [u8; 20] {
+pub(crate) fn sha1(message: &[u8]) -> [u8; 20] {
     let mut state = [0x6745_2301u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
     let mut padded = message.to_vec();
     padded.push(0x80);

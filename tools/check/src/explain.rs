@@ -1,7 +1,7 @@
 //! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer
 //! and jwt.
 
-use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, UnknownIssuer, Unmatched};
+use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, Scope, UnknownIssuer, Unmatched};
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::introspection::{OpaqueTokens, Response};
 use herdgate::testing::jwt::issuer::{Encrypted, Issuer, IssuerMatch};
@@ -85,7 +85,10 @@ pub fn summary(config: &Config) -> Vec<String> {
         lines.extend(config.mtls_of(position).map(mtls));
         lines.extend(config.status_lists_of(position).map(status_lists));
         if config.replay.issuers.contains(&position) {
-            lines.push("  Each of its tokens is admitted once in each gateway; one that was made before the gateway's memory began is refused.".to_owned());
+            lines.push(match config.replay.scope {
+                Scope::Gateway => "  Each of its tokens is admitted once in each gateway; one that was made before the gateway's memory began is refused.".to_owned(),
+                Scope::Gateways => "  Each of its tokens is admitted once at all gateways together; one that was made before Redis's memory began is refused.".to_owned(),
+            });
         }
     }
     for endpoint in &config.token_endpoints {
@@ -109,6 +112,15 @@ pub fn summary(config: &Config) -> Vec<String> {
     };
     lines.push(format!("Tokens of other issuers are {unknown}."));
     lines.extend(config.revocation_feeds.iter().filter_map(|feed| signed_feed(config, feed)));
+    if config.replay.scope == Scope::Gateways
+        && config.has_once()
+        && let Some(gateways) = &config.gateways
+    {
+        let place = &gateways.at.uri.authority;
+        lines.push(format!(
+            "Requests with what counts once wait for {place}, 50 ms at most, then 503."
+        ));
+    }
     if let Some(gateways) = config.gateways.as_ref().filter(|gateways| gateways.revocations) {
         let (place, every_ms) = (&gateways.at.uri.authority, gateways.at.every_ms);
         let until = match gateways.failure_mode {
