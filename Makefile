@@ -48,9 +48,9 @@ demo: setup-python-servers build ## Starts everything, walks through each capabi
 run: setup-python-servers build ## The demo's set-up, left running, with ready-made curl lines.
 	@$(PYTHON) scripts/demo --run
 
-bench: setup-python build ## Side-by-side benchmarks in real Envoy; QUICK=1 for the short form.
+bench: setup-python-servers build ## Side-by-side benchmarks in real Envoy, or in a real Kong (KONG=1, KONG_BIN=); QUICK=1 for the short form, SUITE='hot;limits' for some.
 	@scripts/build --empty
-	@$(PYTHON) scripts/bench $(if $(QUICK),--quick)
+	@$(PYTHON) scripts/bench $(if $(QUICK),--quick) $(if $(KONG),--suite kong,$(if $(SUITE),--suite "$(SUITE)")) $(if $(KEEP),--keep)
 
 load: setup-python-servers build ## The load lab: tokens of each kind at several rates, callers, a herd, devices, a day; one report (QUICK=1: two minutes).
 	@$(PYTHON) scripts/load $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(TOKEN_MS),--token-ms $(TOKEN_MS))

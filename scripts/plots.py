@@ -166,7 +166,7 @@ def spreads(title: str, unit: str, rows: list[tuple[str, float, float, float]], 
         out.append(f'<rect class="f{colour}" x="{NAMES}" y="{top}" width="{x(median) - NAMES:.1f}" height="{BAR_HEIGHT}"/>')
         if greatest > least:
             out.append(f'<path class="ink" fill="none" d="M{x(least)} {middle}H{x(greatest)}"/>')
-        out.append(f'<text x="{x(greatest) + 8:.1f}" y="{middle + 4.5}">{short_value(median)}</text>')
+        out.append(f'<text x="{x(greatest) + 8:.1f}" y="{middle + 4.5}">{f"{median:.2f}" if one else short_value(median)}</text>')
     if one and longest >= 1:
         out.append(f'<path class="ink" stroke-dasharray="3 3" d="M{x(1)} 26V{height - 28}"/>')
         out.append(f'<text x="{x(1)}" y="{height - 12}" text-anchor="middle">{escape(one)}</text>')
