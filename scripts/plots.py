@@ -154,7 +154,8 @@ def spreads(title: str, unit: str, rows: list[tuple[str, float, float, float]], 
     height = ROW_HEIGHT * len(rows) + 64
 
     def x(value: float) -> float:
-        return round(NAMES + value / longest * (ENDS - NAMES), 1)
+        # What is below nothing is noise: it has no bar.
+        return round(NAMES + max(value, 0) / longest * (ENDS - NAMES), 1)
 
     out = begun(title, WIDTH, height)
     out.append(f'<text x="10" y="18" font-weight="bold">{escape(title)}</text>')

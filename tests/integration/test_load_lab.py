@@ -144,9 +144,10 @@ def test_every_plot_is_well_formed(form, log, points):
 
 
 def test_bars_with_their_spread_are_well_formed():
-    text = plots.spreads("Cost", "us", [("none", 0.9, 0.8, 1.0), ("herdgate <hot>", 1.1, 1.05, 1.2)], "1.00: an empty filter")
+    text = plots.spreads("Cost", "us", [("none", -0.1, -0.2, 1.0), ("herdgate <hot>", 1.1, 1.05, 1.2)], "1.00: an empty filter")
     ElementTree.fromstring(text)
-    assert "herdgate &lt;hot&gt;" in text
+    assert "herdgate &lt;hot&gt;" in text and ">1.10<" in text
+    assert not re.search(r'(width|height)="-', text)
 
 
 def test_the_report_is_one_file_that_asks_for_nothing(tmp_path):
