@@ -6,7 +6,7 @@ Its access tokens are JWTs; opaque are its refresh tokens alone, of which its en
 import pytest
 
 from envoy import plain_cluster
-from gateway import SECRETS, Upstreams, kind, make_gateway
+from gateway import Upstreams, kind, make_gateway
 from glewlwyd import PROGRAM, SCOPE, Glewlwyd
 from http_client import request
 from processes import PATIENCE_S, wait_until
@@ -29,8 +29,8 @@ def server(directory):
 @pytest.fixture(scope="module")
 def gateway(directory, api, idp, filter_wasm, server):
     extra = {"extra_clusters": [plain_cluster("glewlwyd", server.port)]} if kind() == "envoy" else {}
-    made = make_gateway(directory / "beside-glewlwyd", Upstreams(api.port, idp.port, {**SECRETS, "APP_SECRET": "app-secret"}), **extra)
-    asks = {"uri": server.issuer + "/introspect", "allow_http": True, "cluster": "glewlwyd", "client_id": "app", "client_secret": {"env": "APP_SECRET"}}
+    made = make_gateway(directory / "beside-glewlwyd", Upstreams(api.port, idp.port), **extra)
+    asks = {"uri": server.issuer + "/introspect", "allow_http": True, "cluster": "glewlwyd", "client_id": "app", "client_secret": "app-secret"}
     jwt = {"name": "jwt", "issuer": server.issuer, "discovery": True, "allow_http": True, "cluster": "glewlwyd", "algorithms": ["RS256"],
            "typ": "at+jwt", "audiences": [SCOPE], "dpop": {"origins": [ORIGIN]}, "forward": {"claims": {"sub": "x-user"}}}
     opaque = {"name": "opaque", "issuer": server.issuer, "tokens": "opaque", "introspection": {**asks, "ttl_s_max": TTL_S}}

@@ -9,6 +9,8 @@ use crate::metrics::{Metric, NotDecrypted};
 use crate::reply::Reason;
 use crate::world::*;
 
+mod anyone;
+
 const DENIED: Outcome = Outcome::Refused(Reason::Decryption);
 
 fn issuer(encrypted: &str) -> Value {

@@ -68,11 +68,6 @@ impl PrivateExponent {
         Some(PrivateExponent { modulus, exponent: padded, blinding })
     }
 
-    /// Bytes of the modulus.
-    pub(crate) fn bytes(&self) -> usize {
-        self.modulus.bytes()
-    }
-
     /// `base ^ exponent` modulo the modulus, in full length. Nothing unless the base is below the
     /// modulus and as long, which anyone can see.
     pub(crate) fn power(&self, base: &[u8]) -> Option<Vec<u8>> {
