@@ -9,6 +9,7 @@ use crate::digest::{Digest, HostKey};
 use crate::metrics::Metric;
 use crate::reply::{FailureMode, Reason};
 use crate::revocation::told::{self, Cursor, Entry, Heard, READ_MAX, Standing};
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 
 use super::call::{Call, CallAnswer};
@@ -133,7 +134,7 @@ impl Facts<'_> {
     ///
     /// # Errors `Missing` with `failure_mode: deny` before the first reading;
     /// `RevocationUnavailable` while it can't be made.
-    pub(super) fn others_were_heard(&self) -> Result<(), Stop> {
+    pub(crate) fn others_were_heard(&self) -> Result<(), Stop> {
         let Some(gateways) = self.runtime.config.gateways.as_ref().filter(|of| of.revocations)
         else {
             return Ok(());
@@ -251,7 +252,7 @@ impl Facts<'_> {
             self.host.meter.count(Metric::GatewaysLost);
             self.runtime.worker.borrow_mut().outbox.again_from = Some(0);
         }
-        let read_at = match heard.is_all() {
+        let read_at = match heard.is_all() || broken(Twin::FirstIsAll) {
             true => self.now,
             false => self.progress(reading).read_at,
         };
@@ -312,7 +313,9 @@ impl Facts<'_> {
         let before = self.progress(&reading);
         if before.cursor.era == newest.era && before.known < newest.last {
             let digest = reading.digest(&self.runtime.host_key, &self.runtime.config);
-            let progress = Progress { known: newest.last, ..before };
+            // What others told before it has still to be read: the cursor stays.
+            let cursor = if broken(Twin::ToldIsRead) { newest } else { before.cursor };
+            let progress = Progress { cursor, known: newest.last, ..before };
             self.shared().write_progress(&digest, progress.to_bytes());
         }
     }

@@ -56,6 +56,10 @@ pub(crate) enum Twin {
     NumberBeforeNames,
     /// The names are looked up before the number is read under which they are known.
     NamesBeforeNumber,
+    /// Who tells other gateways something takes all that they told before it for read.
+    ToldIsRead,
+    /// A first answer counts as the first reading, whether or not there is more to read.
+    FirstIsAll,
 }
 
 #[cfg(not(test))]

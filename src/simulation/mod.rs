@@ -6,6 +6,7 @@
 //! (`shared::twin`), and must catch it.
 
 pub(crate) mod crc32;
+pub(crate) mod gateways;
 pub(crate) mod host;
 pub(crate) mod lines;
 pub(crate) mod schedule;
