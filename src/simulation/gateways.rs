@@ -307,7 +307,7 @@ impl Net<'_> {
 
     /// What is to be told, at once.
     fn tell(&mut self, gateway: usize, worker: usize, now: Time) {
-        let due = self.gateways[gateway].with(worker, now, |facts| gateways::pushes_due(facts));
+        let due = self.gateways[gateway].with(worker, now, gateways::pushes_due);
         for (push, call) in due {
             self.send(gateway, worker, now, Asked::Told(push), call);
         }
