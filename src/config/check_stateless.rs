@@ -9,7 +9,8 @@ use super::check::Check;
 use super::read::Node;
 use super::types::{Config, Memory};
 use super::{HostKind, Profile};
-use crate::jwt::issuer::Issuer;
+use crate::jwe::{Key, KeyAlgorithm};
+use crate::jwt::issuer::{Encrypted, Issuer};
 use crate::signature::source::KeySource;
 use crate::signature::{Algorithm, VerifyKey};
 use crate::time::NS_PER_MS;
@@ -34,6 +35,7 @@ const DOCUMENT: &[&str] = &[
     "shared",
     "memory",
     "resource",
+    "decryption",
 ];
 
 /// Fields of an issuer that work there.
@@ -59,6 +61,7 @@ const ISSUER: &[&str] = &[
     "consumer",
     "consumer_claim",
     "forward",
+    "encrypted",
 ];
 
 /// Why others don't.
@@ -83,7 +86,7 @@ const UNKNOWN: &str = "it isn't known to work without shared memory, timers, met
 /// itself and what a thousand requests at once take besides stay below 16 MiB.
 const BYTES: usize = 4 * 1024 * 1024;
 const BYTES_MAX: usize = 6 * 1024 * 1024;
-/// What verifying one token may take, in nanoseconds.
+/// What opening and verifying one token may take, in nanoseconds.
 const COST_NS_MAX: u64 = NS_PER_MS;
 
 impl Check {
@@ -150,10 +153,11 @@ impl Check {
         Memory { tokens_max: node.size("tokens_max"), bytes_max }
     }
 
-    /// Refuses issuers whose keys can't verify a token within a callback's time. Each index is the
-    /// document's.
+    /// Refuses issuers whose keys can't open and verify a token within a callback's time. Each
+    /// index is the document's.
     pub(super) fn costs(&mut self, config: &Config) {
         debug_assert_eq!(config.profile, Profile::Stateless, "costs are bounded there alone");
+        let opening_ns = opening_ns(&config.decryption.keys);
         for (index, issuer) in config.issuers.iter().enumerate() {
             let (field, cost_ns) = match &issuer.keys {
                 KeySource::Inline(keys) => ("keys", cost_ns(issuer, keys.iter())),
@@ -165,13 +169,31 @@ impl Check {
                 KeySource::Jwks { .. } => continue,
             };
             if cost_ns > COST_NS_MAX {
-                let expected =
-                    "keys that take at most 1 ms for a token (one without kid is tried with each)";
-                let got = format!("about {} ms", cost_ns.div_ceil(NS_PER_MS / 10) as f64 / 10.0);
-                self.report.error(&format!("issuers[{index}].{field}"), expected, got);
+                self.too_slow(&format!("issuers[{index}].{field}"), cost_ns);
+            } else if issuer.encrypted != Encrypted::Refuse && cost_ns + opening_ns > COST_NS_MAX {
+                self.too_slow(&format!("issuers[{index}].encrypted"), cost_ns + opening_ns);
             }
         }
     }
+
+    fn too_slow(&mut self, place: &str, cost_ns: u64) {
+        let expected =
+            "keys that take at most 1 ms for a token (one without kid is tried with each)";
+        let got = format!("about {} ms", cost_ns.div_ceil(NS_PER_MS / 10) as f64 / 10.0);
+        self.report.error(place, expected, got);
+    }
+}
+
+/// What these keys take at most to open one token, whoever it says it is from: one that names no
+/// key is tried with each that its algorithm fits.
+fn opening_ns(keys: &[Key]) -> u64 {
+    let all = |algorithm: &KeyAlgorithm| {
+        let fitting = keys.iter().filter(|key| key.algorithms().contains(algorithm));
+        let mut costs: Vec<u64> = fitting.map(Key::cost_ns).collect();
+        costs.sort_unstable_by(|one, other| other.cmp(one));
+        costs.iter().take(algorithm.tries_max()).sum::<u64>()
+    };
+    KeyAlgorithm::ALL.iter().map(all).max().unwrap_or_default()
 }
 
 /// What these keys take at most for one token: one that names no key is tried with each that its

@@ -102,6 +102,17 @@ def test_an_oci_tool_reads_it(files):
     assert digests == {json.loads(files["index.json"])["manifests"][0]["digest"]}
 
 
+def test_another_oci_tool_unpacks_the_module(files, manifest, tmp_path):
+    if not shutil.which("umoci"):
+        pytest.skip("umoci is missing (apt-get install umoci)")
+    with tarfile.open(IMAGE) as archive:
+        archive.extractall(tmp_path / "layout", filter="data")
+    image = f"{tmp_path / 'layout'}:{manifest['annotations']['org.opencontainers.image.version']}"
+    unpack = ["umoci", "raw", "unpack", "--rootless", "--image", image, tmp_path / "rootfs"]
+    subprocess.run(unpack, check=True, capture_output=True)
+    assert (tmp_path / "rootfs/plugin.wasm").read_bytes() == WASM.read_bytes()
+
+
 def test_its_module_runs(plugin, tmp_path, start_gateway, world):
     module = tmp_path / "plugin.wasm"
     module.write_bytes(plugin)

@@ -151,3 +151,40 @@ fn tokens_without_an_end_need_a_beginning() {
     );
     assert!(load(&document(&issuer(&keys), ""), HostKind::Envoy).is_ok());
 }
+
+/// Opening a token and verifying what is inside happens in one callback.
+#[test]
+fn keys_that_open_tokens_count_with_those_that_verify_them() {
+    const SHARED: &str = r#"{ "kty": "oct", "k": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8" }"#;
+    const X25519: &str = r#"{ "kty": "OKP", "crv": "X25519",
+        "d": "XasIfmJKikt54X-Lg4AO5m87sSkmGLb9HC-LJ_-I4Os",
+        "x": "3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08" }"#;
+    // RFC 7517, appendix A.2.
+    const P256: &str = r#"{ "kty": "EC", "crv": "P-256",
+        "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",
+        "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM",
+        "d": "870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE" }"#;
+    let said = |verifying: &str, opening: &[&str], alg: &str| {
+        let of_one = |jwk: &&str| {
+            format!(r#"{{ "jwk": {jwk}, "issuers": ["a"], "algorithms": ["{alg}"] }}"#)
+        };
+        let keys = opening.iter().map(of_one).collect::<Vec<_>>().join(",");
+        let issuer = issuer(&format!(r#", "keys": [{verifying}], "encrypted": "allow""#));
+        let more = format!(r#", "decryption": {{ "keys": [{keys}] }}"#);
+        load(&document(&issuer, &more), HostKind::Envoy).err().unwrap_or_default()
+    };
+    for (verifying, opening, alg) in [
+        (EC, SHARED, "A256KW"),
+        (KEY, SHARED, "dir"),
+        (EC, X25519, "ECDH-ES"),
+        (KEY, P256, "ECDH-ES"),
+    ] {
+        assert_eq!(said(verifying, &[opening], alg), "", "{alg}");
+    }
+    for (verifying, opening, about) in
+        [(EC, &[P256][..], "about 1.5 ms"), (KEY, &[P256, P256], "about 1.6 ms")]
+    {
+        let said = said(verifying, opening, "ECDH-ES");
+        assert!(said.contains("issuers[0].encrypted: ") && said.contains(about), "{said}");
+    }
+}
