@@ -156,6 +156,26 @@ pub enum Metric {
     GatewaysLost,
     /// A token was looked up before it was known which ones others have revoked.
     GatewaysUnheard,
+    /// An answer to a token call that another gateway has fetched was taken.
+    AnswersTaken,
+    /// No gateway had one: this one calls the server for all.
+    AnswersLed,
+    /// Another gateway calls the server: a call waited for it.
+    AnswersWaited,
+    /// One waited in vain: its gateway calls the server itself.
+    AnswersWaitedOut,
+    /// Redis said what other gateways have of a token call.
+    AnswersAsked,
+    /// Redis said nothing of use in time: this gateway goes on alone.
+    AnswersFailed,
+    /// What lay there was not sealed for this call by a gateway of this secret, or had ended.
+    AnswersForged,
+    /// Answers, failures and ends of calls were told.
+    AnswersTold,
+    /// Telling them failed; it is tried again.
+    AnswersTellFailed,
+    /// Something isn't told: too much waits to be, or Redis has no room for it.
+    AnswersBehind,
     /// A status list was fetched.
     StatusListFetched,
     /// Fetching one failed, or it wasn't one.
@@ -345,6 +365,16 @@ impl Metric {
             Metric::GatewaysForged => "herdgate.gateways.forged",
             Metric::GatewaysLost => "herdgate.gateways.lost",
             Metric::GatewaysUnheard => "herdgate.gateways.unheard",
+            Metric::AnswersTaken => "herdgate.answers.taken",
+            Metric::AnswersLed => "herdgate.answers.led",
+            Metric::AnswersWaited => "herdgate.answers.waited",
+            Metric::AnswersWaitedOut => "herdgate.answers.waited_out",
+            Metric::AnswersAsked => "herdgate.answers.asked",
+            Metric::AnswersFailed => "herdgate.answers.failed",
+            Metric::AnswersForged => "herdgate.answers.forged",
+            Metric::AnswersTold => "herdgate.answers.told",
+            Metric::AnswersTellFailed => "herdgate.answers.tell_failed",
+            Metric::AnswersBehind => "herdgate.answers.behind",
             Metric::StatusListFetched => "herdgate.status_list.fetched",
             Metric::StatusListFailed => "herdgate.status_list.fetch_failed",
             Metric::StatusListCapped => "herdgate.status_list.capped",

@@ -130,6 +130,7 @@ impl Check {
         Some(Gateways {
             at,
             revocations: node.flag("revocations"),
+            answers: node.flag("answers"),
             failure_mode: match node.text("failure_mode") {
                 Some("deny") => FailureMode::Deny,
                 _ => FailureMode::Allow,
@@ -151,6 +152,13 @@ impl Check {
                     &node.at("failure_mode"),
                     "none without revocations",
                     "one (nothing of others is waited for)",
+                );
+            }
+            if node.flag("answers") {
+                self.report.error(
+                    &node.at("answers"),
+                    "false without revocations",
+                    "true (an answer whose token another has revoked could be handed out)",
                 );
             }
         }

@@ -28,8 +28,8 @@ use status::STATUS_LIST;
 use token_endpoints::TOKEN_ENDPOINT;
 
 use Kind::{
-    Bool, ClaimPath, Either, Later, List, Map, Object, OneOf, Pem, PrivateKey, Scalar, Secret,
-    Text, Url, Whole,
+    Bool, ClaimPath, Either, List, Map, Object, OneOf, Pem, PrivateKey, Scalar, Secret, Text, Url,
+    Whole,
 };
 use Need::{Optional, Required};
 

@@ -256,6 +256,8 @@ pub struct Gateways {
     pub at: Sync,
     /// Whether they tell each other of revocations.
     pub revocations: bool,
+    /// Whether they share answers of token endpoints.
+    pub answers: bool,
     /// What happens to tokens until it was first read which are revoked.
     pub failure_mode: FailureMode,
 }

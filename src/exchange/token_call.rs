@@ -2,6 +2,7 @@
 //! answer.
 
 mod answered;
+mod elsewhere;
 
 use self::answered::challenge_header;
 use crate::charging::{self, Payer};
@@ -22,6 +23,7 @@ use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::Permit;
+use crate::token_endpoint::elsewhere::Names;
 use crate::token_endpoint::request::{Class, Head, TokenRequest};
 use crate::token_endpoint::reuse::{Serve, Stored};
 
@@ -31,6 +33,10 @@ pub struct TokenCall {
     endpoint: usize,
     request: TokenRequest,
     key: Option<Digest>,
+    /// What other gateways know it as; none where nothing is shared with them.
+    names: Vec<Names>,
+    /// While it asks them, or waits for one.
+    waiting: Option<elsewhere::Waiting>,
     /// The key of the answer that a good one to this call replaces, where it asks for a fresh one.
     replaces: Option<Digest>,
     /// The name of the client's secret, where it shows one.
@@ -137,6 +143,10 @@ impl TokenCall {
             .replaced_key(host_key, &configured.digest, request.host, path)
             .filter(|_| config.mode == Mode::Enforce);
         let credential = read.credential(host_key, request.host, path);
+        let names = match key {
+            Some(_) => elsewhere::names(&read, configured, (request.host, path), facts),
+            None => Vec::new(),
+        };
         let subject = read.jitter_subject(host_key, body);
         let client = facts.token_client(configured, request, &read);
         let came_at = facts.now;
@@ -145,6 +155,8 @@ impl TokenCall {
             endpoint,
             request: read,
             key,
+            names,
+            waiting: None,
             replaces,
             credential,
             refresh,
@@ -177,6 +189,9 @@ impl TokenCall {
         let Some(key) = self.key.filter(|_| config.mode == Mode::Enforce) else {
             return self.forward(request, endpoint, None, facts);
         };
+        if let Some(effect) = self.go_on_waiting(request, endpoint, &key, abilities, facts) {
+            return effect;
+        }
         match self.known(&key, endpoint, facts) {
             Known::Answer(stored, Serve::RefreshAhead { .. }) => {
                 match facts.lead_renewal(&key, endpoint) {
@@ -202,8 +217,7 @@ impl TokenCall {
                         Effect::Finish(paused(request, pause, facts))
                     }
                     Known::Unshared | Known::Nothing => {
-                        facts.host.meter.count(Metric::TokenMiss);
-                        self.forward(request, endpoint, Some(owner), facts)
+                        self.ask_others(request, endpoint, &key, owner, facts)
                     }
                 },
                 None if !abilities.waits => self.forward(request, endpoint, None, facts),
@@ -315,6 +329,7 @@ impl TokenCall {
             Err(Held { reason, metric, retry_after_s }) => {
                 if let (Some(key), Some(owner)) = (&self.key, lease) {
                     facts.end_call(key, owner);
+                    self.tell_ended(Some(owner), false, facts);
                 }
                 facts.host.meter.count(metric);
                 if facts.runtime.config.mode == Mode::Shadow {

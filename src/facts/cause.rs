@@ -124,6 +124,7 @@ fn of_document(facts: &Facts<'_>, fact: &Fact, answer: &CallAnswer<'_>) -> Strin
                 .to_owned()
         }
         Fact::Once(_) => "not what the script returns".to_owned(),
+        Fact::Elsewhere(_) => "not what the script returns".to_owned(),
         Fact::Told(_) => "not what the script returns, or there is no room for it".to_owned(),
         Fact::Feed(index, _) => facts
             .feed_refused(*index)

@@ -15,6 +15,7 @@ use crate::time::Time;
 
 use super::asked::Source;
 use super::call::{Call, CallAnswer, percent_encode};
+use super::elsewhere::Asking;
 use super::told::Reading;
 use super::{Claim, Facts, Queue, Runtime, feeds, question};
 
@@ -59,6 +60,8 @@ pub enum Fact {
     StatusList(usize, String),
     /// Whether what counts once at all gateways is used for the first time.
     Once(Rc<Claim>),
+    /// What other gateways have of a token call, or the lease on it.
+    Elsewhere(Box<Asking>),
 }
 
 impl std::fmt::Debug for Fact {
@@ -95,6 +98,7 @@ impl Fact {
                 facts.learn_status_list(*issuer, uri, asked_at, answer)
             }
             Fact::Once(claim) => facts.learn_claim(claim, answer),
+            Fact::Elsewhere(asking) => facts.learn_elsewhere(asking, answer),
         }
     }
 
@@ -110,6 +114,7 @@ impl Fact {
             Fact::Told(_) => (Metric::GatewaysRead, Metric::GatewaysFailed),
             Fact::StatusList(..) => (Metric::StatusListFetched, Metric::StatusListFailed),
             Fact::Once(_) => (Metric::ReplayAsked, Metric::ReplayAskFailed),
+            Fact::Elsewhere(_) => (Metric::AnswersAsked, Metric::AnswersFailed),
         }
     }
 
@@ -120,6 +125,7 @@ impl Fact {
             Fact::Feed(..) | Fact::Told(_) => Reason::RevocationUnavailable,
             Fact::StatusList(..) => Reason::StatusUnavailable,
             Fact::Once(_) => Reason::ReplayUnavailable,
+            Fact::Elsewhere(_) => Reason::TokenServerUnavailable,
             Fact::Metadata(_) | Fact::Keys(..) | Fact::Credential(..) | Fact::Consumer(..) => {
                 Reason::KeysUnavailable
             }
@@ -135,6 +141,7 @@ impl Fact {
             | Fact::Introspection(..)
             | Fact::StatusList(..)
             | Fact::Once(_) => Queue::Asked,
+            Fact::Elsewhere(_) => Queue::Token,
         }
     }
 
@@ -182,9 +189,12 @@ impl Fact {
                     paused: Metric::StatusListPaused,
                 })
             }
-            Fact::Metadata(_) | Fact::Keys(..) | Fact::Feed(..) | Fact::Told(_) | Fact::Once(_) => {
-                None
-            }
+            Fact::Metadata(_)
+            | Fact::Keys(..)
+            | Fact::Feed(..)
+            | Fact::Told(_)
+            | Fact::Once(_)
+            | Fact::Elsewhere(_) => None,
         }
     }
 
@@ -200,6 +210,7 @@ impl Fact {
             Fact::Told(_) => "gateways",
             Fact::StatusList(..) => "status list",
             Fact::Once(_) => "ids of gateways",
+            Fact::Elsewhere(_) => "answers of gateways",
         }
     }
 
@@ -229,6 +240,7 @@ impl Fact {
                 .get(*index)
                 .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
             Fact::Told(reading) => reading.digest(key, config),
+            Fact::Elsewhere(asking) => asking.digest(key),
             Fact::StatusList(index, uri) => {
                 key.digest("status list", &[&issuer(*index), uri.as_bytes()])
             }
@@ -253,7 +265,9 @@ impl Fact {
             }
             Fact::Introspection(endpoint, _) => Some(&endpoint.of(config)?.call),
             Fact::Feed(index, _) => Some(&config.revocation_feeds.get(*index)?.call),
-            Fact::Told(_) | Fact::Once(_) => Some(&config.gateways.as_ref()?.at.call),
+            Fact::Told(_) | Fact::Once(_) | Fact::Elsewhere(_) => {
+                Some(&config.gateways.as_ref()?.at.call)
+            }
             Fact::StatusList(index, _) => Some(&config.status_lists_of(*index)?.call),
         }
     }
@@ -305,6 +319,7 @@ impl Fact {
                 Some(feeds::call(config.revocation_feeds.get(*index)?, about.as_deref()))
             }
             Fact::Told(reading) => reading.call(config),
+            Fact::Elsewhere(asking) => asking.call(config),
             Fact::StatusList(index, uri) => {
                 let lists = config.status_lists_of(*index)?;
                 Some(Call::get_as(&Uri::parse(uri)?, &lists.call, "application/statuslist+jwt"))

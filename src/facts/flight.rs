@@ -188,6 +188,9 @@ impl Facts<'_> {
             self.doubt_discovered(*issuer);
         }
         self.note_trouble(fact, &digest, learnt, answer);
+        if matches!(fact, Fact::Elsewhere(_)) {
+            return;
+        }
         // Of what many ask the same server for, one question's fate says how all will fare.
         let meeting = matches!(fact, Fact::Once(_)).then(|| self.meeting_digest()).flatten();
         let noted = meeting.unwrap_or(digest);
@@ -242,7 +245,8 @@ impl Facts<'_> {
             | Fact::Consumer(..)
             | Fact::Feed(..)
             | Fact::Told(_)
-            | Fact::Once(_) => false,
+            | Fact::Once(_)
+            | Fact::Elsewhere(_) => false,
         };
         does_without
             && self.shared().update_state_for(&digest, ASKED_TTL_S, |state| {

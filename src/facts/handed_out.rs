@@ -23,6 +23,7 @@ use crate::revocation::names::token_handle;
 use crate::shared::twin::{Twin, broken};
 use crate::signature::source::KeySource;
 use crate::time::{AHEAD_MS_MAX, Time};
+use crate::token_endpoint::elsewhere::Tell;
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
 
 use super::encrypted::Content;
@@ -307,6 +308,16 @@ impl Facts<'_> {
         self.shared().remove_token(&self.token_record(handle)).is_some()
     }
 
+    /// The same, where others may have taken them from here: in Redis too, since what this gateway
+    /// has left there may have come after the record was removed by whoever revoked.
+    pub(super) fn withdraw_at_all(&self, handle: &Digest) -> bool {
+        let was_there = self.shared().remove_token(&self.token_record(handle));
+        if was_there == Some(true) {
+            self.tell_elsewhere(Tell::WithdrawToken(*handle));
+        }
+        was_there.is_some()
+    }
+
     /// The same for those that were kept under the secret before.
     pub(super) fn withdraw_previous(&self, handle: &Digest) -> bool {
         let Some(key) = self.runtime.host_key.previous() else { return true };
@@ -317,7 +328,7 @@ impl Facts<'_> {
     pub(super) fn withdraw_inactive(&self, token: &[u8]) {
         let handle = token_handle(&self.runtime.names_key, token);
         if self.was_handed_out(&handle) {
-            self.withdraw(&handle);
+            self.withdraw_at_all(&handle);
             self.shared().bump_revocations();
         }
     }

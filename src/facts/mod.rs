@@ -7,6 +7,7 @@ pub mod call;
 mod cause;
 pub mod clients;
 mod credentials;
+pub mod elsewhere;
 mod encrypted;
 mod fact;
 mod feeds;
@@ -137,6 +138,7 @@ impl Runtime {
             levels: levels::Levels::default(),
             outbox: Outbox::default(),
             claims: redis::Known::default(),
+            elsewhere: elsewhere::Elsewhere::default(),
             heard: [false; 2],
             ledgers: compiled
                 .targets
@@ -242,6 +244,8 @@ pub struct Worker {
     pub(crate) outbox: Outbox,
     /// How Redis is asked for what counts once at all gateways.
     claims: redis::Known,
+    /// What other gateways say of token calls, and are to be told of them.
+    pub(crate) elsewhere: elsewhere::Elsewhere,
     /// Whether theirs were read, under each secret, as far as this worker knows.
     heard: [bool; 2],
     /// What is to be told, for each of `Compiled::targets`.

@@ -20,6 +20,7 @@ use crate::revocation::{LEEWAY_S_MAX, Names, told};
 use crate::shared::Epoch;
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
+use crate::token_endpoint::elsewhere::Tell;
 
 use super::encrypted::{Content, Unsealed};
 use super::feeds::FeedHere;
@@ -289,6 +290,7 @@ impl Facts<'_> {
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
+        self.tell_elsewhere(Tell::WithdrawToken(*handle));
         // Workers under the secret before may have kept it.
         let withdrawn =
             revocation.previous.is_none_or(|name| self.withdraw_previous(&name)) & withdrawn;

@@ -3,12 +3,13 @@
 use crate::digest::Digest;
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::revocation::names::token_handle;
 use crate::shared::Owner;
 use crate::shared::document::META_BYTES;
 use crate::time::{Span, Time};
 use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::{Decision, Ended, Limits, Outcome, Permit};
-use crate::token_endpoint::reuse::{Serve, Stored};
+use crate::token_endpoint::reuse::{Kind, Serve, Stored};
 
 use super::Facts;
 use super::clients::{Client, Pause};
@@ -48,6 +49,13 @@ pub struct Held {
     pub retry_after_s: u64,
 }
 
+/// What is kept of an answer.
+pub(super) fn answer_bytes(stored: &Stored) -> Vec<u8> {
+    let mut bytes = vec![ANSWER];
+    bytes.extend(stored.encode());
+    bytes
+}
+
 impl Facts<'_> {
     /// What is known of the request under `key`. One host call for a kept answer of up to about 1.8
     /// KiB.
@@ -82,32 +90,76 @@ impl Facts<'_> {
     }
 
     /// Keeps an answer until its end, unless its token was revoked while it was under way.
-    /// `credential` names the secret that it was given for.
+    /// `credential` names the secret that it was given for. False if it isn't kept.
     pub fn keep_answer(
         &self,
         key: &Digest,
         credential: Option<&Digest>,
         stored: &Stored,
         endpoint: &TokenEndpoint,
-    ) {
+    ) -> bool {
         if !self.note_kept(stored, credential) {
-            return self.purge(key);
+            self.purge(key);
+            return false;
         }
-        let mut bytes = vec![ANSWER];
-        bytes.extend(stored.encode());
-        let _ =
-            self.shared().write_document(key, &bytes, &[0; META_BYTES], stored.ends_at(endpoint));
+        let _ = self.shared().write_document(
+            key,
+            &answer_bytes(stored),
+            &[0; META_BYTES],
+            stored.ends_at(endpoint),
+        );
+        true
     }
 
     /// Remembers for a moment that the server failed, or for as long as it asked for. An identical
     /// request is the same client's, at whichever address.
     pub fn keep_failure(&self, key: &Digest, ended: Ended) {
+        let (kept, until) = self.failure_bytes(ended);
+        let _ = self.shared().write_document(key, &kept, &[0; META_BYTES], until);
+    }
+
+    /// What is kept of a failure, and its end.
+    pub(super) fn failure_bytes(&self, ended: Ended) -> (Vec<u8>, Time) {
         let for_ms = ended.asked_ms.unwrap_or(0).max(FAILED_MS);
         let mut kept = self.stamped(FAILED);
         kept.extend(for_ms.to_le_bytes());
         kept.push(u8::from(ended.outcome == Outcome::Throttled));
-        let _ =
-            self.shared().write_document(key, &kept, &[0; META_BYTES], self.now.plus_ms(for_ms));
+        (kept, self.now.plus_ms(for_ms))
+    }
+
+    /// Takes over what another gateway has kept for a call, as if it had come from the server: what
+    /// is in force there is looked at here again. False if it is nothing that may be kept here.
+    pub(super) fn keep_anothers(
+        &self,
+        key: &Digest,
+        credential: Option<&Digest>,
+        endpoint: &TokenEndpoint,
+        bytes: &[u8],
+    ) -> bool {
+        match bytes.split_first() {
+            Some((&ANSWER, rest)) => {
+                let Some(mut stored) = Stored::decode(rest) else { return false };
+                if let Kind::Token { life, .. } = stored.kind {
+                    // The other gateway may name it under another secret.
+                    let Some(token) = stored.access_token() else { return false };
+                    let handle = token_handle(&self.runtime.names_key, token.as_bytes());
+                    stored.kind = Kind::Token { life, handle };
+                }
+                let is_small = rest.len() <= endpoint.answer_bytes_max.saturating_add(512);
+                if !is_small || stored.serve(self.now, endpoint) == Serve::Stale {
+                    return false;
+                }
+                self.keep_answer(key, credential, &stored, endpoint)
+            }
+            Some((&FAILED, rest)) => match self.failure(rest) {
+                Some(pause) => self
+                    .shared()
+                    .write_document(key, bytes, &[0; META_BYTES], pause.until)
+                    .is_some(),
+                None => false,
+            },
+            _ => false,
+        }
     }
 
     fn failure(&self, kept: &[u8]) -> Option<Pause> {
@@ -146,7 +198,9 @@ impl Facts<'_> {
 
     /// The lease on calling the server for this request, if nobody has it.
     pub fn lead_call(&self, key: &Digest, endpoint: &TokenEndpoint) -> Option<Owner> {
-        self.shared().acquire_lease(key, endpoint.lease_ms)
+        // It may wait for another gateway first.
+        let waits_ms = if self.shares_answers() { endpoint.wait_ms_max } else { 0 };
+        self.shared().acquire_lease(key, endpoint.lease_ms.saturating_add(waits_ms))
     }
 
     /// The lease on renewing a kept answer, if nobody calls and the last try is a while ago.

@@ -130,6 +130,19 @@ impl Facts<'_> {
         self.runtime.config.gateways.as_ref().is_some_and(|gateways| gateways.revocations)
     }
 
+    /// Whether it was read lately which tokens other gateways have revoked: what another gateway
+    /// has of a call may carry one of them.
+    pub(super) fn has_heard_lately(&self) -> bool {
+        let Some(gateways) = &self.runtime.config.gateways else { return false };
+        let is_late = |secret: &Secret| {
+            let Some(reading) = self.reading(*secret) else { return false };
+            let read_at = self.progress(&reading).read_at;
+            let late_ms = gateways.at.every_ms.saturating_mul(4).saturating_add(LATE_MS);
+            read_at.is_ahead_of(self.now) || self.now.ms_since(read_at) > late_ms
+        };
+        !Secret::ALL.iter().any(is_late)
+    }
+
     /// Whether it is known which tokens other gateways have revoked.
     ///
     /// # Errors `Missing` with `failure_mode: deny` before the first reading;
@@ -295,7 +308,7 @@ impl Facts<'_> {
                     true
                 }
             };
-            let withdrawn = was_known || self.withdraw(&entry.name);
+            let withdrawn = was_known || self.withdraw_at_all(&entry.name);
             if !kept || !withdrawn {
                 return false;
             }
@@ -355,5 +368,8 @@ impl Facts<'_> {
     }
 }
 
+/// How late a reading may be beside `every_ms`, in milliseconds: as long as the longest pause, and a
+/// call.
+const LATE_MS: u64 = 2_000;
 /// Slots of the table that are looked through on one tick: 100 us.
 const SLOTS_AT_ONCE: u32 = 128;

@@ -28,6 +28,7 @@ enum Server {
     Gateways(Secret),
     StatusLists(usize),
     Once,
+    Elsewhere,
     TokenEndpoint(usize),
     Body(usize),
 }
@@ -44,6 +45,7 @@ impl Server {
             Fact::Told(reading) => Server::Gateways(reading.secret),
             Fact::StatusList(issuer, _) => Server::StatusLists(*issuer),
             Fact::Once(_) => Server::Once,
+            Fact::Elsewhere(_) => Server::Elsewhere,
         }
     }
 }
@@ -213,6 +215,10 @@ impl Facts<'_> {
                     false => Some(&lookup.uri),
                 });
                 format!("issuer {}: lookup at {}", name(*index), shown(at))
+            }
+            Fact::Elsewhere(_) => {
+                let at = config.gateways.as_ref().map(|gateways| &gateways.at.uri);
+                format!("answers of gateways at {}", shown(at))
             }
             Fact::Told(reading) => {
                 let at = config.gateways.as_ref().map(|gateways| &gateways.at.uri);

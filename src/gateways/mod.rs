@@ -14,7 +14,9 @@ use crate::rate_limit::{Charge, Claim, Known, Policy};
 use crate::revocation::told::Entry;
 use crate::shared::Unavailable;
 use crate::time::Time;
+use crate::token_endpoint::elsewhere::Tell;
 
+mod answers;
 mod revocations;
 
 /// A call under way: what it tells, and when it was made.
@@ -30,6 +32,8 @@ enum What {
     Charges(usize, Vec<Sent>),
     /// Revocations, and whether the script's text goes along.
     Revocations(Vec<Entry>, bool),
+    /// What became of token calls, and whether the script's text goes along.
+    Answers(Vec<Tell>, bool),
 }
 
 impl Push {
@@ -90,7 +94,7 @@ fn all(key: &HostKey) -> wire::Name {
 
 /// The calls that are due. What becomes of each is to be said to [`learn_push`].
 pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
-    let mut due: Vec<_> = revocations::due(facts).into_iter().collect();
+    let mut due: Vec<_> = revocations::due(facts).into_iter().chain(answers::due(facts)).collect();
     for (index, sync) in facts.runtime.compiled.targets.all.iter().enumerate() {
         let Some(batches) = take_batches(facts, index, sync) else { continue };
         let caller = wire::Caller {
@@ -155,6 +159,7 @@ pub fn learn_push(facts: &Facts<'_>, push: &Push, answer: &CallAnswer<'_>) {
             learn_charges(facts, *target, batch, push.asked_at, answer);
         }
         What::Revocations(told, by_text) => revocations::learn(facts, told, *by_text, answer),
+        What::Answers(told, by_text) => answers::learn(facts, told, *by_text, answer),
     }
 }
 

@@ -42,6 +42,11 @@ impl Owner {
     pub fn new(store: &dyn Store) -> Self {
         Owner(store.random().max(1))
     }
+
+    /// Its number, for where gateways meet.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl Leases {

@@ -451,9 +451,9 @@ impl Chain {
         }
     }
 
-    /// Has the root called where a revocation is to be told at once.
+    /// Has the root called where others are to be told something at once.
     pub fn tell_soon(&self) {
-        if self.with_facts(|facts| facts.has_revocations_to_tell()) == Some(true) {
+        if self.with_facts(|facts| facts.has_news_to_tell()) == Some(true) {
             self.call_root();
         }
     }

@@ -338,9 +338,19 @@ impl Http {
         self.abandon(exchange);
         let around = self.around();
         let finish = self.chain.with_facts(|facts| exchange.borrow().give_up(facts, &around));
+        self.close(exchange);
         let finish =
             finish.unwrap_or_else(|| self.refuse(&HeaderBlock::default(), Reason::KeysUnavailable));
         self.finish(Some(exchange), finish)
+    }
+
+    /// The exchange is over: others may go on with what it led.
+    fn close(&self, exchange: &Rc<RefCell<Exchange>>) {
+        let name = self.chain.with_facts(|facts| exchange.borrow_mut().close(facts)).flatten();
+        if let Some(name) = name {
+            self.chain.call_waiters(&name);
+        }
+        self.chain.tell_soon();
     }
 
     /// Gives up a call that this exchange itself was to make (Kong); the root's calls outlive it.
@@ -519,20 +529,18 @@ impl Http {
 impl Drop for Http {
     fn drop(&mut self) {
         self.chain.bodies().forget(self.id);
-        if let Some(paused) = self.paused.take() {
+        let paused = self.paused.take().map(|paused| paused.exchange);
+        if let Some(exchange) = &paused {
             self.chain.waiters.borrow_mut().remove(self.id);
-            self.abandon(&paused.exchange);
+            self.abandon(exchange);
         }
         let watched = self
             .watching
             .take()
             .map(|watching| watching.exchange)
             .or_else(|| self.chain.take_watched(self.id).map(|watched| watched.exchange));
-        if let Some(exchange) = watched {
-            let name = self.chain.with_facts(|facts| exchange.borrow_mut().close(facts)).flatten();
-            if let Some(name) = name {
-                self.chain.call_waiters(&name);
-            }
+        if let Some(exchange) = watched.or(paused) {
+            self.close(&exchange);
         }
     }
 }

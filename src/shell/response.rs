@@ -136,6 +136,7 @@ impl Http {
         let passed =
             self.chain.with_facts(|facts| watching.exchange.borrow_mut().answered(&answer, facts));
         self.call_followers(&watching.exchange);
+        self.chain.tell_soon();
         match passed {
             Some(Passed::Body(rewritten)) => {
                 abi::set_buffer(Buffer::Response, body.len(), &rewritten);

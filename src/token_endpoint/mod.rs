@@ -18,6 +18,7 @@ pub mod answer;
 pub mod challenge;
 mod client_auth;
 pub(crate) mod connection;
+pub mod elsewhere;
 mod endpoint;
 mod evidence;
 mod form;

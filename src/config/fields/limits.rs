@@ -120,7 +120,12 @@ pub(super) static GATEWAYS: Shape = Shape {
             Need::Bool(true),
             "Whether tokens that calls revoke at one gateway are refused at all.",
         ),
-        field("answers", Later, Optional, "Not in this version."),
+        field(
+            "answers",
+            Bool,
+            Need::Bool(false),
+            "Whether they share answers of token endpoints, so that one of them asks for all; needs `revocations`.",
+        ),
         field(
             "failure_mode",
             OneOf(&["allow", "deny"]),

@@ -10,9 +10,11 @@ use crate::metrics::Metric;
 use crate::reply::Answer;
 use crate::request::HeaderBlock;
 use crate::retry_after;
+use crate::shared::Owner;
 use crate::time::Time;
 use crate::token_endpoint::admission::{Ended, Outcome};
 use crate::token_endpoint::answer::{self, NotStored, analyse};
+use crate::token_endpoint::elsewhere::Tell;
 use crate::token_endpoint::jitter::{self, Draw, Fit, Shortened};
 use crate::token_endpoint::reuse::{Granted, Refused, Serve, Stored};
 use crate::token_endpoint::{TokenEndpoint, challenge, integrity};
@@ -131,12 +133,16 @@ impl TokenCall {
             self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body))
         {
             facts.withdraw_credential(credential);
+            if let Some(name) = self.names.first().and_then(|names| names.credential) {
+                facts.tell_elsewhere(Tell::WithdrawSecret(name));
+            }
         }
         let is_led = call.lease.is_some();
         let Some(key) = self.key.as_ref().filter(|_| is_led).or(self.replaces.as_ref()) else {
             return true;
         };
-        if judged.purges(answer.status) {
+        let is_purged = judged.purges(answer.status);
+        if is_purged {
             facts.purge(key);
         }
         let stored = match &judged {
@@ -159,7 +165,14 @@ impl TokenCall {
         };
         let why = match stored {
             Ok(stored) => {
-                facts.keep_answer(key, self.credential.as_ref(), &stored, endpoint);
+                let is_kept = facts.keep_answer(key, self.credential.as_ref(), &stored, endpoint);
+                match (self.names.first(), call.lease) {
+                    (Some(names), Some(owner)) if is_kept => {
+                        facts.tell_answer(names, owner, &stored, endpoint);
+                    }
+                    (_, Some(owner)) => self.tell_ended(Some(owner), true, facts),
+                    _ => {}
+                }
                 return true;
             }
             Err(_) if !is_led => return true,
@@ -171,17 +184,29 @@ impl TokenCall {
             !answer.complete || has_failed(answer.status),
             call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts),
         ) {
-            (_, true) => {}
-            (true, false) => facts.keep_failure(key, ended(answer, facts.now)),
-            (false, false) => facts.keep_unshared(key),
+            (_, true) => self.tell_ended(call.lease, is_purged, facts),
+            (true, false) => self.keep_failure(key, call.lease, ended(answer, facts.now), facts),
+            (false, false) => {
+                facts.keep_unshared(key);
+                self.tell_ended(call.lease, is_purged, facts);
+            }
         }
         false
+    }
+
+    /// Notes a failure, here and for other gateways.
+    fn keep_failure(&self, key: &Digest, lease: Option<Owner>, ended: Ended, facts: &Facts<'_>) {
+        facts.keep_failure(key, ended);
+        let endpoint = facts.runtime.config.token_endpoints.get(self.endpoint);
+        if let (Some(names), Some(owner), Some(endpoint)) = (self.names.first(), lease, endpoint) {
+            facts.tell_failure(names, owner, ended, endpoint);
+        }
     }
 
     /// The client has left, or the server has, before an answer was complete: another may lead.
     /// Gives the name that followers wait for.
     pub fn closed(&mut self, facts: &Facts<'_>) -> Option<Digest> {
-        let call = self.call.take()?;
+        let Some(call) = self.call.take() else { return self.give_back(facts) };
         // Once an answer has begun it is most likely the server that broke off: Envoy doesn't say.
         let outcome = if call.has_begun { Outcome::Error } else { Outcome::Unknown };
         if let Some(endpoint) = facts.runtime.config.token_endpoints.get(self.endpoint) {
@@ -197,7 +222,9 @@ impl TokenCall {
         if call.has_begun
             && !call.is_beside_an_answer(&key, self.credential.as_ref(), endpoint, facts)
         {
-            facts.keep_failure(&key, outcome.into());
+            self.keep_failure(&key, Some(owner), outcome.into(), facts);
+        } else {
+            self.tell_ended(Some(owner), false, facts);
         }
         facts.end_call(&key, owner);
         Some(key)

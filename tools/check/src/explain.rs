@@ -132,6 +132,11 @@ pub fn summary(config: &Config) -> Vec<String> {
         lines.push(format!(
             "Revoked tokens are told to all gateways at {place}, and heard of within {every_ms} ms; {until}."
         ));
+        if gateways.answers {
+            lines.push(format!(
+                "Answers of token endpoints are shared with all gateways at {place}, sealed; a call that finds none asks there for 50 ms at most."
+            ));
+        }
     }
     if config.mode == Mode::Shadow {
         lines

@@ -1,0 +1,351 @@
+//! What gateways leave for each other of token calls, in Redis: answers and failures, sealed; who
+//! calls the server; which tokens and secrets are in force.
+//!
+//! What lies there is sealed under a key that only the gateways have, and names what it is for: the
+//! request, the endpoint's entry, its end. So bytes that were moved, cut or kept are none. An answer
+//! is given only while the records of its token and of its client's secret are there: to withdraw is
+//! to remove, which needs no room, and a record that Redis has dropped costs a call, no more.
+
+use std::collections::VecDeque;
+
+use aes_gcm_siv::aead::AeadInOut;
+use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
+
+use crate::digest::{Digest, HostKey};
+use crate::redis::{self, Known, Pause, Said, Script};
+use crate::time::Time;
+
+/// What a token call is known as under one secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Names {
+    /// The request: all that shapes its answer.
+    pub call: Digest,
+    /// The client's secret, where it shows one.
+    pub credential: Option<Digest>,
+}
+
+/// Bytes of what is sealed at most.
+pub const BYTES_MAX: usize = 32_768;
+/// Bytes of an answer of Redis at most.
+const ANSWER_BYTES_MAX: usize = 2 * BYTES_MAX;
+
+const VERSION: u8 = 1;
+const NONCE_BYTES: usize = 12;
+
+/// What something sealed is for.
+pub struct Purpose<'a> {
+    /// The request's name.
+    pub call: &'a Digest,
+    /// The digest of the endpoint's entry.
+    pub endpoint: &'a [u8; 32],
+}
+
+impl Purpose<'_> {
+    /// All of one length, so that no two run together.
+    fn bytes(&self, end_ms: u64) -> Vec<u8> {
+        let end = end_ms.to_le_bytes();
+        [&[VERSION][..], &self.call.0, self.endpoint, &end].concat()
+    }
+}
+
+fn cipher(key: &HostKey) -> Option<Aes256GcmSiv> {
+    Aes256GcmSiv::new_from_slice(&key.digest("token answers sealed v1", &[]).0).ok()
+}
+
+/// Seals what may be taken until `end`; nothing if it is too long.
+pub fn seal(
+    key: &HostKey,
+    purpose: &Purpose<'_>,
+    random: [u64; 2],
+    end: Time,
+    plain: &[u8],
+) -> Option<String> {
+    if plain.len() > BYTES_MAX {
+        return None;
+    }
+    let random = random.map(u64::to_le_bytes);
+    let nonce: [u8; NONCE_BYTES] = random.as_flattened().first_chunk().copied()?;
+    let mut text = plain.to_vec();
+    let tag = cipher(key)?
+        .encrypt_inout_detached(
+            &Nonce::from(nonce),
+            &purpose.bytes(end.ms()),
+            text.as_mut_slice().into(),
+        )
+        .ok()?;
+    let end = end.ms().to_le_bytes();
+    Some(URL_SAFE_NO_PAD.encode([&[VERSION][..], &end, &nonce, tag.as_slice(), &text].concat()))
+}
+
+/// What was sealed for this purpose, and hasn't ended.
+pub fn open(key: &HostKey, purpose: &Purpose<'_>, now: Time, text: &str) -> Option<Vec<u8>> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let ([VERSION], rest) = bytes.split_first_chunk::<1>()? else { return None };
+    let (end, rest) = rest.split_first_chunk::<8>()?;
+    let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>()?;
+    let (tag, sealed) = rest.split_first_chunk::<16>()?;
+    let end_ms = u64::from_le_bytes(*end);
+    if now >= Time::from_ms(end_ms) {
+        return None;
+    }
+    let mut text = sealed.to_vec();
+    cipher(key)?
+        .decrypt_inout_detached(
+            &Nonce::from(*nonce),
+            &purpose.bytes(end_ms),
+            text.as_mut_slice().into(),
+            &(*tag).into(),
+        )
+        .ok()?;
+    Some(text)
+}
+
+/// What all names in Redis begin with.
+fn prefix(key: &HostKey) -> String {
+    let name = key.digest("token answers", &[]).0;
+    let name = URL_SAFE_NO_PAD.encode(name.first_chunk::<18>().unwrap_or(&[0; 18]));
+    format!("herdgate:{{{name}}}:")
+}
+
+fn text(name: &Digest) -> String {
+    URL_SAFE_NO_PAD.encode(name.0)
+}
+
+/// The answer that is in force, under the first name that has one; else the lease on the call, if
+/// nobody has it.
+const ASK: Script = Script {
+    text: include_str!("elsewhere/ask.lua"),
+    sha1: "9ee1058dfd2775b023f4f8b029fe0e9ae01d6e2f",
+};
+
+/// Answers and failures are left, or removed, and leases given back. What has no room isn't kept,
+/// and counted.
+const TELL: Script = Script {
+    text: include_str!("elsewhere/tell.lua"),
+    sha1: "6d89cd6b190e8eb04b0cf7b31339bfdf88ddab4f",
+};
+
+/// The body of a call that asks for an answer, or for the lease. `names` are those under each
+/// secret, that in force first.
+pub fn ask(key: &HostKey, by_text: bool, owner: u64, lease_ms: u64, names: &[Names]) -> Vec<u8> {
+    let head = [owner.to_string(), lease_ms.to_string()];
+    let keys: Vec<String> = [Some(key), key.previous()]
+        .into_iter()
+        .flatten()
+        .zip(names)
+        .map(|(key, _)| prefix(key))
+        .collect();
+    let names = names
+        .iter()
+        .flat_map(|one| [text(&one.call), one.credential.as_ref().map(text).unwrap_or_default()]);
+    redis::call(&ASK, by_text, &keys, head.into_iter().chain(names))
+}
+
+/// What Redis says to that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// This lies there under the name with this number.
+    Sealed(usize, String),
+    /// Nothing, and the lease is ours.
+    Lead,
+    /// Nothing, and another gateway calls the server.
+    Held,
+    /// It wants the script's text first.
+    TextNeeded,
+    /// Anything else.
+    Nothing,
+}
+
+/// Reads the answer.
+pub fn reply(known: &mut Known, by_text: bool, status: u16, answer: &[u8]) -> Reply {
+    let said = redis::read(status, answer, ANSWER_BYTES_MAX);
+    known.learn(by_text, &said, status);
+    let values = match said {
+        Said::Values(values) => values,
+        Said::TextNeeded => return Reply::TextNeeded,
+        Said::Nothing => return Reply::Nothing,
+    };
+    let texts: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
+    match texts.as_deref() {
+        Some(["lead"]) => Reply::Lead,
+        Some(["held"]) => Reply::Held,
+        Some(["answer", number, sealed]) => {
+            number.parse().map_or(Reply::Nothing, |n| Reply::Sealed(n, (*sealed).to_owned()))
+        }
+        _ => Reply::Nothing,
+    }
+}
+
+/// Something to tell other gateways.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Tell {
+    /// A call has ended, with what is to lie there.
+    Ended(Digest, u64, Left),
+    /// No answer with the token of this name is in force any more.
+    WithdrawToken(Digest),
+    /// None that was given for the secret of this name.
+    WithdrawSecret(Digest),
+}
+
+/// What is to lie there after a call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Left {
+    /// What was there.
+    AsItWas,
+    /// Nothing.
+    Nothing,
+    /// This.
+    Sealed(Box<Sealed>),
+}
+
+/// Something sealed, and how long it stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    /// The bytes, as text.
+    pub text: String,
+    /// When it was asked for.
+    pub asked_at: Time,
+    /// Its end.
+    pub end: Time,
+    /// The name of its token.
+    pub token: Option<Digest>,
+    /// The name of the secret that it was given for.
+    pub credential: Option<Digest>,
+}
+
+/// Answers in Redis at most; those without a token, which anybody can cause, up to a quarter.
+const ANSWERS_MAX: u32 = 65_536;
+const OTHERS_MAX: u32 = ANSWERS_MAX / 4;
+
+impl Tell {
+    /// The nine arguments that the script takes.
+    fn arguments(&self, now: Time) -> [String; 9] {
+        let plain = |what: &str, name: &Digest, owner: u64| {
+            let empty = String::new;
+            let owner = if owner == 0 { empty() } else { owner.to_string() };
+            let rest = [empty(), empty(), empty(), empty(), empty(), empty()];
+            let [a, b, c, d, e, f] = rest;
+            [what.to_owned(), text(name), owner, a, b, c, d, e, f]
+        };
+        match self {
+            Tell::WithdrawToken(name) => plain("token", name, 0),
+            Tell::WithdrawSecret(name) => plain("secret", name, 0),
+            Tell::Ended(name, owner, Left::AsItWas) => plain("end", name, *owner),
+            Tell::Ended(name, owner, Left::Nothing) => plain("purge", name, *owner),
+            Tell::Ended(name, owner, Left::Sealed(sealed)) => {
+                let room = if sealed.token.is_some() { ANSWERS_MAX } else { OTHERS_MAX };
+                [
+                    "keep".to_owned(),
+                    text(name),
+                    owner.to_string(),
+                    sealed.end.ms_since(now).to_string(),
+                    sealed.asked_at.ms().to_string(),
+                    sealed.text.clone(),
+                    sealed.token.as_ref().map(text).unwrap_or_default(),
+                    sealed.credential.as_ref().map(text).unwrap_or_default(),
+                    room.to_string(),
+                ]
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Tell::Ended(_, _, Left::Sealed(sealed)) => 512 + sealed.text.len(),
+            Tell::Ended(..) | Tell::WithdrawToken(_) | Tell::WithdrawSecret(_) => 128,
+        }
+    }
+}
+
+/// The body of a call that tells all this.
+pub fn tell(key: &HostKey, by_text: bool, now: Time, tells: &[Tell]) -> Vec<u8> {
+    let arguments = tells.iter().flat_map(|one| one.arguments(now));
+    redis::call(&TELL, by_text, &[prefix(key)], arguments)
+}
+
+/// How many of them found no room; nothing if they weren't taken.
+pub fn told(known: &mut Known, by_text: bool, status: u16, answer: &[u8]) -> Option<u32> {
+    let said = redis::read(status, answer, ANSWER_BYTES_MAX);
+    known.learn(by_text, &said, status);
+    match said {
+        Said::Values(values) => values.first()?.as_str()?.parse().ok(),
+        Said::TextNeeded | Said::Nothing => None,
+    }
+}
+
+/// What a worker has still to tell, and what came of telling it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    tells: VecDeque<Tell>,
+    bytes: usize,
+    is_under_way: bool,
+    pause: Pause,
+    /// How the script is called.
+    pub known: Known,
+}
+
+/// What waits in one worker at most, and what one call carries.
+const WAITING_MAX: usize = 1_024;
+const WAITING_BYTES_MAX: usize = 1 << 20;
+const BATCH_MAX: usize = 64;
+const BATCH_BYTES_MAX: usize = 1 << 18;
+
+impl Outbox {
+    /// Notes one more; false if there is no room.
+    pub fn note(&mut self, one: Tell) -> bool {
+        let bytes = self.bytes.saturating_add(one.bytes());
+        let has_room = self.tells.len() < WAITING_MAX && bytes <= WAITING_BYTES_MAX;
+        if has_room {
+            self.bytes = bytes;
+            self.tells.push_back(one);
+        }
+        has_room
+    }
+
+    /// Whether there is something to tell.
+    pub fn has_news(&self, now: Time) -> bool {
+        !self.tells.is_empty() && !self.is_under_way && !self.pause.lasts(now)
+    }
+
+    /// What is to be told now. [`Outbox::came`] is to be called for it.
+    pub fn take(&mut self, now: Time) -> Option<Vec<Tell>> {
+        if !self.has_news(now) {
+            return None;
+        }
+        self.is_under_way = true;
+        let (mut taken, mut bytes) = (Vec::new(), 0);
+        while taken.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            let Some(one) = self.tells.pop_front() else { break };
+            bytes += one.bytes();
+            taken.push(one);
+        }
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(taken)
+    }
+
+    /// What was told is known, or wasn't taken and goes with the next call. False if not all of it
+    /// can wait.
+    pub fn came(&mut self, told: Vec<Tell>, was_taken: bool, now: Time, pause_ms: u64) -> bool {
+        self.is_under_way = false;
+        if was_taken {
+            self.pause.end();
+            return true;
+        }
+        self.pause.fail(now, pause_ms);
+        let mut has_room = true;
+        for one in told.into_iter().rev() {
+            has_room &= self.tells.len() < WAITING_MAX;
+            if self.tells.len() < WAITING_MAX {
+                self.bytes = self.bytes.saturating_add(one.bytes());
+                self.tells.push_front(one);
+            }
+        }
+        has_room
+    }
+}
+
+#[cfg(test)]
+mod tests;

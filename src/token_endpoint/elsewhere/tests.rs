@@ -1,0 +1,93 @@
+use super::*;
+
+const NOW: Time = Time::from_s(1_800_000_000);
+
+fn key(secret: &str) -> HostKey {
+    HostKey::new(&[7; 32], secret.as_bytes())
+}
+
+fn sealed(end: Time) -> String {
+    let purpose = Purpose { call: &Digest([1; 32]), endpoint: &[2; 32] };
+    seal(&key("a"), &purpose, [3, 4], end, b"an answer").unwrap()
+}
+
+#[test]
+fn what_is_sealed_is_for_one_call_of_one_entry_until_its_end() {
+    let end = NOW.plus_s(10);
+    let text = sealed(end);
+    let open_as = |secret: &str, call: u8, endpoint: u8, now: Time| {
+        let purpose = Purpose { call: &Digest([call; 32]), endpoint: &[endpoint; 32] };
+        open(&key(secret), &purpose, now, &text)
+    };
+    assert_eq!(open_as("a", 1, 2, NOW).as_deref(), Some(&b"an answer"[..]));
+    assert_eq!(open_as("b", 1, 2, NOW), None, "another deployment's");
+    assert_eq!(open_as("a", 9, 2, NOW), None, "another call's");
+    assert_eq!(open_as("a", 1, 9, NOW), None, "another entry's");
+    assert_eq!(open_as("a", 1, 2, end), None, "an old one");
+    assert!(!text.contains("answer"));
+}
+
+#[test]
+fn no_bit_of_it_can_be_changed_and_nothing_cut() {
+    let text = sealed(NOW.plus_s(10));
+    let bytes = URL_SAFE_NO_PAD.decode(&text).unwrap();
+    let purpose = Purpose { call: &Digest([1; 32]), endpoint: &[2; 32] };
+    let opens =
+        |bytes: &[u8]| open(&key("a"), &purpose, NOW, &URL_SAFE_NO_PAD.encode(bytes)).is_some();
+    assert!(opens(&bytes));
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(!opens(&changed) && !opens(&bytes[..at]), "{at}");
+    }
+    for odd in ["", "=", "a b", "AQ"] {
+        assert_eq!(open(&key("a"), &purpose, NOW, odd), None);
+    }
+}
+
+#[test]
+fn what_is_too_long_is_not_sealed() {
+    let purpose = Purpose { call: &Digest([1; 32]), endpoint: &[2; 32] };
+    let of = |bytes: usize| seal(&key("a"), &purpose, [3, 4], NOW, &vec![0; bytes]);
+    assert!(of(BYTES_MAX).is_some() && of(BYTES_MAX + 1).is_none());
+}
+
+#[test]
+fn scripts_are_known_by_their_digests() {
+    use crate::revocation::told::tests::{hexadecimal_of, sha1};
+    for script in [&ASK, &TELL] {
+        assert_eq!(script.sha1, hexadecimal_of(&sha1(script.text.as_bytes())));
+    }
+}
+
+#[test]
+fn only_what_the_script_returns_is_a_reply() {
+    let mut known = Known::default();
+    let mut said = |status, text: &str| reply(&mut known, false, status, text.as_bytes());
+    assert_eq!(said(200, r#"{"EVALSHA":["lead"]}"#), Reply::Lead);
+    assert_eq!(said(200, r#"{"EVALSHA":["held"]}"#), Reply::Held);
+    assert_eq!(said(200, r#"{"EVALSHA":["answer","1","x"]}"#), Reply::Sealed(1, "x".to_owned()));
+    assert_eq!(said(403, ""), Reply::TextNeeded);
+    for text in
+        [r#"{"EVALSHA":["answer","x","y"]}"#, r#"{"EVALSHA":[1]}"#, "", r#"{"GET":["lead"]}"#]
+    {
+        assert_eq!(said(200, text), Reply::Nothing, "{text}");
+    }
+    assert_eq!(said(504, r#"{"EVALSHA":["lead"]}"#), Reply::Nothing);
+}
+
+#[test]
+fn what_waits_to_be_told_has_a_bound_and_keeps_its_order() {
+    let mut outbox = Outbox::default();
+    let of = |n: u64| Tell::Ended(Digest([0; 32]), n, Left::AsItWas);
+    assert!((1..=WAITING_MAX as u64).all(|n| outbox.note(of(n))) && !outbox.note(of(0)));
+    let batch = outbox.take(NOW).unwrap();
+    assert_eq!((batch.len(), &batch[0]), (BATCH_MAX, &of(1)));
+    assert_eq!(outbox.take(NOW), None, "one call at a time");
+    assert!(outbox.came(batch, false, NOW, 100));
+    assert!(!outbox.has_news(NOW.plus_ms(199)) && outbox.has_news(NOW.plus_ms(200)));
+    let again = outbox.take(NOW.plus_ms(200)).unwrap();
+    assert_eq!(again[0], of(1));
+    assert!(outbox.came(again, true, NOW, 100));
+    assert_eq!(outbox.take(NOW).unwrap()[0], of(1 + BATCH_MAX as u64));
+}
