@@ -71,6 +71,8 @@ const WHY: &[(&str, &str)] = &[
     ("rate_limits", "limits are counted in shared memory"),
     ("introspection", "the host makes no calls"),
     ("revocation", "the host makes no calls"),
+    ("gateways", "the host makes no calls"),
+    ("status_list", "the host makes no calls"),
     ("replay", "ids that count once are remembered in shared memory"),
     ("dpop", "proofs count once, and that is remembered in shared memory"),
     ("jwks_uri", "the host makes no calls; give the keys in `keys`"),

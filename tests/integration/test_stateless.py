@@ -1,5 +1,7 @@
 """`"profile": "stateless"` where shared memory, timers, metrics and calls are missing: a call of them traps there."""
 
+import base64
+
 import pytest
 
 from cases import FORWARDED, RESERVED, RESERVED_PLACES, FORGED, TABLE, Case
@@ -64,6 +66,15 @@ def test_forwarded_claims(host, world):
         assert answer.json()["headers"].get("x-note", [""]) == [header.strip()]
 
 
+def test_an_encrypted_token_is_refused(host, world):
+    """Where no key opens it, it costs no more than any other that is refused."""
+    header = base64.urlsafe_b64encode(b'{"alg":"dir","enc":"A256GCM"}').rstrip(b"=").decode()
+    before = world.api.seen()
+    answer = request(host.base_url + "/orders", headers={"authorization": f"Bearer {header}..{'A' * 16}.{'A' * 800}.{'A' * 22}"})
+    assert (answer.status, answer.json()["error"]) == (401, "invalid_token")
+    assert world.api.seen() == before
+
+
 def test_the_log_tells_the_version_and_that_it_is_in_force(host):
     log = host.state()["log"]
     assert log[0].startswith("herdgate ") and log[0].endswith(" starts")
@@ -72,8 +83,8 @@ def test_the_log_tells_the_version_and_that_it_is_in_force(host):
 
 @pytest.fixture(scope="module")
 def crowd(world) -> list[str]:
-    """More tokens than a worker keeps, each of 3 KiB."""
-    return [world.own(sub=f"user-{number}", note="n" * 2000) for number in range(2000)]
+    """More tokens than a worker keeps, each of 8 KiB, and 16 MiB in all."""
+    return [world.own(sub=f"user-{number}", note="n" * 6000) for number in range(2000)]
 
 
 def test_a_thousand_requests_at_once_fit_into_16_mib(directory, config, api, world, crowd):

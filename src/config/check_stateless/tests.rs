@@ -97,6 +97,19 @@ fn what_needs_more_is_refused_with_its_place_and_the_reason() {
             "makes no calls",
         ),
         (document(&good, r#", "replay": { "issuers": ["a"] }"#), "replay", "shared memory"),
+        (
+            document(&good, r#", "gateways": { "uri": "https://a/redis" }"#),
+            "gateways",
+            "makes no calls",
+        ),
+        (
+            document(
+                &issuer(&format!(r#"{keys}, "status_list": {{ "uri_prefix": "https://a/s/" }}"#)),
+                "",
+            ),
+            "issuers[0].status_list",
+            "makes no calls",
+        ),
         (document(&good, r#", "access_log": "all""#), "access_log", "no properties"),
         (
             document(&good, r#", "on_unknown_issuer": "pass", "then": "next""#),
