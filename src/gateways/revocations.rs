@@ -37,6 +37,9 @@ pub(super) fn learn(facts: &Facts<'_>, told: &[Entry], by_text: bool, answer: &C
     {
         let outbox = &mut facts.runtime.worker.borrow_mut().outbox;
         outbox.known.learn(by_text, &said, answer.status);
+        if said == crate::redis::Said::TextNeeded && !by_text {
+            return outbox.again(told);
+        }
         let pause_ms = gateways.at.every_ms / 2;
         outbox.came(told, heard.is_some(), facts.now, pause_ms);
     }

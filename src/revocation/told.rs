@@ -349,6 +349,13 @@ impl Outbox {
         Some(self.entries.drain(..self.entries.len().min(BATCH_MAX)).collect())
     }
 
+    /// What was told goes again at once: Redis has begun anew, and asks for the script's text.
+    pub fn again(&mut self, told: &[Entry]) {
+        self.is_under_way = false;
+        self.pause.end();
+        self.put_back(told);
+    }
+
     /// What was told is known, or wasn't taken and goes with the next call.
     pub fn came(&mut self, told: &[Entry], was_taken: bool, now: Time, pause_ms: u64) {
         self.is_under_way = false;
@@ -356,6 +363,10 @@ impl Outbox {
             return self.pause.end();
         }
         self.pause.fail(now, pause_ms);
+        self.put_back(told);
+    }
+
+    fn put_back(&mut self, told: &[Entry]) {
         self.entries.splice(..0, told.iter().copied());
         self.entries.truncate(WAITING_MAX);
     }

@@ -315,7 +315,9 @@ impl Root {
         let status = status(&answer_headers);
         let answer = CallAnswer { status, headers: &answer_headers, body: &body };
         if let Some(push) = push {
-            return self.chain.learn_push(&push, &answer);
+            self.chain.learn_push(&push, &answer);
+            // What is left goes at once: more than one call takes, or Redis has begun anew.
+            return self.chain.tell_soon();
         }
         let Some(Ordered { fact, retries, since }) = ordered else { return };
         self.chain.took(Took::Call, since);

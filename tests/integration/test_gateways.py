@@ -8,7 +8,6 @@ import signal
 import statistics
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -89,8 +88,6 @@ def counted(gateways, name: str) -> float:
 def test_what_one_has_revoked_is_refused_by_all_within_the_bound(start, world, webdis, redis):
     gateways = [start(config(world, webdis)) for _ in range(GATEWAYS)]
     wait_until(lambda: all(one.metrics().get("herdgate.gateways.read") > 2 for one in gateways), PATIENCE_S, "readings")
-    if FULL:
-        print_cost(gateways, redis, 20)
     good = world.own()
     took = []
     for number in range(TRIES):
@@ -114,32 +111,6 @@ def test_what_one_has_revoked_is_refused_by_all_within_the_bound(start, world, w
     text = str(redis.everything())
     assert "own.example" not in text and "told-" not in text
     assert all(key.startswith("herdgate:") and redis.ask("PTTL", key) > 0 for key in redis.ask("KEYS", "*"))
-
-
-def print_cost(gateways, redis, seconds: int) -> None:
-    """What gateways without a request cost Redis and themselves."""
-
-    def used(child) -> float:
-        fields = Path(f"/proc/{child.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def now() -> dict[str, float]:
-        lines = dict(line.split(":", 1) for line in redis.ask("INFO", "stats").splitlines() if ":" in line)
-        stats = redis.ask("INFO", "commandstats").splitlines()
-        scripts = [int(line.split("calls=")[1].split(",")[0]) for line in stats if line.startswith("cmdstat_eval")]
-        return {
-            "scripts": sum(scripts),
-            "commands": float(lines["total_commands_processed"]),
-            "bytes in": float(lines["total_net_input_bytes"]),
-            "bytes out": float(lines["total_net_output_bytes"]),
-            "Redis CPU s": used(redis.child),
-            "gateways' CPU s": sum(used(gateway.child) for gateway in gateways),
-        }
-
-    before = now()
-    time.sleep(seconds)
-    cost = {name: (value - before[name]) / seconds / len(gateways) for name, value in now().items()}
-    print(f"\n{len(gateways)} gateways, idle, each a second: " + ", ".join(f"{value:.4g} {name}" for name, value in cost.items()))
 
 
 @pytest.mark.only("envoy")

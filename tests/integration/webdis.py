@@ -22,13 +22,13 @@ def free_port() -> int:
 class Redis:
     """redis-server without a disk: what it knew is gone when it stops."""
 
-    def __init__(self, directory: Path):
-        self.directory = directory
+    def __init__(self, directory: Path, *more):
+        self.directory, self.more = directory, more
         self.port = free_port()
         self.start()
 
     def start(self) -> None:
-        options = ["--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.directory]
+        options = [*self.more, "--port", self.port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", self.directory]
         self.child = Child([BIN / "redis-server", *options], self.directory / "redis.log")
         wait_until(lambda: self._answers(), PATIENCE_S, "Redis's start")
 

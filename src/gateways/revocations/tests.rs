@@ -1,10 +1,11 @@
 //! What gateways tell each other, one after the other: each with a memory of its own, and one Redis.
 //! How they fare under chance is in the simulation.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use serde_json::json;
 
+use crate::facts::call::Call;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
@@ -202,6 +203,63 @@ fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
         assert_eq!(b.ask(0, now, &token(0)), REVOKED);
         assert_eq!(b.ask(0, now, &token(1)), Outcome::Admitted);
     }
+}
+
+/// A Redis that starts again knows no script. That costs no further pause: the bound leaves none.
+#[test]
+fn a_redis_that_starts_again_is_told_with_the_next_call() {
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    // Twice: the first call says the text, and the second its SHA-1.
+    for n in 0..2 {
+        revoke(&a, 0, START.plus_s(n), &token(n as usize));
+        meet(&[&a, &b], &redis, START.plus_s(n));
+    }
+    let now = START.plus_s(10);
+    revoke(&a, 0, now, &token(2));
+    for round in 0..5 {
+        tick(&a, 0, now.plus_s(2 * round), |_| None);
+    }
+    redis.replace(Redis::default());
+    let now = now.plus_s(20);
+    let knows_no_script = r#"{"EVALSHA":[false,"NOSCRIPT No matching script."]}"#;
+    let has_text = Cell::new(false);
+    let ask = |call: &Call| {
+        has_text.set(has_text.get() || !call.body.starts_with(b"EVALSHA"));
+        match has_text.get() {
+            true => Some((200, redis.borrow_mut().call(call, now))),
+            false => Some((200, knows_no_script.to_owned())),
+        }
+    };
+    tick(&a, 0, now, ask);
+    tick(&a, 0, now.plus_ms(1), ask);
+    meet(&[&b], &redis, now.plus_ms(100));
+    assert_eq!(b.ask(0, now.plus_ms(300), &token(2)), REVOKED);
+}
+
+/// Only ticks speak to Redis: what it answers, or that it doesn't, changes no host call that a
+/// request makes.
+#[test]
+fn a_request_costs_the_same_whatever_redis_does() {
+    let redis = RefCell::default();
+    let world = gateway(1);
+    meet(&[&world], &redis, START);
+    let cost = |worker: usize, now: Time| {
+        assert_eq!(world.ask(worker, now, &token(0)), Outcome::Admitted);
+        let before = world.shared.calls();
+        assert_eq!(world.ask(worker, now.plus_ms(1), &token(0)), Outcome::Admitted);
+        world.shared.calls() - before
+    };
+    let well = [0, 1].map(|worker| cost(worker, START.plus_ms(200)));
+    // Away, a timeout (hosts say 504), a password that is wrong, a lie, and never an answer.
+    for (round, status) in [(1, 503), (2, 504), (3, 403), (4, 200), (5, 0)] {
+        let now = START.plus_s(3 * round);
+        (0..2).for_each(|worker| tick(&world, worker, now, |_| Some((status, "[]".into()))));
+        let amiss = [0, 1].map(|worker| cost(worker, now.plus_ms(50)));
+        assert_eq!(amiss, well, "status {status}");
+    }
+    assert!(world.count(Metric::GatewaysFailed) >= 5);
+    assert_eq!(world.asked("gateways"), 0);
 }
 
 #[test]
