@@ -127,7 +127,7 @@ pw_herdgate_herdgate_call_took_ms_sum 4
     assert watch().read(kong) == {**expected, ("limit_denied", "per_user"): 2}
 
 
-def test_the_terminal_view_of_a_running_gateway(start_gateway, world: World):
+def test_the_terminal_view_of_a_running_gateway(start_gateway, world: World, tmp_path):
     gateway = start_gateway(world.config())
     for token in [world.own(), world.own(lifetime_s=-600), world.own()]:
         request(gateway.base_url + "/orders", headers={"authorization": f"Bearer {token}"})
@@ -138,5 +138,10 @@ def test_the_terminal_view_of_a_running_gateway(start_gateway, world: World):
 
     wait_until(lambda: "expired" in shown() and "table tokens" in shown(), 20, "the reason of the refusal, and a table")
     assert "nothing fails" in shown()
+    picture = tmp_path / "watch.svg"
+    subprocess.run([sys.executable, ROOT / "scripts" / "watch", gateway.admin, "--svg", picture, "--every", "0.2"], capture_output=True, check=True)
+    drawn = picture.read_text()
+    # Whoever looks at it asks nobody for a font.
+    assert "expired" in drawn and "<svg" in drawn and "url(\"http" not in drawn and "@font-face" not in drawn
     away = subprocess.run([sys.executable, ROOT / "scripts" / "watch", "http://127.0.0.1:1", "--once"], capture_output=True, text=True)
     assert away.returncode == 1 and "can't be read" in away.stdout
