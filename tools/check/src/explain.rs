@@ -1,7 +1,9 @@
 //! What a configuration does with a request, in words. It asks the filter's own rooms: path, issuer
 //! and jwt.
 
-use herdgate::config::{Access, Config, CorsPreflight, Mode, Rule, Scope, UnknownIssuer, Unmatched};
+use herdgate::config::{
+    Access, Config, CorsPreflight, Mode, Rule, Scope, UnknownIssuer, Unmatched,
+};
 use herdgate::testing::jwt::demands::Demands;
 use herdgate::testing::jwt::introspection::{OpaqueTokens, Response};
 use herdgate::testing::jwt::issuer::{Encrypted, Issuer, IssuerMatch};
