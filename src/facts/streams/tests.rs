@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use serde_json::{Map, Value, json};
 
+use super::SEEN_MAX;
 use crate::facts::call::CallAnswer;
 use crate::facts::{Fact, Turn};
 use crate::metrics::Metric;
@@ -231,6 +232,14 @@ fn sets_that_do_not_verify_are_told_and_take_nothing_back() {
             ),
             ("eyJhbGciOiJub25lIn0.e30.".to_owned(), "invalid_request"),
             ("no set".to_owned(), "invalid_request"),
+            (
+                hmac_with(
+                    &json!({ "alg": "HS512", "typ": "secevent+jwt" }),
+                    SECRET,
+                    &claims(json!({})),
+                ),
+                "invalid_request",
+            ),
             (typed("JWT"), "invalid_request"),
             (typed("at+jwt"), "invalid_request"),
             (with(json!({ "jti": "another" })), "invalid_request"),
@@ -255,6 +264,40 @@ fn sets_that_do_not_verify_are_told_and_take_nothing_back() {
         assert_eq!(world.count(Metric::SetRefused), sets.len() as u32);
         assert_eq!(world.count(Metric::RevocationFeedFailed), 0);
     }
+}
+
+/// It isn't sent again once it is acknowledged, so what it says would be lost.
+#[test]
+fn a_set_whose_keys_are_not_there_yet_is_not_acknowledged() {
+    let mut document = document(json!({}));
+    let mut issuer = fetched();
+    issuer.as_object_mut().unwrap().remove("audiences");
+    document["issuers"] = json!([issuer]);
+    let (world, key) = (World::new(&document), Key::new(1));
+    let claims = json!({ "iss": ISSUER, "jti": "1", "iat": START.s(), "aud": "gateway",
+        "sub": "alice", "events": { REVOKED: {} } });
+    let header = json!({ "alg": "ES256", "kid": "k", "typ": "secevent+jwt" });
+    let set = key.signed(&header.to_string(), &claims.to_string());
+    let sets = json!({ "sets": { "1": set } }).to_string();
+    let headers = HeaderBlock::default();
+    let answer = |body: &str, take: &dyn Fn(&CallAnswer<'_>)| {
+        take(&CallAnswer { status: 200, headers: &headers, body: body.as_bytes() });
+    };
+    world.with(0, START, |facts| {
+        let taken = || {
+            answer(&sets, &|answer| assert!(facts.learn_feed(0, None, START, answer)));
+            facts.mailbox(0, |mailbox| (mailbox.kept.clone(), mailbox.refused.len()))
+        };
+        assert_eq!(taken(), (vec![], 0));
+        for keys in facts.take_wanted().iter().filter(|fact| facts.join(fact) == Turn::Lead) {
+            let (_, body) = served(&[key.jwk("k")]);
+            answer(&body, &|answer| {
+                facts.learn(keys, answer);
+            });
+        }
+        assert_eq!(taken(), (vec!["1".to_owned()], 0));
+    });
+    assert_eq!(world.count(Metric::SetKept), 1);
 }
 
 #[test]
@@ -310,6 +353,8 @@ fn many_sets_are_taken_in_turns_and_keep_their_room() {
     assert_eq!(world.count(Metric::SetKept), 1_200);
     assert_eq!(server.acknowledged.borrow().len(), 1_200);
     let now = START.plus_s(50);
+    let seen = world.with(0, now, |facts| facts.mailbox(0, |mailbox| mailbox.seen.len()));
+    assert_eq!(seen, SEEN_MAX, "the first are forgotten");
     for n in [0, 511, 512, 1_199] {
         let token = token_at(&format!("user-{n}"), START);
         assert_eq!(world.ask(1, now, &token), Outcome::Refused(Reason::Revoked), "{n}");

@@ -8,6 +8,7 @@ use crate::facts::{Fact, Turn};
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
+use crate::revocation::status::ListError;
 use crate::time::Time;
 use crate::world::*;
 
@@ -221,6 +222,43 @@ fn lists_that_lie_are_unavailable_and_none_serves() {
         assert_eq!(world.ask(0, START.plus_s(5), &token), Outcome::Admitted, "{lie:.200}");
     }
     assert_eq!(lies.len(), 18);
+}
+
+/// Told before its signature is looked at: a key may serve more algorithms than its issuer uses.
+#[test]
+fn a_list_is_signed_with_an_algorithm_of_its_issuer() {
+    let world = world(json!({}));
+    let good = list_at(START, URI, &[], json!({}));
+    let payload = crate::jwt::parse(good.as_bytes()).unwrap().claims.raw;
+    let header = json!({ "alg": "HS512", "typ": "statuslist+jwt" });
+    let other = hmac_with(&header, SECRET, &Value::Object(payload));
+    world.with(0, START, |facts| {
+        let lists = facts.runtime.config.status_lists_of(0).unwrap();
+        let read = |text: &str| facts.read_list(0, URI, lists, text.as_bytes());
+        assert!(read(&good).is_ok());
+        assert_eq!(read(&other), Err(ListError::Algorithm));
+    });
+}
+
+/// So a token in a kept answer is judged, without a call.
+#[test]
+fn what_a_known_list_takes_back_is_known_without_a_call() {
+    let world = world(json!({}));
+    serve(&world, START, &[7]);
+    assert_eq!(world.ask(0, START, &token("1", 8, URI)), Outcome::Admitted);
+    let says = |token: String| {
+        let claims = crate::jwt::parse(token.as_bytes()).unwrap().claims;
+        world.with(1, START, |facts| facts.is_taken_back(0, &claims))
+    };
+    assert_eq!(says(token("1", 8, URI)), (false, true));
+    assert_eq!(says(token("1", 7, URI)), (true, true));
+    assert_eq!(says(token("1", 9_999, URI)), (false, true));
+    assert_eq!(says(token("1", 10_000, URI)), (true, true), "beyond the end");
+    assert_eq!(says(token("1", u64::MAX, URI)), (true, true));
+    assert_eq!(says(token("1", 8, "https://other.example/status/1")), (true, true));
+    assert_eq!(says(token("1", 7, "https://idp.example/status/2")), (false, true), "not known");
+    assert_eq!(says(hmac(SECRET, &claims("1"))), (false, false));
+    assert_eq!(world.asked(KIND), 1);
 }
 
 #[test]
