@@ -13,8 +13,6 @@ use super::hosts::Dialect;
 pub struct HostMeter {
     /// Whether the host has none at all, and may not be asked.
     is_missing: bool,
-    /// Whether names have to be Prometheus's own.
-    has_plain_names: bool,
     /// What every request with a known token counts, found without a search.
     l1_hit: Cell<Counter>,
     accepted: Cell<Counter>,
@@ -53,8 +51,7 @@ impl HostMeter {
     /// The same on this host.
     #[must_use]
     pub fn on(self, dialect: Dialect) -> Self {
-        let caps = dialect.caps();
-        HostMeter { is_missing: !caps.keeps_state, has_plain_names: !caps.rewrites_names, ..self }
+        HostMeter { is_missing: !dialect.caps().keeps_state, ..self }
     }
 
     /// Defines what is alerted on.
@@ -111,8 +108,6 @@ impl HostMeter {
         if self.is_missing {
             return Counter::Refused;
         }
-        let plain = self.has_plain_names.then(|| plain(name));
-        let name = plain.as_deref().unwrap_or(name);
         abi::define_metric(kind, name).map_or(Counter::Refused, Counter::Id)
     }
 
@@ -128,13 +123,6 @@ impl HostMeter {
         let counter = *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
         increment(counter);
     }
-}
-
-/// A name of letters, digits and underscores, as Prometheus has it: dots, and the `-` of limits and
-/// issuers, become underscores.
-fn plain(name: &str) -> String {
-    let fits = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    name.chars().map(fits).collect()
 }
 
 fn as_strs(names: &[String]) -> Vec<&str> {

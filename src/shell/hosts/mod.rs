@@ -64,9 +64,6 @@ pub struct Capabilities {
     /// Whether what workers add to a gauge is summed up. Where it isn't, the last one's value is all
     /// that there is.
     pub adds_to_gauges: bool,
-    /// Whether it tells Prometheus of a metric by a name that may be there, whatever the metric's own
-    /// is. Where it doesn't, one dot spoils its whole page.
-    pub rewrites_names: bool,
     /// Whether a request header can be removed. Where it can't, it is blanked.
     pub removes_headers: bool,
     /// Whether headers can be held until the body has come. Where they can't, they go on no further

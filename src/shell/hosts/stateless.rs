@@ -17,7 +17,6 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     wakes_others: false,
     keeps_state: false,
     adds_to_gauges: false,
-    rewrites_names: true,
     // The worker's own takes its place.
     has_memory: true,
     absent: u32::MAX,

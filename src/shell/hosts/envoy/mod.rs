@@ -29,7 +29,6 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         Algorithm::ES512,
     ],
     adds_to_gauges: true,
-    rewrites_names: true,
     removes_headers: true,
     holds_headers: true,
     tells_ends: true,

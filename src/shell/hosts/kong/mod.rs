@@ -28,10 +28,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     absent: 0,
     has_randomness: false,
     verifies: &[],
-    adds_to_gauges: false,
-    // Its prometheus plugin writes all but colons as they are.
-    rewrites_names: false,
     // To remove one answers yes and does nothing.
+    adds_to_gauges: false,
     removes_headers: false,
     holds_headers: false,
     tells_ends: false,
