@@ -23,6 +23,13 @@ impl Config {
                 report.error(&format!("rate_limits[{index}].headers"), EXPECTED, got);
             }
         }
+        for (index, dpop) in self.dpop.iter().enumerate() {
+            if dpop.as_ref().is_some_and(|dpop| dpop.nonce) {
+                let got = "true (a good answer brings the next nonce, and answers are not seen \
+                           there; herdgate.wasm sees them)";
+                report.error(&format!("issuers[{index}].dpop.nonce"), EXPECTED, got);
+            }
+        }
         report.into_result().map(|_| self)
     }
 }
@@ -50,6 +57,15 @@ mod tests {
             "rate_limits[0].headers: expected nothing in herdgate-bearer.wasm, got true (allowed \
              answers are not seen there; herdgate.wasm sees them)"
         );
+        let issuers = |nonce: &str| {
+            r#"{ "issuers": [
+                { "name": "a", "issuer": "a", "algorithms": ["RS256"], "jwks_uri": "https://a/k" },
+                { "name": "b", "issuer": "b", "algorithms": ["RS256"], "jwks_uri": "https://b/k",
+                  "dpop": { "nonce": NONCE, "origins": ["https://api"] } }] }"#
+                .replace("NONCE", nonce)
+        };
+        assert_eq!(told(&issuers("false")), "");
+        assert!(told(&issuers("true")).starts_with("issuers[1].dpop.nonce: expected nothing in"));
         let endpoints = r#"{ "token_endpoints": [{ "path": "/oauth2/token" }] }"#;
         assert!(told(endpoints).starts_with("token_endpoints: expected nothing in"));
     }
