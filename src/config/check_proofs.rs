@@ -126,7 +126,7 @@ impl Check {
             _ => Scope::Gateway,
         };
         self.meets_gateways |= scope == Scope::Gateways;
-        if scope == Scope::Gateways && document.object("gateways").is_none() {
+        if scope == Scope::Gateways && !self.has_gateways {
             let got = "\"gateways\" (no object gateways says where they meet)";
             self.report.error(&node.at("scope"), "\"gateway\"", got);
         }

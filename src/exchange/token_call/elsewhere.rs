@@ -23,17 +23,22 @@ use crate::token_endpoint::request::TokenRequest;
 /// wait.
 const POLL_MS: u64 = 30;
 
-/// A call that asks other gateways, or waits for one of them. It has this gateway's lease.
-pub(super) struct Waiting {
+/// Who asks: it has this gateway's lease.
+struct Asker {
     owner: Owner,
     since: Time,
+    /// Its place among those of this worker that wait for another gateway.
+    seat: Option<Rc<()>>,
+}
+
+/// A call that asks other gateways, or waits for one of them.
+pub(super) struct Waiting {
+    asker: Asker,
     /// The question that is under way, or was answered last.
     asked: Fact,
     asked_at: Time,
     /// When it is asked again, while another gateway calls.
     again_at: Option<Time>,
-    /// Its place among those of this worker that wait for another gateway.
-    seat: Option<Rc<()>>,
 }
 
 /// What a call is known as to other gateways, under each secret.
@@ -64,18 +69,11 @@ impl TokenCall {
         owner: Owner,
         facts: &Facts<'_>,
     ) -> Effect {
-        let credential = self.credential.as_ref();
-        match facts.asking(self.endpoint, key, credential, &self.names, owner) {
-            // What others have is no fresher than what the client wants.
-            Some(asked) if self.request.demand() == Demand::default() => {
-                let (since, asked_at) = (facts.now, facts.now);
-                let (again_at, seat) = (None, None);
-                let effect = Effect::Fetch(asked.clone(), facts.now.plus_ms(ASK_MS_MAX));
-                self.waiting = Some(Waiting { owner, since, asked, asked_at, again_at, seat });
-                effect
-            }
-            _ => self.go_alone(request, endpoint, owner, facts),
+        // What others have is no fresher than what the client wants.
+        if self.request.demand() != Demand::default() {
+            return self.go_alone(request, endpoint, owner, facts);
         }
+        self.ask(request, endpoint, key, Asker { owner, since: facts.now, seat: None }, facts)
     }
 
     /// Goes on once something was heard, or it is time.
@@ -88,18 +86,18 @@ impl TokenCall {
         facts: &Facts<'_>,
     ) -> Option<Effect> {
         let mut waiting = self.waiting.take()?;
-        let (owner, now) = (waiting.owner, facts.now);
+        let (owner, now) = (waiting.asker.owner, facts.now);
         if let Some(again_at) = waiting.again_at {
             let may_ask = !(Span { from: waiting.asked_at, until: again_at }).holds(now);
-            let until = waiting.since.plus_ms(endpoint.wait_ms_max);
-            if !(Span { from: waiting.since, until }).holds(now) {
+            let until = waiting.asker.since.plus_ms(endpoint.wait_ms_max);
+            if !(Span { from: waiting.asker.since, until }).holds(now) {
                 facts.host.meter.count(Metric::AnswersWaitedOut);
                 return Some(self.go_alone(request, endpoint, owner, facts));
             }
             if !may_ask {
                 return Some(self.sleep(waiting, again_at, facts));
             }
-            return Some(self.ask_again(request, endpoint, key, waiting, facts));
+            return Some(self.ask(request, endpoint, key, waiting.asker, facts));
         }
         let word = facts.word_of(&waiting.asked);
         match word {
@@ -111,11 +109,11 @@ impl TokenCall {
                 facts.host.meter.count(Metric::AnswersFailed);
                 Some(self.go_alone(request, endpoint, owner, facts))
             }
-            Some(Word::Again) => Some(self.ask_again(request, endpoint, key, waiting, facts)),
+            Some(Word::Again) => Some(self.ask(request, endpoint, key, waiting.asker, facts)),
             Some(Word::Held) if abilities.waits => {
-                if waiting.seat.is_none() {
+                if waiting.asker.seat.is_none() {
                     facts.host.meter.count(Metric::AnswersWaited);
-                    waiting.seat = Some(facts.seat_elsewhere());
+                    waiting.asker.seat = Some(facts.seat_elsewhere());
                 }
                 self.has_waited = true;
                 // So many questions a second from one worker at most, however many calls wait.
@@ -154,22 +152,21 @@ impl TokenCall {
         Effect::SleepUntil(until, name, Queue::Token)
     }
 
-    fn ask_again(
+    fn ask(
         &mut self,
         request: &Request<'_>,
         endpoint: &TokenEndpoint,
         key: &Digest,
-        waiting: Waiting,
+        asker: Asker,
         facts: &Facts<'_>,
     ) -> Effect {
-        let owner = waiting.owner;
         let credential = self.credential.as_ref();
-        let Some(asked) = facts.asking(self.endpoint, key, credential, &self.names, owner) else {
-            return self.go_alone(request, endpoint, owner, facts);
+        let Some(asked) = facts.asking(self.endpoint, key, credential, &self.names, asker.owner)
+        else {
+            return self.go_alone(request, endpoint, asker.owner, facts);
         };
         let effect = Effect::Fetch(asked.clone(), facts.now.plus_ms(ASK_MS_MAX));
-        let (asked_at, again_at) = (facts.now, None);
-        self.waiting = Some(Waiting { asked, asked_at, again_at, ..waiting });
+        self.waiting = Some(Waiting { asker, asked, asked_at: facts.now, again_at: None });
         effect
     }
 
@@ -187,8 +184,8 @@ impl TokenCall {
     /// It ends while it asks, or waits for another gateway. Gives the name that others wait for.
     pub(super) fn give_back(&mut self, facts: &Facts<'_>) -> Option<Digest> {
         let (waiting, key) = (self.waiting.take()?, self.key?);
-        facts.end_call(&key, waiting.owner);
-        self.tell_ended(Some(waiting.owner), false, facts);
+        facts.end_call(&key, waiting.asker.owner);
+        self.tell_ended(Some(waiting.asker.owner), false, facts);
         Some(key)
     }
 
