@@ -1,43 +1,28 @@
 // The page as people use it: opened from its file in Chromium, in every state, by mouse and by
 // keyboard, dark and light, with axe looking on. Pictures go to dist/playground-pictures.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
+import { AXE, open } from './browser.mjs';
 
 const ROOT = path.dirname(path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const PAGE = pathToFileURL(path.join(ROOT, 'dist/playground/index.html')).href;
 const PICTURES = path.join(ROOT, 'dist/playground-pictures');
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-let context;
-let folder;
+let close;
 let page;
-const complaints = [];
-const asked = [];
+let complaints;
+let asked;
 
 before(async () => {
   mkdirSync(PICTURES, { recursive: true });
-  folder = mkdtempSync(path.join(tmpdir(), 'herdgate-page-'));
-  const options = { executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS, viewport: { width: 1360, height: 900 } };
-  context = await chromium.launchPersistentContext(folder, { ...options, colorScheme: 'light' });
-  page = await context.newPage();
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('request', (request) => asked.push(request.url()));
-  await page.goto(PAGE);
+  ({ page, complaints, asked, close } = await open(PAGE, 1360));
   await settled(() => page.getByText('Goes on to the API').waitFor({ timeout: 60_000 }));
 });
 
-after(async () => {
-  await context?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => close?.());
 
 /** Does something, and waits for the answer to it. */
 async function settled(action) {

@@ -2,41 +2,26 @@
 // complain of nothing, show each plot and table of report.json, and hold in a narrow window, dark and
 // light, with axe looking on. PICTURES names a folder for PNGs of the plots in PLOTS, for the README.
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { chromium } from 'playwright-core';
+import { AXE, open } from './browser.mjs';
 
 const FOLDER = path.resolve(process.env.REPORT ?? 'dist/load');
 const PAGE = pathToFileURL(path.join(FOLDER, 'report.html')).href;
 const RUN = JSON.parse(readFileSync(path.join(FOLDER, 'report.json'), 'utf8'));
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-let context;
-let folder;
+let close;
 let page;
-const complaints = [];
-const asked = [];
+let complaints;
+let asked;
 
 before(async () => {
-  folder = mkdtempSync(path.join(tmpdir(), 'herdgate-report-'));
-  const options = { executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS, viewport: { width: 1100, height: 900 } };
-  context = await chromium.launchPersistentContext(folder, { ...options, colorScheme: 'light' });
-  page = await context.newPage();
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('request', (request) => asked.push(request.url()));
-  await page.goto(PAGE);
+  ({ page, complaints, asked, close } = await open(PAGE, 1100));
 });
 
-after(async () => {
-  await context?.close();
-  rmSync(folder, { recursive: true, force: true });
-});
+after(() => close?.());
 
 test('it needs no network and complains of nothing', () => {
   assert.deepEqual(asked, [PAGE]);
