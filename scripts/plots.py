@@ -44,6 +44,9 @@ def powers(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
+    """What has room beside an axis."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:,.4g} M"
     if value and abs(value) < 1:
         return f"{value:.3g}"
     return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"

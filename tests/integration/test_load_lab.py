@@ -129,6 +129,7 @@ def test_scales_are_round_and_hold_what_is_drawn():
     assert plots.ticks(97) == [0, 20, 40, 60, 80, 100]
     assert plots.ticks(0) == [0, 1]
     assert plots.powers(0.3, 270) == pytest.approx([0.1, 1, 10, 100, 1000])
+    assert [plots.short(value) for value in (0.25, 999_999, 1_000_000, 12_500_000)] == ["0.25", "999,999", "1 M", "12.5 M"]
     linear = plots.Scale([0, 97], False, 0, 500)
     assert (linear(0), linear(50), linear(100)) == (0, 250, 500)
     log = plots.Scale([1, 90], True, 0, 500)
