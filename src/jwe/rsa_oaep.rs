@@ -12,11 +12,6 @@ use subtle::{Choice, ConstantTimeEq as _};
 use super::key::ContentKey;
 use crate::signature::montgomery::private::PrivateExponent;
 
-/// Bits of the moduli that are taken: below them is too weak (RFC 7518, section 4.3), above them a
-/// stranger's token costs too much.
-const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
-/// Bytes of the largest public exponent that is taken.
-const PUBLIC_BYTES_MAX: usize = 5;
 /// Bytes of a SHA-256 hash.
 const HASH_BYTES: usize = 32;
 
@@ -26,18 +21,7 @@ pub(super) struct PrivateKey(PrivateExponent);
 impl PrivateKey {
     /// From the numbers of a JWK (RFC 7518, section 6.3), big-endian; an error says what is wrong.
     pub fn new(n: &[u8], e: &[u8], d: &[u8]) -> Result<PrivateKey, &'static str> {
-        let [n, e, d] = [n, e, d].map(without_zeros);
-        let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-        if !BITS.contains(&bits) {
-            return Err("its modulus hasn't 2048 to 4096 bits");
-        }
-        let public = e.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-        if e.len() > PUBLIC_BYTES_MAX || public < 3 || public & 1 == 0 {
-            return Err("its \"e\" is even, below 3, or above 40 bits");
-        }
-        PrivateExponent::new(n, public, d)
-            .map(PrivateKey)
-            .ok_or("\"n\", \"e\" and \"d\" aren't one key")
+        PrivateExponent::of_key(n, e, d).map(PrivateKey)
     }
 
     /// The content's key of so many bytes; nothing if what was sent can't be a ciphertext, which
@@ -75,11 +59,6 @@ fn mgf1(seed: &[u8], bytes: usize) -> Vec<u8> {
 
 fn xor(one: &[u8], other: &[u8]) -> Vec<u8> {
     one.iter().zip(other).map(|(one, other)| one ^ other).collect()
-}
-
-fn without_zeros(big_endian: &[u8]) -> &[u8] {
-    let zeros = big_endian.iter().take_while(|byte| **byte == 0).count();
-    big_endian.get(zeros..).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Public keys out of DER: SubjectPublicKeyInfo, PKCS#1 and X.509 certificates, and back into
-//! SubjectPublicKeyInfo.
+//! SubjectPublicKeyInfo. What is read of private keys stands in [`private`].
 
 use super::algorithm::Algorithm;
 use super::ec::{Curve, EcKey};
@@ -11,6 +11,8 @@ use super::rsa::{RsaKey, without_leading_zeros};
 use spki::der::asn1::{AnyRef, BitStringRef, ContextSpecific, UintRef};
 use spki::der::{Decode, Reader, SliceReader, TagNumber};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+
+pub(super) mod private;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const RSASSA_PSS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.10");

@@ -16,6 +16,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+mod private;
+
+pub(super) use private::private_key;
+
 /// The members that are read; one that is `null` is absent. Others may be there; a member that is
 /// named twice is an error of serde's.
 #[derive(Deserialize)]
@@ -38,7 +42,8 @@ struct Jwk {
     public: Option<String>,
     /// In any form: it is looked at only where the key is nowhere else.
     x5c: Option<Value>,
-    d: Option<IgnoredAny>,
+    /// In any form: it makes the key a private one, and is read where one is wanted.
+    d: Option<Value>,
     p: Option<IgnoredAny>,
     q: Option<IgnoredAny>,
     dp: Option<IgnoredAny>,
@@ -162,9 +167,8 @@ impl Jwk {
 
     /// Whoever can read the key can sign with it, so its signatures prove nothing.
     fn refuse_private(&self) -> Result<(), KeyError> {
-        let private =
-            [&self.d, &self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.private];
-        if private.iter().any(|member| member.is_some()) || self.k.is_some() {
+        let private = [&self.p, &self.q, &self.dp, &self.dq, &self.qi, &self.oth, &self.private];
+        if private.iter().any(|member| member.is_some()) || self.d.is_some() || self.k.is_some() {
             return Err(KeyError::PrivateKey);
         }
         Ok(())

@@ -24,19 +24,35 @@ pub fn certificate(text: &str) -> Option<Vec<u8>> {
     only_block(text).ok().filter(|(label, _)| *label == "CERTIFICATE").map(|(_, der)| der)
 }
 
+/// Label and content of the one PEM block of a text, of a private key too.
+pub(super) fn private_block(text: &str) -> Result<(&str, Vec<u8>), KeyError> {
+    let (label, rest) = begin(text)?;
+    content(label, rest)
+}
+
 /// Whether a text holds a PEM block, whatever is in it.
 pub(super) fn looks_like_pem(bytes: &[u8]) -> bool {
     bytes.windows(11).any(|window| window == b"-----BEGIN ")
 }
 
-/// Label and content of the one block; text before and after it is allowed.
+/// Label and content of the one block, which holds nothing private; text before and after it is
+/// allowed.
 fn only_block(text: &str) -> Result<(&str, Vec<u8>), KeyError> {
-    let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem("got no BEGIN line"))?;
-    let (label, rest) =
-        rest.split_once("-----").ok_or(KeyError::NotPem("the BEGIN line has no end"))?;
-    if label.ends_with("PRIVATE KEY") {
-        return Err(KeyError::PrivateKey);
+    let (label, rest) = begin(text)?;
+    match label.ends_with("PRIVATE KEY") {
+        true => Err(KeyError::PrivateKey),
+        false => content(label, rest),
     }
+}
+
+/// The first block's label, and what follows.
+fn begin(text: &str) -> Result<(&str, &str), KeyError> {
+    let (_, rest) = text.split_once("-----BEGIN ").ok_or(KeyError::NotPem("got no BEGIN line"))?;
+    rest.split_once("-----").ok_or(KeyError::NotPem("the BEGIN line has no end"))
+}
+
+/// The content of the block with this label, which must be the last one.
+fn content<'a>(label: &'a str, rest: &str) -> Result<(&'a str, Vec<u8>), KeyError> {
     let (content, rest) =
         rest.split_once("-----END ").ok_or(KeyError::NotPem("got no END line"))?;
     let (end, rest) =

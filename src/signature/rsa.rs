@@ -66,7 +66,7 @@ impl RsaKey {
 
 /// The one encoded message that a signature of this digest has (RFC 8017, section 9.2), with the
 /// `NULL` parameters that it requires of SHA-2. Comparing the whole leaves no padding to be parsed.
-fn pkcs1_encoding(hash: Hash, digest: &[u8], len: usize) -> Vec<u8> {
+pub(super) fn pkcs1_encoding(hash: Hash, digest: &[u8], len: usize) -> Vec<u8> {
     let digest_info: &[u8] = match hash {
         Hash::Sha256 => {
             b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20"

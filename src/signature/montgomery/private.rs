@@ -1,11 +1,13 @@
-//! Powers with a secret exponent: what opens a token that was encrypted to an RSA key.
+//! Powers with a secret exponent: what opens a token that was encrypted to an RSA key, and what signs
+//! with one.
 //!
 //! Here everything is secret but the modulus and the lengths, so that each power takes the same
 //! steps: products of [`Modulus`] have neither branches nor reductions that depend on the numbers,
 //! the window of the exponent is fixed, its table is read whole, and the one subtraction at the end
 //! is always made. Beside that the base is blinded (RUSTSEC-2023-0071 is what became of a crate
 //! that did without either). There is no remainder theorem: it is four times as fast, and a fault
-//! in it gives away the key.
+//! in it gives away the key. Memory isn't wiped: the configuration, in which the key stands, lies in
+//! the host's memory and in ours.
 
 use std::cell::RefCell;
 
@@ -14,13 +16,20 @@ use sha2::Sha256;
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{Modulus, Scratch, big_endian, limbs};
+use crate::signature::rsa::without_leading_zeros;
 
+/// Bits of the moduli that are taken: below them is too weak (RFC 7518, sections 3.3 and 4.3), above
+/// them a power costs too much.
+const BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+/// Bytes of the largest public exponent that is taken.
+const PUBLIC_BYTES_MAX: usize = 5;
 /// Bits of the exponent that are taken at once.
 const WINDOW: u32 = 4;
 
 /// A private exponent beside its modulus, and what the next base is blinded with.
 pub(crate) struct PrivateExponent {
     modulus: Modulus,
+    public: u64,
     /// Big-endian, as long as the modulus.
     exponent: Vec<u8>,
     blinding: RefCell<Blinding>,
@@ -35,8 +44,23 @@ struct Blinding {
 }
 
 impl PrivateExponent {
+    /// The key of these big-endian numbers (RFC 8017, section 3.2: n, e, d); an error says what is
+    /// wrong.
+    pub(crate) fn of_key(n: &[u8], e: &[u8], d: &[u8]) -> Result<PrivateExponent, &'static str> {
+        let [n, e, d] = [n, e, d].map(without_leading_zeros);
+        let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
+        if !BITS.contains(&bits) {
+            return Err("its modulus hasn't 2048 to 4096 bits");
+        }
+        let public = e.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        if e.len() > PUBLIC_BYTES_MAX || public < 3 || public & 1 == 0 {
+            return Err("its \"e\" is even, below 3, or above 40 bits");
+        }
+        PrivateExponent::new(n, public, d).ok_or("\"n\", \"e\" and \"d\" aren't one key")
+    }
+
     /// From big-endian numbers without leading zeros. Nothing if they are none of one key.
-    pub(crate) fn new(modulus: &[u8], public: u64, exponent: &[u8]) -> Option<PrivateExponent> {
+    fn new(modulus: &[u8], public: u64, exponent: &[u8]) -> Option<PrivateExponent> {
         let modulus = Modulus::new(modulus)?;
         let padded = padded(exponent, modulus.bytes())?;
         let one = one(modulus.len);
@@ -65,7 +89,22 @@ impl PrivateExponent {
             return None;
         }
         let blinding = RefCell::new(Blinding { before, after });
-        Some(PrivateExponent { modulus, exponent: padded, blinding })
+        Some(PrivateExponent { modulus, public, exponent: padded, blinding })
+    }
+
+    /// Bytes of the modulus, and of each power.
+    pub(crate) fn bytes(&self) -> usize {
+        self.modulus.bytes()
+    }
+
+    /// The power of an encoded message, which is its signature (RFC 8017, section 5.2.1). It goes
+    /// out only if the public exponent takes it back: what a fault has made of it could tell the key
+    /// to whoever sees it (Boneh, DeMillo and Lipton, "On the importance of checking cryptographic
+    /// protocols for faults").
+    pub(crate) fn signature(&self, encoded: &[u8]) -> Option<Vec<u8>> {
+        let signature = self.power(encoded)?;
+        let is_good = self.modulus.power(&signature, self.public)? == encoded;
+        is_good.then_some(signature)
     }
 
     /// `base ^ exponent` modulo the modulus, in full length. Nothing unless the base is below the

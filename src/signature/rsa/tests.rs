@@ -1,6 +1,7 @@
 //! Whole signatures against the rsa crate, and encoded messages that no honest signer makes.
 
 use super::*;
+use crate::signature::montgomery::private::PrivateExponent;
 use crate::signature::repeatable::Repeatable;
 use crate::signature::{AlgorithmSet, NoHost, VerifyKey};
 use base64::Engine;
@@ -147,6 +148,23 @@ fn a_signature_is_below_its_modulus_whatever_the_size() {
         .chain((2048..4400).step_by(211))
     {
         each_signature_has_one_spelling(bits);
+    }
+}
+
+#[test]
+fn our_own_signatures_are_those_of_the_oracle() {
+    let mut numbers = Repeatable(8);
+    for (bits, exponent) in [(2048, 65537), (2049, 65537), (2055, 17), (2056, 3), (2071, 65537)] {
+        let (modulus, private) = of_many_primes(bits, exponent, &mut numbers);
+        let (n, d) = (modulus.to_bytes_be(), private.to_bytes_be());
+        let key = PrivateExponent::of_key(&n, &exponent.to_be_bytes(), &d).unwrap();
+        for message in [MESSAGE, b"", &[0xff; 300]] {
+            let digest = digest(Hash::Sha256, message);
+            let encoded = pkcs1_encoding(Hash::Sha256, &digest, key.bytes());
+            let power = BigUint::from_bytes_be(&encoded).modpow(&private, &modulus).to_bytes_be();
+            let expected = [vec![0; n.len() - power.len()], power].concat();
+            assert_eq!(key.signature(&encoded), Some(expected), "{bits} bits");
+        }
     }
 }
 

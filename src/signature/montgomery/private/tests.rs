@@ -87,3 +87,55 @@ fn an_inverse_s_power() {
     let expected = BigUint::from_bytes_be(&exponent) * public - 2_u8;
     assert_eq!(inverse(public, &exponent), Some(expected));
 }
+
+#[test]
+fn a_signature_that_a_fault_has_changed_stays_here() {
+    let key = &keys()[2];
+    let encoded = vec![1; 64];
+    let good = of(key).signature(&encoded).unwrap();
+    assert_eq!(good, of(key).power(&encoded).unwrap());
+    for bit in [0, 1, 30, 255, 511] {
+        let mut faulty = of(key);
+        faulty.exponent[bit / 8] ^= 0x80 >> (bit % 8);
+        assert_ne!(faulty.power(&encoded).unwrap(), good, "{bit}");
+        assert_eq!(faulty.signature(&encoded), None, "{bit}");
+    }
+    for limb in [0, 7] {
+        let faulty = of(key);
+        faulty.blinding.borrow_mut().after[limb] ^= 1;
+        assert_eq!(faulty.signature(&encoded), None, "{limb}");
+        let faulty = of(key);
+        faulty.blinding.borrow_mut().before[limb] ^= 1;
+        assert_eq!(faulty.signature(&encoded), None, "{limb}");
+    }
+    assert_eq!(of(key).signature(&encoded[1..]), None);
+}
+
+/// What a key of 2048 bits is refused for, and that zeros in front count for nothing.
+#[test]
+fn the_numbers_of_a_key_have_bounds() {
+    let key = rsa::RsaPrivateKey::new(&mut Repeatable(9), 2048).unwrap();
+    let (n, d) = (key.n().to_bytes_be(), key.d().to_bytes_be());
+    let e = [1, 0, 1];
+    let wrong = |n: &[u8], e: &[u8], d: &[u8]| PrivateExponent::of_key(n, e, d).err();
+    let padded = |number: &[u8]| [&[0, 0], number].concat();
+    assert_eq!(wrong(&n, &e, &d), None);
+    assert_eq!(wrong(&padded(&n), &padded(&e), &padded(&d)), None);
+    let size = Some("its modulus hasn't 2048 to 4096 bits");
+    for n in [&n[1..], &[0x7f; 256], &[1; 513], &[]] {
+        assert_eq!(wrong(n, &e, &d), size);
+    }
+    let exponent = Some("its \"e\" is even, below 3, or above 40 bits");
+    for e in [&[][..], &[1], &[2], &[1, 0, 0], &[1, 0, 0, 0, 0, 1]] {
+        assert_eq!(wrong(&n, e, &d), exponent, "{e:?}");
+    }
+    let one_key = Some("\"n\", \"e\" and \"d\" aren't one key");
+    let mut even = n.clone();
+    *even.last_mut().unwrap() ^= 1;
+    let longer = [d.as_slice(), &[1, 1]].concat();
+    for (n, e, d) in
+        [(&even, &e[..], d.as_slice()), (&n, &[3], &d), (&n, &e, &[]), (&n, &e, &longer)]
+    {
+        assert_eq!(wrong(n, e, d), one_key);
+    }
+}
