@@ -72,7 +72,7 @@ pub(super) fn rsa_jwk_of(jwk: &RsaPrivateJwk, kid: &str) -> Value {
 fn encrypted(jwk: &Value, content_key: &[u8]) -> Vec<u8> {
     let number = |name: &str| BigUint::from_bytes_be(&unb64(jwk[name].as_str().unwrap()));
     let key = RsaPublicKey::new(number("n"), number("e")).unwrap();
-    key.encrypt(&mut Repeatable(1), Oaep::new::<Sha256>(), content_key).unwrap()
+    key.encrypt(&mut Repeatable(1), Oaep::new::<rsa::sha2::Sha256>(), content_key).unwrap()
 }
 
 /// A secret of so many bytes.

@@ -7,7 +7,6 @@ use super::digest::digest;
 use super::error::KeyError;
 use super::rsa::without_leading_zeros;
 use super::{Algorithm, BadSignature};
-use jwt_simple::algorithms::{ECDSAP256kPublicKeyLike, ES256kPublicKey};
 use p521::ecdsa::signature::hazmat::PrehashVerifier;
 
 /// `SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING` of a point of 65 bytes (RFC
@@ -87,7 +86,7 @@ pub(super) enum EcKey {
     P256(curve::Key<P256>),
     P384(curve::Key<P384>),
     P521(Box<p521::ecdsa::VerifyingKey>),
-    Secp256k1(Box<ES256kPublicKey>),
+    Secp256k1(Box<k256::ecdsa::VerifyingKey>),
 }
 
 impl EcKey {
@@ -99,9 +98,9 @@ impl EcKey {
             Curve::P521 => p521::ecdsa::VerifyingKey::from_sec1_bytes(point)
                 .map(|key| EcKey::P521(Box::new(key)))
                 .ok(),
-            Curve::Secp256k1 => {
-                ES256kPublicKey::from_bytes(point).map(|key| EcKey::Secp256k1(Box::new(key))).ok()
-            }
+            Curve::Secp256k1 => k256::ecdsa::VerifyingKey::from_sec1_bytes(point)
+                .map(|key| EcKey::Secp256k1(Box::new(key)))
+                .ok(),
         }
         .ok_or(KeyError::BadPoint(curve.key_name()))
     }
@@ -141,9 +140,7 @@ impl EcKey {
             EcKey::P256(key) => [SPKI_P256, &key.to_sec1()].concat(),
             EcKey::P384(key) => [SPKI_P384, &key.to_sec1()].concat(),
             EcKey::P521(key) => [SPKI_P521, key.to_sec1_point(false).as_bytes()].concat(),
-            EcKey::Secp256k1(key) => {
-                [SPKI_SECP256K1, &key.public_key().to_bytes_uncompressed()].concat()
-            }
+            EcKey::Secp256k1(key) => [SPKI_SECP256K1, key.to_sec1_point(false).as_bytes()].concat(),
         }
     }
 
@@ -181,9 +178,7 @@ impl EcKey {
                 .and_then(|signature| key.verify_prehash(&digest, &signature))
                 .is_ok(),
             EcKey::Secp256k1(key) => k256::ecdsa::Signature::from_slice(signature)
-                .and_then(|signature| {
-                    key.public_key().as_ref().verify_prehash(&digest, &signature.normalize_s())
-                })
+                .and_then(|signature| key.verify_prehash(&digest, &signature.normalize_s()))
                 .is_ok(),
         };
         if is_good { Ok(()) } else { Err(BadSignature) }

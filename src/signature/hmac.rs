@@ -2,7 +2,7 @@
 
 use super::BadSignature;
 use super::algorithm::{Algorithm, AlgorithmSet, Hash};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac};
 use sha2::{Sha256, Sha384, Sha512};
 use subtle::ConstantTimeEq;
 

@@ -134,7 +134,7 @@ fn each_signature_has_one_spelling(bits: usize) {
         assert_eq!(good, number == signature, "{bits} bits, {} more", &number - &signature);
         assert_eq!(
             good,
-            oracle.verify(Pkcs1v15Sign::new::<sha2::Sha256>(), &digest, &spelling).is_ok(),
+            oracle.verify(Pkcs1v15Sign::new::<rsa::sha2::Sha256>(), &digest, &spelling).is_ok(),
             "{bits} bits"
         );
     }
@@ -186,7 +186,7 @@ fn signatures_of_the_oracle_are_good_at_every_size() {
                 pss.sign(Some(&mut numbers), &pair.private, digest).unwrap(),
             )
         };
-        use sha2::{Sha256, Sha384, Sha512};
+        use rsa::sha2::{Sha256, Sha384, Sha512};
         for (pkcs1, pss, (one, other)) in [
             (
                 Algorithm::RS256,
@@ -233,7 +233,7 @@ fn a_signature_that_starts_with_zero_keeps_its_zero() {
         .map(|number| number.to_be_bytes())
         .map(|message| {
             let digest = digest(Hash::Sha256, &message);
-            (message, pair.private.sign(Pkcs1v15Sign::new::<sha2::Sha256>(), &digest).unwrap())
+            (message, pair.private.sign(Pkcs1v15Sign::new::<rsa::sha2::Sha256>(), &digest).unwrap())
         })
         .find(|(_, signature)| signature[0] == 0)
         .unwrap();
