@@ -29,7 +29,7 @@
 //! | [`redis`] | commands for Redis, as Webdis takes them |
 //! | [`callout`] | calls of the filter's own: where they go and how they are made |
 //! | [`reply`] | every refusal: reason, status, challenge and body |
-//! | [`digest`], [`time`] | keyed digests; time as an argument |
+//! | [`digest`], [`time`], [`sort`] | keyed digests; time as an argument; sorting in few bytes |
 //!
 //! Public is [`config`], which reads a document, and [`testing`]. The others are seen with
 //! `cargo doc --document-private-items`.
@@ -88,6 +88,8 @@ mod reply;
 mod digest;
 
 mod time;
+
+mod sort;
 
 pub mod testing;
 

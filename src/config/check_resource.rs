@@ -114,5 +114,7 @@ fn members(node: &Node<'_>) -> Map<String, Value> {
         .into_iter()
         .filter(|name| node.has(name))
         .map(|name| (name, Value::from(node.owned_texts(name))));
-    texts.chain(lists).map(|(name, value)| (name.to_owned(), value)).collect()
+    let mut members = Map::new();
+    members.extend(texts.chain(lists).map(|(name, value)| (name.to_owned(), value)));
+    members
 }

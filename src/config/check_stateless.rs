@@ -13,6 +13,7 @@ use crate::jwe::{Key, KeyAlgorithm};
 use crate::jwt::issuer::{Encrypted, Issuer};
 use crate::signature::source::KeySource;
 use crate::signature::{Algorithm, VerifyKey};
+use crate::sort;
 use crate::time::NS_PER_MS;
 
 /// Fields of the document that work there. A field that isn't named is refused: a new one has to be
@@ -192,7 +193,7 @@ fn opening_ns(keys: &[Key]) -> u64 {
     let all = |algorithm: &KeyAlgorithm| {
         let fitting = keys.iter().filter(|key| key.algorithms().contains(algorithm));
         let mut costs: Vec<u64> = fitting.map(Key::cost_ns).collect();
-        costs.sort_unstable_by(|one, other| other.cmp(one));
+        sort::by(&mut costs, |one, other| one > other);
         costs.iter().take(algorithm.tries_max()).sum::<u64>()
     };
     KeyAlgorithm::ALL.iter().map(all).max().unwrap_or_default()

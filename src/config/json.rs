@@ -6,6 +6,7 @@ use serde_json::Number;
 use sha2::{Digest as _, Sha256};
 
 use crate::callout::Secret;
+use crate::sort;
 
 /// One JSON value. It has no `Debug`: it may hold secrets.
 #[derive(Clone)]
@@ -76,9 +77,11 @@ impl Json {
             Json::Number(number) => Value::Number(number.clone()),
             Json::Text(text) => Value::String(text.clone()),
             Json::List(items) => Value::Array(items.iter().map(Json::to_value).collect()),
-            Json::Object(members) => Value::Object(
-                members.iter().map(|(name, value)| (name.clone(), value.to_value())).collect(),
-            ),
+            Json::Object(members) => {
+                let mut object = serde_json::Map::new();
+                object.extend(members.iter().map(|(name, value)| (name.clone(), value.to_value())));
+                Value::Object(object)
+            }
             Json::Null | Json::Secret(_) | Json::Invalid => Value::Null,
         }
     }
@@ -89,7 +92,7 @@ impl Json {
             Json::List(items) => items.iter().any(Json::repeats_a_member),
             Json::Object(members) => {
                 let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-                names.sort_unstable();
+                sort::ascending(&mut names);
                 names.windows(2).any(|pair| pair.first() == pair.last())
                     || members.iter().any(|(_, value)| value.repeats_a_member())
             }
@@ -134,7 +137,7 @@ impl Json {
             }
             Json::Object(members) => {
                 let mut sorted: Vec<&(String, Json)> = members.iter().collect();
-                sorted.sort_by(|a, b| a.0.cmp(&b.0));
+                sort::by(&mut sorted, |one, other| one.0 < other.0);
                 hash.update(b"o");
                 hash.update((sorted.len() as u64).to_le_bytes());
                 for (name, value) in sorted {

@@ -10,6 +10,7 @@ use super::json::Json;
 use super::shape::{Kind, Need, Shape};
 use super::{HostKind, syntax};
 use crate::callout::Secret;
+use crate::sort;
 
 /// Bytes of a secret at most.
 const SECRET_BYTES_MAX: usize = 65_536;
@@ -156,7 +157,7 @@ impl Form<'_> {
 
     fn check_repeated(&mut self, members: &mut [(String, Json)], path: &mut String, map: bool) {
         let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
+        sort::ascending(&mut names);
         let mut repeated: Vec<String> = names
             .windows(2)
             .filter(|pair| pair.first() == pair.last())

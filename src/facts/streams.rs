@@ -13,6 +13,7 @@ use crate::reply::Reason;
 use crate::revocation::feed::{Feed, FeedError, Kind, Signer};
 use crate::revocation::floors::Name;
 use crate::revocation::set::{self, Poll, SetError};
+use crate::sort;
 
 use super::feeds::Known;
 use super::{Fact, Facts};
@@ -107,7 +108,7 @@ impl Facts<'_> {
                 after.kept.extend(left);
             }
             after.odd = after.refused.iter().map(|(_, why)| *why).collect();
-            after.odd.sort_unstable_by_key(|why| why.to_string());
+            sort::by(&mut after.odd, |one, other| one.to_string() < other.to_string());
             after.odd.dedup();
             after.seen = std::mem::take(&mut mailbox.seen);
             after.seen.extend(names);

@@ -38,10 +38,7 @@ impl Facts<'_> {
     pub(super) fn likeliest_first(&self, issuer: usize, keys: &mut [&VerifyKey]) {
         let worker = self.runtime.worker.borrow();
         let Some(tries) = worker.tries.get(issuer).filter(|_| keys.len() > 1) else { return };
-        let place = |key: &&VerifyKey| {
-            tries.lately.iter().position(|known| known == key.fingerprint()).unwrap_or(usize::MAX)
-        };
-        keys.sort_by_cached_key(place);
+        to_front(keys, &tries.lately);
     }
 
     /// Notes that a key verified a token.
@@ -80,5 +77,45 @@ impl Facts<'_> {
             paid_at.ns().saturating_add(key.cost_ns(algorithm).saturating_mul(SHARE)),
         );
         Ok(())
+    }
+}
+
+/// Moves keys with these fingerprints to the front, in this order; the others keep theirs.
+fn to_front(keys: &mut [&VerifyKey], first: &[[u8; 32]]) {
+    let mut placed = 0;
+    for fingerprint in first {
+        let rest = keys.get_mut(placed..).unwrap_or_default();
+        let at = rest.iter().position(|key| key.fingerprint() == fingerprint);
+        if let Some(passed) = at.and_then(|at| rest.get_mut(..=at)) {
+            passed.rotate_right(1);
+            placed += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{Algorithm, AlgorithmSet};
+
+    #[test]
+    fn those_that_verified_lately_come_first() {
+        let algorithms = AlgorithmSet::from_slice(&[Algorithm::HS256]);
+        let key = |n| VerifyKey::from_secret(&[n; 32], algorithms, false).unwrap();
+        let keys: Vec<VerifyKey> = (0..6).map(key).collect();
+        let place = |key: &&VerifyKey| {
+            keys.iter().position(|other| other.fingerprint() == key.fingerprint()).unwrap()
+        };
+        let after = |first: &[usize]| -> Vec<usize> {
+            let mut sorted: Vec<&VerifyKey> = keys.iter().collect();
+            // What is known of no key here is passed over.
+            let of = |at: &usize| keys.get(*at).map_or([9; 32], |key| *key.fingerprint());
+            to_front(&mut sorted, &first.iter().map(of).collect::<Vec<_>>());
+            sorted.iter().map(place).collect()
+        };
+        assert_eq!(after(&[]), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(after(&[4]), [4, 0, 1, 2, 3, 5]);
+        assert_eq!(after(&[1, 99, 5, 0]), [1, 5, 0, 2, 3, 4]);
+        assert_eq!(after(&[5, 4, 3, 2, 1, 0]), [5, 4, 3, 2, 1, 0]);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::digest::{Digest, HostKey};
 use crate::jwt::Claims;
+use crate::sort;
 
 /// Half a digest: 128 bits under the host's key, which nobody can aim at.
 pub type Name = [u8; 16];
@@ -59,7 +60,7 @@ impl Told {
 impl Floors {
     /// These; of one name the latest moment counts.
     pub fn new(mut entries: Vec<(Name, u64)>) -> Floors {
-        entries.sort_unstable_by(|(a, a_s), (b, b_s)| a.cmp(b).then(b_s.cmp(a_s)));
+        sort::by(&mut entries, |(a, a_s), (b, b_s)| (a, b_s) < (b, a_s));
         entries.dedup_by_key(|(name, _)| *name);
         Floors { entries }
     }

@@ -17,6 +17,7 @@ use super::floors::{FLOOR_BYTES, Floors, Name, Told, of_session, of_subject, sho
 use super::names::of_id;
 use crate::digest::{Digest, HostKey};
 use crate::jwt::{Rounding, date_s};
+use crate::sort;
 use crate::time::Time;
 
 /// Bytes of a feed's document at most.
@@ -134,7 +135,7 @@ impl List {
                 return Err(FeedError::TooManyEntries);
             }
         }
-        names.sort_unstable();
+        sort::ascending(&mut names);
         names.dedup();
         Ok(List {
             sequence: document.sequence,

@@ -163,19 +163,18 @@ pub fn request<'a>(
     refused: impl Iterator<Item = (&'a str, SetError)>,
 ) -> String {
     let kept: Vec<&str> = kept.filter(|id| id.len() <= ID_BYTES_MAX).collect();
-    let refused: Map<String, Value> = refused
-        .filter(|(id, _)| id.len() <= ID_BYTES_MAX)
-        .map(|(id, why)| {
-            (id.to_owned(), json!({ "err": why.code(), "description": why.to_string() }))
-        })
-        .collect();
+    let mut errors = Map::new();
+    for (id, why) in refused.filter(|(id, _)| id.len() <= ID_BYTES_MAX) {
+        let error = json!({ "err": why.code(), "description": why.to_string() });
+        errors.insert(id.to_owned(), error);
+    }
     let mut body = json!({ "maxEvents": SETS_MAX, "returnImmediately": true });
     if let Some(members) = body.as_object_mut() {
         if !kept.is_empty() {
             members.insert("ack".to_owned(), Value::from(kept));
         }
-        if !refused.is_empty() {
-            members.insert("setErrs".to_owned(), Value::from(refused));
+        if !errors.is_empty() {
+            members.insert("setErrs".to_owned(), Value::from(errors));
         }
     }
     body.to_string()

@@ -12,6 +12,7 @@
 use super::LEEWAY_S_MAX;
 use super::floors::{FLOOR_BYTES, Floors, Name, Told, short};
 use crate::digest::Digest;
+use crate::sort;
 use crate::time::Time;
 
 /// Floors at most: what a document in shared memory holds.
@@ -77,7 +78,7 @@ impl Stream {
         }
         let mut moments: Vec<u64> = self.floors.iter().map(|(_, before_s)| before_s).collect();
         let last = (moments.len() - FLOORS_MAX).saturating_add(FORGOTTEN);
-        moments.sort_unstable();
+        sort::ascending(&mut moments);
         // As many as a moment has at once go with it.
         self.forget_before(moments.get(last).or(moments.last()).copied().unwrap_or_default());
         true

@@ -1,5 +1,6 @@
 //! Request headers of a token call: which forbid sharing an answer, and which shape it.
 
+use crate::sort;
 use crate::token_endpoint::TokenEndpoint;
 
 use super::freshness::{self, Demand};
@@ -72,7 +73,7 @@ pub(super) fn survey<'a>(
     if !media::accepts_json(accept) {
         forbid(&mut seen, Why::Accept);
     }
-    seen.shaping.sort_by(|one, other| one.0.cmp(&other.0));
+    sort::owned_by(&mut seen.shaping, |one, other| one.0 < other.0);
     seen
 }
 

@@ -3,6 +3,8 @@
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::sort;
+
 /// The members of the object that `text` is, to its last byte, in their order. Nothing for other
 /// JSON, for trailing bytes, or when a name comes twice.
 pub(super) struct Object<'a> {
@@ -15,7 +17,7 @@ impl<'a> Object<'a> {
     pub fn read(text: &'a [u8]) -> Option<Self> {
         let members = serde_json::from_slice::<Members>(text).ok()?.0;
         let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
+        sort::ascending(&mut names);
         if names.iter().zip(names.iter().skip(1)).any(|(one, next)| one == next) {
             return None;
         }
@@ -49,7 +51,7 @@ impl<'a> Object<'a> {
             let start = (old.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
             places.push((start, old.len(), value));
         }
-        places.sort_unstable();
+        sort::ascending(&mut places);
         let mut body = Vec::with_capacity(self.text.len());
         let mut done = 0usize;
         for (start, len, value) in places {

@@ -3,6 +3,7 @@
 
 mod names;
 
+use crate::sort;
 use crate::token_endpoint::TokenEndpoint;
 
 use super::client_auth::{self, Basic};
@@ -269,7 +270,7 @@ fn read_parameters(
             canonical_scope(value);
         }
     }
-    parameters.sort();
+    sort::owned_by(&mut parameters, |one, other| one < other);
     Ok((written, parameters))
 }
 
@@ -281,7 +282,7 @@ fn canonical_scope(scope: &mut String) {
         !name.is_empty() && name.bytes().all(|b| matches!(b, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
     };
     if names.iter().all(is_name) {
-        names.sort_unstable();
+        sort::ascending(&mut names);
         names.dedup();
         *scope = names.join(" ");
     }

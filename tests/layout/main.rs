@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     "reply",
     "digest",
     "time",
+    "sort",
 ];
 
 /// Arrows that go up today: (file, the module that it names). Each that is gone must go from here

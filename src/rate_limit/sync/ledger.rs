@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::wire::{BATCH_MAX, GATEWAYS_MAX, Name};
 use crate::digest::Digest;
+use crate::sort;
 use crate::time::{NS_PER_MS, Time};
 
 /// Counters with something to tell at most, in each worker and for each Redis.
@@ -130,7 +131,7 @@ impl Ledger {
         } else {
             let mut by_age: Vec<(Time, Digest)> =
                 self.owed.iter().map(|(counter, owed)| (owed.since, *counter)).collect();
-            by_age.sort_unstable();
+            sort::ascending(&mut by_age);
             by_age.truncate(BATCH_MAX * CALLS_MAX);
             by_age.iter().filter_map(|(_, counter)| self.owed.remove_entry(counter)).collect()
         };

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use crate::digest::Digest;
 use crate::exchange::Exchange;
 use crate::facts::Queue;
+use crate::sort;
 use crate::time::Time;
 
 /// One exchange that waits for a fact.
@@ -134,7 +135,7 @@ impl Waiters {
             self.deadlines.iter().take_while(|(deadline, _)| *deadline <= now).map(|(_, id)| *id);
         let mut ids: Vec<u32> =
             self.called.iter().copied().chain(due).take(2 * WAKE_MAX + 2).collect();
-        ids.sort_unstable();
+        sort::ascending(&mut ids);
         ids.dedup();
         let more = ids.len() > WAKE_MAX;
         let taken =
