@@ -4,9 +4,10 @@
 //                              without the callbacks for answers -> dist/herdgate-bearer.wasm
 //     scripts/build --quick    the same in a fraction of the time, barely optimised: for work in
 //                              progress, never to ship
-//     scripts/build --empty    the benchmark's yardstick -> dist/empty.wasm, made the same way, and
-//                              the same filter with all callbacks that Herdgate has
-//                              -> dist/empty-callbacks.wasm
+//     scripts/build --empty    the benchmark's yardsticks, made the same way: a filter that does
+//                              nothing -> dist/empty.wasm, the same with all callbacks that Herdgate
+//                              has -> dist/empty-callbacks.wasm, and the host calls of a hot request
+//                              alone -> dist/empty-calls.wasm
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -56,13 +57,13 @@ const KEEP = [
   'proxy_on_done',
   'proxy_on_log',
 ];
-// The filter's own in place of the SDK's: see src/shell/entry.rs.
-const RENAMED = new Map(
-  KEEP.filter((name) => name.startsWith('proxy_on_')).map((name) => [
-    name.replace('proxy_', 'herdgate_'),
-    name,
-  ]),
-);
+/** Callbacks of this prefix in place of the SDK's. */
+function inPlace(prefix) {
+  const names = KEEP.filter((name) => name.startsWith('proxy_on_'));
+  return new Map(names.map((name) => [name.replace('proxy_', prefix), name]));
+}
+// The filter's own: see src/shell/entry.rs.
+const RENAMED = inPlace('herdgate_');
 // dist/herdgate-bearer.wasm is without those for answers, for configurations that look at requests
 // alone. The body's callback stays: where it is missing a body, as trailers, would carry a request
 // past its verdict. The filter is told by another name of the callback that configures it.
@@ -244,6 +245,7 @@ function main() {
     const empty = { crate: path.join(ROOT, 'tests/empty-filter'), library: 'empty_filter' };
     build({ ...empty, name: 'empty.wasm', keep: KEEP_EMPTY });
     build({ ...empty, name: 'empty-callbacks.wasm', keep: KEEP });
+    build({ ...empty, name: 'empty-calls.wasm', keep: KEEP, renamed: inPlace('calls_') });
   } else {
     build({
       name: 'herdgate.wasm',

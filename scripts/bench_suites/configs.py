@@ -89,6 +89,14 @@ def full(key: Key) -> dict:
     }
 
 
+def full_and_limited(key: Key) -> dict:
+    """All of that, and a limit for each subject that is never reached."""
+    config = full(key)
+    *others, orders = config["rules"]
+    limit = {"name": "per-user", "key": ["issuer", "subject"], "limit": 1_000_000, "per_s": 1}
+    return {**config, "rules": [*others, {**orders, "limits": ["per-user"]}], "rate_limits": [limit]}
+
+
 def asked_of() -> dict:
     """The API's own Envoy says of every token that it is active."""
     return {"uri": "http://127.0.0.1/introspect", "allow_http": True, "cluster": "api", "client_id": "gateway", "client_secret": "secret", "ttl_s_max": 3600}

@@ -18,6 +18,9 @@ from proofs import Prover
 
 EMPTY = ROOT / "dist" / "empty.wasm"
 EMPTY_CALLBACKS = ROOT / "dist" / "empty-callbacks.wasm"
+# The host calls of a hot request and nothing else.
+EMPTY_CALLS = ROOT / "dist" / "empty-calls.wasm"
+BEARER = ROOT / "dist" / "herdgate-bearer.wasm"
 TOKENS = 10_000
 ROUNDS = 7
 TURNS = 20
@@ -56,8 +59,8 @@ def say(text: str) -> None:
     print(f"bench: {text}", flush=True)
 
 
-def herdgate(config: dict) -> dict:
-    return make_listener(config, WASM, SECRETS)
+def herdgate(config: dict, module: Path = WASM) -> dict:
+    return make_listener(config, module, SECRETS)
 
 
 def filtered(first: dict | None) -> dict:

@@ -7,13 +7,15 @@ from token_calls import body_of
 
 from bench_suites import configs
 from bench_suites.configs import MANY, Stock
-from bench_suites.measure import EMPTY, EMPTY_CALLBACKS, TOKENS, Variant, filtered, herdgate
+from bench_suites.measure import BEARER, EMPTY, EMPTY_CALLBACKS, EMPTY_CALLS, TOKENS, Variant, filtered, herdgate
 
 HIT = "herdgate.bearer.l1_hit"
 SHARED_HIT = "herdgate.bearer.l2_hit"
 VERIFIED = "herdgate.bearer.verified"
 VERIFIED_BY_HOST = "herdgate.bearer.verified_by_host"
 TOKEN_HIT = "herdgate.token.hit"
+# Of the module that makes the same host calls and nothing else.
+CALLED = "calls.accepted"
 
 
 def yardsticks(stock: Stock) -> list[Variant]:
@@ -24,10 +26,13 @@ def hot(stock: Stock) -> list[Variant]:
     rs, one, many = stock.rs, stock.one, stock.many(stock.rs)
     return [
         *yardsticks(stock),
-        Variant("empty filter with Herdgate's callbacks", make_listener({}, EMPTY_CALLBACKS, SECRETS), one, long=True),
+        Variant("empty filter with Herdgate's callbacks", make_listener({}, EMPTY_CALLBACKS, SECRETS), one),
+        Variant("Herdgate's host calls alone", make_listener({}, EMPTY_CALLS, SECRETS), one, CALLED),
         Variant("herdgate, one token", herdgate(configs.plain(rs)), one, HIT),
+        Variant("herdgate-bearer, one token", herdgate(configs.plain(rs), BEARER), one, HIT),
         Variant("herdgate, 10,000 tokens", herdgate(configs.plain(rs)), many, HIT),
         Variant("herdgate, rules, claim, revocation", herdgate(configs.full(rs)), one, HIT),
+        Variant("herdgate, rules, claim, revocation, a limit", herdgate(configs.full_and_limited(rs)), one, HIT),
         Variant("herdgate, known to another worker", herdgate(configs.small_memory(rs)), many, SHARED_HIT, long=True),
         Variant("herdgate, opaque, hot", herdgate(configs.opaque()), stock.opaque, HIT),
         Variant("herdgate, encrypted, hot", herdgate(configs.encrypted(rs)), stock.sealed, HIT),

@@ -3,6 +3,8 @@
 //! Its configuration, if there is one, is counted in bytes and logged once, so that a test can see
 //! that it arrived. If it is the text `401`, the filter refuses everything with this status: what a
 //! refusal costs by itself.
+mod calls;
+
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 
