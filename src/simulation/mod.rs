@@ -9,6 +9,8 @@ pub(crate) mod crc32;
 pub(crate) mod gateways;
 pub(crate) mod host;
 pub(crate) mod lines;
+pub(crate) mod net;
+pub(crate) mod redis;
 pub(crate) mod schedule;
 
 mod admissions;
