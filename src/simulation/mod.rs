@@ -14,6 +14,7 @@ pub(crate) mod redis;
 pub(crate) mod schedule;
 
 mod admissions;
+mod answers;
 mod documents;
 mod exclusive;
 mod exhaustive;
@@ -21,6 +22,8 @@ mod facts;
 mod forged;
 mod limits;
 mod many;
+mod many_gateways;
+mod outages;
 mod status_lists;
 mod tables;
 mod tiers;
