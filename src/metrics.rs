@@ -1,5 +1,9 @@
 //! What is counted. One name per event; the shell turns names into the host's metrics.
 
+mod not_decrypted;
+
+pub use not_decrypted::NotDecrypted;
+
 use std::borrow::Cow;
 
 use crate::reply::Reason;
@@ -148,7 +152,7 @@ pub enum Metric {
     GatewaysTold,
     /// Telling them failed; it is tried again.
     GatewaysTellFailed,
-    /// A revocation isn't told: too many wait to be, or Redis has no room for it.
+    /// A revocation, or an outage, isn't told: too many wait to be, or Redis has no room for it.
     GatewaysBehind,
     /// Something in Redis that no gateway of this secret has written was passed over.
     GatewaysForged,
@@ -156,6 +160,10 @@ pub enum Metric {
     GatewaysLost,
     /// A token was looked up before it was known which ones others have revoked.
     GatewaysUnheard,
+    /// Other gateways are told that the server of a token endpoint is left alone for a while.
+    OutageTold,
+    /// Another gateway's word that it is began a pause here.
+    OutageHeard,
     /// An answer to a token call that another gateway has fetched was taken.
     AnswersTaken,
     /// No gateway had one: this one calls the server for all.
@@ -365,6 +373,8 @@ impl Metric {
             Metric::GatewaysForged => "herdgate.gateways.forged",
             Metric::GatewaysLost => "herdgate.gateways.lost",
             Metric::GatewaysUnheard => "herdgate.gateways.unheard",
+            Metric::OutageTold => "herdgate.gateways.outage_told",
+            Metric::OutageHeard => "herdgate.gateways.outage_heard",
             Metric::AnswersTaken => "herdgate.answers.taken",
             Metric::AnswersLed => "herdgate.answers.led",
             Metric::AnswersWaited => "herdgate.answers.waited",
@@ -451,48 +461,6 @@ impl Took {
             Took::Call => "herdgate.call.took_ms",
             Took::Wait => "herdgate.wait.took_ms",
             Took::TokenCall => "herdgate.token.took_ms",
-        }
-    }
-}
-
-/// Why a token was refused for its encryption: for whoever runs the gateway. Its client is told one
-/// thing in all cases.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub enum NotDecrypted {
-    /// Its header or its segments can't be read, or ask for what there isn't.
-    Form,
-    /// No key here is meant.
-    NoKey,
-    /// No key that fits opens it.
-    NotOpened,
-    /// What is inside is no signed token, and its secret vouches for nothing here.
-    Content,
-    /// It is of an issuer whose tokens that key doesn't open.
-    Issuer,
-    /// It isn't encrypted, and its issuer's tokens have to be.
-    Plain,
-}
-
-impl NotDecrypted {
-    /// Each of them.
-    pub const ALL: [NotDecrypted; 6] = [
-        NotDecrypted::Form,
-        NotDecrypted::NoKey,
-        NotDecrypted::NotOpened,
-        NotDecrypted::Content,
-        NotDecrypted::Issuer,
-        NotDecrypted::Plain,
-    ];
-
-    /// The last part of its metric's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            NotDecrypted::Form => "form",
-            NotDecrypted::NoKey => "no_key",
-            NotDecrypted::NotOpened => "not_opened",
-            NotDecrypted::Content => "content",
-            NotDecrypted::Issuer => "issuer",
-            NotDecrypted::Plain => "plain",
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::digest::{Digest, HostKey};
 use crate::metrics::Metric;
 use crate::redis::{Known, Pause};
 use crate::shared::Owner;
+use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::Ended;
@@ -91,6 +92,9 @@ impl Asking {
 /// A gateway that dies with it keeps others from the server for half of their wait, so that nobody
 /// is refused for it.
 fn lease_ms(endpoint: &TokenEndpoint) -> u64 {
+    if broken(Twin::LeaseOfTheDead) {
+        return u64::from(u32::MAX);
+    }
     endpoint.lease_ms.min((endpoint.wait_ms_max / 2).max(LEASE_MS_MIN))
 }
 

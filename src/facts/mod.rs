@@ -21,6 +21,7 @@ pub mod memory;
 mod metadata;
 mod once;
 mod opaque;
+mod outages;
 mod question;
 mod queue;
 pub mod refreshes;

@@ -259,9 +259,12 @@ impl Facts<'_> {
         self.note_client(client, ended);
         let Some(permit) = permit else { return };
         let limits = Limits::of(endpoint);
-        let _ = self.shared().update_admission(&self.endpoint_name(endpoint), |admission| {
-            (admission.done(permit, ended, self.now, &limits), ())
+        let outage = self.shared().update_admission(&self.endpoint_name(endpoint), |admission| {
+            admission.ended(permit, ended, self.now, &limits)
         });
+        if let Some(outage) = outage.flatten() {
+            self.tell_outage(endpoint, outage);
+        }
     }
 
     /// How a server fares, and how its clients do, outlives a change of the configuration: the name

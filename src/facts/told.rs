@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::digest::{Digest, HostKey};
 use crate::metrics::Metric;
 use crate::reply::{FailureMode, Reason};
-use crate::revocation::told::{self, Cursor, Entry, Heard, READ_MAX, Standing};
+use crate::revocation::told::{self, Batch, Cursor, Entry, Heard, READ_MAX, Read, Standing};
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
 
@@ -90,15 +90,9 @@ impl Reading {
         let at = &config.gateways.as_ref()?.at;
         let shared = &config.shared;
         let key = told_key(shared);
-        let body = told::body(
-            self.secret.key(&key)?,
-            self.by_text,
-            self.fresh,
-            self.cursor,
-            self.known,
-            READ_MAX,
-            &[],
-        );
+        let key = self.secret.key(&key)?;
+        let read = Read { cursor: self.cursor, known: self.known, max: READ_MAX };
+        let body = told::body(key, self.by_text, self.fresh, read, &Batch::default());
         Some(Call::post_command(&at.uri, &at.call, body))
     }
 
@@ -140,7 +134,7 @@ impl Facts<'_> {
             let late_ms = gateways.at.every_ms.saturating_mul(4).saturating_add(LATE_MS);
             read_at.is_ahead_of(self.now) || self.now.ms_since(read_at) > late_ms
         };
-        !Secret::ALL.iter().any(is_late)
+        broken(Twin::UnheardAsks) || !Secret::ALL.iter().any(is_late)
     }
 
     /// Whether it is known which tokens other gateways have revoked.
@@ -258,6 +252,7 @@ impl Facts<'_> {
         }
         let Some(heard) = heard else { return false };
         (0..heard.forged).for_each(|_| self.host.meter.count(Metric::GatewaysForged));
+        self.hear_outages(key, &heard.notes);
         if !self.hear(&heard.entries) {
             return false;
         }

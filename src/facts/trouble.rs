@@ -109,6 +109,11 @@ impl Facts<'_> {
         self.say_change(Server::of(fact), place, trouble, before, oddities);
     }
 
+    /// Notes that another gateway has an outage of a token endpoint.
+    pub(super) fn note_outage_heard(&self, index: usize) {
+        self.say_token_server(index, Some("another gateway has no answer from it".to_owned()));
+    }
+
     /// Notes how a call of a client's to a token endpoint went.
     pub fn note_token_server(&self, index: usize, status: u16, outcome: Outcome) {
         let trouble = match outcome {
@@ -120,6 +125,10 @@ impl Facts<'_> {
             }),
             Outcome::Throttled | Outcome::Unknown => return,
         };
+        self.say_token_server(index, trouble);
+    }
+
+    fn say_token_server(&self, index: usize, trouble: Option<String>) {
         let endpoint = self.runtime.config.token_endpoints.get(index);
         let place = || format!("token endpoint {}", endpoint.map_or("", |one| one.path.as_str()));
         self.say_change(Server::TokenEndpoint(index), place, trouble, None, Vec::new());

@@ -11,7 +11,7 @@ use crate::metrics::Metric;
 use crate::rate_limit::Sync;
 use crate::rate_limit::sync::{Ledger, Owed, Sent, ledger, wire};
 use crate::rate_limit::{Charge, Claim, Known, Policy};
-use crate::revocation::told::Entry;
+use crate::revocation::told::Batch;
 use crate::shared::Unavailable;
 use crate::time::Time;
 use crate::token_endpoint::elsewhere::Tell;
@@ -30,8 +30,8 @@ pub struct Push {
 enum What {
     /// Charges, to the target at this index.
     Charges(usize, Vec<Sent>),
-    /// Revocations, and whether the script's text goes along.
-    Revocations(Vec<Entry>, bool),
+    /// Revocations and notes, and whether the script's text goes along.
+    Revocations(Batch, bool),
     /// What became of token calls, and whether the script's text goes along.
     Answers(Vec<Tell>, bool),
 }

@@ -1,16 +1,16 @@
-//! Tokens that calls revoked here are told to other gateways, at once.
+//! Tokens that calls revoked here are told to other gateways, at once, and what notes there are.
 
 use super::{Push, What};
 use crate::facts::Facts;
 use crate::facts::call::{Call, CallAnswer};
 use crate::metrics::Metric;
-use crate::revocation::told::{self, Cursor, Entry};
+use crate::revocation::told::{self, Batch, Cursor, Read};
 
 /// The call that is due.
 pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
     let gateways = facts.runtime.config.gateways.as_ref().filter(|of| of.revocations)?;
     facts.tell_again();
-    let (entries, by_text) = {
+    let (batch, by_text) = {
         let outbox = &mut facts.runtime.worker.borrow_mut().outbox;
         (outbox.take(facts.now)?, outbox.known.by_text())
     };
@@ -18,10 +18,10 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
     let fresh = random.map(u64::to_le_bytes);
     let fresh = fresh.as_flattened().first_chunk().copied().unwrap_or_default();
     let key = &facts.runtime.sync_key;
-    let body = told::body(key, by_text, fresh, Cursor::default(), 0, 0, &entries);
+    let body = told::body(key, by_text, fresh, Read::default(), &batch);
     let call = Call::post_command(&gateways.at.uri, &gateways.at.call, body);
     let push = Push {
-        what: What::Revocations(entries, by_text),
+        what: What::Revocations(batch, by_text),
         asked_at: facts.now,
         timeout_ms: gateways.at.call.timeout_ms,
     };
@@ -29,7 +29,7 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
 }
 
 /// Takes in what came of it.
-pub(super) fn learn(facts: &Facts<'_>, told: &[Entry], by_text: bool, answer: &CallAnswer<'_>) {
+pub(super) fn learn(facts: &Facts<'_>, told: &Batch, by_text: bool, answer: &CallAnswer<'_>) {
     let Some(gateways) = &facts.runtime.config.gateways else { return };
     let key = &facts.runtime.sync_key;
     let (said, heard) = told::parse(key, answer.status, answer.body, Cursor::default(), 0);
@@ -47,7 +47,9 @@ pub(super) fn learn(facts: &Facts<'_>, told: &[Entry], by_text: bool, answer: &C
         Some(heard) => {
             meter.count(Metric::GatewaysTold);
             facts.note_told(heard.newest);
-            (0..heard.refused).take(told.len()).for_each(|_| meter.count(Metric::GatewaysBehind));
+            (0..heard.refused)
+                .take(told.entries.len())
+                .for_each(|_| meter.count(Metric::GatewaysBehind));
         }
         None => meter.count(Metric::GatewaysTellFailed),
     }

@@ -7,6 +7,10 @@ use serde_json::Value;
 
 use crate::time::Time;
 
+/// What all keys begin with. The part in braces puts them into one slot of a Redis Cluster, whatever
+/// the secret is: a script names several, and of two secrets while one takes the other's place.
+pub const PREFIX: &str = "herdgate:{gateways}:";
+
 /// A script, and the SHA-1 by which Redis knows it once it has run.
 pub struct Script {
     /// Its text.

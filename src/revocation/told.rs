@@ -44,6 +44,8 @@ const ANSWER_BYTES_MAX: usize = 262_144;
 /// Entries in Redis at most; names that anyone could have made up only up to a quarter of them.
 const ENTRIES_MAX: u64 = 65_536;
 const MADE_UP_MAX: u64 = ENTRIES_MAX / 4;
+/// Notes in Redis, and in a worker, at most.
+const NOTES_MAX: usize = 64;
 
 const MAC_BYTES: usize = 16;
 const ENTRY_BYTES: usize = 49;
@@ -127,6 +129,8 @@ pub struct Heard {
     pub entries: Vec<Entry>,
     /// How many were none.
     pub forged: usize,
+    /// The texts of all notes. Nobody has looked yet who wrote them.
+    pub notes: Vec<String>,
 }
 
 impl Heard {
@@ -142,97 +146,53 @@ impl Heard {
 /// So that it can tell, an entry's number is the time in microseconds, which doesn't come back.
 ///
 /// An entry that is there already is told again at no cost. Ends are the gateways' time, and stay a
-/// minute longer.
+/// minute longer. Beside the entries lie notes, each under a name, the last one of which stays, for
+/// two minutes. Who reads and finds nothing changed writes nothing, but for the keys' time to live,
+/// each quarter of it.
 const SCRIPT: Script = Script {
-    text: "\
-local time = redis.call('TIME')
-local now = tonumber(time[1])
-local era = redis.call('HGET', KEYS[1], 'era')
-local count = tonumber(redis.call('HGET', KEYS[1], 'count') or -1)
-if not era or redis.call('ZCARD', KEYS[2]) ~= count or redis.call('ZCARD', KEYS[3]) ~= count then
-  era = ARGV[1]
-  redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-  redis.call('HSET', KEYS[1], 'era', era, 'last', 0, 'gone', 0)
-end
-local last = tonumber(redis.call('HGET', KEYS[1], 'last'))
-local gone = tonumber(redis.call('HGET', KEYS[1], 'gone'))
-local known = tonumber(ARGV[5])
-if ARGV[2] == era and known > gone and known ~= last then
-  if redis.call('ZCOUNT', KEYS[3], known, known) == 0 then
-    era = ARGV[1]
-    redis.call('HSET', KEYS[1], 'era', era)
-  end
-end
-local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - 60, 'LIMIT', 0, 500)
-for i = 1, #ended do
-  gone = math.max(gone, tonumber(redis.call('ZSCORE', KEYS[3], ended[i])))
-end
-if #ended > 0 then
-  redis.call('ZREM', KEYS[2], unpack(ended))
-  redis.call('ZREM', KEYS[3], unpack(ended))
-end
-local refused = 0
-for i = 6, #ARGV, 3 do
-  if not redis.call('ZSCORE', KEYS[2], ARGV[i]) then
-    if redis.call('ZCARD', KEYS[2]) < tonumber(ARGV[i + 2]) then
-      redis.call('ZADD', KEYS[2], ARGV[i + 1], ARGV[i])
-      last = math.max(last + 1, now * 1000000 + time[2])
-      redis.call('ZADD', KEYS[3], last, ARGV[i])
-    else
-      refused = refused + 1
-    end
-  end
-end
-count = redis.call('ZCARD', KEYS[2])
-redis.call('HSET', KEYS[1], 'last', last, 'gone', gone, 'count', count)
-for i = 1, 3 do redis.call('EXPIRE', KEYS[i], 34560000) end
-local out = { era, redis.call('HGET', KEYS[1], 'last'), tostring(refused) }
-if tonumber(ARGV[4]) > 0 then
-  local from = ARGV[2] == era and ARGV[3] or '0'
-  local found =
-    redis.call('ZRANGEBYSCORE', KEYS[3], '(' .. from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[4])
-  for i = 1, #found do out[i + 3] = found[i] end
-end
-return out",
-    sha1: "3ee125ef1b6a1589d7ba8c000aacaec8e160859d",
+    text: include_str!("told/script.lua"),
+    sha1: "478c9e7ae3e9439c45d1cf7235e1f5a00905f3d9",
 };
 
 /// The names of what is kept in Redis.
-pub fn keys(key: &HostKey) -> [String; 3] {
-    ["state", "ends", "order"].map(|part| {
+pub fn keys(key: &HostKey) -> [String; 4] {
+    ["state", "ends", "order", "notes"].map(|part| {
         let name = key.digest("told revocations", &[]).0;
         let name = URL_SAFE_NO_PAD.encode(name.first_chunk::<18>().unwrap_or(&[0; 18]));
-        format!("herdgate:{{{name}}}:{part}")
+        format!("{}{name}:{part}", redis::PREFIX)
     })
 }
 
-/// The body of a call that tells `entries` and reads what comes after `cursor`, so many at most.
-/// `fresh` becomes the era where there is none, and `known` is the newest number of the era that
-/// the caller knows of.
-pub fn body(
-    key: &HostKey,
-    by_text: bool,
-    fresh: Era,
-    cursor: Cursor,
-    known: u64,
-    read_max: usize,
-    entries: &[Entry],
-) -> Vec<u8> {
+/// What a call reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Read {
+    /// What comes after this.
+    pub cursor: Cursor,
+    /// The newest number of the era that the caller knows of.
+    pub known: u64,
+    /// So many entries at most; without any no notes either.
+    pub max: usize,
+}
+
+/// The body of a call that tells a batch and reads. `fresh` becomes the era where there is none.
+pub fn body(key: &HostKey, by_text: bool, fresh: Era, read: Read, batch: &Batch) -> Vec<u8> {
     let head = [
         hexadecimal(&fresh),
-        hexadecimal(&cursor.era),
-        cursor.last.to_string(),
-        read_max.to_string(),
-        known.to_string(),
+        hexadecimal(&read.cursor.era),
+        read.cursor.last.to_string(),
+        read.max.to_string(),
+        read.known.to_string(),
+        batch.notes.len().to_string(),
     ];
-    let told = entries.iter().flat_map(|entry| {
+    let notes = batch.notes.iter().flat_map(|note| [note.name.clone(), note.text.clone()]);
+    let told = batch.entries.iter().flat_map(|entry| {
         let room = match entry.standing {
             Standing::Verified => ENTRIES_MAX,
             Standing::MadeUp(_) => MADE_UP_MAX,
         };
         [entry.seal(key), entry.until_s.to_string(), room.to_string()]
     });
-    redis::call(&SCRIPT, by_text, &keys(key), head.into_iter().chain(told))
+    redis::call(&SCRIPT, by_text, &keys(key), head.into_iter().chain(notes).chain(told))
 }
 
 /// Reads the answer; `cursor` and `read_max` are those of the call.
@@ -252,12 +212,17 @@ pub fn parse(
 }
 
 fn heard(key: &HostKey, values: &[Value], cursor: Cursor, read_max: usize) -> Option<Heard> {
-    let (head, rest) = values.split_first_chunk::<3>()?;
-    let [era, last, refused] = head;
+    let (head, rest) = values.split_first_chunk::<4>()?;
+    let [era, last, refused, notes] = head;
     let newest = Cursor { era: era_of(era.as_str()?)?, last: number(last)? };
     let from = if newest.era == cursor.era { cursor.last.min(newest.last) } else { 0 };
-    let mut heard =
-        Heard { newest, refused: number(refused)?, read_to: from, entries: Vec::new(), forged: 0 };
+    // Webdis knows no list in a list.
+    let count = usize::try_from(number(notes)?).ok().filter(|count| *count <= NOTES_MAX)?;
+    let (notes, rest) = rest.split_at_checked(count)?;
+    let notes: Option<Vec<String>> =
+        notes.iter().map(|note| note.as_str().map(str::to_owned)).collect();
+    let (entries, notes, refused) = (Vec::new(), notes?, number(refused)?);
+    let mut heard = Heard { newest, refused, read_to: from, entries, forged: 0, notes };
     if rest.len() > 2 * read_max {
         return None;
     }
@@ -299,10 +264,29 @@ fn era_of(text: &str) -> Option<Era> {
     Some(era).filter(|era| *era != Era::default())
 }
 
+/// A text under a name, of which the last one counts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Note {
+    /// The name.
+    pub name: String,
+    /// The text.
+    pub text: String,
+}
+
+/// What one call tells.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Batch {
+    /// Revoked names.
+    pub entries: Vec<Entry>,
+    /// And what else gateways are to know for a while.
+    pub notes: Vec<Note>,
+}
+
 /// What a worker has still to tell, and what came of telling it.
 #[derive(Debug, Default)]
 pub struct Outbox {
     entries: Vec<Entry>,
+    notes: Vec<Note>,
     is_under_way: bool,
     pause: redis::Pause,
     /// How the script is called.
@@ -329,6 +313,16 @@ impl Outbox {
         has_room
     }
 
+    /// Has a note told in place of the one before it; false if there is no room.
+    pub fn leave(&mut self, note: Note) -> bool {
+        self.notes.retain(|before| before.name != note.name);
+        let has_room = self.notes.len() < NOTES_MAX;
+        if has_room {
+            self.notes.push(note);
+        }
+        has_room
+    }
+
     /// How many more entries it takes.
     pub fn room(&self) -> usize {
         WAITING_MADE_UP_MAX.saturating_sub(self.entries.len())
@@ -336,28 +330,35 @@ impl Outbox {
 
     /// Whether there is something to tell.
     pub fn has_news(&self, now: Time) -> bool {
-        !self.entries.is_empty() && !self.is_under_way && !self.pause.lasts(now)
+        let is_empty = self.entries.is_empty() && self.notes.is_empty();
+        !is_empty && !self.is_under_way && !self.pause.lasts(now)
     }
 
     /// What is to be told now. [`Outbox::came`] is to be called for it.
-    pub fn take(&mut self, now: Time) -> Option<Vec<Entry>> {
+    pub fn take(&mut self, now: Time) -> Option<Batch> {
         self.entries.retain(|entry| entry.until() > now);
         if !self.has_news(now) {
             return None;
         }
         self.is_under_way = true;
-        Some(self.entries.drain(..self.entries.len().min(BATCH_MAX)).collect())
+        let entries = self.entries.drain(..self.entries.len().min(BATCH_MAX)).collect();
+        Some(Batch { entries, notes: std::mem::take(&mut self.notes) })
     }
 
     /// What was told goes again at once: Redis has begun anew, and asks for the script's text.
-    pub fn again(&mut self, told: &[Entry]) {
+    pub fn again(&mut self, told: &Batch) {
         self.is_under_way = false;
         self.pause.end();
         self.put_back(told);
+        let newer = std::mem::replace(&mut self.notes, told.notes.clone());
+        newer.into_iter().for_each(|note| {
+            self.leave(note);
+        });
     }
 
-    /// What was told is known, or wasn't taken and goes with the next call.
-    pub fn came(&mut self, told: &[Entry], was_taken: bool, now: Time, pause_ms: u64) {
+    /// What was told is known, or wasn't taken: entries go with the next call. Notes don't, since
+    /// they would be old.
+    pub fn came(&mut self, told: &Batch, was_taken: bool, now: Time, pause_ms: u64) {
         self.is_under_way = false;
         if was_taken {
             return self.pause.end();
@@ -366,8 +367,8 @@ impl Outbox {
         self.put_back(told);
     }
 
-    fn put_back(&mut self, told: &[Entry]) {
-        self.entries.splice(..0, told.iter().copied());
+    fn put_back(&mut self, told: &Batch) {
+        self.entries.splice(..0, told.entries.iter().copied());
         self.entries.truncate(WAITING_MAX);
     }
 }

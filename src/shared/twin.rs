@@ -60,6 +60,14 @@ pub(crate) enum Twin {
     ToldIsRead,
     /// A first answer counts as the first reading, whether or not there is more to read.
     FirstIsAll,
+    /// What gateways seal for each other doesn't say for which call, and until when.
+    SealedForAny,
+    /// A gateway that dies while it calls keeps the call for itself.
+    LeaseOfTheDead,
+    /// Others are asked for answers although their revocations weren't read lately.
+    UnheardAsks,
+    /// An outage that others tell of is believed against answers of the server's own.
+    OutageBelieved,
 }
 
 #[cfg(not(test))]

@@ -1,18 +1,18 @@
-//! Gateways, each with a memory of its own, and a Redis that does what the script does, as long as
-//! it isn't told to lie, lose, double, delay or forget.
+//! Gateways, each with a memory of its own, that tell each other of revocations.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::host::Dialect;
+use super::net::{Net, Way};
+pub(crate) use super::redis::Redis;
 use super::schedule::Rng;
 use super::seeds;
 use crate::digest::HostKey;
+use crate::facts::Turn;
 use crate::facts::call::{Call, CallAnswer};
-use crate::facts::{Fact, Turn};
-use crate::gateways::{self, Push};
+use crate::gateways;
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
 use crate::shared::twin::{self, Twin};
@@ -22,87 +22,12 @@ use crate::world::*;
 /// What becomes of a token that was revoked.
 pub(crate) const REVOKED: Outcome = Outcome::Refused(Reason::Revoked);
 
-/// What the script keeps, by the name of the state: era, last number, entries by number.
-#[derive(Clone, Default)]
-pub(crate) struct Redis(pub(crate) BTreeMap<String, Kept>);
-
-#[derive(Clone, Default)]
-pub(crate) struct Kept {
-    era: String,
-    pub(crate) last: u64,
-    gone: u64,
-    /// Number, end, text.
-    pub(crate) entries: Vec<(u64, u64, String)>,
-}
-
-impl Redis {
-    pub(crate) fn call(&mut self, call: &Call, now: Time) -> String {
-        let body = String::from_utf8(call.body.clone()).unwrap();
-        let segments: Vec<String> = body.split('/').map(decoded).collect();
-        assert!(segments[0] == "EVAL" || segments[0] == "EVALSHA");
-        let kept = self.0.entry(segments[3].clone()).or_default();
-        let arguments = &segments[6..];
-        if kept.era.is_empty() {
-            *kept = Kept { era: arguments[0].clone(), ..Kept::default() };
-        }
-        let known: u64 = arguments[4].parse().unwrap();
-        if arguments[1] == kept.era
-            && known > kept.gone
-            && known != kept.last
-            && !kept.entries.iter().any(|(number, ..)| *number == known)
-        {
-            kept.era = arguments[0].clone();
-        }
-        for (number, end, _) in &kept.entries {
-            kept.gone = if *end + 60 > now.s() { kept.gone } else { kept.gone.max(*number) };
-        }
-        kept.entries.retain(|(_, end, _)| *end + 60 > now.s());
-        for told in arguments[5..].chunks(3) {
-            if !kept.entries.iter().any(|(_, _, text)| *text == told[0]) {
-                kept.last = (kept.last + 1).max(now.ns() / 1_000);
-                kept.entries.push((kept.last, told[1].parse().unwrap(), told[0].clone()));
-            }
-        }
-        let from = if arguments[1] == kept.era { arguments[2].parse().unwrap() } else { 0 };
-        let most = arguments[3].parse().unwrap();
-        let mut out: Vec<Value> = vec![kept.era.clone().into(), kept.last.into(), "0".into()];
-        for (number, _, text) in kept.entries.iter().filter(|(n, ..)| *n > from).take(most) {
-            out.extend([text.clone().into(), number.to_string().into()]);
-        }
-        json!({ segments[0].as_str(): out }).to_string()
-    }
-
-    /// What a gateway reads that has read nothing.
-    pub(crate) fn all(&self) -> String {
-        let kept = self.0.values().next().unwrap();
-        let mut out: Vec<Value> = vec![kept.era.clone().into(), kept.last.into(), "0".into()];
-        for (number, _, text) in &kept.entries {
-            out.extend([text.clone().into(), number.to_string().into()]);
-        }
-        json!({ "EVAL": out }).to_string()
-    }
-}
-
-fn decoded(segment: &str) -> String {
-    let mut out = Vec::new();
-    let mut bytes = segment.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let digits = [bytes.next().unwrap(), bytes.next().unwrap()];
-                u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap()
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).unwrap()
-}
-
 /// The secret of the deployment that all are of.
 pub(crate) const SECRET_OF_ALL: &str = "the secret that all gateways share";
 
-fn config(shared: Value, failure_mode: &str) -> Value {
-    let gateways = json!({ "uri": "https://webdis.example/", "cluster": "webdis", "failure_mode": failure_mode });
+/// A document of a gateway that meets others.
+pub(crate) fn config(shared: Value) -> Value {
+    let gateways = json!({ "uri": "https://webdis.example/", "cluster": "webdis" });
     let endpoint = json!([{ "path": "/token", "revocation_path": "/revoke", "jitter": 0 }]);
     let mut config =
         document(with_secret(), json!({ "gateways": gateways, "token_endpoints": endpoint }));
@@ -112,10 +37,19 @@ fn config(shared: Value, failure_mode: &str) -> Value {
 
 /// A gateway of two workers under these secrets.
 pub(crate) fn gateway_of(random: u8, shared: Value, failure_mode: &str) -> World {
-    let config = config(shared, failure_mode);
+    let mut config = config(shared);
+    config["gateways"]["failure_mode"] = failure_mode.into();
+    gateway_under(random, &config)
+}
+
+/// A gateway of two workers.
+pub(crate) fn gateway_under(random: u8, config: &Value) -> World {
     let key = HostKey::new(&[random; 32], b"of the host");
-    let worker = || runtime_under(&config, key.clone());
-    World::of_workers(Dialect::Envoy, vec![worker(), worker()])
+    let worker = || runtime_under(config, key.clone());
+    let world = World::of_workers(Dialect::Envoy, vec![worker(), worker()]);
+    // Far from each other: neighbouring seeds give the same numbers a step apart.
+    world.shared.reseed(u64::from(random) << 40);
+    world
 }
 
 /// A gateway of the deployment that all are of.
@@ -272,90 +206,8 @@ const EVERY_MS: u64 = 200;
 /// A gateway hears within `every_ms` and the time of two calls.
 const BOUND_MS: u64 = EVERY_MS + 4 * WAY_MS;
 
-enum Asked {
-    Told(Push),
-    Read(Fact),
-}
-
-/// A call on its way.
-struct OnItsWay {
-    gateway: usize,
-    worker: usize,
-    asked: Asked,
-    call: Call,
-    arrives_at: Time,
-    answered_at: Time,
-    answer: Option<String>,
-}
-
-/// Gateways whose calls take their time, each way, and are doubled at times.
-struct Net<'a> {
-    gateways: Vec<World>,
-    redis: Redis,
-    calls: Vec<OnItsWay>,
-    rng: &'a mut Rng,
-}
-
-impl Net<'_> {
-    fn send(&mut self, gateway: usize, worker: usize, now: Time, asked: Asked, call: Call) {
-        let arrives_at = now.plus_ms(self.rng.below(WAY_MS));
-        let answered_at = arrives_at.plus_ms(self.rng.below(WAY_MS));
-        let on_its_way =
-            OnItsWay { gateway, worker, asked, call, arrives_at, answered_at, answer: None };
-        self.calls.push(on_its_way);
-    }
-
-    /// What is to be told, at once.
-    fn tell(&mut self, gateway: usize, worker: usize, now: Time) {
-        let due = self.gateways[gateway].with(worker, now, gateways::pushes_due);
-        for (push, call) in due {
-            self.send(gateway, worker, now, Asked::Told(push), call);
-        }
-    }
-
-    /// A worker's tick.
-    fn tick(&mut self, gateway: usize, worker: usize, now: Time) {
-        self.tell(gateway, worker, now);
-        let due = self.gateways[gateway].with(worker, now, |facts| {
-            let mut due = facts.readings_due();
-            due.retain(|fact| facts.join(fact) == Turn::Lead);
-            due.into_iter()
-                .map(|fact| (fact.call(&facts.runtime.config).unwrap(), fact))
-                .collect::<Vec<_>>()
-        });
-        for (call, fact) in due {
-            self.send(gateway, worker, now, Asked::Read(fact), call);
-        }
-    }
-
-    /// Calls that have come to Redis, and answers that have come back.
-    fn deliver(&mut self, now: Time) {
-        self.calls.sort_by_key(|call| call.arrives_at);
-        for call in &mut self.calls {
-            if call.answer.is_none() && call.arrives_at <= now {
-                if self.rng.below(5) == 0 {
-                    self.redis.call(&call.call, now);
-                }
-                call.answer = Some(self.redis.call(&call.call, now));
-            }
-        }
-        let headers = HeaderBlock::default();
-        let calls = std::mem::take(&mut self.calls);
-        let (come, rest) = calls.into_iter().partition(|call| call.answered_at <= now);
-        self.calls = rest;
-        let come: Vec<OnItsWay> = come;
-        for OnItsWay { gateway, worker, asked, answer, .. } in come {
-            let body = answer.unwrap_or_default();
-            let answer = CallAnswer { status: 200, headers: &headers, body: body.as_bytes() };
-            self.gateways[gateway].with(worker, now, |facts| match &asked {
-                Asked::Told(push) => gateways::learn_push(facts, push, &answer),
-                Asked::Read(fact) => {
-                    facts.learn(fact, &answer);
-                }
-            });
-        }
-    }
-}
+/// Nothing is lost, and every fifth call comes twice.
+const WAY: Way = Way { ms: WAY_MS, lost: 0, unanswered: 0, doubled: 200 };
 
 /// All gateways refuse a token within the bound, whoever revokes it and when.
 fn within_the_bound(seed: u64, broken: Option<Twin>, count: usize) -> Result<(), String> {
@@ -363,7 +215,7 @@ fn within_the_bound(seed: u64, broken: Option<Twin>, count: usize) -> Result<(),
         let mut rng = Rng::new(seed);
         let phases: Vec<u64> = (0..2 * count).map(|_| rng.below(EVERY_MS / 2)).collect();
         let gateways = (0..count).map(|n| gateway(1 + n as u8)).collect();
-        let mut net = Net { gateways, redis: Redis::default(), calls: Vec::new(), rng: &mut rng };
+        let mut net = Net::new(gateways, WAY, &mut rng);
         let mut revoked: Vec<(usize, Time)> = Vec::new();
         for ms in (0..3_000).step_by(5) {
             let now = START.plus_ms(ms);

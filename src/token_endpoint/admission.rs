@@ -14,13 +14,15 @@
 //! - Failures of several clients without an answer in between begin an outage
 //!   ([`super::evidence`]): one call at a time, with growing pauses. Then each success admits one
 //!   more, and no second admits more than twice what the last one did. What one client is told
-//!   (429) says nothing of the others.
+//!   (429) says nothing of the others. Gateways tell each other of outages ([`Outage`]).
 //! - Who is refused is booked into a line that moves at the pace of the server's answers, and told
 //!   to come back when it is there. So a million clients come back one after the other.
 
+mod heard;
 mod outage;
 mod record;
 
+pub use heard::Outage;
 pub use record::STATE_BYTES;
 
 use super::evidence::{Evidence, Reach};
@@ -33,8 +35,9 @@ use crate::token_endpoint::TokenEndpoint;
 pub const RETRY_AFTER_S_MAX: u64 = 60;
 
 const SLICES: usize = 4;
-/// How long an outage of one address is remembered when nothing more is heard of it.
-const LOCAL_OUTAGE_MS: u64 = 60_000;
+/// How long an outage of one address, or of another gateway's, is remembered when nothing more is
+/// heard of it.
+const DOUBTED_MS: u64 = 60_000;
 /// How long an address that has called counts as one that calls.
 const SEVERAL_MS: u64 = 60_000;
 /// An address has at most so many times what is free, where several call.
@@ -185,6 +188,10 @@ pub struct Admission {
     /// The address that asked last, and when another than the one before it did.
     address: u32,
     several_at_ms: u64,
+    /// When the last answer came.
+    answered_at_ms: u64,
+    /// When another gateway was first heard of an outage since a call from here has ended; 0: not.
+    heard_at_ms: u64,
     evidence: Evidence,
     clients: Shares,
     addresses: Shares,
@@ -215,13 +222,14 @@ impl Admission {
     }
 
     /// A call has ended. To be told once for each permit; one that is never told ends by itself.
-    pub fn done(
+    /// Gives the pause for all that begins with it, for other gateways.
+    pub fn ended(
         &self,
         permit: Permit,
         ended: impl Into<Ended>,
         now: Time,
         limits: &Limits,
-    ) -> Admission {
+    ) -> (Admission, Option<Outage>) {
         let mut next = self.at(now, limits);
         if let Some(back) = next.slice.checked_sub(permit.slice) {
             let place = usize::try_from(back).ok().and_then(|back| next.under_way.get_mut(back));
@@ -233,14 +241,28 @@ impl Admission {
             next.addresses.take_back(permit.party.address, generations);
         }
         let Ended { outcome, asked_ms } = ended.into();
-        match outcome {
-            Outcome::Answered => next.succeeded(&permit.party, now, limits),
+        let outage = match outcome {
+            Outcome::Answered => {
+                next.succeeded(&permit.party, now, limits);
+                None
+            }
             Outcome::Overloaded | Outcome::Error => {
                 next.failed(&permit.party, outcome, asked_ms, now)
             }
-            Outcome::Throttled | Outcome::Unknown => {}
-        }
-        next
+            Outcome::Throttled | Outcome::Unknown => None,
+        };
+        (next, outage)
+    }
+
+    /// The same where there is nobody to tell.
+    pub fn done(
+        &self,
+        permit: Permit,
+        ended: impl Into<Ended>,
+        now: Time,
+        limits: &Limits,
+    ) -> Admission {
+        self.ended(permit, ended, now, limits).0
     }
 
     /// Calls under way, for the gauge.
@@ -323,9 +345,13 @@ impl Admission {
         let line_max_ms = now_ms.saturating_add(RETRY_AFTER_S_MAX * 1_000);
         next.line_end_us = next.line_end_us.min(line_max_ms.saturating_mul(1_000));
         next.ramp_since_ms = next.ramp_since_ms.min(now_ms);
-        if next.reach != 0 && now_ms - next.ramp_since_ms > LOCAL_OUTAGE_MS {
+        let since_ms = next.ramp_since_ms.max(next.paused_until_ms);
+        let is_not_sure = next.reach != 0 || next.heard_at_ms != 0;
+        if is_not_sure && now_ms.saturating_sub(since_ms) > DOUBTED_MS {
             next.end_outage();
         }
+        next.answered_at_ms = next.answered_at_ms.min(now_ms);
+        next.heard_at_ms = next.heard_at_ms.min(now_ms);
         if next.several_at_ms > now_ms || now_ms - next.several_at_ms > SEVERAL_MS {
             next.several_at_ms = 0;
         }

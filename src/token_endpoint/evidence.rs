@@ -55,6 +55,11 @@ impl Evidence {
         self.reach(party.address)
     }
 
+    /// When the first of those failures came; 0 without any.
+    pub(super) const fn since_ms(&self) -> u64 {
+        self.since_ms
+    }
+
     fn note(&mut self, party: &Party, points: u8) {
         let each_max = EACH_POINTS_MAX as u8;
         let is_own = |one: &&mut Failing| {

@@ -30,6 +30,7 @@ pub mod jitter;
 mod json_body;
 mod media;
 mod members;
+pub mod outages;
 pub mod request;
 pub mod reuse;
 pub mod revocation;

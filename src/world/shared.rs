@@ -42,6 +42,11 @@ impl Shared {
         }
     }
 
+    /// Other random numbers than those of another host.
+    pub(crate) fn reseed(&self, seed: u64) {
+        *self.rng.borrow_mut() = Rng::new(seed);
+    }
+
     /// How many host calls there were.
     pub(crate) fn calls(&self) -> usize {
         self.trace.borrow().len()

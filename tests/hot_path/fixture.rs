@@ -28,7 +28,7 @@ pub const NOW: Time = Time::from_s(1_800_000_000);
 /// A revocation feed in which none of these tokens is revoked, though other subjects are.
 const FEED: &[u8] = br#"{"sequence":1,"revoked":[{"iss":"https://idp.example","sub":"another","before":1900000000}]}"#;
 /// What other gateways have told: nothing.
-const TOLD: &[u8] = br#"{"EVAL":["01010101010101010101010101010101","0","0"]}"#;
+const TOLD: &[u8] = br#"{"EVAL":["01010101010101010101010101010101","0","0","0"]}"#;
 
 /// Calls that a host has been asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

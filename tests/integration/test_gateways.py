@@ -164,7 +164,7 @@ def test_a_gateway_that_cannot_read_waits_or_goes_on_as_configured(start, world,
 def test_a_wrong_password_and_a_redis_that_lies_change_nothing(start, world, webdis):
     wrong = config(world, webdis)
     wrong["gateways"]["headers"] = {"authorization": "Basic d3Jvbmc6d3Jvbmc="}
-    lies = [b'{"EVAL":["01010101010101010101010101010101","3","0","Zm9yZ2Vk","3"]}', b'{"EVAL":[', b"[]", b"x" * 300_000]
+    lies = [b'{"EVAL":["01010101010101010101010101010101","3","0","0","Zm9yZ2Vk","3"]}', b'{"EVAL":[', b"[]", b"x" * 300_000]
 
     def lie(number: int) -> bytes:
         body = lies[number % len(lies)]

@@ -11,12 +11,13 @@ import pytest
 
 from envoy import Envoy, plain_cluster
 from gateway import Upstreams
-from processes import PATIENCE_S, wait_until
+from processes import PATIENCE_S, ROOT, wait_until
 from relay import Relay
 from test_gateways import all_refuse, config, counted, revoke, server, start, status  # noqa: F401
 from webdis import Redis, Webdis, free_port
 
 SLOW_S = 5
+SOURCE = ROOT / "src"
 TURNS = 3
 
 
@@ -151,6 +152,32 @@ def test_an_old_state_of_redis_is_seen_and_made_good(world, pair, redis):
 
 
 @pytest.mark.only("envoy")
+def test_a_reading_that_finds_nothing_new_writes_nothing(world, pair, redis):
+    token = world.own(jti="before the silence")
+    revoke(pair[0], token)
+    all_refuse(pair, [token])
+
+    def written() -> int:
+        stats = redis.ask("INFO", "commandstats").splitlines()
+        calls = {line.split(":")[0]: int(line.split("calls=")[1].split(",")[0]) for line in stats if "calls=" in line}
+        return sum(calls.get(f"cmdstat_{name}", 0) for name in ("hset", "expire", "zadd", "zrem", "del"))
+
+    def is_silent() -> bool:
+        before = written()
+        read_once_more(pair)
+        return written() == before
+
+    wait_until(is_silent, PATIENCE_S, "readings that write nothing")
+    # A quarter of their time to live after it was set it is set anew, so that keys end with their gateways and no sooner.
+    script(redis, "for i, key in ipairs(KEYS) do redis.call('EXPIRE', key, 1000) end")
+    read_once_more(pair)
+    keys = keys_of(redis)
+    assert redis.ask("TTL", keys["state"]) <= 1000
+    redis.ask("HINCRBY", keys["state"], "kept", "-8640001")
+    wait_until(lambda: all(redis.ask("TTL", key) > 34_000_000 for key in keys.values()), PATIENCE_S, "a time to live")
+
+
+@pytest.mark.only("envoy")
 def test_a_password_of_redis_that_webdis_does_not_have(world, pair, redis, webdis):
     near, far = pair
     webdis.stop()
@@ -188,12 +215,18 @@ def test_redis_cluster_serves_where_webdis_speaks_to_the_slots_server(world, pai
         relays[1].lead(ways[1].port)
         read_once_more([near])
         read_once_more([far], "herdgate.gateways.read_failed")
+        # Of two secrets too, while one takes the other's place: all keys are in one slot.
+        two = [f"herdgate:{{gateways}}:{name}:" for name in ("in force", "before")]
+        asked = has.ask("EVAL", (SOURCE / "token_endpoint/elsewhere/ask.lua").read_text(), "2", *two, "7", "1000", "a", "", "b", "")
+        kept = ["keep", "a", "7", "60000", "1", "sealed", "token", "", "9"]
+        told = has.ask("EVAL", (SOURCE / "token_endpoint/elsewhere/tell.lua").read_text(), "1", two[0], *kept)
+        assert (asked, told) == (["lead"], ["0"])
         token, good = world.own(jti="in a cluster"), world.own()
         revoke(near, token)
         assert statuses(near, token, good) + statuses(far, token, good) == [401, 200, 200, 200]
         relays[1].lead(ways[0].port)
         all_refuse(pair, [token])
-        assert len(has.ask("KEYS", "herdgate:*")) == 3
+        assert len([key for key in has.ask("KEYS", "herdgate:*") if not key.startswith(two[0])]) == 3
     finally:
         for relay in relays:
             relay.lead(webdis.port)

@@ -61,7 +61,7 @@ def know_each_other(redis: Redis, gateways: list[Envoy]) -> None:
     """Each worker says that its gateway is there, and hears of the others, once a second."""
 
     def all_there() -> bool:
-        return any(key.count(":") == 1 and redis.ask("TYPE", key) == "zset" and redis.ask("ZCARD", key) == GATEWAYS for key in redis.ask("KEYS", "*"))
+        return any(key.count(":") == 2 and redis.ask("TYPE", key) == "zset" and redis.ask("ZCARD", key) == GATEWAYS for key in redis.ask("KEYS", "*"))
 
     wait_until(all_there, PATIENCE_S, "a meeting of all gateways")
     done = [gateway.metrics().get("herdgate.sync.done") for gateway in gateways]

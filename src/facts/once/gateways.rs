@@ -314,7 +314,7 @@ fn member(named: &Named) -> String {
 /// The names of what is kept in Redis under a key.
 fn keys_of(key: &HostKey) -> [String; 2] {
     let name = short(&key.digest("ids of gateways", &[]));
-    ["state", "ids"].map(|part| format!("herdgate:{{{name}}}:{part}"))
+    ["state", "ids"].map(|part| format!("{}{name}:{part}", redis::PREFIX))
 }
 
 fn heard(values: &[Value]) -> Option<Heard> {

@@ -128,7 +128,7 @@ fn a_redis_that_was_emptied_is_told_all_that_is_in_force() {
     for lost in [Redis::default(), {
         // What it held at some time before.
         let mut older = full.clone();
-        older.0.values_mut().for_each(|kept| {
+        older.told.values_mut().for_each(|kept| {
             kept.entries.truncate(10);
             kept.last = kept.entries.last().unwrap().0;
         });
@@ -163,12 +163,12 @@ fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
     let others = RefCell::new(Redis::default());
     revoke(&stranger, 0, START, &token(1));
     meet(&[&stranger], &others, START);
-    let foreign = others.borrow().0.values().next().unwrap().entries.clone();
-    let (state, _) = honest.0.first_key_value().unwrap();
+    let foreign = others.borrow().told.values().next().unwrap().entries.clone();
+    let (state, _) = honest.told.first_key_value().unwrap();
     let lies: Vec<Vec<(u64, u64, String)>> = vec![
         foreign,
         vec![(5, u64::MAX / 2, "forged".into()), (6, 0, String::new())],
-        honest.0[state]
+        honest.told[state]
             .entries
             .iter()
             .map(|(n, end, text)| (n + 9, *end, text[1..].into()))
@@ -176,7 +176,7 @@ fn a_redis_that_lies_opens_nothing_and_refuses_nothing() {
     ];
     for lie in lies {
         let mut kept = redis.borrow_mut();
-        let one = kept.0.get_mut(state).unwrap();
+        let one = kept.told.get_mut(state).unwrap();
         one.last = now.ns() / 1_000 + 100;
         let numbered = lie.into_iter().zip(one.last - 20..);
         one.entries = numbered.map(|((_, _, text), n)| (n, u64::MAX / 4, text)).collect();

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::ledger::Sent;
 use crate::digest::Digest;
-use crate::redis::encode;
+use crate::redis::{PREFIX, encode};
 use crate::time::{NS_PER_S, Time};
 
 /// Counters in one call at most.
@@ -78,7 +78,7 @@ impl Name {
     }
 
     fn write(&self, body: &mut String) {
-        body.push_str("herdgate%3A");
+        encode(body, PREFIX);
         URL_SAFE_NO_PAD.encode_string(self.0, body);
     }
 }
@@ -235,9 +235,9 @@ mod tests {
             segments[2..],
             [
                 "3",
-                "herdgate%3AAQEBAQEBAQEBAQEBAQEBAQEB",
-                &format!("herdgate%3A{name}"),
-                &format!("herdgate%3A{name}%3A1800000060"),
+                "herdgate%3A%7Bgateways%7D%3AAQEBAQEBAQEBAQEBAQEBAQEB",
+                &format!("herdgate%3A%7Bgateways%7D%3A{name}"),
+                &format!("herdgate%3A%7Bgateways%7D%3A{name}%3A1800000060"),
                 "AgICAgICAgICAgICAgICAgIC",
                 "400000",
                 "1",
@@ -260,9 +260,9 @@ mod tests {
         let segments: Vec<&str> = text.split('/').collect();
         let before = "CAgICAgICAgICAgICAgICAgI";
         assert_eq!(segments[2], "6");
-        assert_eq!(segments[4], "herdgate%3AAwMDAwMDAwMDAwMDAwMDAwMD");
-        assert_eq!(segments[6], format!("herdgate%3A{before}"));
-        assert_eq!(segments[8], format!("herdgate%3A{before}%3A1800000060"));
+        assert_eq!(segments[4], "herdgate%3A%7Bgateways%7D%3AAwMDAwMDAwMDAwMDAwMDAwMD");
+        assert_eq!(segments[6], format!("herdgate%3A%7Bgateways%7D%3A{before}"));
+        assert_eq!(segments[8], format!("herdgate%3A%7Bgateways%7D%3A{before}%3A1800000060"));
         assert_eq!(segments[11], "2");
     }
 

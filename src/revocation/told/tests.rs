@@ -25,7 +25,7 @@ fn at(last: u64) -> Cursor {
 }
 
 fn head(last: u64) -> Vec<Value> {
-    vec![ERA.into(), last.to_string().into(), "0".into()]
+    vec![ERA.into(), last.to_string().into(), "0".into(), "0".into()]
 }
 
 fn with(last: u64, entries: &[(String, u64)]) -> Vec<Value> {
@@ -80,7 +80,7 @@ fn an_answer_is_taken_whole_or_not_at_all() {
     assert_eq!(read(at(3), &good).map(|heard| heard.entries.len()), Some(2));
     for place in 0..good.len() {
         // A part less, a part of another kind.
-        assert_eq!(read(at(3), &good[..place]).filter(|_| place < 3 || place % 2 == 0), None);
+        assert_eq!(read(at(3), &good[..place]).filter(|_| place < 4 || place % 2 == 1), None);
         let mut other = good.clone();
         other[place] = Value::Null;
         assert_eq!(read(at(3), &other), None, "{place}");
@@ -123,17 +123,20 @@ fn a_full_answer_is_not_all() {
 #[test]
 fn nothing_of_a_token_and_no_secret_is_in_a_call() {
     let entries = [entry(1, Standing::Verified), entry(2, Standing::MadeUp(5))];
-    let body = body(&key(b"a-secret"), false, [2; 16], at(7), 8, 10, &entries);
+    let note = Note { name: "a-name".into(), text: "a-text".into() };
+    let batch = Batch { entries: entries.to_vec(), notes: vec![note] };
+    let read = Read { cursor: at(7), known: 8, max: 10 };
+    let body = body(&key(b"a-secret"), false, [2; 16], read, &batch);
     let text = String::from_utf8(body).unwrap();
     let segments: Vec<&str> = text.split('/').collect();
-    assert_eq!((segments[0], segments[1], segments[2]), ("EVALSHA", SCRIPT.sha1, "3"));
-    assert_eq!(segments[6..11], ["02".repeat(16).as_str(), ERA, "7", "10", "8"]);
-    assert_eq!(segments[12..14], ["1800000060", "65536"]);
-    assert_eq!(segments[15..17], ["1800000060", "16384"]);
+    assert_eq!((segments[0], segments[1], segments[2]), ("EVALSHA", SCRIPT.sha1, "4"));
+    assert_eq!(segments[7..13], ["02".repeat(16).as_str(), ERA, "7", "10", "8", "1"]);
+    assert_eq!(segments[13..15], ["a-name", "a-text"]);
+    assert_eq!(segments[16..18], ["1800000060", "65536"]);
+    assert_eq!(segments[19..21], ["1800000060", "16384"]);
     assert!(!text.contains("a-secret"));
     // One slot of a cluster: the part in braces is one.
-    let slot = |name: &str| name.split("%7B").nth(1).unwrap().split("%7D").next().unwrap().len();
-    assert!(segments[3..6].iter().all(|name| slot(name) == 24));
+    assert!(segments[3..7].iter().all(|name| name.starts_with("herdgate%3A%7Bgateways%7D%3A")));
 }
 
 #[test]
@@ -147,12 +150,12 @@ fn what_was_not_taken_is_told_again_in_its_order() {
     let entries: Vec<Entry> = (0..4).map(|n| entry(n, Standing::Verified)).collect();
     assert!(entries[..3].iter().all(|one| outbox.note(*one)) && outbox.has_news(NOW));
     let told = outbox.take(NOW).unwrap();
-    assert_eq!(told, entries[..3]);
+    assert_eq!(told.entries, entries[..3]);
     assert!(outbox.note(entries[3]) && outbox.take(NOW).is_none(), "one call at a time");
     outbox.came(&told, false, NOW, 100);
     assert_eq!(outbox.take(NOW.plus_ms(199)), None, "a pause");
     let again = outbox.take(NOW.plus_ms(200)).unwrap();
-    assert_eq!(again, entries);
+    assert_eq!(again.entries, entries);
     outbox.came(&again, true, NOW, 100);
     assert!(!outbox.has_news(NOW) && outbox.take(NOW).is_none());
     // What has ended isn't told.
@@ -169,10 +172,49 @@ fn an_outbox_is_bounded_and_made_up_names_leave_room() {
     assert_eq!(noted(&mut outbox, Standing::MadeUp(1)), WAITING_MADE_UP_MAX);
     assert_eq!(noted(&mut outbox, Standing::Verified), WAITING_MAX - WAITING_MADE_UP_MAX);
     let told = outbox.take(NOW).unwrap();
-    assert_eq!(told.len(), BATCH_MAX);
+    assert_eq!(told.entries.len(), BATCH_MAX);
     noted(&mut outbox, Standing::Verified);
     outbox.came(&told, false, NOW, 100);
     assert_eq!(outbox.entries.len(), WAITING_MAX);
+}
+
+#[test]
+fn of_notes_the_last_counts_and_none_is_told_late() {
+    let mut outbox = Outbox::default();
+    let note = |name: &str, text: &str| Note { name: name.into(), text: text.into() };
+    assert!(outbox.leave(note("a", "old")) && outbox.leave(note("b", "b")));
+    assert!(outbox.leave(note("a", "new")) && outbox.has_news(NOW));
+    let told = outbox.take(NOW).unwrap();
+    assert_eq!(told.notes, [note("b", "b"), note("a", "new")]);
+    // Redis asks for the script's text: they go again, but for what is newer.
+    assert!(outbox.leave(note("b", "newer")));
+    outbox.again(&told);
+    let told = outbox.take(NOW).unwrap();
+    assert_eq!(told.notes, [note("a", "new"), note("b", "newer")]);
+    outbox.came(&told, false, NOW, 100);
+    assert!(!outbox.has_news(NOW.plus_s(1)));
+    let noted = (0..1_000).filter(|n| outbox.leave(note(&n.to_string(), ""))).count();
+    assert_eq!(noted, NOTES_MAX);
+}
+
+#[test]
+fn notes_are_texts_and_no_more_than_there_may_be() {
+    let entry = entry(1, Standing::Verified);
+    let with_notes = |count: Value, notes: &[&str]| {
+        let mut parts = head(5);
+        parts[3] = count;
+        parts.extend(notes.iter().map(|note| (*note).into()));
+        parts.extend([entry.seal(&key(b"secret")).into(), "5".into()]);
+        read(at(4), &parts)
+    };
+    let heard = with_notes("2".into(), &["a", ""]).unwrap();
+    assert_eq!((heard.notes, heard.entries), (vec!["a".to_owned(), String::new()], vec![entry]));
+    for count in ["1", "5", "-1", "", "x"].map(Value::from).into_iter().chain([Value::Null]) {
+        assert_eq!(with_notes(count.clone(), &["a", ""]), None, "{count}");
+    }
+    let many = vec!["a"; NOTES_MAX + 1];
+    assert!(with_notes(NOTES_MAX.into(), &many[1..]).is_some());
+    assert_eq!(with_notes((NOTES_MAX + 1).into(), &many), None);
 }
 
 pub(crate) fn hexadecimal_of(bytes: &[u8]) -> String {

@@ -5,15 +5,15 @@ use super::{Admission, Evidence, SLICES, Shares};
 /// Bytes of an encoded state.
 pub const STATE_BYTES: usize = FIXED_BYTES + Evidence::BYTES + 2 * Shares::BYTES;
 
-pub(super) const VERSION: u8 = 2;
-const FIXED_BYTES: usize = 84;
+pub(super) const VERSION: u8 = 3;
+const FIXED_BYTES: usize = 96;
 
 impl Admission {
     /// As bytes for shared memory. Key, expiry and checksum belong to the record around it.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(STATE_BYTES);
         let [a, b, c, d] = self.under_way.map(u64::from);
-        let fields: [(u64, usize); 21] = [
+        let fields: [(u64, usize); 23] = [
             (u64::from(VERSION), 1),
             (a, 2),
             (b, 2),
@@ -35,6 +35,8 @@ impl Admission {
             (self.rate_since_ms, 8),
             (u64::from(self.address), 4),
             (self.several_at_ms, 8),
+            (self.answered_at_ms, 6),
+            (self.heard_at_ms, 6),
         ];
         for (number, len) in fields {
             bytes.extend(number.to_le_bytes().into_iter().take(len));
@@ -88,6 +90,8 @@ impl Admission {
             rate_since_ms: next(8)?,
             address: next(4)? as u32,
             several_at_ms: next(8)?,
+            answered_at_ms: next(6)?,
+            heard_at_ms: next(6)?,
             evidence: Evidence::decode(evidence),
             clients: Shares::decode(clients),
             addresses: Shares::decode(addresses),
