@@ -7,7 +7,7 @@ SEED ?=
 ROUNDS ?=
 TOOL := cargo run -q --manifest-path tools/check/Cargo.toml --target-dir target --
 
-.PHONY: help build image test test-kong check playground test-playground demo run bench load fuzz sim curves schema setup
+.PHONY: help build image test test-kong check playground test-playground test-dashboard demo run bench load fuzz sim curves schema setup
 
 help: ## This list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ playground: setup-playground ## dist/playground/: make check as a page that need
 
 test-playground: playground ## Drives that page in the system's Chromium, with screenshots.
 	@scripts/test-playground
+
+test-dashboard: setup-python-servers-redis-prometheus build ## The demo under a real Prometheus: each query of examples/monitoring has data afterwards.
+	@HERDGATE_DASHBOARD=1 $(PYTHON) -m pytest -p no:cacheprovider -q -s tests/integration/test_dashboard.py
 
 # Without Redis the demo leaves one chapter out, and says so at its end.
 demo: setup-python-servers build ## Starts everything, walks through each capability with real requests, stops everything.

@@ -424,6 +424,9 @@ pub enum Gauge {
     Waiting,
     /// Calls of the filter's own under way. Envoy alone.
     Calling,
+    /// Gateways of this secret that were heard of through Redis in the last ten seconds, this one
+    /// among them; 0 while Redis says nothing. There only where gateways meet.
+    Gateways,
 }
 
 impl Gauge {
@@ -439,6 +442,7 @@ impl Gauge {
             }
             Gauge::Waiting => "herdgate.wait.now",
             Gauge::Calling => "herdgate.call.now",
+            Gauge::Gateways => "herdgate.gateways.now",
         })
     }
 }

@@ -216,9 +216,13 @@ impl Check {
                     Ok(uri) if !exact.contains('?') && (uri.https || node.flag("allow_http")) => {
                         Some(uri)
                     }
-                    _ => {
-                        let hint =
-                            "give the address of the metadata, or make the issuer an https URL";
+                    other => {
+                        let hint = match other {
+                            Ok(_) if !exact.contains('?') => "set allow_http to true to accept it",
+                            _ => {
+                                "give the address of the metadata, or make the issuer an https URL"
+                            }
+                        };
                         self.report.error(
                             &path,
                             "an issuer that is an https URL beside true",

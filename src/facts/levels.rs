@@ -1,4 +1,5 @@
-//! How full the tables in shared memory are, and how old what was fetched is: for gauges.
+//! How full the tables in shared memory are, how old what was fetched is, and how many gateways were
+//! heard of: for gauges.
 
 use crate::metrics::Gauge;
 use crate::shared::cells::CELLS_PER_SLOT;
@@ -42,12 +43,22 @@ impl Facts<'_> {
         }
         self.runtime.worker.borrow_mut().levels.looked_at = Some(self.now);
         let mut out = self.ages();
+        out.extend(self.gateways_heard_of().map(|count| (Gauge::Gateways, count)));
         for table in self.sized() {
             let (id, seen) = self.look_at(&table);
             let percent = self.smooth(id, seen).div_ceil(WHOLE / 100);
             out.push((Gauge::Filled(id), percent));
         }
         out
+    }
+
+    /// How many gateways there are, this one among them, as Redis has said lately; 0 while it says
+    /// nothing. Nothing where this one meets no other.
+    fn gateways_heard_of(&self) -> Option<u64> {
+        let worker = self.runtime.worker.borrow();
+        let told = self.runtime.config.gateways.as_ref().map(|_| worker.present.count(self.now));
+        let by_limits = worker.ledgers.iter().map(|ledger| ledger.heard_of(self.now)).max();
+        told.max(by_limits)
     }
 
     /// The ages of the JWK Sets that this worker holds.

@@ -61,7 +61,7 @@ use crate::jwt::issuer::Issuer;
 use crate::metrics::Meter;
 use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
-use crate::rate_limit::sync::{self, Ledger, Targets};
+use crate::rate_limit::sync::{self, Ledger, Present, Targets};
 use crate::redis;
 use crate::reply::{Reason, Refusal};
 use crate::revocation::names;
@@ -147,6 +147,7 @@ impl Runtime {
                 .iter()
                 .map(|target| Ledger::new(target.every_ms))
                 .collect(),
+            present: Present::default(),
             generation: 0,
         };
         Runtime {
@@ -251,6 +252,8 @@ pub struct Worker {
     heard: [bool; 2],
     /// What is to be told, for each of `Compiled::targets`.
     pub(crate) ledgers: Vec<Ledger>,
+    /// How many gateways there are.
+    pub(crate) present: Present,
     generation: u64,
 }
 

@@ -17,6 +17,7 @@ use crate::time::Time;
 use crate::token_endpoint::elsewhere::Tell;
 
 mod answers;
+mod present;
 mod revocations;
 
 /// A call under way: what it tells, and when it was made.
@@ -34,6 +35,8 @@ enum What {
     Revocations(Batch, bool),
     /// What became of token calls, and whether the script's text goes along.
     Answers(Vec<Tell>, bool),
+    /// That this gateway is there.
+    Presence,
 }
 
 impl Push {
@@ -119,6 +122,12 @@ pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
     due
 }
 
+/// The call that says that this gateway is there, where it is due: once in five seconds. What becomes
+/// of it is to be said to [`learn_push`].
+pub fn presence_due(facts: &Facts<'_>) -> Option<(Push, Call)> {
+    present::due(facts)
+}
+
 fn take_batches(facts: &Facts<'_>, index: usize, sync: &Sync) -> Option<Vec<Vec<Sent>>> {
     let taken = |ledger: &mut Ledger| {
         let batches = ledger.take(facts.now)?;
@@ -160,6 +169,7 @@ pub fn learn_push(facts: &Facts<'_>, push: &Push, answer: &CallAnswer<'_>) {
         }
         What::Revocations(told, by_text) => revocations::learn(facts, told, *by_text, answer),
         What::Answers(told, by_text) => answers::learn(facts, told, *by_text, answer),
+        What::Presence => present::learn(facts, push.asked_at, answer),
     }
 }
 

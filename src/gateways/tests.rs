@@ -7,7 +7,7 @@ use crate::facts::Facts;
 use crate::facts::call::{Call, CallAnswer};
 use crate::gateways;
 use crate::gateways::{Push, tick_ms};
-use crate::metrics::Metric;
+use crate::metrics::{Gauge, Metric};
 use crate::reply::Reason;
 use crate::request::{Field, HeaderBlock, Request};
 use crate::simulation::host::Dialect;
@@ -161,6 +161,8 @@ fn what_all_have_charged_holds_here() {
     assert_eq!((0..9).filter(|_| gateway.ask(START, OWN, "somebody")).count(), 8);
     assert_eq!((0..9).filter(|_| gateway.ask(START.plus_ms(130), RATE, "else")).count(), 4);
     assert_eq!(gateway.count(Metric::SyncDone), 1);
+    let levels = gateway.with(START.plus_ms(130), |facts| facts.levels());
+    assert!(levels.contains(&(Gauge::Gateways, 2)), "{levels:?}");
 }
 
 #[test]

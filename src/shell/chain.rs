@@ -430,7 +430,12 @@ impl Chain {
         for push in given_up.into_iter().filter_map(|token| self.take_push(token)) {
             self.learn_push(&push, &CallAnswer::failed(&HeaderBlock::default()));
         }
-        for (push, call) in self.with_facts(gateways::pushes_due).unwrap_or_default() {
+        let due = self.with_facts(|facts| {
+            let mut due = gateways::pushes_due(facts);
+            due.extend(gateways::presence_due(facts));
+            due
+        });
+        for (push, call) in due.unwrap_or_default() {
             match dispatch(&call) {
                 Some(token) => {
                     self.pushes.borrow_mut().insert(token, push);

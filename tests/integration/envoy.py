@@ -91,6 +91,17 @@ class Envoy(Gateway):
         self.base_url = f"http://127.0.0.1:{port}"
         return self.base_url
 
+    def start_listeners(self, listeners: dict[str, dict], api: dict | None = None) -> dict[str, str]:
+        """Starts with several listeners of the caller's own making; returns their base addresses. `api`: what the API's
+        cluster has besides."""
+        self.stop()
+        bootstrap = self._bootstrap()
+        bootstrap["static_resources"]["listeners"] = [{**listener, "name": name} for name, listener in listeners.items()]
+        bootstrap["static_resources"]["clusters"][0].update(api or {})
+        self._launch(bootstrap)
+        wait_until(lambda: self._settled() and len(self._ports()) == len(listeners), PATIENCE_S, "Envoy's start")
+        return {name: f"http://127.0.0.1:{self._ports()[name]}" for name in listeners}
+
     def reload(self, config: dict | str) -> None:
         self.replace_listener(self._listener(config))
 
@@ -200,8 +211,12 @@ class Envoy(Gateway):
         return self._listener_port() is not None or self._updates()["rejected"] > 0
 
     def _listener_port(self) -> int | None:
+        return next(iter(self._ports().values()), None)
+
+    def _ports(self) -> dict[str, int]:
+        """Of each listener, in their order."""
         listeners = request(f"{self.admin}/listeners?format=json").json().get("listener_statuses", [])
-        return listeners[0]["local_address"]["socket_address"]["port_value"] if listeners else None
+        return {one["name"]: one["local_address"]["socket_address"]["port_value"] for one in listeners}
 
     def _stat(self, name: str) -> int:
         text = request(f"{self.admin}/stats?filter=^{re.escape(name)}$").body.decode().strip()

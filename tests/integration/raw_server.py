@@ -1,5 +1,6 @@
 """An API that writes down the very bytes it gets, and answers always the same ones."""
 
+import io
 import json
 import re
 import socket
@@ -8,8 +9,12 @@ import threading
 ANSWER = json.dumps({"access_token": "as-the-server-made-it", "token_type": "Bearer", "expires_in": 3600, "blank": " "}).encode()
 
 
+CHUNKED = "/in-chunks"
+
+
 class RawServer:
-    """On loopback, a thread for each connection. `documents`: paths that are answered with a body and not written down."""
+    """On loopback, a thread for each connection. `documents`: paths that are answered with a body and not written down.
+    A path that ends in CHUNKED is answered in chunks, with a trailer."""
 
     def __init__(self, documents: dict[str, str] | None = None):
         self.documents = documents or {}
@@ -44,7 +49,12 @@ class RawServer:
                     self.requests.append(head + body)
                 answer = ANSWER if document is None else document.encode()
                 lines = ["HTTP/1.1 200 OK", "Content-Type: application/json", "X-Answer: one", "X-Answer: two"]
-                lines += ["RateLimit: of-the-api", "herdgate-cache: of-the-api", f"Content-Length: {len(answer)}", "", ""]
+                lines += ["RateLimit: of-the-api", "herdgate-cache: of-the-api"]
+                if path.endswith(CHUNKED):
+                    lines += ["Trailer: X-Sum", "Transfer-Encoding: chunked", "", ""]
+                    answer = b"9\r\nin chunks\r\n%x\r\n%s\r\n0\r\nX-Sum: 42\r\n\r\n" % (len(answer), answer)
+                else:
+                    lines += [f"Content-Length: {len(answer)}", "", ""]
                 connection.sendall("\r\n".join(lines).encode() + answer)
 
 
@@ -59,7 +69,7 @@ def read_head(stream) -> bytes:
 
 
 def read_body(head: bytes, stream) -> bytes:
-    """The body as it was sent; of a chunked one its parts joined, since a proxy may cut it as it likes."""
+    """The body as it was sent; of a chunked one its parts joined, since a proxy may cut it as it likes, and its trailers."""
     if length := re.search(rb"(?im)^content-length: *(\d+)", head):
         return stream.read(int(length[1]))
     body = b""
@@ -67,7 +77,8 @@ def read_body(head: bytes, stream) -> bytes:
         while size := int(stream.readline(), 16):
             body += stream.read(size)
             stream.readline()
-        stream.readline()
+        while (line := stream.readline()) not in (b"\r\n", b""):
+            body += line
     return body
 
 
@@ -80,3 +91,10 @@ def exchange(base: str, head: str, body: bytes = b"") -> bytes:
         while part := connection.recv(65536):
             answer += part
         return answer
+
+
+def joined(answer: bytes) -> bytes:
+    """An answer with its chunks joined."""
+    stream = io.BytesIO(answer)
+    head = read_head(stream)
+    return head + read_body(head, stream) + stream.read()

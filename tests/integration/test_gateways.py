@@ -103,6 +103,8 @@ def test_what_one_has_revoked_is_refused_by_all_within_the_bound(start, world, w
     # The bound, and what the machine of the tests takes.
     assert statistics.median(took) <= EVERY_MS + 200, took
     assert all(status(gateway, good) == 200 for gateway in gateways)
+    heard_of = "herdgate.gateways.now"
+    wait_until(lambda: all(one.metrics().get(heard_of) == GATEWAYS for one in gateways), PATIENCE_S, "all have heard of all")
     assert counted(gateways, "herdgate.gateways.forged") == 0 == counted(gateways, "herdgate.gateways.read_failed")
     # The script's text goes once, and nothing of a token is there, nor for ever.
     stats = redis.ask("INFO", "commandstats")
@@ -258,5 +260,7 @@ def test_a_gateway_tells_what_it_revoked(directory, idp, api, filter_wasm, world
         wait_until(lambda: told() == before + 2, PATIENCE_S, "news in Redis")
         wait_until(lambda: gateway.metrics().get("herdgate.gateways.told") > 0, PATIENCE_S, "an answer to what was told")
         wait_until(lambda: gateway.metrics().get("herdgate.gateways.read") > 0, PATIENCE_S, "a reading")
+        # Those of the tests before may still be there.
+        wait_until(lambda: gateway.metrics().get("herdgate.gateways.now") >= 1, PATIENCE_S, "at least itself")
     finally:
         gateway.stop()

@@ -111,7 +111,7 @@ def test_the_build_is_set_up_without_python(only):
         (
             "nonsense",
             [],
-            "there is no step nonsense: build, playground, playground-tests, python, servers, redis, glewlwyd, sbom, tests (python, servers, redis and glewlwyd).",
+            "there is no step nonsense: build, playground, playground-tests, python, servers, redis, glewlwyd, prometheus, sbom, tests (python, servers, redis and glewlwyd).",
         ),
     ],
 )

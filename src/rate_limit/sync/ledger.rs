@@ -15,6 +15,9 @@ pub const CALLS_MAX: usize = 4;
 const HEARTBEAT_MS: u64 = 1_000;
 /// The longest pause after failed calls, in milliseconds.
 const PAUSE_MS_MAX: u64 = 1_000;
+/// For how long what an answer said of the gateways holds, in milliseconds: as long as Redis takes
+/// one to be there that says nothing.
+const SILENT_MS: u64 = 10_000;
 
 /// What is to be told of one counter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +53,8 @@ pub struct Ledger {
     every_ms: u64,
     owed: HashMap<Digest, Owed>,
     gateways: u32,
+    /// When the last call was made that was answered.
+    heard_at: Time,
     /// When something was last told, and when the last call was made, with or without anything to
     /// tell.
     told_at: Time,
@@ -67,6 +72,7 @@ impl Ledger {
             every_ms,
             owed: HashMap::new(),
             gateways: 1,
+            heard_at: Time::default(),
             told_at: Time::default(),
             called_at: Time::default(),
             calls: 0,
@@ -78,6 +84,12 @@ impl Ledger {
     /// How many gateways there were at the last answer; before the first, this one.
     pub fn gateways(&self) -> u32 {
         self.gateways
+    }
+
+    /// The same for whoever asks how things stand: 0 if no answer came for ten seconds.
+    pub fn heard_of(&self, now: Time) -> u64 {
+        let is_silent = self.heard_at.is_ahead_of(now) || now.ms_since(self.heard_at) > SILENT_MS;
+        if is_silent { 0 } else { u64::from(self.gateways) }
     }
 
     /// Whether something is to be told of a counter already.
@@ -159,6 +171,7 @@ impl Ledger {
     pub fn came(&mut self, gateways: u32) {
         self.calls = self.calls.saturating_sub(1);
         self.gateways = gateways.clamp(1, GATEWAYS_MAX as u32);
+        self.heard_at = self.called_at;
         (self.failures, self.retry_at) = (0, Time::default());
     }
 
@@ -247,8 +260,10 @@ mod tests {
         // One round at a time.
         note(&mut ledger, 1, 7, None, NOW.plus_ms(150));
         assert_eq!(ledger.take(NOW.plus_ms(300)), None);
+        assert_eq!(ledger.heard_of(NOW.plus_ms(100)), 0, "no answer yet");
         ledger.came(3);
-        assert_eq!(ledger.gateways(), 3);
+        assert_eq!((ledger.gateways(), ledger.heard_of(NOW.plus_ms(10_100))), (3, 3));
+        assert_eq!(ledger.heard_of(NOW.plus_ms(10_101)), 0);
         assert_eq!(ledger.take(NOW.plus_ms(150)), None, "too early");
         assert_eq!(ledger.take(NOW.plus_ms(190)).unwrap()[0][0].1.much, 7);
         note(&mut ledger, 1, 7, None, NOW.plus_ms(200));

@@ -30,6 +30,7 @@
 //! total. What it can admit too much is what comes to it from one answer to the next.
 
 pub mod ledger;
+mod present;
 mod targets;
 pub mod wire;
 
@@ -37,6 +38,7 @@ pub mod wire;
 mod tests;
 
 pub use ledger::{Ledger, Owed, Sent};
+pub use present::Present;
 pub use targets::Targets;
 
 use crate::callout::Secret;

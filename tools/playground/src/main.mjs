@@ -10,7 +10,7 @@ import { makeSizing } from './sizing.mjs';
 
 const FIRST = 'keycloak';
 const WAIT_MS = 150;
-const NONE = 'none: type one, or leave it out';
+const NONE = 'none, or type one below';
 
 const nonce = document.querySelector('meta[http-equiv="Content-Security-Policy"]').content.match(/'nonce-([^']+)'/)[1];
 let ask;
