@@ -108,11 +108,15 @@ pub fn read(status: u16, answer: &[u8], bytes_max: usize) -> Said {
     }
 }
 
-/// Percent-encodes a segment. `.` too: Webdis takes what follows the last one for a format.
+/// Percent-encodes a segment, as little of it as may be: to a call of more than 4,096 bytes that
+/// closes its connection, as one host's calls do, Webdis gives no answer. `.` too: it takes what
+/// follows the last one for a format.
 pub fn encode(body: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => body.push(char::from(byte)),
+            b' ' | b'\n' | b'\'' | b'(' | b')' | b',' | b'=' | b'[' | b']' | b'{' | b'}' | b':'
+            | b'<' | b'>' | b'~' | b'*' | b';' | b'#' => body.push(char::from(byte)),
             _ => body.push_str(&format!("%{byte:02X}")),
         }
     }

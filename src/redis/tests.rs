@@ -8,9 +8,9 @@ fn a_script_is_called_as_webdis_reads_it() {
     let keys = ["herdgate:x".to_owned()];
     let by_text = call(&SCRIPT, true, &keys, ["1".to_owned(), "a/b".to_owned()]);
     let text = String::from_utf8(by_text).unwrap();
-    assert_eq!(text, "EVAL/return%20%7B%20%27a%27%2C%201%2E5%20%7D/1/herdgate%3Ax/1/a%2Fb");
+    assert_eq!(text, "EVAL/return { 'a', 1%2E5 }/1/herdgate:x/1/a%2Fb");
     let by_sha1 = String::from_utf8(call(&SCRIPT, false, &keys, [])).unwrap();
-    assert_eq!(by_sha1, format!("EVALSHA/{}/1/herdgate%3Ax", SCRIPT.sha1));
+    assert_eq!(by_sha1, format!("EVALSHA/{}/1/herdgate:x", SCRIPT.sha1));
 }
 
 #[test]

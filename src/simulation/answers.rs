@@ -433,7 +433,7 @@ fn unheard(broken: Option<Twin>) -> String {
         meet(&[&other], &redis, now);
         revoke(&other, 0, now, "token 1");
         let told_alone = |call: &Call| {
-            let is_told = String::from_utf8_lossy(&call.body).contains("%3Astate");
+            let is_told = String::from_utf8_lossy(&call.body).contains(":state");
             is_told.then(|| (200, redis.borrow_mut().call(call, now)))
         };
         tick(&other, 0, now, told_alone);

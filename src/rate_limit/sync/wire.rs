@@ -113,7 +113,7 @@ pub fn body(caller: &Caller, batch: &[Sent], now: Time) -> Vec<u8> {
             body.push('/');
             name.write(&mut body);
             if let Some(end) = owed.window_end {
-                body.push_str("%3A");
+                body.push(':');
                 body.push_str(&end.s().to_string());
             }
         }
@@ -235,9 +235,9 @@ mod tests {
             segments[2..],
             [
                 "3",
-                "herdgate%3A%7Bgateways%7D%3AAQEBAQEBAQEBAQEBAQEBAQEB",
-                &format!("herdgate%3A%7Bgateways%7D%3A{name}"),
-                &format!("herdgate%3A%7Bgateways%7D%3A{name}%3A1800000060"),
+                "herdgate:{gateways}:AQEBAQEBAQEBAQEBAQEBAQEB",
+                &format!("herdgate:{{gateways}}:{name}"),
+                &format!("herdgate:{{gateways}}:{name}:1800000060"),
                 "AgICAgICAgICAgICAgICAgIC",
                 "400000",
                 "1",
@@ -249,7 +249,7 @@ mod tests {
                 "3660",
             ]
         );
-        assert!(segments.iter().all(|segment| !segment.contains(['.', ' ', '?', '\n', '\''])));
+        assert!(segments.iter().all(|segment| !segment.contains(['.', '?', '+', '&'])));
         // A heartbeat tells no counter.
         assert!(String::from_utf8(body(&caller, &[], NOW)).unwrap().ends_with("/400000/1"));
         // While a secret is being replaced each has a second name.
@@ -260,9 +260,9 @@ mod tests {
         let segments: Vec<&str> = text.split('/').collect();
         let before = "CAgICAgICAgICAgICAgICAgI";
         assert_eq!(segments[2], "6");
-        assert_eq!(segments[4], "herdgate%3A%7Bgateways%7D%3AAwMDAwMDAwMDAwMDAwMDAwMD");
-        assert_eq!(segments[6], format!("herdgate%3A%7Bgateways%7D%3A{before}"));
-        assert_eq!(segments[8], format!("herdgate%3A%7Bgateways%7D%3A{before}%3A1800000060"));
+        assert_eq!(segments[4], "herdgate:{gateways}:AwMDAwMDAwMDAwMDAwMDAwMD");
+        assert_eq!(segments[6], format!("herdgate:{{gateways}}:{before}"));
+        assert_eq!(segments[8], format!("herdgate:{{gateways}}:{before}:1800000060"));
         assert_eq!(segments[11], "2");
     }
 

@@ -136,7 +136,16 @@ fn nothing_of_a_token_and_no_secret_is_in_a_call() {
     assert_eq!(segments[19..21], ["1800000060", "16384"]);
     assert!(!text.contains("a-secret"));
     // One slot of a cluster: the part in braces is one.
-    assert!(segments[3..7].iter().all(|name| name.starts_with("herdgate%3A%7Bgateways%7D%3A")));
+    assert!(segments[3..7].iter().all(|name| name.starts_with("herdgate:{gateways}:")));
+}
+
+/// With the host's headers it has to be below 4,096 bytes: see [`crate::redis::encode`].
+#[test]
+fn a_call_with_the_scripts_text_is_short() {
+    let batch = Batch { entries: vec![entry(1, Standing::Verified); 2], notes: Vec::new() };
+    let read = Read { cursor: at(u64::MAX), known: u64::MAX, max: READ_MAX };
+    let body = body(&key(b"secret"), true, [2; 16], read, &batch);
+    assert!(body.len() < 3_500, "{}", body.len());
 }
 
 #[test]
