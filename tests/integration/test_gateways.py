@@ -107,9 +107,14 @@ def test_what_one_has_revoked_is_refused_by_all_within_the_bound(start, world, w
     wait_until(lambda: all(one.metrics().get(heard_of) == GATEWAYS for one in gateways), PATIENCE_S, "all have heard of all")
     assert counted(gateways, "herdgate.gateways.forged") == 0 == counted(gateways, "herdgate.gateways.read_failed")
     # The script's text goes once, and nothing of a token is there, nor for ever.
-    stats = redis.ask("INFO", "commandstats")
-    calls = {name: int(line.split("calls=")[1].split(",")[0]) for line in stats.splitlines() if "calls=" in line for name in [line.split(":")[0]]}
-    assert calls["cmdstat_evalsha"] > 10 * calls["cmdstat_eval"]
+
+    def by_text() -> float:
+        stats = redis.ask("INFO", "commandstats").splitlines()
+        calls = {line.split(":")[0]: int(line.split("calls=")[1].split(",")[0]) for line in stats if "calls=" in line}
+        return calls["cmdstat_eval"] / calls["cmdstat_evalsha"]
+
+    # By each worker: the quicker the tries are over, the fewer calls there were besides.
+    wait_until(lambda: by_text() < 0.2, PATIENCE_S, "calls without the text")
     text = str(redis.everything())
     assert "own.example" not in text and "told-" not in text
     assert all(key.startswith("herdgate:") and redis.ask("PTTL", key) > 0 for key in redis.ask("KEYS", "*"))
