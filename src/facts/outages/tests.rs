@@ -121,3 +121,23 @@ fn an_outage_that_redis_did_not_take_is_no_news_later() {
     assert_eq!(other.count(Metric::OutageHeard), 0);
     assert!(redis.borrow().told.values().all(|told| told.notes.is_empty()));
 }
+
+/// A note lies there for two minutes, and is read several times a second.
+#[test]
+fn what_is_no_news_writes_nothing() {
+    let redis = RefCell::new(Redis::default());
+    let [first, other] = [1, 2].map(|n| sharing(n, SECRET_OF_ALL, "enforce"));
+    let writes = |now: Time| {
+        other.shared.trace.borrow_mut().clear();
+        meet(&[&other], &redis, now);
+        let trace = other.shared.trace.take();
+        let of = |what: &str| trace.iter().filter(|one| one.starts_with(what)).count();
+        assert!(of("get a") > 0, "it was read");
+        of("set a")
+    };
+    meet(&[&first, &other], &redis, START);
+    outage(&first, START.plus_s(1));
+    meet(&[&first], &redis, START.plus_s(1));
+    assert!(writes(START.plus_s(1)) > 0, "news");
+    assert_eq!(writes(START.plus_s(30)), 0);
+}
