@@ -54,6 +54,10 @@ impl Time {
     pub const fn is_ahead_of(self, now: Time) -> bool {
         self.0 > now.plus_ms(AHEAD_MS_MAX).0
     }
+    /// Whether this is at most so many milliseconds before `now`, and not ahead of it.
+    pub const fn is_recent(self, now: Time, ms: u64) -> bool {
+        !self.is_ahead_of(now) && now.ms_since(self) <= ms
+    }
     /// Milliseconds since `earlier`; 0 if that lies ahead.
     pub const fn ms_since(self, earlier: Time) -> u64 {
         self.0.saturating_sub(earlier.0) / NS_PER_MS

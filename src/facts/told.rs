@@ -132,7 +132,7 @@ impl Facts<'_> {
             let Some(reading) = self.reading(*secret) else { return false };
             let read_at = self.progress(&reading).read_at;
             let late_ms = gateways.at.every_ms.saturating_mul(4).saturating_add(LATE_MS);
-            read_at.is_ahead_of(self.now) || self.now.ms_since(read_at) > late_ms
+            !read_at.is_recent(self.now, late_ms)
         };
         broken(Twin::UnheardAsks) || !Secret::ALL.iter().any(is_late)
     }

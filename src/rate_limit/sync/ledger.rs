@@ -88,8 +88,7 @@ impl Ledger {
 
     /// The same for whoever asks how things stand: 0 if no answer came for ten seconds.
     pub fn heard_of(&self, now: Time) -> u64 {
-        let is_silent = self.heard_at.is_ahead_of(now) || now.ms_since(self.heard_at) > SILENT_MS;
-        if is_silent { 0 } else { u64::from(self.gateways) }
+        if self.heard_at.is_recent(now, SILENT_MS) { u64::from(self.gateways) } else { 0 }
     }
 
     /// Whether something is to be told of a counter already.

@@ -36,8 +36,7 @@ impl Present {
 
     /// How many there are; 0 if Redis hasn't said it lately.
     pub fn count(&self, now: Time) -> u64 {
-        let is_silent = self.heard_at.is_ahead_of(now) || now.ms_since(self.heard_at) > SILENT_MS;
-        if is_silent { 0 } else { u64::from(self.gateways) }
+        if self.heard_at.is_recent(now, SILENT_MS) { u64::from(self.gateways) } else { 0 }
     }
 }
 
