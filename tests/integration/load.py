@@ -17,10 +17,10 @@ def binary() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", CRATE / "target")) / "release" / "herdgate-load"
 
 
-def load(url: str, *, connections: int, requests: int, timeout_s: float = 120, **options) -> dict:
+def load(url: str | list[str], *, connections: int, requests: int, timeout_s: float = 120, **options) -> dict:
     """One run; options are herdgate-load's, with _ for -. A list repeats the option."""
-    command = [binary(), "--url", url, "--connections", connections, "--requests", requests]
-    for name, value in options.items():
+    command = [binary(), "--connections", connections, "--requests", requests]
+    for name, value in {"url": url, **options}.items():
         for one in value if isinstance(value, list) else [value]:
             command += [f"--{name.replace('_', '-')}", one]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=timeout_s)

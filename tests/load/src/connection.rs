@@ -45,9 +45,10 @@ enum Body {
 }
 
 impl Connection {
-    pub fn new(options: &Options, keeps_bodies: bool) -> Self {
+    /// The connection of this number, to the address whose turn it is.
+    pub fn new(options: &Options, number: usize, keeps_bodies: bool) -> Self {
         Self {
-            address: options.address.clone(),
+            address: options.addresses[number % options.addresses.len()].clone(),
             timeout: options.timeout,
             keeps_bodies,
             stream: None,
@@ -244,7 +245,7 @@ mod tests {
         let url = format!("http://{address}/");
         let arguments = ["--url", url.as_str(), "--requests", "1", "--timeout", "5"];
         let options = Options::from_args(arguments.map(String::from).into_iter()).unwrap();
-        Connection::new(&options, keeps_bodies)
+        Connection::new(&options, 0, keeps_bodies)
     }
 
     fn whole(connection: &mut Connection) -> Result<Answer, &'static str> {

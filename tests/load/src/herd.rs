@@ -39,12 +39,12 @@ pub fn run(options: &Options, requests: &[Vec<u8>], spread: Duration) -> Report 
     let mut served = Served::of(requests.len());
     let started = Mutex::new(start);
     std::thread::scope(|scope| {
-        for _ in 0..options.connections {
+        for number in 0..options.connections {
             let done = done.clone();
             let (to_do, total, barrier, started) = (&to_do, &total, &barrier, &started);
             let spawned =
                 std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, move || {
-                    let mut connection = Connection::new(options, true);
+                    let mut connection = Connection::new(options, number, true);
                     let mut seen = Report::new(options.slot);
                     if let Err(kind) = connection.connect() {
                         seen.connect_error(kind);

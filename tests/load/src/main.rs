@@ -46,10 +46,11 @@ fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
     let started = Mutex::new(None);
 
     std::thread::scope(|scope| {
-        for _ in 0..options.connections {
+        for number in 0..options.connections {
+            let (next, total, barrier, started) = (&next, &total, &barrier, &started);
             let spawned =
-                std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, || {
-                    let mut connection = Connection::new(options, false);
+                std::thread::Builder::new().stack_size(128 * 1024).spawn_scoped(scope, move || {
+                    let mut connection = Connection::new(options, number, false);
                     let mut seen = Report::new(options.slot);
                     if let Err(kind) = connection.connect() {
                         seen.connect_error(kind);
@@ -57,7 +58,7 @@ fn run(options: &Options, requests: &[Vec<u8>]) -> Report {
                     // All connections are open before the first request leaves.
                     barrier.wait();
                     let start = *started.lock().unwrap().get_or_insert_with(Instant::now);
-                    send(options, requests, &next, start, &mut connection, &mut seen);
+                    send(options, requests, next, start, &mut connection, &mut seen);
                     total.lock().unwrap().merge(seen);
                 });
             spawned.expect("a thread for each connection");

@@ -5,6 +5,7 @@ use crate::pace::Pace;
 
 pub const USAGE: &str =
     "usage: herdgate-load --url http://127.0.0.1:PORT/path --connections N --requests M
+  --url URL             again: connections are spread over all of them, which have one path
   --duration S          stop after S seconds, whichever comes first
   --rate R              R requests a second in all, evenly spaced (default: as fast as answers come)
   --pace R:S,R:S...     R requests a second for S seconds, then the next rate; ends after the last one
@@ -20,8 +21,8 @@ pub const USAGE: &str =
 
 /// What to send, where, how often.
 pub struct Options {
-    /// `host:port`.
-    pub address: String,
+    /// `host:port`, of each URL.
+    pub addresses: Vec<String>,
     pub connections: usize,
     pub requests: u64,
     pub duration: Option<Duration>,
@@ -41,10 +42,10 @@ pub struct Options {
 
 impl Options {
     pub fn from_args(mut args: impl Iterator<Item = String>) -> Result<Self, String> {
-        let mut url = None;
+        let mut urls = Vec::new();
         let mut method = None;
         let mut options = Options {
-            address: String::new(),
+            addresses: Vec::new(),
             connections: 1,
             requests: u64::MAX,
             duration: None,
@@ -62,7 +63,7 @@ impl Options {
         while let Some(name) = args.next() {
             let value = args.next().ok_or_else(|| format!("{name} needs a value"))?;
             match name.as_str() {
-                "--url" => url = Some(value),
+                "--url" => urls.push(value),
                 "--connections" => options.connections = number(&name, &value)?,
                 "--requests" => options.requests = number(&name, &value)?,
                 "--duration" => {
@@ -95,17 +96,17 @@ impl Options {
         if options.connections == 0 {
             return Err("--connections must be at least 1".into());
         }
-        let url = url.ok_or("--url is needed")?;
-        let rest = url.strip_prefix("http://").ok_or("--url must start with http://")?;
-        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
-        // This is test equipment: it never sends load to another machine.
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-        if !host.starts_with("127.") && host != "localhost" && host != "[::1]" {
-            return Err(format!("{host} is not on this machine"));
+        if urls.is_empty() {
+            return Err("--url is needed".into());
         }
-        options.address =
-            if address.contains(':') { address.into() } else { format!("{address}:80") };
-        options.path = format!("/{path}");
+        for url in &urls {
+            let (address, path) = address_and_path(url)?;
+            if !options.path.is_empty() && options.path != path {
+                return Err(format!("{path} and {} are not one path", options.path));
+            }
+            options.addresses.push(address);
+            options.path = path;
+        }
         options.method = method
             .unwrap_or_else(|| if options.body.is_some() { "POST".into() } else { "GET".into() });
         options.is_head = options.method == "HEAD";
@@ -117,7 +118,7 @@ impl Options {
     pub fn request_bytes(&self) -> Vec<Vec<u8>> {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.path);
         if !self.headers.iter().any(|header| header.to_ascii_lowercase().starts_with("host:")) {
-            head.push_str(&format!("host: {}\r\n", self.address));
+            head.push_str(&format!("host: {}\r\n", self.addresses[0]));
         }
         for header in &self.headers {
             head.push_str(header);
@@ -132,6 +133,18 @@ impl Options {
         }
         self.lines.iter().map(|line| format!("{head}{line}\r\n\r\n{body}").into_bytes()).collect()
     }
+}
+
+fn address_and_path(url: &str) -> Result<(String, String), String> {
+    let rest = url.strip_prefix("http://").ok_or("--url must start with http://")?;
+    let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // This is test equipment: it never sends load to another machine.
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    if !host.starts_with("127.") && host != "localhost" && host != "[::1]" {
+        return Err(format!("{host} is not on this machine"));
+    }
+    let address = if address.contains(':') { address.into() } else { format!("{address}:80") };
+    Ok((address, format!("/{path}")))
 }
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -173,6 +186,15 @@ mod tests {
         let expected =
             "POST /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\nx-a: 1\r\ncontent-length: 2\r\n\r\nhi";
         assert_eq!(options.request_bytes(), vec![expected.as_bytes().to_vec()]);
+    }
+
+    #[test]
+    fn takes_several_addresses_with_one_path() {
+        let two = ["--url", "http://127.0.0.1:1/a", "--url", "http://127.0.0.1:2/a"];
+        let options = parse(&[&two[..], &["--requests", "1"]].concat()).unwrap();
+        assert_eq!(options.addresses, ["127.0.0.1:1", "127.0.0.1:2"]);
+        let other = ["--url", "http://127.0.0.1:3/b", "--requests", "1"];
+        assert!(parse(&[&two[..], &other].concat()).is_err());
     }
 
     #[test]
