@@ -231,7 +231,12 @@ impl Chain {
 
     /// The call that fetches a fact.
     pub fn call(&self, fact: &Fact) -> Option<Call> {
-        self.with_facts(|facts| facts.call(fact)).flatten()
+        self.with_facts(|facts| facts.call(fact)).flatten().map(|call| self.as_it_arrives(call))
+    }
+
+    fn as_it_arrives(&self, call: Call) -> Call {
+        let in_path = call.is_command && self.dialect.caps().closes_connections;
+        if in_path { call.in_its_path() } else { call }
     }
 
     /// Calls all that wait for `name`, soon.
@@ -436,7 +441,7 @@ impl Chain {
             due
         });
         for (push, call) in due.unwrap_or_default() {
-            match dispatch(&call) {
+            match dispatch(&self.as_it_arrives(call)) {
                 Some(token) => {
                     self.pushes.borrow_mut().insert(token, push);
                 }

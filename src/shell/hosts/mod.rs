@@ -88,6 +88,8 @@ pub struct Capabilities {
     pub certificate_digest: Option<&'static [&'static str]>,
     /// Whom a call goes to, as the host is told.
     pub upstream: fn(&Call) -> Option<&str>,
+    /// Whether each call is the only one on its connection, and says so.
+    pub closes_connections: bool,
     /// Whether a call may leave something that spoils the next one of its request: see [`Residue`].
     pub reuses_buffers: bool,
     /// Why it makes no call to this upstream, by its status.

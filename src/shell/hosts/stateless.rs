@@ -35,6 +35,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     client_certificate: || false,
     certificate_digest: None,
     upstream: |_| None,
+    closes_connections: false,
     reuses_buffers: false,
     why_no_call: |_, _| "this host makes no calls".to_owned(),
     tell: |_, _| false,

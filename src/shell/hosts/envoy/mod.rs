@@ -45,6 +45,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     },
     certificate_digest: Some(&["connection", "sha256_peer_certificate_digest"]),
     upstream: |call| call.cluster.as_deref(),
+    closes_connections: false,
     reuses_buffers: false,
     why_no_call: |status, cluster| match status {
         abi::BAD_ARGUMENT => format!("Envoy has no cluster {cluster:?}"),

@@ -46,6 +46,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     },
     certificate_digest: None,
     upstream: |call| Some(&call.address),
+    closes_connections: true,
     reuses_buffers: true,
     why_no_call: |_, address| format!("Kong makes no call to {address}"),
     // A variable of nginx's that kong/ declares; where it isn't, the host says so and nothing
