@@ -172,7 +172,7 @@ pub enum Metric {
     AnswersWaited,
     /// One waited in vain: its gateway calls the server itself.
     AnswersWaitedOut,
-    /// Redis said what other gateways have of a token call.
+    /// Redis said what other gateways have of token calls.
     AnswersAsked,
     /// Redis said nothing of use in time: this gateway goes on alone.
     AnswersFailed,

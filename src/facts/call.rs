@@ -91,8 +91,10 @@ impl Call {
             match name.as_str() {
                 ":method" => "GET".clone_into(value),
                 ":path" => {
-                    let base = value.trim_end_matches('/');
-                    *value = format!("{base}/{}", String::from_utf8_lossy(&self.body));
+                    let base = value.trim_end_matches('/').len();
+                    value.truncate(base);
+                    value.push('/');
+                    append_to_path(value, &self.body);
                 }
                 _ => {}
             }
@@ -174,6 +176,20 @@ impl Call {
             is_command: false,
             timeout_ms: callout.timeout_ms,
             retries: callout.retries,
+        }
+    }
+}
+
+/// A command's bytes as they may stand in a path (RFC 3986, section 3.3): no space and no line break
+/// above all, which would end the request's line.
+fn append_to_path(path: &mut String, command: &[u8]) {
+    for byte in command {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' => path.push(char::from(*byte)),
+            b'-' | b'_' | b'~' | b'/' | b'%' | b':' | b',' | b';' | b'=' | b'(' | b')' | b'*' => {
+                path.push(char::from(*byte));
+            }
+            _ => path.push_str(&format!("%{byte:02X}")),
         }
     }
 }
@@ -299,15 +315,18 @@ mod tests {
         {
             let uri = Uri::parse(uri).unwrap();
             let configured = callout(&[("authorization", "Basic x")]);
-            let call =
-                Call::post_command(&uri, &configured, b"EVAL/a%2Eb/1//".to_vec()).in_its_path();
+            let call = Call::post_command(&uri, &configured, b"EVAL/a%2Eb \n#{'\"}\r/1//".to_vec())
+                .in_its_path();
             let value = |name: &str| {
                 call.headers
                     .iter()
                     .find(|(other, _)| other == name)
                     .map(|(_, value)| value.as_str())
             };
-            assert_eq!(value(":path"), Some(format!("{path}EVAL/a%2Eb/1//").as_str()));
+            assert_eq!(
+                value(":path"),
+                Some(format!("{path}EVAL/a%2Eb%20%0A%23%7B%27%22%7D%0D/1//").as_str())
+            );
             assert_eq!((value(":method"), value("authorization")), (Some("GET"), Some("Basic x")));
             assert_eq!((value("content-length"), value("content-type")), (None, None));
             assert!(call.body.is_empty());

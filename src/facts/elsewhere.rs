@@ -2,6 +2,7 @@
 //! has the lease of this gateway, before the server is. Whatever Redis says, or doesn't: the call
 //! goes on, and an answer from there is looked at as one from the server is.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -19,28 +20,37 @@ use crate::time::Time;
 use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::admission::Ended;
 use crate::token_endpoint::elsewhere::{
-    Left, Names, Outbox, Purpose, Reply, Sealed, Tell, ask, open, reply, seal,
+    self, Heard, Left, Names, Outbox, Purpose, Reply, Sealed, Tell, ask, heard, open, seal,
 };
 use crate::token_endpoint::reuse::{Kind, Stored};
 
 /// The longest that Redis's answer is waited for, in milliseconds.
 pub const ASK_MS_MAX: u64 = 50;
 /// The shortest lease among gateways, in milliseconds.
-const LEASE_MS_MIN: u64 = 1_000;
-/// The pause after a question without an answer in milliseconds; it doubles.
+pub const LEASE_MS_MIN: u64 = 1_000;
+/// Calls without an answer, one after the other, before Redis is left alone: one that is late says
+/// little, and who doesn't ask calls the server.
+const FAILURES_MAX: u32 = 3;
+/// The pause after them in milliseconds; it doubles.
 const PAUSE_MS: u64 = 50;
-/// Replies that this worker keeps for those who asked.
-const REPLIES_MAX: usize = 1_024;
+/// Questions that one call carries.
+const TOGETHER_MAX: usize = 64;
 
-/// A question to Redis for one token call.
+/// Questions to Redis for token calls: one, or as many as were asked at the same time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Asking {
+    questions: Vec<Question>,
+    by_text: bool,
+}
+
+/// A question for one token call.
+#[derive(Clone, PartialEq, Eq)]
+struct Question {
     endpoint: usize,
     key: Digest,
     credential: Option<Digest>,
     names: Vec<Names>,
     owner: u64,
-    by_text: bool,
 }
 
 /// What came of it.
@@ -54,26 +64,94 @@ pub enum Word {
     Held,
     /// It is to be asked again, at once.
     Again,
-    /// Nothing is known: it goes on alone.
-    Alone,
+    /// Redis said nothing of use.
+    Unheard,
+    /// What lies there is no answer to it.
+    Forged,
 }
 
 /// What this worker knows of other gateways' token calls.
 #[derive(Default)]
 pub struct Elsewhere {
     known: Known,
+    failures: u32,
     pause: Pause,
-    words: HashMap<Digest, Word>,
-    /// Each call that waits for another gateway holds one of these.
-    seats: Rc<()>,
+    seats: Rc<RefCell<Words>>,
     /// What they are to be told.
     pub outbox: Outbox,
 }
 
+impl Elsewhere {
+    fn fail(&mut self, now: Time) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= FAILURES_MAX {
+            self.pause.fail(now, PAUSE_MS);
+        }
+    }
+}
+
+/// Calls of this worker that ask other gateways or wait for one, and what came of their questions.
+type Words = HashMap<Digest, Option<Word>>;
+
+/// A call's place among them; free again when it is dropped.
+pub struct Seat {
+    name: Digest,
+    seats: Rc<RefCell<Words>>,
+}
+
+impl Seat {
+    /// What it is woken for.
+    pub fn name(&self) -> Digest {
+        self.name
+    }
+
+    /// What came of its question, once.
+    pub fn word(&self) -> Option<Word> {
+        self.seats.borrow_mut().get_mut(&self.name)?.take()
+    }
+
+    /// How many they are.
+    pub fn all(&self) -> u64 {
+        self.seats.borrow().len() as u64
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.borrow_mut().remove(&self.name);
+    }
+}
+
+/// What a call that asks is known as in its worker.
+fn name(host_key: &HostKey, call: &Digest, owner: u64) -> Digest {
+    host_key.digest("asked elsewhere", &[&call.0, &owner.to_le_bytes()])
+}
+
+impl Question {
+    fn name(&self, host_key: &HostKey) -> Digest {
+        name(host_key, &self.key, self.owner)
+    }
+}
+
 impl Asking {
-    /// What it is waited for as.
-    pub(super) fn digest(&self, key: &HostKey) -> Digest {
-        key.digest("asked elsewhere", &[&self.key.0, &self.owner.to_le_bytes()])
+    /// What those who wait for it wait for.
+    pub(super) fn names(&self, key: &HostKey) -> Vec<Digest> {
+        self.questions.iter().map(|question| question.name(key)).collect()
+    }
+
+    /// The first of them.
+    pub(super) fn name(&self, key: &HostKey) -> Digest {
+        self.questions.first().map_or(Digest([0; 32]), |question| question.name(key))
+    }
+
+    /// Takes another's questions along; false if one call can't carry both.
+    pub(super) fn take_along(&mut self, other: &Asking) -> bool {
+        let count = self.questions.len().saturating_add(other.questions.len());
+        let fits = self.by_text == other.by_text && count <= TOGETHER_MAX;
+        if fits {
+            self.questions.extend_from_slice(&other.questions);
+        }
+        fits
     }
 
     /// The call that asks.
@@ -81,8 +159,12 @@ impl Asking {
         let at = &config.gateways.as_ref()?.at;
         let shared = &config.shared;
         let key = crate::rate_limit::sync::key(&shared.secret, shared.secret_previous.as_ref());
-        let lease_ms = lease_ms(config.token_endpoints.get(self.endpoint)?);
-        let body = ask(&key, self.by_text, self.owner, lease_ms, &self.names);
+        let questions = self.questions.iter().map(|question| {
+            let endpoint = config.token_endpoints.get(question.endpoint);
+            let lease_ms = endpoint.map_or(LEASE_MS_MIN, lease_ms);
+            elsewhere::Question { owner: question.owner, lease_ms, names: &question.names }
+        });
+        let body = ask(&key, self.by_text, questions);
         let mut call = Call::post_command(&at.uri, &at.call, body);
         call.timeout_ms = call.timeout_ms.min(ASK_MS_MAX);
         Some(call)
@@ -119,84 +201,91 @@ impl Facts<'_> {
             return None;
         }
         let worker = self.runtime.worker.borrow();
-        if worker.elsewhere.pause.lasts(self.now) {
+        let elsewhere = &worker.elsewhere;
+        if elsewhere.pause.lasts(self.now) {
             return None;
         }
-        Some(Fact::Elsewhere(Box::new(Asking {
+        let question = Question {
             endpoint,
             key: *key,
             credential: credential.copied(),
             names: names.to_vec(),
             owner: owner.number(),
-            by_text: worker.elsewhere.known.by_text(),
-        })))
+        };
+        let asking = Asking { questions: vec![question], by_text: elsewhere.known.by_text() };
+        Some(Fact::Elsewhere(Box::new(asking)))
     }
 
-    /// A place among the calls of this worker that wait for another gateway.
-    pub fn seat_elsewhere(&self) -> Rc<()> {
-        self.runtime.worker.borrow().elsewhere.seats.clone()
+    /// A place among the calls of this worker that ask, for the call whose lease this is.
+    pub fn seat_elsewhere(&self, key: &Digest, owner: Owner) -> Seat {
+        let name = name(&self.runtime.host_key, key, owner.number());
+        let seats = self.runtime.worker.borrow().elsewhere.seats.clone();
+        seats.borrow_mut().insert(name, None);
+        Seat { name, seats }
     }
 
-    /// How many they are.
-    pub fn seated_elsewhere(&self) -> u64 {
-        Rc::strong_count(&self.runtime.worker.borrow().elsewhere.seats) as u64
+    /// Whether a call of this worker that asks other gateways waits under this name.
+    pub(super) fn is_seated_elsewhere(&self, name: &Digest) -> bool {
+        self.runtime.worker.borrow().elsewhere.seats.borrow().contains_key(name)
     }
 
-    /// What came of a question, once.
-    pub fn word_of(&self, asked: &Fact) -> Option<Word> {
-        let digest = self.digest(asked);
-        self.runtime.worker.borrow_mut().elsewhere.words.remove(&digest)
-    }
-
-    /// Takes in what came of a question. False if it was no answer.
+    /// Takes in what came of questions. False if it was no answer.
     pub(super) fn learn_elsewhere(&self, asking: &Asking, answer: &CallAnswer<'_>) -> bool {
-        let said = {
+        let (said, seats) = {
             let elsewhere = &mut self.runtime.worker.borrow_mut().elsewhere;
-            let said = reply(&mut elsewhere.known, asking.by_text, answer.status, answer.body);
+            let (status, count) = (answer.status, asking.questions.len());
+            let said = heard(&mut elsewhere.known, asking.by_text, status, answer.body, count);
             match said {
-                Reply::Nothing => elsewhere.pause.fail(self.now, PAUSE_MS),
-                Reply::TextNeeded if asking.by_text => elsewhere.pause.fail(self.now, PAUSE_MS),
-                Reply::TextNeeded | Reply::Sealed(..) | Reply::Lead | Reply::Held => {
+                Heard::Nothing => elsewhere.fail(self.now),
+                Heard::TextNeeded if asking.by_text => elsewhere.fail(self.now),
+                Heard::TextNeeded | Heard::Replies(_) => {
+                    elsewhere.failures = 0;
                     elsewhere.pause.end();
                 }
             }
-            said
+            (said, elsewhere.seats.clone())
         };
-        let is_answer = said != Reply::Nothing && (said != Reply::TextNeeded || !asking.by_text);
-        let word = match said {
-            Reply::Lead => Word::Lead,
-            Reply::Held => Word::Held,
-            Reply::TextNeeded if !asking.by_text => Word::Again,
-            Reply::TextNeeded | Reply::Nothing => Word::Alone,
-            Reply::Sealed(number, text) => match self.take_sealed(asking, number, &text) {
-                true => Word::Taken,
-                false => {
-                    self.host.meter.count(Metric::AnswersForged);
-                    Word::Alone
+        let (is_answer, word, replies) = match said {
+            Heard::Replies(replies) => (true, Word::Unheard, replies),
+            Heard::TextNeeded if !asking.by_text => (true, Word::Again, Vec::new()),
+            Heard::TextNeeded | Heard::Nothing => (false, Word::Unheard, Vec::new()),
+        };
+        let mut replies = replies.into_iter();
+        for question in &asking.questions {
+            let word = match replies.next() {
+                Some(Reply::Lead) => Word::Lead,
+                Some(Reply::Held) => Word::Held,
+                Some(Reply::Sealed(number, text)) => {
+                    match self.take_sealed(question, number, &text) {
+                        true => Word::Taken,
+                        false => {
+                            self.host.meter.count(Metric::AnswersForged);
+                            Word::Forged
+                        }
+                    }
                 }
-            },
-        };
-        let digest = asking.digest(&self.runtime.host_key);
-        let words = &mut self.runtime.worker.borrow_mut().elsewhere.words;
-        if words.len() >= REPLIES_MAX {
-            // Their clients have left.
-            words.clear();
+                None => word,
+            };
+            // Its client may have left.
+            if let Some(place) = seats.borrow_mut().get_mut(&question.name(&self.runtime.host_key))
+            {
+                *place = Some(word);
+            }
         }
-        words.insert(digest, word);
         is_answer
     }
 
-    fn take_sealed(&self, asking: &Asking, number: usize, text: &str) -> bool {
+    fn take_sealed(&self, question: &Question, number: usize, text: &str) -> bool {
         let sync_key = &self.runtime.sync_key;
         let key = if number == 0 { Some(sync_key) } else { sync_key.previous() };
-        let endpoint = self.runtime.config.token_endpoints.get(asking.endpoint);
-        let (Some(key), Some(names), Some(endpoint)) = (key, asking.names.get(number), endpoint)
+        let endpoint = self.runtime.config.token_endpoints.get(question.endpoint);
+        let (Some(key), Some(names), Some(endpoint)) = (key, question.names.get(number), endpoint)
         else {
             return false;
         };
         let purpose = Purpose { call: &names.call, endpoint: &endpoint.digest };
         open(key, &purpose, self.now, text).is_some_and(|plain| {
-            self.keep_anothers(&asking.key, asking.credential.as_ref(), endpoint, &plain)
+            self.keep_anothers(&question.key, question.credential.as_ref(), endpoint, &plain)
         })
     }
 

@@ -240,12 +240,36 @@ impl Fact {
                 .get(*index)
                 .map_or(Digest([0; 32]), |feed| feed_digest(key, feed)),
             Fact::Told(reading) => reading.digest(key, config),
-            Fact::Elsewhere(asking) => asking.digest(key),
+            Fact::Elsewhere(asking) => asking.name(key),
             Fact::StatusList(index, uri) => {
                 key.digest("status list", &[&issuer(*index), uri.as_bytes()])
             }
             Fact::Once(claim) => claim.digest(),
         }
+    }
+
+    /// All that those wait for whom it serves.
+    pub fn names(&self, key: &HostKey, config: &Config) -> Vec<Digest> {
+        match self {
+            Fact::Elsewhere(asking) => asking.names(key),
+            Fact::Metadata(_)
+            | Fact::Keys(..)
+            | Fact::Credential(..)
+            | Fact::Consumer(..)
+            | Fact::Introspection(..)
+            | Fact::Feed(..)
+            | Fact::Told(_)
+            | Fact::StatusList(..)
+            | Fact::Once(_) => vec![self.digest(key, config)],
+        }
+    }
+
+    /// Takes along what `other` asks; false if one call can't bring both.
+    pub fn take_along(&mut self, other: &Fact) -> bool {
+        let (Fact::Elsewhere(asking), Fact::Elsewhere(other)) = (self, other) else {
+            return false;
+        };
+        asking.take_along(other)
     }
 
     /// How it is called for; nothing if the configuration has no such source.

@@ -159,7 +159,9 @@ impl Facts<'_> {
     /// Whether those in this worker who wait for `name` are called when it is there, because it is
     /// this worker that brings it.
     pub fn is_led_here(&self, name: &Digest) -> bool {
-        self.leads(name) || self.runtime.worker.borrow().refreshes.contains_key(name)
+        self.leads(name)
+            || self.runtime.worker.borrow().refreshes.contains_key(name)
+            || self.is_seated_elsewhere(name)
     }
 
     /// Whether another worker still fetches what has this name. One host call.

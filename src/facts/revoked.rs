@@ -290,7 +290,9 @@ impl Facts<'_> {
         };
         // After it is remembered: see `keep_answer`.
         let withdrawn = withdrawn_first || self.withdraw(handle);
-        self.tell_elsewhere(Tell::WithdrawToken(*handle));
+        for name in [Some(*handle), revocation.previous].into_iter().flatten() {
+            self.tell_elsewhere(Tell::WithdrawToken(name));
+        }
         // Workers under the secret before may have kept it.
         let withdrawn =
             revocation.previous.is_none_or(|name| self.withdraw_previous(&name)) & withdrawn;
@@ -303,7 +305,8 @@ impl Facts<'_> {
     /// Tells other gateways of it. Of an answer that is kept there they know as much as we do of one
     /// that is kept here: so its name goes to them for as long as such an answer may be served.
     fn tell_of(&self, revocation: &Revocation, source: Option<u64>) {
-        let handle = revocation.handle;
+        // Gateways that keep answers under the secret before know it by another name.
+        let handles = || [Some(revocation.handle), revocation.previous].into_iter().flatten();
         let standing = source.map_or(told::Standing::Verified, told::Standing::MadeUp);
         match revocation.standing {
             Standing::Verified { said, until, is_opaque } => {
@@ -311,18 +314,18 @@ impl Facts<'_> {
                 // A JWT in a kept answer is looked up by what it says.
                 let in_flight = self.now.plus_ms(IN_FLIGHT_MS);
                 let until = if is_opaque { until.max(in_flight) } else { in_flight };
-                self.tell(handle, until, told::Standing::Verified);
+                handles().for_each(|name| self.tell(name, until, told::Standing::Verified));
             }
             Standing::Unverified { until } => {
                 let inside = revocation.inside;
                 self.tell(inside, until, standing);
-                if inside != handle {
-                    self.tell(handle, self.now.plus_s(ANSWERS_S), standing);
+                for name in handles().filter(|name| inside != *name) {
+                    self.tell(name, self.now.plus_s(ANSWERS_S), standing);
                 }
             }
             Standing::Opaque => {
                 let until = self.now.plus_s(ANSWERS_S);
-                self.tell(handle, until, told::Standing::MadeUp(NOBODY));
+                handles().for_each(|name| self.tell(name, until, told::Standing::MadeUp(NOBODY)));
             }
         }
     }

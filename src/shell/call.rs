@@ -1,11 +1,34 @@
 //! Calls that the host makes for the filter.
 
+use crate::facts::Fact;
 use crate::facts::call::Call;
 use crate::request::HeaderBlock;
+use crate::time::Time;
 
 use super::abi::{self, Buffer, Map};
 use super::entry::note_callout;
 use super::hosts::Dialect;
+
+/// A fact that the root is to fetch.
+pub struct Ordered {
+    /// What to fetch.
+    pub fact: Fact,
+    /// How often a failed call is tried again.
+    pub retries: u32,
+    /// When its call was made; before that, when it was ordered.
+    pub since: Time,
+}
+
+/// One call for as many orders as it can carry.
+pub fn together(orders: Vec<Ordered>) -> Vec<Ordered> {
+    let mut calls: Vec<Ordered> = Vec::new();
+    for ordered in orders {
+        if !calls.iter_mut().any(|call| call.fact.take_along(&ordered.fact)) {
+            calls.push(ordered);
+        }
+    }
+    calls
+}
 
 /// Makes a call whose answer is for `context`.
 ///

@@ -21,6 +21,7 @@ use crate::time::Time;
 
 use super::abi;
 use super::bodies::Bodies;
+use super::call::{Ordered, together};
 use super::hosts::{Dialect, Meeting, Trusted, Untrusted};
 use super::meter::HostMeter;
 use super::store::{HostStore, random};
@@ -60,16 +61,6 @@ pub struct Watched {
     /// Headers to set in its answer.
     pub response: Vec<(String, String)>,
     /// When it went on.
-    pub since: Time,
-}
-
-/// A fact that the root is to fetch.
-pub struct Ordered {
-    /// What to fetch.
-    pub fact: Fact,
-    /// How often a failed call is tried again.
-    pub retries: u32,
-    /// When its call was made; before that, when it was ordered.
     pub since: Time,
 }
 
@@ -408,9 +399,9 @@ impl Chain {
         }
     }
 
-    /// The calls to make.
+    /// The calls to make: one for as many orders as it can carry.
     pub fn take_orders(&self) -> Vec<Ordered> {
-        std::mem::take(&mut *self.orders.borrow_mut())
+        together(std::mem::take(&mut *self.orders.borrow_mut()))
     }
 
     /// Notes a call under way.

@@ -16,8 +16,8 @@ use crate::request::HeaderBlock;
 use crate::time::Time;
 
 use super::abi::{self, Buffer};
-use super::call::{answer_of, dispatch, status};
-use super::chain::{Chain, Ordered};
+use super::call::{Ordered, answer_of, dispatch, status};
+use super::chain::Chain;
 use super::finish::carry_out_finish;
 use super::hosts::Dialect;
 use super::http::Around;
@@ -35,7 +35,8 @@ const TICK_MS: u32 = 500;
 const TICK_FIXED_MS: u32 = 1_000;
 /// The same where limits of several gateways ask for a shorter time: not below this.
 const TICK_FIXED_MS_MIN: u32 = 100;
-/// Between ticks while someone waits for what another worker fetches, in milliseconds.
+/// Between ticks while someone waits for what another worker fetches, or looks again soon, in
+/// milliseconds.
 const TICK_ELSEWHERE_MS: u32 = 10;
 /// Between ticks while someone waits: for the deadlines, since what this worker fetches calls by
 /// itself.
@@ -99,9 +100,12 @@ impl Root {
     }
 
     fn learn(&self, fact: &Fact, answer: &CallAnswer<'_>) {
-        self.chain.with_facts(|facts| facts.learn(fact, answer));
-        if let Some(digest) = self.chain.digest(fact) {
-            self.chain.waiters.borrow_mut().call(&digest);
+        let names = self.chain.with_facts(|facts| {
+            facts.learn(fact, answer);
+            fact.names(&facts.runtime.host_key, &facts.runtime.config)
+        });
+        for name in names.into_iter().flatten() {
+            self.chain.waiters.borrow_mut().call(&name);
         }
         self.fetch_those(|facts| facts.take_wanted());
         self.wake();
@@ -142,7 +146,13 @@ impl Root {
         match effect {
             Some(Effect::Finish(finish)) => {
                 // What served one serves all.
-                self.chain.waiters.borrow_mut().call(&waiter.name);
+                let mut waiters = self.chain.waiters.borrow_mut();
+                waiters.call(&waiter.name);
+                let call = waiter.exchange.borrow().name();
+                if let (Finish::Answer(_), Some(name)) = (&finish, call) {
+                    waiters.call(&name);
+                }
+                drop(waiters);
                 self.chain.took(Took::Wait, waiter.since);
                 self.finish_waiter(context, &waiter, &finish);
             }
@@ -223,10 +233,14 @@ impl Root {
     fn pace(&mut self) {
         let idle_ms = self.chain.sync_tick_ms().map_or(TICK_MS, |ms| ms.min(TICK_MS));
         let waiters = self.chain.waiters.borrow();
-        let tick_ms = match (waiters.look_elsewhere(), waiters.len()) {
+        // No third period: to set one begins it anew, and a tick that is put off again and again
+        // never comes.
+        let is_near = |deadline: Time| deadline.ms_since(abi::now()) < u64::from(TICK_WAITING_MS);
+        let tick_ms = match (waiters.look_elsewhere(), waiters.next_deadline()) {
             (true, _) => TICK_ELSEWHERE_MS,
-            (false, 0) => idle_ms,
-            (false, _) => TICK_WAITING_MS.min(idle_ms),
+            (false, None) => idle_ms,
+            (false, Some(deadline)) if is_near(deadline) => TICK_ELSEWHERE_MS,
+            (false, Some(_)) => TICK_WAITING_MS.min(idle_ms),
         };
         drop(waiters);
         if self.chain.dialect.caps().wakes_others && tick_ms != self.tick_ms {

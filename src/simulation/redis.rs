@@ -75,7 +75,7 @@ impl Redis {
         let values = match (keys[0].ends_with(':'), arguments[0].parse::<u64>()) {
             (false, _) => self.tell_and_read(&keys[0], arguments, now),
             (true, Ok(_)) => self.ask(keys, arguments, now.ms()),
-            (true, Err(_)) => self.tell(&keys[0], arguments, now.ms()),
+            (true, Err(_)) => self.tell(keys, arguments, now.ms()),
         };
         json!({ how: values }).to_string()
     }
@@ -142,7 +142,12 @@ impl Redis {
     }
 
     fn ask(&mut self, keys: &[String], arguments: &[String], now_ms: u64) -> Vec<Value> {
-        let [owner, lease_ms, names @ ..] = arguments else { panic!("{arguments:?}") };
+        let questions = arguments.chunks(2 + 2 * keys.len());
+        questions.map(|question| self.ask_one(keys, question, now_ms).into()).collect()
+    }
+
+    fn ask_one(&mut self, keys: &[String], question: &[String], now_ms: u64) -> String {
+        let [owner, lease_ms, names @ ..] = question else { panic!("{question:?}") };
         let named = || keys.iter().zip(names.as_chunks::<2>().0);
         for (number, (prefix, [name, secret])) in named().enumerate() {
             let answers = self.answers.entry(prefix.clone()).or_default();
@@ -158,8 +163,7 @@ impl Redis {
             let is_since =
                 kept.token.is_empty() || since_ms.is_some_and(|since| since <= kept.asked_ms);
             if is_there && is_since {
-                let sealed = kept.sealed.clone();
-                return vec!["answer".into(), number.to_string().into(), sealed.into()];
+                return format!("{number}{}", kept.sealed);
             }
             answers.kept.remove(name);
         }
@@ -167,23 +171,28 @@ impl Redis {
             self.commands += 1;
             let lease = self.answers[prefix].leases.get(name);
             if lease.is_some_and(|(whose, _)| whose != owner) {
-                return vec!["held".into()];
+                return "h".to_owned();
             }
         }
         self.commands += 1;
         let lease = (owner.clone(), now_ms + lease_ms.parse::<u64>().unwrap());
         let answers = self.answers.get_mut(&keys[0]).unwrap();
         answers.leases.insert(names[0].clone(), lease);
-        vec!["lead".into()]
+        "l".to_owned()
     }
 
-    fn tell(&mut self, prefix: &str, arguments: &[String], now_ms: u64) -> Vec<Value> {
-        let answers = self.answers.entry(prefix.to_owned()).or_default();
-        answers.forget(now_ms);
+    fn tell(&mut self, keys: &[String], arguments: &[String], now_ms: u64) -> Vec<Value> {
         self.commands += 3;
         for one in arguments.as_chunks::<9>().0 {
             self.commands += 2;
-            answers.take_in(one, now_ms);
+            for (number, prefix) in keys.iter().enumerate() {
+                let answers = self.answers.entry(prefix.clone()).or_default();
+                answers.forget(now_ms);
+                // Under the secret before things are removed alone.
+                if number == 0 || matches!(one[0].as_str(), "token" | "secret" | "purge") {
+                    answers.take_in(one, now_ms);
+                }
+            }
         }
         vec!["0".into()]
     }

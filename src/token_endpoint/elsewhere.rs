@@ -30,8 +30,8 @@ pub struct Names {
 
 /// Bytes of what is sealed at most.
 pub const BYTES_MAX: usize = 32_768;
-/// Bytes of an answer of Redis at most.
-const ANSWER_BYTES_MAX: usize = 2 * BYTES_MAX;
+/// Bytes of an answer of Redis at most: the script gives 256 KiB of what is sealed in one.
+const ANSWER_BYTES_MAX: usize = (1 << 18) + 4_096;
 
 const VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
@@ -114,41 +114,57 @@ fn prefix(key: &HostKey) -> String {
     format!("{}{name}:", redis::PREFIX)
 }
 
+/// The same under each secret, that in force first.
+fn prefixes(key: &HostKey) -> Vec<String> {
+    [Some(key), key.previous()].into_iter().flatten().map(prefix).collect()
+}
+
 fn text(name: &Digest) -> String {
     URL_SAFE_NO_PAD.encode(name.0)
 }
 
-/// The answer that is in force, under the first name that has one; else the lease on the call, if
-/// nobody has it.
+/// For each call the answer that is in force, under the first name that has one; else the lease on
+/// the call, if nobody has it. What is longer than an answer can be is none.
 const ASK: Script = Script {
     text: include_str!("elsewhere/ask.lua"),
-    sha1: "9ee1058dfd2775b023f4f8b029fe0e9ae01d6e2f",
+    sha1: "cbe095408fef6208a271556f2a6683bc20555bb4",
 };
 
 /// Answers and failures are left, or removed, and leases given back. What has no room isn't kept,
 /// and counted.
 const TELL: Script = Script {
     text: include_str!("elsewhere/tell.lua"),
-    sha1: "6d89cd6b190e8eb04b0cf7b31339bfdf88ddab4f",
+    sha1: "37d1d9cf921a09f6c8fbcd15a6406f50300cf285",
 };
 
-/// The body of a call that asks for an answer, or for the lease. `names` are those under each
-/// secret, that in force first.
-pub fn ask(key: &HostKey, by_text: bool, owner: u64, lease_ms: u64, names: &[Names]) -> Vec<u8> {
-    let head = [owner.to_string(), lease_ms.to_string()];
-    let keys: Vec<String> = [Some(key), key.previous()]
-        .into_iter()
-        .flatten()
-        .zip(names)
-        .map(|(key, _)| prefix(key))
-        .collect();
-    let names = names
-        .iter()
-        .flat_map(|one| [text(&one.call), one.credential.as_ref().map(text).unwrap_or_default()]);
-    redis::call(&ASK, by_text, &keys, head.into_iter().chain(names))
+/// What is asked of one call: its answer, or the lease on it.
+pub struct Question<'a> {
+    /// Who asks.
+    pub owner: u64,
+    /// For how long it has the lease, if it gets it.
+    pub lease_ms: u64,
+    /// The call's names under each secret, that in force first.
+    pub names: &'a [Names],
 }
 
-/// What Redis says to that.
+/// The body of a call that asks all this.
+pub fn ask<'a>(
+    key: &HostKey,
+    by_text: bool,
+    questions: impl Iterator<Item = Question<'a>>,
+) -> Vec<u8> {
+    let keys = prefixes(key);
+    let mut arguments = Vec::new();
+    for Question { owner, lease_ms, names } in questions {
+        arguments.extend([owner.to_string(), lease_ms.to_string()]);
+        let texts =
+            |one: &Names| [text(&one.call), one.credential.as_ref().map_or_else(String::new, text)];
+        arguments.extend(names.iter().take(keys.len()).flat_map(texts));
+    }
+    redis::call(&ASK, by_text, &keys, arguments)
+}
+
+/// What Redis says of one call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// This lies there under the name with this number.
@@ -157,29 +173,41 @@ pub enum Reply {
     Lead,
     /// Nothing, and another gateway calls the server.
     Held,
+}
+
+/// What Redis says to questions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// To each of them, in their order.
+    Replies(Vec<Reply>),
     /// It wants the script's text first.
     TextNeeded,
     /// Anything else.
     Nothing,
 }
 
-/// Reads the answer.
-pub fn reply(known: &mut Known, by_text: bool, status: u16, answer: &[u8]) -> Reply {
+/// Reads the answer to so many questions.
+pub fn heard(known: &mut Known, by_text: bool, status: u16, answer: &[u8], asked: usize) -> Heard {
     let said = redis::read(status, answer, ANSWER_BYTES_MAX);
     known.learn(by_text, &said, status);
     let values = match said {
         Said::Values(values) => values,
-        Said::TextNeeded => return Reply::TextNeeded,
-        Said::Nothing => return Reply::Nothing,
+        Said::TextNeeded => return Heard::TextNeeded,
+        Said::Nothing => return Heard::Nothing,
     };
-    let texts: Option<Vec<&str>> = values.iter().map(Value::as_str).collect();
-    match texts.as_deref() {
-        Some(["lead"]) => Reply::Lead,
-        Some(["held"]) => Reply::Held,
-        Some(["answer", number, sealed]) => {
-            number.parse().map_or(Reply::Nothing, |n| Reply::Sealed(n, (*sealed).to_owned()))
-        }
-        _ => Reply::Nothing,
+    let replies: Option<Vec<Reply>> = values.iter().map(reply).collect();
+    replies.filter(|replies| replies.len() == asked).map_or(Heard::Nothing, Heard::Replies)
+}
+
+fn reply(value: &Value) -> Option<Reply> {
+    let said = value.as_str()?;
+    let (first, rest) = said.split_at_checked(1)?;
+    match (first, rest) {
+        ("l", "") => Some(Reply::Lead),
+        ("h", "") => Some(Reply::Held),
+        ("0", sealed) => Some(Reply::Sealed(0, sealed.to_owned())),
+        ("1", sealed) => Some(Reply::Sealed(1, sealed.to_owned())),
+        _ => None,
     }
 }
 
@@ -267,7 +295,7 @@ impl Tell {
 /// The body of a call that tells all this.
 pub fn tell(key: &HostKey, by_text: bool, now: Time, tells: &[Tell]) -> Vec<u8> {
     let arguments = tells.iter().flat_map(|one| one.arguments(now));
-    redis::call(&TELL, by_text, &[prefix(key)], arguments)
+    redis::call(&TELL, by_text, &prefixes(key), arguments)
 }
 
 /// How many of them found no room; nothing if they weren't taken.
@@ -295,7 +323,8 @@ pub struct Outbox {
 const WAITING_MAX: usize = 1_024;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 const BATCH_MAX: usize = 64;
-const BATCH_BYTES_MAX: usize = 1 << 18;
+/// Less than the 80 KiB that Webdis takes in a path, where a host sends commands so.
+const BATCH_BYTES_MAX: usize = 1 << 16;
 
 impl Outbox {
     /// Notes one more; false if there is no room.
@@ -321,8 +350,9 @@ impl Outbox {
         }
         self.is_under_way = true;
         let (mut taken, mut bytes) = (Vec::new(), 0);
-        while taken.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(one) = self.tells.pop_front() else { break };
+        while taken.len() < BATCH_MAX {
+            let fits = |one: &Tell| bytes == 0 || bytes + one.bytes() <= BATCH_BYTES_MAX;
+            let Some(one) = self.tells.pop_front_if(|one| fits(one)) else { break };
             bytes += one.bytes();
             taken.push(one);
         }

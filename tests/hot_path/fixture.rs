@@ -215,15 +215,15 @@ pub fn ruled() -> Value {
     })
 }
 
-/// Rules, a forwarded claim and a revocation feed.
 /// Rules, and gateways that tell each other of revocations.
-pub fn ruled_and_told() -> Value {
+pub fn ruled_and_told(shares_answers: bool) -> Value {
     let mut config = ruled();
-    config["gateways"] =
-        json!({ "uri": "https://webdis.example/", "cluster": "webdis", "failure_mode": "deny" });
+    config["gateways"] = json!({ "uri": "https://webdis.example/", "cluster": "webdis",
+        "failure_mode": "deny", "answers": shares_answers });
     config
 }
 
+/// Rules, a forwarded claim and a revocation feed.
 pub fn ruled_and_revoked() -> Value {
     let mut config = ruled();
     config["revocation"] =

@@ -130,13 +130,15 @@ fn revocation_costs_one_look_into_shared_memory() {
 /// It is the same look, whoever has told of them.
 #[test]
 fn revocations_of_several_gateways_cost_no_host_call_more() {
-    let worker = Worker::new(&ruled_and_told());
-    worker.tick();
-    let (effect, calls, counted, allocations) = hot(&worker);
-    assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
-    assert_eq!(calls, Calls { shared_get: 1, count: 2, ..Calls::default() });
-    assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
-    assert_eq!(allocations, 1, "the value that the host gives");
+    for shares_answers in [false, true] {
+        let worker = Worker::new(&ruled_and_told(shares_answers));
+        worker.tick();
+        let (effect, calls, counted, allocations) = hot(&worker);
+        assert!(matches!(effect, Effect::Finish(Finish::Admit(_))));
+        assert_eq!(calls, Calls { shared_get: 1, count: 2, ..Calls::default() });
+        assert_eq!(counted, [Metric::L1Hit, Metric::Accepted]);
+        assert_eq!(allocations, 1, "the value that the host gives");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 """Answers to token calls that several gateways share through a real Redis behind a real Webdis: three Envoys of two workers.
 
-HERDGATE_FULL=1 takes ten Envoys, 2,000 callers, and a hundred clients; pytest -s shows what it took.
+Ten of them with 2,000 callers are in test_answers_many.py.
 """
 
 import os
@@ -19,10 +19,9 @@ from servers import token_headers
 from token_calls import TOKEN_PATH, Flight, access_tokens, call, config, endpoint, fresh_client
 from webdis import Webdis
 
-FULL = os.environ.get("HERDGATE_FULL") == "1"
-GATEWAYS = 10 if FULL else 3
-CALLERS = 2_000 if FULL else 90
-CLIENTS = 100 if FULL else 6
+GATEWAYS = 3
+CALLERS = 90
+CLIENTS = 6
 # All gateways stand behind one name: it is part of what an answer is kept under.
 HOST = {"host": "idp.example"}
 

@@ -133,7 +133,7 @@ impl TokenCall {
             self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body))
         {
             facts.withdraw_credential(credential);
-            if let Some(name) = self.names.first().and_then(|names| names.credential) {
+            for name in self.names.iter().filter_map(|names| names.credential) {
                 facts.tell_elsewhere(Tell::WithdrawSecret(name));
             }
         }

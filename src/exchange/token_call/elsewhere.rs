@@ -1,15 +1,11 @@
 //! Who has this gateway's lease on a call asks other gateways before the server.
 
-use std::rc::Rc;
-
 use super::{TokenCall, paused};
 use crate::digest::{Digest, HostKey};
 use crate::exchange::{Abilities, Effect};
-use crate::facts::Fact;
-use crate::facts::Facts;
-use crate::facts::Queue;
-use crate::facts::elsewhere::{ASK_MS_MAX, Word};
+use crate::facts::elsewhere::{ASK_MS_MAX, LEASE_MS_MIN, Seat, Word};
 use crate::facts::tokens::Known;
+use crate::facts::{Facts, Queue};
 use crate::metrics::Metric;
 use crate::request::Request;
 use crate::shared::Owner;
@@ -21,24 +17,40 @@ use crate::token_endpoint::request::TokenRequest;
 
 /// Between two questions while another gateway calls the server, in milliseconds; more where many
 /// wait.
-const POLL_MS: u64 = 30;
+const POLL_MS: u64 = 20;
 
 /// Who asks: it has this gateway's lease.
 struct Asker {
     owner: Owner,
     since: Time,
-    /// Its place among those of this worker that wait for another gateway.
-    seat: Option<Rc<()>>,
+    /// Its place among those of this worker that do.
+    seat: Seat,
+    /// When another gateway was last seen to call the server.
+    held_at: Option<Time>,
 }
 
 /// A call that asks other gateways, or waits for one of them.
 pub(super) struct Waiting {
     asker: Asker,
-    /// The question that is under way, or was answered last.
-    asked: Fact,
+    /// When it asked last.
     asked_at: Time,
-    /// When it is asked again, while another gateway calls.
+    /// When it asks again, while another gateway calls.
     again_at: Option<Time>,
+}
+
+impl Asker {
+    /// Whether another gateway has the call still, as far as was heard.
+    fn is_held(&self, now: Time) -> bool {
+        self.held_at
+            .is_some_and(|at| (Span { from: at, until: at.plus_ms(LEASE_MS_MIN) }).holds(now))
+    }
+
+    /// When it asks again: at a moment that those of its worker have in common, so that one call
+    /// carries what they ask. A worker asks five hundred times a second at most.
+    fn again_at(&self, now: Time) -> Time {
+        let pause_ms = POLL_MS.max(self.seat.all().saturating_mul(2));
+        Time::from_ms(now.plus_ms(pause_ms).ms() / POLL_MS * POLL_MS)
+    }
 }
 
 /// What a call is known as to other gateways, under each secret.
@@ -73,7 +85,9 @@ impl TokenCall {
         if self.request.demand() != Demand::default() {
             return self.go_alone(request, endpoint, owner, facts);
         }
-        self.ask(request, endpoint, key, Asker { owner, since: facts.now, seat: None }, facts)
+        let seat = facts.seat_elsewhere(key, owner);
+        let asker = Asker { owner, since: facts.now, seat, held_at: None };
+        self.ask(request, endpoint, key, asker, facts)
     }
 
     /// Goes on once something was heard, or it is time.
@@ -85,49 +99,52 @@ impl TokenCall {
         abilities: Abilities,
         facts: &Facts<'_>,
     ) -> Option<Effect> {
-        let mut waiting = self.waiting.take()?;
-        let (owner, now) = (waiting.asker.owner, facts.now);
-        if let Some(again_at) = waiting.again_at {
-            let may_ask = !(Span { from: waiting.asked_at, until: again_at }).holds(now);
-            let until = waiting.asker.since.plus_ms(endpoint.wait_ms_max);
-            if !(Span { from: waiting.asker.since, until }).holds(now) {
+        let Waiting { mut asker, asked_at, again_at } = self.waiting.take()?;
+        let (owner, now) = (asker.owner, facts.now);
+        if let Some(again_at) = again_at {
+            let until = asker.since.plus_ms(endpoint.wait_ms_max);
+            if !(Span { from: asker.since, until }).holds(now) {
                 facts.host.meter.count(Metric::AnswersWaitedOut);
                 return Some(self.go_alone(request, endpoint, owner, facts));
             }
-            if !may_ask {
-                return Some(self.sleep(waiting, again_at, facts));
+            if (Span { from: asked_at, until: again_at }).holds(now) {
+                return Some(
+                    self.sleep(Waiting { asker, asked_at, again_at: Some(again_at) }, again_at),
+                );
             }
-            return Some(self.ask(request, endpoint, key, waiting.asker, facts));
+            return Some(self.ask(request, endpoint, key, asker, facts));
         }
-        let word = facts.word_of(&waiting.asked);
-        match word {
+        let word = match asker.seat.word() {
+            Some(word) => word,
             None => {
-                let until = waiting.asked_at.plus_ms(2 * ASK_MS_MAX);
-                if (Span { from: waiting.asked_at, until }).holds(now) {
-                    return Some(self.sleep(waiting, until, facts));
+                let until = asked_at.plus_ms(2 * ASK_MS_MAX);
+                if (Span { from: asked_at, until }).holds(now) {
+                    return Some(self.sleep(Waiting { asker, asked_at, again_at }, until));
                 }
                 facts.host.meter.count(Metric::AnswersFailed);
-                Some(self.go_alone(request, endpoint, owner, facts))
+                Word::Unheard
             }
-            Some(Word::Again) => Some(self.ask(request, endpoint, key, waiting.asker, facts)),
-            Some(Word::Held) if abilities.waits => {
-                if waiting.asker.seat.is_none() {
+        };
+        match word {
+            Word::Again => Some(self.ask(request, endpoint, key, asker, facts)),
+            Word::Held if abilities.waits => {
+                if asker.held_at.is_none() {
                     facts.host.meter.count(Metric::AnswersWaited);
-                    waiting.asker.seat = Some(facts.seat_elsewhere());
                 }
+                asker.held_at = Some(now);
                 self.has_waited = true;
-                // So many questions a second from one worker at most, however many calls wait.
-                let many = facts.seated_elsewhere();
-                let again_at = now.plus_ms(POLL_MS.max(many.saturating_mul(2)));
-                waiting.again_at = Some(again_at);
-                Some(self.sleep(waiting, again_at, facts))
+                Some(self.ask_later(asker, facts))
             }
-            Some(Word::Lead) => {
+            // One answer that is late doesn't end the wait for a gateway that calls.
+            Word::Unheard if asker.is_held(now) => Some(self.ask_later(asker, facts)),
+            Word::Lead => {
                 facts.host.meter.count(Metric::AnswersLed);
                 Some(self.go_alone(request, endpoint, owner, facts))
             }
-            Some(Word::Held | Word::Alone) => Some(self.go_alone(request, endpoint, owner, facts)),
-            Some(Word::Taken) => match self.known(key, endpoint, facts) {
+            Word::Held | Word::Unheard | Word::Forged => {
+                Some(self.go_alone(request, endpoint, owner, facts))
+            }
+            Word::Taken => match self.known(key, endpoint, facts) {
                 Known::Answer(stored, _) => {
                     facts.host.meter.count(Metric::AnswersTaken);
                     facts.end_call(key, owner);
@@ -146,8 +163,13 @@ impl TokenCall {
         }
     }
 
-    fn sleep(&mut self, waiting: Waiting, until: Time, facts: &Facts<'_>) -> Effect {
-        let name = waiting.asked.digest(&facts.runtime.host_key, &facts.runtime.config);
+    fn ask_later(&mut self, asker: Asker, facts: &Facts<'_>) -> Effect {
+        let again_at = asker.again_at(facts.now);
+        self.sleep(Waiting { asker, asked_at: facts.now, again_at: Some(again_at) }, again_at)
+    }
+
+    fn sleep(&mut self, waiting: Waiting, until: Time) -> Effect {
+        let name = waiting.asker.seat.name();
         self.waiting = Some(waiting);
         Effect::SleepUntil(until, name, Queue::Token)
     }
@@ -161,13 +183,14 @@ impl TokenCall {
         facts: &Facts<'_>,
     ) -> Effect {
         let credential = self.credential.as_ref();
-        let Some(asked) = facts.asking(self.endpoint, key, credential, &self.names, asker.owner)
-        else {
-            return self.go_alone(request, endpoint, asker.owner, facts);
-        };
-        let effect = Effect::Fetch(asked.clone(), facts.now.plus_ms(ASK_MS_MAX));
-        self.waiting = Some(Waiting { asker, asked, asked_at: facts.now, again_at: None });
-        effect
+        match facts.asking(self.endpoint, key, credential, &self.names, asker.owner) {
+            Some(question) => {
+                self.waiting = Some(Waiting { asker, asked_at: facts.now, again_at: None });
+                Effect::Fetch(question, facts.now.plus_ms(ASK_MS_MAX))
+            }
+            None if asker.is_held(facts.now) => self.ask_later(asker, facts),
+            None => self.go_alone(request, endpoint, asker.owner, facts),
+        }
     }
 
     fn go_alone(
@@ -191,8 +214,9 @@ impl TokenCall {
 
     /// Tells other gateways that a call has ended and leaves no answer.
     pub(super) fn tell_ended(&self, owner: Option<Owner>, is_purged: bool, facts: &Facts<'_>) {
-        if let Some(names) = self.names.first() {
-            facts.tell_ended(names, owner, is_purged);
-        }
+        let Some((names, previous)) = self.names.split_first() else { return };
+        facts.tell_ended(names, owner, is_purged);
+        // Under the secret before another gateway may have left something.
+        previous.iter().filter(|_| is_purged).for_each(|names| facts.tell_ended(names, None, true));
     }
 }

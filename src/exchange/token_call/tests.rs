@@ -353,6 +353,7 @@ fn a_refresh_that_is_lost_is_not_waited_for_for_an_hour() {
     }
 }
 
+mod elsewhere;
 mod kept;
 mod load;
 mod time;

@@ -99,6 +99,11 @@ impl Waiters {
         }
     }
 
+    /// When the first of them looks again in any case.
+    pub fn next_deadline(&self) -> Option<Time> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
     /// Whether some wait for what another worker brings.
     pub fn look_elsewhere(&self) -> bool {
         !self.led_elsewhere.is_empty()

@@ -10,13 +10,13 @@ end
 for i = 1, #ARGV, 9 do
   local what, name, owner, ms, asked = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local at = p .. 'a:' .. name
-  if what == 'token' then
-    redis.call('DEL', p .. 't:' .. name)
-  elseif what == 'secret' then
-    redis.call('DEL', p .. 's:' .. name)
+  if what == 'token' or what == 'secret' then
+    for _, k in ipairs(KEYS) do redis.call('DEL', k .. what:sub(1, 1) .. ':' .. name) end
   elseif what == 'purge' then
-    redis.call('DEL', at)
-    redis.call('ZREM', p .. 'ends', name)
+    for _, k in ipairs(KEYS) do
+      redis.call('DEL', k .. 'a:' .. name)
+      redis.call('ZREM', k .. 'ends', name)
+    end
   elseif what == 'keep' and tonumber(ms) > 0 then
     local token, secret = ARGV[i + 6], ARGV[i + 7]
     local before = tonumber(redis.call('HGET', at, 'asked') or 0)

@@ -63,17 +63,56 @@ fn scripts_are_known_by_their_digests() {
 #[test]
 fn only_what_the_script_returns_is_a_reply() {
     let mut known = Known::default();
-    let mut said = |status, text: &str| reply(&mut known, false, status, text.as_bytes());
-    assert_eq!(said(200, r#"{"EVALSHA":["lead"]}"#), Reply::Lead);
-    assert_eq!(said(200, r#"{"EVALSHA":["held"]}"#), Reply::Held);
-    assert_eq!(said(200, r#"{"EVALSHA":["answer","1","x"]}"#), Reply::Sealed(1, "x".to_owned()));
-    assert_eq!(said(403, ""), Reply::TextNeeded);
-    for text in
-        [r#"{"EVALSHA":["answer","x","y"]}"#, r#"{"EVALSHA":[1]}"#, "", r#"{"GET":["lead"]}"#]
-    {
-        assert_eq!(said(200, text), Reply::Nothing, "{text}");
+    let mut said =
+        |status, text: &str, asked| heard(&mut known, false, status, text.as_bytes(), asked);
+    let all = [Reply::Lead, Reply::Held, Reply::Sealed(1, "x".to_owned())];
+    assert_eq!(said(200, r#"{"EVALSHA":["l","h","1x"]}"#, 3), Heard::Replies(all.to_vec()));
+    assert_eq!(said(403, "", 1), Heard::TextNeeded);
+    for text in [
+        r#"{"EVALSHA":["l","l"]}"#,
+        r#"{"EVALSHA":[]}"#,
+        r#"{"EVALSHA":["lead"]}"#,
+        r#"{"EVALSHA":["2x"]}"#,
+        r#"{"EVALSHA":["äx"]}"#,
+        r#"{"EVALSHA":[""]}"#,
+        r#"{"EVALSHA":[1]}"#,
+        r#"{"EVALSHA":[["l"]]}"#,
+        r#"{"GET":["l"]}"#,
+        "",
+    ] {
+        assert_eq!(said(200, text, 1), Heard::Nothing, "{text}");
     }
-    assert_eq!(said(504, r#"{"EVALSHA":["lead"]}"#), Reply::Nothing);
+    assert_eq!(said(504, r#"{"EVALSHA":["l"]}"#, 1), Heard::Nothing);
+    let long = format!(r#"{{"EVALSHA":["0{}"]}}"#, "x".repeat(ANSWER_BYTES_MAX));
+    assert_eq!(said(200, &long, 1), Heard::Nothing);
+}
+
+/// The script's own bounds are those of the code.
+#[test]
+fn what_the_script_gives_has_room_in_an_answer() {
+    let purpose = Purpose { call: &Digest([1; 32]), endpoint: &[2; 32] };
+    let longest = seal(&key("a"), &purpose, [3, 4], NOW, &[0; BYTES_MAX]).unwrap().len();
+    assert!(ASK.text.contains(&format!("#a[1] <= {longest} ")), "{longest}");
+    let room: usize = ASK.text.split(['=', '\n']).nth(1).unwrap().trim().parse().unwrap();
+    assert!(room >= longest && room + 64 * 8 < ANSWER_BYTES_MAX, "{room}");
+}
+
+#[test]
+fn each_question_has_its_names_under_each_secret() {
+    let names = |n: u8, credential| Names { call: Digest([n; 32]), credential };
+    let (one, two) = ([names(1, None), names(2, None)], [names(3, Some(Digest([4; 32]))); 2]);
+    let body = |key: &HostKey| {
+        let questions = [(7, &one), (8, &two)];
+        let questions =
+            questions.into_iter().map(|(owner, names)| Question { owner, lease_ms: 5, names });
+        String::from_utf8(ask(key, false, questions)).unwrap()
+    };
+    let count = |body: &str| body.split('/').count();
+    // The command, the script, the number of keys; then the keys, and each question's words.
+    assert_eq!(count(&body(&key("a"))), 3 + 1 + 2 * 4);
+    let both = body(&key("a").after(Some(key("b"))));
+    assert_eq!(count(&both), 3 + 2 + 2 * 6);
+    assert!(both.contains(&text(&Digest([2; 32]))) && both.contains("/8/5/"));
 }
 
 #[test]
