@@ -5,6 +5,7 @@
 //! spelling of a header's or parameter's name, a `Bearer` inside another scheme's credentials.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+mod grammar;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,8 @@ use std::borrow::Cow;
 use crate::jwt::TOKEN_BYTES_MAX;
 use crate::reply::Reason;
 use crate::request::{Field, is_word};
+
+use grammar::{is_b64token, is_tchar};
 
 /// One place where a bearer token may be.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -98,11 +101,20 @@ impl<'a> Candidate<'a> {
     /// [`Reason::Malformed`] over 16 KiB and for padding in the midst, [`Reason::TwoTokens`] for a
     /// comma list, [`Reason::MalformedRequest`] for any other byte that `b64token` doesn't have.
     pub fn well_formed(self) -> Result<Found<'a>, Reason> {
+        self.is_well_formed()?;
+        Ok(Found { bytes: self.bytes, source: self.source })
+    }
+
+    /// The same of one that stays where it is.
+    ///
+    /// # Errors
+    /// As [`Candidate::well_formed`].
+    pub fn is_well_formed(&self) -> Result<(), Reason> {
         if self.bytes.len() > TOKEN_BYTES_MAX {
             return Err(Reason::Malformed);
         }
         if is_b64token(&self.bytes) {
-            return Ok(Found { bytes: self.bytes, source: self.source });
+            return Ok(());
         }
         // Segments with padding of their own are no b64token. Whoever wrote that has written a JWT
         // badly, not the request.
@@ -495,21 +507,6 @@ fn decoded(value: &[u8]) -> Result<Cow<'_, [u8]>, Reason> {
         rest = tail;
     }
     Ok(Cow::Owned(bytes))
-}
-
-/// RFC 6750, section 2.1: `1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`.
-fn is_b64token(bytes: &[u8]) -> bool {
-    let padding = bytes.iter().rev().take_while(|byte| **byte == b'=').count();
-    let body = bytes.get(..bytes.len() - padding).unwrap_or_default();
-    !body.is_empty()
-        && body.iter().all(|byte| {
-            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-        })
-}
-
-/// RFC 9110, section 5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// White space around a field value is not part of it (RFC 9110, section 5.5).
