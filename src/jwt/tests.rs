@@ -462,3 +462,12 @@ proptest! {
         prop_assert_eq!(jwt.claims.sub, Some(sub));
     }
 }
+
+proptest! {
+    #[test]
+    fn the_last_dot_is_found_wherever_it_is(bytes in proptest::collection::vec(prop_oneof![Just(b'.'), Just(0x2f), Just(0x2d), Just(0), Just(0xae), any::<u8>()], 0..40)) {
+        prop_assert_eq!(last_dot(&bytes), bytes.iter().rposition(|byte| *byte == b'.'));
+        let none: Vec<u8> = bytes.iter().map(|byte| if *byte == b'.' { b'/' } else { *byte }).collect();
+        prop_assert_eq!(last_dot(&none), None);
+    }
+}
