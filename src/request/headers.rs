@@ -21,7 +21,9 @@ impl HeaderBlock {
     /// Builds a block from pairs, for tests and for hosts that have only pairs.
     pub fn from_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Self {
         let pairs: Vec<_> = pairs.into_iter().collect();
-        let mut bytes = (pairs.len() as u32).to_le_bytes().to_vec();
+        let size: usize = pairs.iter().map(|(name, value)| 10 + name.len() + value.len()).sum();
+        let mut bytes = Vec::with_capacity(4 + size);
+        bytes.extend((pairs.len() as u32).to_le_bytes());
         for (name, value) in &pairs {
             bytes.extend((name.len() as u32).to_le_bytes());
             bytes.extend((value.len() as u32).to_le_bytes());

@@ -124,15 +124,34 @@ pub(super) fn ml_dsa_spki(algorithm: Algorithm, key: &[u8]) -> Vec<u8> {
     tlv(0x30, &[algorithm, tlv(0x03, &[&[0], key].concat())].concat())
 }
 
-/// The signature of ECDSA as hosts take it, `SEQUENCE { r, s }` (RFC 3279, section 2.2.3).
+/// The signature of ECDSA as hosts take it, `SEQUENCE { r, s }` (RFC 3279, section 2.2.3), of numbers
+/// of up to 48 bytes: each length is then one byte, and all of it one piece of memory.
 pub(super) fn ecdsa_signature((r, s): (&[u8], &[u8])) -> Vec<u8> {
-    tlv(0x30, &[unsigned(r), unsigned(s)].concat())
+    let mut out = Vec::with_capacity(8 + r.len() + s.len());
+    out.extend([0x30, 0]);
+    for number in [r, s] {
+        let digits = without_leading_zeros(number);
+        let sign: &[u8] = if has_sign(digits) { &[0] } else { &[] };
+        out.extend([0x02, (sign.len() + digits.len()) as u8]);
+        out.extend_from_slice(sign);
+        out.extend_from_slice(digits);
+    }
+    let length = out.len() - 2;
+    if let Some(place) = out.get_mut(1) {
+        *place = length as u8;
+    }
+    out
+}
+
+/// Whether a zero goes before these digits, so that they aren't those of a negative number.
+fn has_sign(digits: &[u8]) -> bool {
+    digits.first().is_none_or(|first| *first >= 0x80)
 }
 
 /// `INTEGER` of a number that isn't negative.
 fn unsigned(big_endian: &[u8]) -> Vec<u8> {
     let digits = without_leading_zeros(big_endian);
-    let sign: &[u8] = if digits.first().is_none_or(|first| *first >= 0x80) { &[0] } else { &[] };
+    let sign: &[u8] = if has_sign(digits) { &[0] } else { &[] };
     tlv(0x02, &[sign, digits].concat())
 }
 
