@@ -65,6 +65,11 @@ pub trait HostVerify {
         message: &[u8],
         signature: &[u8],
     ) -> Option<bool>;
+
+    /// Whether it can say for `algorithm`.
+    fn takes(&self, _: Algorithm) -> bool {
+        false
+    }
 }
 
 /// A host without a signature function.

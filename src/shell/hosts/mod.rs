@@ -7,7 +7,7 @@ mod envoy;
 mod kong;
 mod stateless;
 
-pub use envoy::verify::{Trusted, Untrusted};
+pub use envoy::verify::Trusted;
 pub use kong::admitted::Meeting;
 pub use kong::latch::{self, Latch};
 pub use kong::residue::{Ended, Residue};

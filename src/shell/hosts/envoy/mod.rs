@@ -26,6 +26,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         Algorithm::RS384,
         Algorithm::RS512,
         Algorithm::ES256,
+        Algorithm::ES384,
         Algorithm::ES512,
     ],
     adds_to_gauges: true,
