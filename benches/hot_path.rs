@@ -1,4 +1,5 @@
-//! What the filter's own code takes of a request whose token it has seen before, without a host.
+//! What the filter's own code takes of a request whose token it has seen before, and of one with a
+//! new or a refused token, without a host: signatures are verified by a function that does nothing.
 //!
 //! `cargo bench --bench hot_path`; `HOT_PATH_STEPS=n` runs each case n times and prints nothing,
 //! for counting instructions under a tool that does that.
@@ -10,8 +11,9 @@ mod fixture;
 use std::hint::black_box;
 use std::time::Instant;
 
-use fixture::{Worker, plain, request, ruled, ruled_and_revoked, token};
+use fixture::{GOOD, Worker, plain, public, request, ruled, ruled_and_revoked, signed, token};
 use herdgate::testing::request::HeaderBlock;
+use serde_json::json;
 
 const ROUNDS: usize = 31;
 const REPEATS: usize = 20_000;
@@ -51,4 +53,33 @@ fn main() {
     row("one token, rules, claim", &Worker::new(&ruled()), &one);
     row("one token, rules, claim, feed", &Worker::new(&ruled_and_revoked()), &one);
     row("10,000 tokens", &Worker::new(&plain()), &many);
+    for (name, algorithm, first, audience) in [
+        ("new token, RS256", "RS256", GOOD, "orders-api"),
+        ("new token, ES256", "ES256", GOOD, "orders-api"),
+        ("forged, RS256", "RS256", GOOD + 1, "orders-api"),
+        ("forged, ES256", "ES256", GOOD + 1, "orders-api"),
+        ("wrong audience", "RS256", GOOD, "another"),
+    ] {
+        row(name, &forgetful(algorithm), &different(algorithm, first, audience));
+    }
+}
+
+/// A worker that remembers one token, and shares sixteen.
+fn forgetful(algorithm: &str) -> Worker {
+    let mut config = public(algorithm);
+    config["memory"] = json!({ "tokens_max": 1 });
+    config["shared"]["tokens_max"] = json!(16);
+    let worker = Worker::new(&config);
+    worker.host.verifies.set(true);
+    worker
+}
+
+fn different(algorithm: &str, first: u8, audience: &str) -> Vec<HeaderBlock> {
+    let token = |n: usize| {
+        signed(algorithm, first, |claims| {
+            claims["sub"] = json!(format!("user-{n}"));
+            claims["aud"] = json!(audience);
+        })
+    };
+    (0..1_000).map(|n| request(&token(n))).collect()
 }

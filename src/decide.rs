@@ -328,9 +328,9 @@ fn weigh_candidate(
 ) -> Result<Option<Weighed>, Stop> {
     let source = candidate.source();
     let verified = match facts.verified_before(candidate.bytes())? {
-        Some(verified) if is_anothers(rule, &verified) => verify(request, facts, rule, candidate),
+        Some(verified) if is_anothers(rule, &verified) => verify(request, facts, rule, &candidate),
         Some(verified) => Ok(verified),
-        None => verify(request, facts, rule, candidate),
+        None => verify(request, facts, rule, &candidate),
     };
     let verified = match verified {
         Err(Stop::Refuse(refusal))
@@ -357,7 +357,7 @@ fn weigh_candidate(
                 .map_err(|reason| refused(rule, reason, issuer, &verified, facts.now))?;
         }
     }
-    facts.not_revoked(&verified)?;
+    facts.not_revoked(&verified, candidate.bytes())?;
     facts.status_is_valid(&verified)?;
     // Of an opaque token its own endpoint has been asked.
     if rule.is_some_and(|rule| rule.introspect) && !verified.is_opaque {
@@ -371,7 +371,7 @@ fn verify(
     request: &Request<'_>,
     facts: &Facts<'_>,
     rule: Option<&Rule>,
-    candidate: Candidate<'_>,
+    candidate: &Candidate<'_>,
 ) -> Result<Rc<Verified>, Stop> {
     if facts.runtime.compiled.charges_refused
         && let Some(rule) = rule
@@ -383,7 +383,8 @@ fn verify(
         charging::within(facts, &limits, &payer).map_err(Stop::Refuse)?;
     }
     let admitted = rule.and_then(|rule| rule.requires.issuers.as_deref());
-    facts.verify(&candidate.well_formed()?.bytes, admitted)
+    candidate.is_well_formed()?;
+    facts.verify(candidate.bytes(), admitted)
 }
 
 /// Whether an opaque token was last seen as that of an issuer which the rule doesn't admit. It

@@ -30,7 +30,7 @@ pub enum Metric {
     ResourceDescribed,
     /// The verified token was in the worker's memory.
     L1Hit,
-    /// The signature was verified before by some worker.
+    /// Some worker had verified the signature before; asked where arithmetic takes longer than that.
     L2Hit,
     /// The signature was verified now.
     Verified,

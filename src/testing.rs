@@ -122,7 +122,7 @@ pub mod shared {
 }
 
 pub mod signature {
-    pub use crate::signature::{Algorithm, AlgorithmSet, NoHost, VerifyKey};
+    pub use crate::signature::{Algorithm, AlgorithmSet, HostVerify, NoHost, VerifyKey};
 
     pub mod jwk_set {
         pub use crate::signature::jwk_set::parse;

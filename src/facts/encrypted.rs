@@ -190,7 +190,7 @@ impl Facts<'_> {
             first_seen: sight.at,
             fingerprint: [0; 32],
             generation: self.vouching_generation(index, issuer),
-            names,
+            names: Some(names),
         };
         self.take_in(token, (index, issuer), vouched)
     }
@@ -202,10 +202,10 @@ impl Facts<'_> {
 
     /// Forgets another wrapping of the token that is kept now.
     pub(super) fn forget_other_wrapping(&self, token: &[u8], verified: &Verified) {
-        if verified.names.sealed.is_empty() {
+        let Some(names) = verified.names.get().filter(|names| !names.sealed.is_empty()) else {
             return;
-        }
-        let inner = &verified.names.bytes.0;
+        };
+        let inner = &names.bytes.0;
         let hash = self.runtime.host_key.short(inner);
         let mut worker = self.runtime.worker.borrow_mut();
         let other = worker.wrappings.get(hash, inner).map(std::mem::take);

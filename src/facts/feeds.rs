@@ -456,7 +456,7 @@ impl Facts<'_> {
     /// its keys are then fetched.
     pub(super) fn signed_by(&self, signer: &Signer, jws: &Jwt<'_>) -> Result<(), Option<Reason>> {
         let issuer = self.issuer(signer.issuer).map_err(|_| None)?;
-        match self.verifying_key(signer.issuer, issuer, jws, None) {
+        match self.verifying_key(signer.issuer, issuer, jws, super::verifying::Known::NOTHING) {
             Ok(_) => Ok(()),
             Err(Stop::Missing(fact)) => {
                 self.want(*fact);

@@ -27,7 +27,7 @@ use crate::token_endpoint::elsewhere::Tell;
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
 
 use super::encrypted::Content;
-use super::verified::credential_id;
+use super::verifying::{Known, credential_id};
 use super::{Facts, KeySet, Stop};
 
 /// The longest that an answer is under way and kept, in milliseconds.
@@ -177,7 +177,6 @@ impl Facts<'_> {
             Content::Bare(_) => (None, sealed.unwrap_or_default()),
         };
         let inside = sealed.unwrap_or(token);
-        let seen = self.seen_as(issuer, inside);
         let first_seen = self.seen_first(signed).unwrap_or(asked_at).min(self.now);
         let times = check::sunset(issuer, self.now)
             .and_then(|()| check::times(claims, issuer, self.now, first_seen));
@@ -203,7 +202,8 @@ impl Facts<'_> {
         let Some(jwt) = jwt else {
             return Ok(Judged { until, anew: has_status, ..Judged::NOT_OURS });
         };
-        let known = before.or(seen);
+        let record = self.record(issuer, inside);
+        let known = Known::by(&record).or_key(before);
         let judged = match &issuer.keys {
             KeySource::Credentials(_) => self.judge_by_credential(index, jwt, known)?,
             KeySource::Inline(keys) => {
@@ -227,7 +227,7 @@ impl Facts<'_> {
         set: &KeySet,
         jwt: &Jwt<'_>,
         asked_at: Time,
-        known: Option<[u8; 32]>,
+        known: Known<'_>,
     ) -> Result<Judged, Withdrawn> {
         let under = Some((issuer, set.generation));
         match self.try_set(issuer, set, jwt, known) {
@@ -245,7 +245,7 @@ impl Facts<'_> {
         &self,
         issuer: usize,
         jwt: &Jwt<'_>,
-        known: Option<[u8; 32]>,
+        known: Known<'_>,
     ) -> Result<Judged, Withdrawn> {
         let unknown = Judged { anew: true, ..Judged::NOT_OURS };
         let of_issuer = self.runtime.config.issuers.get(issuer);

@@ -39,6 +39,7 @@ pub mod told;
 mod tries;
 mod trouble;
 mod verified;
+mod verifying;
 mod vouched;
 
 use std::cell::{Cell, RefCell};

@@ -215,7 +215,7 @@ impl Facts<'_> {
             first_seen: fresh.from,
             fingerprint,
             generation,
-            names,
+            names: Some(names),
         };
         self.take_in(token, (index, issuer), vouched)
     }

@@ -25,6 +25,7 @@ use crate::token_endpoint::elsewhere::Tell;
 use super::encrypted::{Content, Unsealed};
 use super::feeds::FeedHere;
 use super::handed_out::IN_FLIGHT_MS;
+use super::verifying::Known;
 use super::{Fact, Facts, Stop, Verified};
 
 /// What this worker knows of revocations.
@@ -81,14 +82,16 @@ impl Facts<'_> {
     /// Whether the token was revoked, as far as this host has heard. One host call, and on each
     /// change of what is known two more.
     ///
+    /// `token` is what the client has sent.
+    ///
     /// # Errors `Revoked`; `RevocationUnavailable` if that can't be known; `Missing` while a feed
     /// is to be read for the first time.
     #[inline(always)]
-    pub fn not_revoked(&self, verified: &Verified) -> Result<(), Stop> {
+    pub fn not_revoked(&self, verified: &Verified, token: &[u8]) -> Result<(), Stop> {
         if self.heard_lately() == Some(verified.looked_up.get()) {
             Ok(())
         } else {
-            self.look_up(verified)
+            self.look_up(verified, token)
         }
     }
 
@@ -104,16 +107,22 @@ impl Facts<'_> {
     }
 
     #[inline(never)]
-    fn look_up(&self, verified: &Verified) -> Result<(), Stop> {
+    fn look_up(&self, verified: &Verified, token: &[u8]) -> Result<(), Stop> {
         self.look_for_news();
         self.feeds_were_read()?;
         self.others_were_heard()?;
         // What was taken over on the way counts too.
-        let generation = self.runtime.worker.borrow().revocations.generation;
+        let (generation, has_none) = {
+            let known = &self.runtime.worker.borrow().revocations;
+            (known.generation, known.epoch.is_none() && known.feeds.is_empty())
+        };
         if verified.looked_up.get() == generation {
             return Ok(());
         }
-        if self.is_revoked(&verified.names, &verified.claims)? {
+        // Where nothing was ever revoked the token needs no name: one look that finds nothing in place
+        // of hashes of all of it and two looks.
+        let is_first = has_none && self.shared().never_revoked();
+        if !is_first && self.is_revoked(self.names(verified, token), &verified.claims)? {
             return Err(Reason::Revoked.into());
         }
         let generation =
@@ -148,8 +157,8 @@ impl Facts<'_> {
         let token_inside = inside.unwrap_or(token);
         let mut missing = None;
         for (index, issuer) in self.candidates(jwt) {
-            let seen = self.seen_as(issuer, token_inside);
-            match self.verifying_key(index, issuer, jwt, seen) {
+            let record = self.record(issuer, token_inside);
+            match self.verifying_key(index, issuer, jwt, Known::by(&record)) {
                 Ok(_) => {
                     let first_seen = self.seen_first(jwt.signed).unwrap_or(self.now);
                     let said = self.names_of(&jwt.claims, jwt.signed, token_inside).said;

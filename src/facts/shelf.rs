@@ -8,8 +8,8 @@ use crate::revocation::Revoked;
 use crate::shared::cells::Cell;
 use crate::shared::document::META_BYTES;
 use crate::shared::{
-    Acquired, Documents, Epoch, Head, Leases, Moment, Opened, Owner, Registers, Table, TableId,
-    Unavailable,
+    Acquired, Documents, Epoch, Head, Leases, Moment, Opened, Owner, Places, Registers, Table,
+    TableId, Unavailable,
 };
 use crate::time::{Span, Time};
 use crate::token_endpoint::admission::{Admission, STATE_BYTES};
@@ -112,6 +112,18 @@ impl<'a> Shelf<'a> {
     pub fn read_token(&self, digest: &Digest) -> Option<Vec<u8>> {
         let at = self.moment();
         self.tables.tokens.get(&at, digest).map(|found| found.payload().to_vec())
+    }
+
+    /// The same; without one, where it would lie.
+    pub fn find_token(&self, digest: &Digest) -> Result<Vec<u8>, Places> {
+        let at = self.moment();
+        self.tables.tokens.find(&at, digest).map(|found| found.payload().to_vec())
+    }
+
+    /// Keeps the record of a verified token that had none there a moment ago.
+    pub fn write_new_token(&self, digest: &Digest, record: &[u8], expires: Time, places: Places) {
+        let at = self.moment();
+        let _ = self.counted(self.tables.tokens.put_new(&at, digest, record, expires, places));
     }
 
     /// Keeps the record of a verified token; to forget one costs a verification, no more.
@@ -412,6 +424,12 @@ impl<'a> Shelf<'a> {
     /// The number that changes with each revocation; nothing before the first.
     pub fn revocation_epoch(&self, name: &Digest) -> Option<u64> {
         Epoch::REVOCATION.read_named(&self.moment(), name)
+    }
+
+    /// Whether nobody on this host has ever revoked anything, as far as that can be known.
+    pub fn never_revoked(&self) -> bool {
+        let at = self.moment();
+        at.store.never_forgets() && Epoch::REVOCATION.was_never_written(&at)
     }
 
     /// Tells all workers that something was revoked; tells whether it could.

@@ -9,6 +9,7 @@ use crate::jwt::issuer::{Issuer, IssuerMatch};
 
 use super::call::CallAnswer;
 use super::keys::KeySet;
+use super::verifying::Known;
 use super::{Endpoint, Fact, Facts, Stop};
 
 /// What came of reading a signed answer.
@@ -85,7 +86,7 @@ impl Facts<'_> {
     /// The key of the issuer that verifies the answer.
     fn vouching_key(&self, index: usize, signed: &Signed<'_>) -> Result<[u8; 32], Stop> {
         let set = self.keys(index)?;
-        let refused = match self.try_set(index, &set, &signed.jwt, None)? {
+        let refused = match self.try_set(index, &set, &signed.jwt, Known::NOTHING)? {
             Ok(key) => return Ok(key.fingerprint),
             Err(reason) => reason,
         };
@@ -103,7 +104,7 @@ impl Facts<'_> {
                 return Err(stop);
             }
         };
-        let key = self.try_set(index, &newer, &signed.jwt, None)??;
+        let key = self.try_set(index, &newer, &signed.jwt, Known::NOTHING)??;
         Ok(key.fingerprint)
     }
 }

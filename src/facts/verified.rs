@@ -1,31 +1,28 @@
 //! Verified tokens: in this worker's memory whole, in shared memory as "this key verified this
-//! token".
+//! token" ([`super::verifying`]).
 //!
 //! Beside that, when a token was first seen, where its lifetime depends on it.
 //!
 //! Shared memory never says what a token claims. A worker that finds the record there still reads
 //! and checks the token itself, and skips the arithmetic of the signature alone.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use crate::digest::Digest;
 use crate::jwt::issuer::Issuer;
 use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
 use crate::proof::Binding;
 use crate::reply::Reason;
 use crate::revocation::Names;
-use crate::revocation::names::token_handle;
-use crate::signature::source::KeySource;
-use crate::signature::{Algorithm, HostVerify, VerifyKey};
 use crate::time::{CLOCK_MIN, Time};
 
 use super::status::Status;
+use super::verifying::{Known, Verifying};
 use super::vouched::{By, Consumer, Vouched};
-use super::{Facts, KeySet, Stop};
+use super::{Facts, Stop};
 
 /// A token whose signature verified, with everything that each request checks again.
 pub struct Verified {
@@ -61,8 +58,8 @@ pub struct Verified {
     pub(super) fingerprint: [u8; 32],
     /// The key set in which that key was last found.
     pub(super) generation: Cell<u64>,
-    /// Under which names it may be revoked.
-    pub(super) names: Names,
+    /// Under which names it may be revoked, once they were asked for: see [`Facts::names`].
+    pub(super) names: OnceCell<Box<Names>>,
     /// What was known of revocations when it was last looked up.
     pub(super) looked_up: Cell<u64>,
 }
@@ -90,6 +87,7 @@ impl Verified {
         let text_bytes: usize =
             texts.chain(headers).map(|text| text.len().saturating_add(VALUE_BYTES)).sum();
         std::mem::size_of::<Verified>()
+            .saturating_add(std::mem::size_of::<Names>())
             .saturating_add(text_bytes)
             .saturating_add(self.status.as_ref().map_or(0, |_| std::mem::size_of::<Status>()))
             .saturating_add(members_bytes(&claims.raw))
@@ -219,10 +217,14 @@ impl Facts<'_> {
         if self.runtime.compiled.knows_opaque && jwt::form(token) == Form::Opaque {
             return self.verify_opaque(token, admitted);
         }
-        if self.is_encrypted(token) {
-            return self.verify_encrypted(token);
-        }
-        let jwt = jwt::parse(token)?;
+        let jwt = match jwt::parse(token) {
+            Ok(jwt) => jwt,
+            // To the reader of a JWS the five segments of a JWE are a bad one.
+            Err(Reason::Malformed) if self.is_encrypted(token) => {
+                return self.verify_encrypted(token);
+            }
+            Err(reason) => return Err(reason.into()),
+        };
         let index = self.issuer_of(&jwt.claims, None)?;
         self.verify_signed(token, index, jwt, false)
     }
@@ -242,26 +244,12 @@ impl Facts<'_> {
         sealed: bool,
     ) -> Result<Rc<Verified>, Stop> {
         let issuer = self.issuer(index)?;
-        if !issuer.algorithms.contains(jwt.algorithm) {
-            return Err(Reason::Algorithm.into());
-        }
-        let names = match sealed {
-            true => self
-                .names_of(&jwt.claims, jwt.signed, jwt.whole)
-                .sealed_in(&self.runtime.names_key, sent),
-            false => self.names_of(&jwt.claims, jwt.signed, sent),
-        };
-        let digest = self.verified_digest(issuer, &names.bytes);
-        let seen = self.seen_before(&digest);
-        let sight = self.first_sight(&jwt.claims, jwt.signed);
-        self.clock_is_set()?;
-        check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, sight.at)?;
-        let key = self.verifying_key(index, issuer, &jwt, seen)?;
-        self.remember_sight(&sight, &jwt.claims, issuer);
-        if !key.seen {
-            self.remember(&digest, &key.fingerprint, sight.at, &jwt.claims, issuer);
-        }
-        let first_seen = sight.at;
+        let (key, first_seen) = self.vouched_by_key(index, issuer, &jwt)?;
+        // Of a token as it came they are made when somebody asks for them.
+        let names = sealed.then(|| {
+            let inside = self.names_of(&jwt.claims, jwt.signed, jwt.whole);
+            inside.sealed_in(&self.runtime.names_key, sent)
+        });
         if key.weak {
             self.host.meter.count(Metric::WeakSecret);
         }
@@ -281,6 +269,35 @@ impl Facts<'_> {
         self.take_in(sent, (index, issuer), vouched)
     }
 
+    /// The key that verifies a token which its issuer's checks let in, and when that was first seen.
+    fn vouched_by_key(
+        &self,
+        index: usize,
+        issuer: &Issuer,
+        jwt: &Jwt<'_>,
+    ) -> Result<(Verifying, Time), Stop> {
+        if !issuer.algorithms.contains(jwt.algorithm) {
+            return Err(Reason::Algorithm.into());
+        }
+        let sight = self.first_sight(&jwt.claims, jwt.signed);
+        self.clock_is_set()?;
+        check::issuer(issuer, jwt.typ.as_deref(), &jwt.claims, self.now, sight.at)?;
+        let record = self.record(issuer, jwt.whole);
+        let key = self.verifying_key(index, issuer, jwt, Known::by(&record))?;
+        self.remember_sight(&sight, &jwt.claims, issuer);
+        if !key.seen {
+            record.keep(&key.fingerprint, &jwt.claims, sight.at);
+        }
+        Ok((key, sight.at))
+    }
+
+    /// Under which names a token that came as `token` may be revoked.
+    pub(super) fn names<'v>(&self, verified: &'v Verified, token: &[u8]) -> &'v Names {
+        verified
+            .names
+            .get_or_init(|| Box::new(self.names_of(&verified.claims, jwt::signed(token), token)))
+    }
+
     /// Keeps a verified token in this worker's memory.
     pub(super) fn keep(&self, token: &[u8], verified: &Rc<Verified>) {
         let bytes = verified.bytes();
@@ -293,119 +310,6 @@ impl Facts<'_> {
         );
     }
 
-    pub(super) fn verifying_key(
-        &self,
-        index: usize,
-        issuer: &Issuer,
-        jwt: &Jwt<'_>,
-        seen: Option<[u8; 32]>,
-    ) -> Result<Verifying, Stop> {
-        if let KeySource::Credentials(_) = &issuer.keys {
-            let id = credential_id(issuer, jwt).ok_or(Reason::UnknownKey)?;
-            let credential = self.credential(index, id)?;
-            let mut verifying = self.try_keys(index, &[&*credential.key], jwt, seen)??;
-            verifying.credential = Some(id.to_owned());
-            verifying.consumer = credential.consumer.clone();
-            return Ok(verifying);
-        }
-        let set = self.keys(index)?;
-        let refused = match self.try_set(index, &set, jwt, seen)? {
-            Ok(verifying) => return Ok(verifying.of_issuer(issuer, &set, jwt)),
-            Err(reason) => reason,
-        };
-        // Another worker may have fetched a newer set than the one kept here, or be about to.
-        match self.newer_keys(index, &set)? {
-            Some(newer) => {
-                Ok(self.try_set(index, &newer, jwt, seen)??.of_issuer(issuer, &newer, jwt))
-            }
-            None => Err(self.no_key_verifies(index, &set, refused)),
-        }
-    }
-
-    /// A key that the token names goes before keys without a name; a token without `kid` may be any
-    /// key's.
-    pub(super) fn try_set(
-        &self,
-        index: usize,
-        set: &KeySet,
-        jwt: &Jwt<'_>,
-        seen: Option<[u8; 32]>,
-    ) -> Result<Tried, Stop> {
-        let named = |key: &&VerifyKey| jwt.kid.is_some() && key.kid() == jwt.kid.as_deref();
-        let unnamed = |key: &&VerifyKey| jwt.kid.is_none() || key.kid().is_none();
-        let mut keys: Vec<&VerifyKey> = set.keys.iter().filter(named).collect();
-        if keys.is_empty() {
-            keys.extend(set.keys.iter().filter(unnamed));
-        }
-        self.try_keys(index, &keys, jwt, seen)
-    }
-
-    /// Tries keys of an issuer until one verifies the token, within what [`super::tries`] allows.
-    pub(super) fn try_keys(
-        &self,
-        index: usize,
-        keys: &[&VerifyKey],
-        jwt: &Jwt<'_>,
-        seen: Option<[u8; 32]>,
-    ) -> Result<Tried, Stop> {
-        let mut fitting: Vec<&VerifyKey> =
-            keys.iter().copied().filter(|key| key.algorithms().contains(jwt.algorithm)).collect();
-        if let Some(key) = fitting.iter().find(|key| seen == Some(*key.fingerprint())) {
-            self.host.meter.count(Metric::L2Hit);
-            return Ok(Ok(Verifying::by(key, true)));
-        }
-        self.likeliest_first(index, &mut fitting);
-        for (tried, key) in fitting.iter().enumerate() {
-            self.may_try(index, tried, jwt.algorithm, key)?;
-            let by_host = ByHost { verify: self.host.verify, answered: Cell::new(false) };
-            if key.verify(jwt.algorithm, jwt.signed, &jwt.signature, &by_host).is_ok() {
-                self.host.meter.count(Metric::Verified);
-                if by_host.answered.get() {
-                    self.host.meter.count(Metric::VerifiedByHost);
-                } else if key.is_crowded_out() {
-                    self.host.meter.count(Metric::VerifiedWithoutTable);
-                }
-                if fitting.len() > 1 {
-                    self.has_verified(index, key);
-                }
-                return Ok(Ok(Verifying::by(key, false)));
-            }
-        }
-        Ok(Err(match (keys.is_empty(), fitting.is_empty()) {
-            (true, _) => Reason::UnknownKey,
-            (false, true) => Reason::Algorithm,
-            (false, false) => Reason::BadSignature,
-        }))
-    }
-
-    fn verified_digest(&self, issuer: &Issuer, bytes: &Digest) -> Digest {
-        self.runtime.host_key.digest("verified", &[&issuer.digest, &bytes.0])
-    }
-
-    /// The fingerprint of the key that verified a token of this issuer, as some worker found.
-    pub(super) fn seen_as(&self, issuer: &Issuer, token: &[u8]) -> Option<[u8; 32]> {
-        self.seen_before(
-            &self.verified_digest(issuer, &token_handle(&self.runtime.names_key, token)),
-        )
-    }
-
-    /// The fingerprint of the key that verified the token of these very bytes.
-    fn seen_before(&self, digest: &Digest) -> Option<[u8; 32]> {
-        self.shared().read_token(digest)?.try_into().ok()
-    }
-
-    fn remember(
-        &self,
-        digest: &Digest,
-        fingerprint: &[u8; 32],
-        first_seen: Time,
-        claims: &Claims,
-        issuer: &Issuer,
-    ) {
-        let Some(end_s) = check::end_s(claims, issuer, first_seen) else { return };
-        self.shared().write_token(digest, fingerprint, Time::from_s(end_s));
-    }
-
     /// The end of a token is its signature's, 96 bits of it here: nobody makes two that end alike
     /// without the key.
     #[inline(always)]
@@ -413,72 +317,3 @@ impl Facts<'_> {
         token.last_chunk::<16>().map_or(0, |tail| self.runtime.host_key.quick(tail))
     }
 }
-
-/// The host's signature function, and whether it was what answered.
-struct ByHost<'a> {
-    verify: &'a dyn HostVerify,
-    answered: Cell<bool>,
-}
-
-impl HostVerify for ByHost<'_> {
-    fn verify(
-        &self,
-        algorithm: Algorithm,
-        spki_der: &[u8],
-        message: &[u8],
-        signature: &[u8],
-    ) -> Option<bool> {
-        let answer = self.verify.verify(algorithm, spki_der, message, signature);
-        self.answered.set(answer.is_some());
-        answer
-    }
-}
-
-/// What came of trying keys: the one that verified the token, or why none did.
-type Tried = Result<Verifying, Reason>;
-
-/// The key that verified a token, and what it says of the caller.
-pub(super) struct Verifying {
-    pub fingerprint: [u8; 32],
-    seen: bool,
-    weak: bool,
-    generation: u64,
-    credential: Option<String>,
-    consumer: Consumer,
-}
-
-impl Verifying {
-    fn by(key: &VerifyKey, seen: bool) -> Verifying {
-        let (fingerprint, weak) = (*key.fingerprint(), key.is_weak());
-        Verifying {
-            fingerprint,
-            seen,
-            weak,
-            generation: 0,
-            credential: None,
-            consumer: Consumer::default(),
-        }
-    }
-
-    fn of_issuer(self, issuer: &Issuer, set: &KeySet, jwt: &Jwt<'_>) -> Verifying {
-        let consumer = Consumer::of(issuer, &jwt.claims);
-        Verifying { generation: set.generation, consumer, ..self }
-    }
-}
-
-/// As Kong's jwt plugin has it: `iss`, here else `kid`; or the claim that the issuer names, and as
-/// there the header's `kid` where a claim of that name isn't in the token.
-pub(super) fn credential_id<'a>(issuer: &Issuer, jwt: &'a Jwt<'_>) -> Option<&'a str> {
-    let id = match &issuer.credential_claim {
-        None => jwt.claims.iss.as_deref().or(jwt.kid.as_deref())?,
-        Some(path) => match jwt.claims.get(path) {
-            Some(claim) => claim.as_str()?,
-            None if path.0 == ["kid"] => jwt.kid.as_deref()?,
-            None => return None,
-        },
-    };
-    (1..=CREDENTIAL_ID_BYTES_MAX).contains(&id.len()).then_some(id)
-}
-
-/// A longer one would only be a burden to the server that is asked for it.
-const CREDENTIAL_ID_BYTES_MAX: usize = 256;

@@ -1,7 +1,7 @@
 //! What a token has earned once something vouches for it, whatever that is: one form for all kinds of
 //! tokens, so that none of them lacks what the others have.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -60,7 +60,8 @@ pub(super) struct Vouched<'a> {
     pub fingerprint: [u8; 32],
     /// The key set in which that key was found.
     pub generation: u64,
-    pub names: Names,
+    /// Under which names it may be revoked; nothing where its claims and its bytes as sent tell.
+    pub names: Option<Names>,
 }
 
 impl Facts<'_> {
@@ -99,7 +100,7 @@ impl Facts<'_> {
             first_seen: vouched.first_seen,
             fingerprint: vouched.fingerprint,
             generation: Cell::new(vouched.generation),
-            names,
+            names: names.map(Box::new).map_or_else(OnceCell::new, OnceCell::from),
             looked_up: Cell::new(0),
         });
         self.keep(token, &verified);

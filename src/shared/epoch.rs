@@ -30,6 +30,11 @@ impl Epoch {
         self.read_for_write(at, &self.name(at.host)).0
     }
 
+    /// Whether its slot has never held anything.
+    pub fn was_never_written(&self, at: &Moment<'_>) -> bool {
+        at.store.get(self.slot()).is_none()
+    }
+
     /// The same for one who reads often and keeps its [`Epoch::name`].
     pub fn read_named(&self, at: &Moment<'_>, name: &Digest) -> Option<u64> {
         self.read_for_write(at, name).0

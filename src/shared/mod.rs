@@ -20,7 +20,7 @@ pub use epoch::Epoch;
 pub use lease::{Acquired, Leases, Owner};
 pub use register::Registers;
 pub use slot::TableId;
-pub use table::Table;
+pub use table::{Places, Table};
 
 use crate::digest::HostKey;
 use crate::time::Time;
@@ -76,6 +76,10 @@ pub trait Store {
     fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused>;
     /// Random 64 bits for owner ids; need not be cryptographic.
     fn random(&self) -> u64;
+    /// Whether what was written stays written, so that a slot without a value never had one.
+    fn never_forgets(&self) -> bool {
+        false
+    }
 }
 
 /// Shared memory at one moment: what every access needs.

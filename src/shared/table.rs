@@ -7,11 +7,15 @@
 //! Here they can: one finds the first choice taken and is about to use the second, the occupant of
 //! the first ends, and another uses that. So whoever puts a key into a slot that didn't hold it
 //! looks at its other choice afterwards; if both hold the key, the first stays and the second is
-//! blanked. `put` and `remove` look at both choices anyhow.
+//! blanked. `put` and `remove` look at both choices anyhow. [`Table::put_new`] doesn't look, for
+//! records that are never removed and say the same wherever they lie.
+
+#[cfg(test)]
+mod tests;
 
 use super::record::{Opened, Shape};
 use super::slot::{SLOTS_MAX, TableId};
-use super::{CAS_TRIES, Expect, Moment, Refused, Slot, Unavailable};
+use super::{CAS_TRIES, Expect, Moment, Refused, Slot, Unavailable, Version};
 use crate::digest::{Digest, HostKey};
 use crate::shared::twin::{Twin, broken};
 use crate::time::Time;
@@ -51,6 +55,12 @@ impl std::fmt::Debug for Found {
         f.write_str("Found(..)")
     }
 }
+
+/// What the two slots of a key hold, none of it the key's own: each a value and its version.
+#[derive(Default)]
+pub struct Places(Held);
+
+type Held = [Option<(Vec<u8>, Version)>; 2];
 
 /// What a slot holds, seen from one key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,6 +107,59 @@ impl Table {
     pub fn get(&self, at: &Moment<'_>, digest: &Digest) -> Option<Found> {
         let (first, second) = self.choices(digest);
         self.get_at(at, first, digest).or_else(|| self.get_at(at, second, digest))
+    }
+
+    /// The record of a key; else what its two places hold, for [`Table::put_new`]. As many host
+    /// calls as [`Table::get`].
+    ///
+    /// # Errors
+    /// The places.
+    pub fn find(&self, at: &Moment<'_>, digest: &Digest) -> Result<Found, Places> {
+        let (first, second) = self.choices(digest);
+        let mut held: Held = [None, None];
+        for (held, index) in held.iter_mut().zip([first, second]) {
+            *held = at.store.get(Slot::new(self.shape.table(), index));
+            let mine = held
+                .take_if(|(bytes, _)| self.shape.open(at.host, bytes, digest, at.now).is_some());
+            if let Some(found) = mine.and_then(|(bytes, _)| self.found(at, bytes, digest)) {
+                return Ok(found);
+            }
+        }
+        Err(Places(held))
+    }
+
+    /// Puts the record of a key that had none a moment ago: one write, where nobody has written
+    /// meanwhile. Two workers that do this at once may each find a place for it, so it is for records
+    /// of which the second one does no harm.
+    ///
+    /// # Errors
+    /// As [`Table::put`].
+    pub fn put_new(
+        &self,
+        at: &Moment<'_>,
+        digest: &Digest,
+        payload: &[u8],
+        expires: Time,
+        places: Places,
+    ) -> Result<(), Unavailable> {
+        let record =
+            self.shape.seal(at.host, digest, expires, payload).ok_or(Unavailable::TooLong)?;
+        let (first, second) = self.choices(digest);
+        let [(a, expect_a), (b, expect_b)] = places.0.map(|held| match held {
+            None => (Holds::Free, Expect::Absent),
+            Some((bytes, version)) => {
+                (self.classify(at.host, &bytes, digest, at.now), Expect::Version(version))
+            }
+        });
+        let chosen = match self.choose([a, b], [false; 2]) {
+            Some(false) => Some((first, expect_a)),
+            Some(true) => Some((second, expect_b)),
+            None => None,
+        };
+        let written = chosen.is_some_and(|(index, expect)| {
+            at.store.set(Slot::new(self.shape.table(), index), &record, expect).is_ok()
+        });
+        if written { Ok(()) } else { self.put(at, digest, payload, expires) }
     }
 
     /// Puts a record in the place of whatever this key had.
@@ -165,6 +228,10 @@ impl Table {
     /// The record of a key in one slot.
     pub(super) fn get_at(&self, at: &Moment<'_>, index: u32, digest: &Digest) -> Option<Found> {
         let (bytes, _) = at.store.get(Slot::new(self.shape.table(), index))?;
+        self.found(at, bytes, digest)
+    }
+
+    fn found(&self, at: &Moment<'_>, bytes: Vec<u8>, digest: &Digest) -> Option<Found> {
         let Opened { expires, payload, .. } = self.shape.open(at.host, &bytes, digest, at.now)?;
         let length = payload.len();
         Some(Found { bytes, length, expires })

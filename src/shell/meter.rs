@@ -16,6 +16,9 @@ pub struct HostMeter {
     /// What every request with a known token counts, found without a search.
     l1_hit: Cell<Counter>,
     accepted: Cell<Counter>,
+    /// And what every one with a new token counts.
+    verified: Cell<Counter>,
+    verified_by_host: Cell<Counter>,
     ids: RefCell<HashMap<Metric, Counter>>,
     gauges: RefCell<HashMap<Gauge, Told>>,
     histograms: RefCell<HashMap<Took, Counter>>,
@@ -120,6 +123,12 @@ impl HostMeter {
 
     #[inline(never)]
     fn count_rare(&self, metric: Metric) {
+        if matches!(metric, Metric::Verified) {
+            return self.count_on(&self.verified, metric);
+        }
+        if matches!(metric, Metric::VerifiedByHost) {
+            return self.count_on(&self.verified_by_host, metric);
+        }
         let counter = *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
         increment(counter);
     }

@@ -110,6 +110,10 @@ impl Store for HostStore {
         }
     }
 
+    fn never_forgets(&self) -> bool {
+        self.dialect.caps().never_forgets
+    }
+
     fn random(&self) -> u64 {
         if self.dialect.caps().has_randomness {
             return random();

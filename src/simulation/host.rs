@@ -104,6 +104,11 @@ impl Memory {
         self.entries.values().map(|entry| entry.value.as_slice())
     }
 
+    /// Whether nothing is ever evicted or deleted.
+    pub(crate) fn never_forgets(&self) -> bool {
+        self.dialect == Dialect::Envoy
+    }
+
     /// Everything is gone.
     pub(crate) fn wipe(&mut self) {
         self.entries.clear();

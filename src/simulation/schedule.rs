@@ -311,6 +311,10 @@ impl Store for Worker<'_> {
     fn random(&self) -> u64 {
         self.world.lock().rng.next()
     }
+
+    fn never_forgets(&self) -> bool {
+        self.world.lock().memory.never_forgets()
+    }
 }
 
 /// `ms` milliseconds in nanoseconds.

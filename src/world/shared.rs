@@ -71,6 +71,9 @@ impl Store for Shared {
     fn random(&self) -> u64 {
         self.rng.borrow_mut().next()
     }
+    fn never_forgets(&self) -> bool {
+        self.memory.borrow().never_forgets()
+    }
 }
 
 impl Meter for Shared {

@@ -17,7 +17,7 @@ use herdgate::testing::facts::{Facts, Host, Runtime};
 use herdgate::testing::metrics::{Meter, Metric};
 use herdgate::testing::request::{HeaderBlock, Surroundings};
 use herdgate::testing::shared::{Expect, Refused, Slot, Store, Version};
-use herdgate::testing::signature::NoHost;
+use herdgate::testing::signature::{Algorithm, HostVerify};
 use herdgate::testing::time::Time;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ pub struct Calls {
     pub shared_set: u32,
     pub count: u32,
     pub property: u32,
+    pub verify: u32,
 }
 
 /// A host that remembers shared data and counts calls.
@@ -45,6 +46,26 @@ pub struct CountingHost {
     calls: Cell<Calls>,
     shared: RefCell<HashMap<Slot, (Vec<u8>, Version)>>,
     counted: RefCell<Vec<Metric>>,
+    /// Whether it has a signature function.
+    pub verifies: Cell<bool>,
+}
+
+/// What a signature begins with that the host's function calls good.
+pub const GOOD: u8 = 0x41;
+
+impl HostVerify for CountingHost {
+    fn takes(&self, _: Algorithm) -> bool {
+        self.verifies.get()
+    }
+
+    fn verify(&self, _: Algorithm, _: &[u8], _: &[u8], signature: &[u8]) -> Option<bool> {
+        if !self.verifies.get() {
+            return None;
+        }
+        self.note(|calls| calls.verify += 1);
+        // Of ECDSA it is DER: a sequence, and the first number in it.
+        Some(signature.first() == Some(&GOOD) || signature.get(4) == Some(&GOOD))
+    }
 }
 
 impl CountingHost {
@@ -87,6 +108,10 @@ impl Store for CountingHost {
 
     fn random(&self) -> u64 {
         4
+    }
+
+    fn never_forgets(&self) -> bool {
+        true
     }
 }
 
@@ -142,7 +167,7 @@ impl Worker {
 
     /// The first tick, which looks for what is due.
     pub fn tick(&self) {
-        let host = Host { store: &self.host, verify: &NoHost, meter: &self.host };
+        let host = Host { store: &self.host, verify: &self.host, meter: &self.host };
         let _ = Facts { runtime: &self.runtime, host: &host, now: NOW }.due();
     }
 
@@ -152,7 +177,7 @@ impl Worker {
     }
 
     pub fn run_at(&self, now: Time, headers: HeaderBlock) -> Effect {
-        let host = Host { store: &self.host, verify: &NoHost, meter: &self.host };
+        let host = Host { store: &self.host, verify: &self.host, meter: &self.host };
         let facts = Facts { runtime: &self.runtime, host: &host, now };
         let abilities = Abilities { removes_headers: true, waits: true };
         let mut exchange = Exchange::new(headers, None, abilities);
@@ -292,13 +317,52 @@ pub fn sealed(token: &str) -> String {
     format!("{header}..{}.{text}.{tag}", URL_SAFE_NO_PAD.encode([7; 12]))
 }
 
-/// A token of about the size of an RS256 one.
-pub fn token(subject: &str) -> String {
-    let claims = json!({
+fn claims(subject: &str) -> Value {
+    json!({
         "iss": "https://idp.example", "aud": "orders-api", "sub": subject, "scope": "orders:read orders:write",
         "iat": NOW.s() - 60, "exp": NOW.s() + 3600, "jti": "f3b0c1e2", "pad": "p".repeat(300),
-    });
-    let segment = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    })
+}
+
+fn segment(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+/// One issuer whose tokens are signed so, by a key of RFC 7515 or 7517.
+pub fn public(algorithm: &str) -> Value {
+    let jwk = match algorithm {
+        "RS256" => json!({ "kty": "RSA", "e": "AQAB", "n": RSA_N }),
+        "ES256" => {
+            json!({ "kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+            "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0" })
+        }
+        // RFC 8037, appendix A.2.
+        _ => {
+            json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" })
+        }
+    };
+    let mut config = plain();
+    config["issuers"][0]["algorithms"] = json!([algorithm]);
+    config["issuers"][0]["keys"] = json!([{ "jwk": jwk }]);
+    config
+}
+
+/// A token under such a key whose signature begins with `first`: nobody's, whatever a host says.
+pub fn signed(algorithm: &str, first: u8, change: impl FnOnce(&mut Value)) -> String {
+    let mut claims = claims("user-1");
+    change(&mut claims);
+    let mut signature = vec![1; if algorithm == "RS256" { 256 } else { 64 }];
+    signature[0] = first;
+    let header = json!({ "alg": algorithm, "typ": "at+jwt" });
+    format!("{}.{}.{}", segment(&header), segment(&claims), URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// RFC 7515, appendix A.2.
+const RSA_N: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+
+/// A token of about the size of an RS256 one.
+pub fn token(subject: &str) -> String {
+    let claims = claims(subject);
     let signed =
         format!("{}.{}", segment(&json!({ "alg": "HS256", "typ": "at+jwt" })), segment(&claims));
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();

@@ -5,6 +5,7 @@
 //! header that changes.
 #![allow(unsafe_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod cold;
 mod fixture;
 
 use std::alloc::{GlobalAlloc, Layout, System};

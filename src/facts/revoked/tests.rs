@@ -28,7 +28,7 @@ impl World {
                 Some(verified) => verified,
                 None => self.with(worker, now, |facts| facts.verify(token.as_bytes(), None))?,
             };
-        self.with(worker, now, |facts| facts.not_revoked(&verified))
+        self.with(worker, now, |facts| facts.not_revoked(&verified, token.as_bytes()))
     }
 
     /// One tick of a worker, in which the endpoint answers so.

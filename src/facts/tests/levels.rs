@@ -17,14 +17,15 @@ fn value(told: &[(Gauge, u64)], gauge: Gauge) -> Option<u64> {
 
 #[test]
 fn a_table_fills_and_empties() {
-    let mut document = document(with_secret(), json!({}));
+    let (mut document, key) = (document(fetched(), json!({})), Key::new(1));
     document["shared"]["tokens_max"] = json!(256);
     let world = World::new(&document);
+    world.serve("keys", 200, jwks(&[key.jwk("k")]));
     let filled = Gauge::Filled(TableId::Tokens);
     let first = told(&world, 0, START);
     assert_eq!((value(&first, filled), value(&first, Gauge::Gateways)), (Some(0), None));
     for n in 0..200 {
-        let token = hmac(SECRET, &claims(&n.to_string()));
+        let token = key.token("k", &claims(&n.to_string()));
         assert_eq!(world.ask(0, START, &token), Outcome::Admitted);
     }
     let mut last = 0;

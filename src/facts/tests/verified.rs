@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::metrics::Metric;
 use crate::reply::Reason;
+use crate::shared::Store as _;
 use crate::world::*;
 
 /// Two workers, one of which has just accepted the token of `key`; both have fetched the keys.
@@ -14,6 +15,11 @@ fn accepted() -> (World, Key, String) {
     let token = key.token("k", &claims("1"));
     assert_eq!(world.ask(0, START, &token), Outcome::Admitted);
     (world, key, token)
+}
+
+/// An issuer with one key in the document.
+fn with_key() -> Value {
+    json!({ "name": "idp", "issuer": ISSUER, "algorithms": ["ES256"], "keys": [{ "jwk": Key::new(1).jwk("k") }], "leeway_s": 0 })
 }
 
 #[test]
@@ -119,17 +125,15 @@ fn a_key_that_was_removed_opens_for_none_of_its_tokens() {
 #[test]
 fn what_one_configuration_verified_is_verified_again_under_another() {
     let other = |change: fn(&mut Value)| {
-        let mut issuer = with_secret();
+        let mut issuer = with_key();
         change(&mut issuer);
         document(issuer, json!({}))
     };
-    let token = hmac(SECRET, &claims("1"));
-    let base = document(with_secret(), json!({}));
+    let token = Key::new(1).token("k", &claims("1"));
+    let base = document(with_key(), json!({}));
     for (changed, outcome) in [
         (
-            other(|issuer| {
-                issuer["keys"] = json!([{ "secret": "another secret of thirty-two bytes" }])
-            }),
+            other(|issuer| issuer["keys"] = json!([{ "jwk": Key::new(2).jwk("k") }])),
             Outcome::Refused(Reason::BadSignature),
         ),
         (
@@ -162,12 +166,12 @@ fn a_rule_is_asked_again_on_every_hit() {
         { "match": { "path_prefix": "/claims" }, "claims": { "acr": ["gold"] } },
         { "match": { "path_prefix": "/aud" }, "audiences": ["b"] },
     ]);
-    let mut document = document(with_secret(), json!({ "rules": rules }));
-    let mut other = with_secret();
+    let mut document = document(with_key(), json!({ "rules": rules }));
+    let mut other = with_key();
     (other["name"], other["issuer"]) = (json!("other"), json!("https://other.example"));
     document["issuers"].as_array_mut().unwrap().push(other);
     let world = World::new(&document);
-    let token = hmac(SECRET, &claims("1"));
+    let token = Key::new(1).token("k", &claims("1"));
     for worker in [0, 1, 0, 1] {
         for (path, outcome) in [
             ("/orders", Outcome::Admitted),
@@ -182,6 +186,49 @@ fn a_rule_is_asked_again_on_every_hit() {
                 outcome,
                 "{path} on worker {worker}"
             );
+        }
+    }
+}
+
+/// What takes less than a record of it leaves none, and asks for none.
+#[test]
+fn a_signature_that_is_verified_fast_leaves_nothing_in_shared_memory() {
+    let world = World::new(&document(with_secret(), json!({})));
+    let token = hmac(SECRET, &claims("1"));
+    for worker in [0, 1] {
+        assert_eq!(world.ask(worker, START, &token), Outcome::Admitted);
+        assert_eq!(
+            world.ask(worker, START, &forged(&token)),
+            Outcome::Refused(Reason::BadSignature)
+        );
+    }
+    assert_eq!((world.count(Metric::Verified), world.count(Metric::L2Hit)), (2, 0));
+    assert!(world.shared.trace.borrow().iter().all(|call| !call.contains(" t")), "no record");
+}
+
+/// Once something was revoked on the host, every worker asks by what names each token may be.
+#[test]
+fn a_token_is_named_once_anything_was_revoked() {
+    for world in World::both(&document(with_key(), json!({}))) {
+        let key = Key::new(1);
+        let (one, other) = (key.token("k", &claims("1")), key.token("k", &claims("2")));
+        let looks = || world.shared.trace.borrow().iter().filter(|call| *call == "get v").count();
+        assert_eq!(world.ask(0, START, &one), Outcome::Admitted);
+        // A host that may have forgotten is asked all the same.
+        assert_eq!(looks() == 0, world.shared.never_forgets());
+        world.with(1, START, |facts| assert!(facts.revoke_token(other.as_bytes())));
+        let later = START.plus_s(1);
+        for worker in [0, 1] {
+            assert_eq!(world.ask(worker, later, &other), Outcome::Refused(Reason::Revoked));
+            assert_eq!(world.ask(worker, later, &one), Outcome::Admitted);
+        }
+        // One that was named late is revoked by its bytes and by its id.
+        world.with(1, later, |facts| assert!(facts.revoke_token(one.as_bytes())));
+        for worker in [0, 1] {
+            let outcome = world.ask(worker, later.plus_s(1), &one);
+            assert_eq!(outcome, Outcome::Refused(Reason::Revoked), "worker {worker}");
+            let twin = world.ask(worker, later.plus_s(1), &twin(&one));
+            assert_eq!(twin, Outcome::Refused(Reason::Revoked), "worker {worker}");
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Capabilities {
     pub keeps_state: bool,
     /// Whether shared memory is there for certain, also outside of a request.
     pub has_memory: bool,
+    /// Whether what was written there stays, so that a slot without a value never had one.
+    pub never_forgets: bool,
     /// The version under which a record is written that must not be there yet.
     pub absent: Version,
     /// Whether two workers never get the same random numbers.

@@ -19,6 +19,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     adds_to_gauges: false,
     // The worker's own takes its place.
     has_memory: true,
+    // Nothing of other workers' is ever there.
+    never_forgets: true,
     absent: u32::MAX,
     has_randomness: true,
     verifies: &[],

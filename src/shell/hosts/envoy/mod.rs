@@ -17,6 +17,7 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     wakes_others: true,
     keeps_state: true,
     has_memory: true,
+    never_forgets: true,
     // A version of 0 overwrites. A wrong one creates, and is refused for what exists; no value has
     // this one.
     absent: u32::MAX,

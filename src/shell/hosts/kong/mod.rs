@@ -24,6 +24,8 @@ pub static CAPABILITIES: Capabilities = Capabilities {
     // that it is the one to find out.
     keeps_state: true,
     has_memory: false,
+    // A full zone may evict anything.
+    never_forgets: false,
     // A version of 0 creates, and is refused for what exists. A wrong one is refused.
     absent: 0,
     has_randomness: false,
