@@ -415,6 +415,9 @@ pub fn limits_of_refused(request: &Request<'_>, facts: &Facts<'_>) -> Vec<usize>
 #[cold]
 pub fn rule_of<'a>(request: &Request<'_>, facts: &Facts<'a>) -> Option<(usize, &'a Rule)> {
     let config = &facts.runtime.config;
+    if config.rules.is_empty() {
+        return None;
+    }
     let target = Target::parse(request.target, config.paths).ok()?;
     let route = route(request, facts);
     let (found, _) = covering(config, request, &target, route.as_deref())?;
@@ -491,7 +494,7 @@ fn refused(rule: &Rule, reason: Reason, issuer: &Issuer, verified: &Verified, no
     let mut refusal = Refusal::from(reason);
     let claims = &verified.claims;
     if reason == Reason::Scope {
-        refusal.scope = rule.requires.scopes_wanted(issuer.scope_claim.as_ref(), claims);
+        refusal.scope = rule.requires.scopes_wanted(issuer.scope_claim.as_ref(), claims).into();
     }
     if let Some(step_up) = &rule.requires.step_up
         && matches!(reason, Reason::Scope | Reason::Authentication)

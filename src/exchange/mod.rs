@@ -107,6 +107,9 @@ impl Exchange {
             {
                 Effect::Finish(self.admit(&request, admission, facts))
             }
+            Ok(Verdict::Refuse { refusal, shadow }) => {
+                Effect::Finish(self.refuse_unless(shadow, &request, refusal, facts))
+            }
             other => self.go_on(Some(other), input, facts, surroundings),
         }
     }

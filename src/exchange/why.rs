@@ -7,9 +7,9 @@
 use crate::decide::rule_of;
 use crate::exchange::changes::Changes;
 use crate::facts::{Facts, Verified};
-use crate::jwt::{self, Claims};
+use crate::jwt;
 use crate::metrics::Metric;
-use crate::reply::{Answer, Judged, Reason, Refusal, Why};
+use crate::reply::{Answer, Claimed, Judged, Reason, Refusal, Why};
 use crate::request::{HeaderBlock, Request, bearer};
 
 /// Who came, as far as that was found out before.
@@ -24,7 +24,8 @@ pub fn refused(
     known: Known<'_>,
     facts: &Facts<'_>,
 ) -> Answer {
-    let why = why(Judged::Refused, Some(refusal.reason), request, known, facts);
+    let whose = whose(request, refusal, known, facts);
+    let why = why(Judged::Refused, Some(refusal.reason), request, whose, facts);
     if facts.runtime.config.debug_headers {
         answer.headers.push(("herdgate-reason".to_owned(), refusal.reason.name().to_owned()));
         let rule = why.rule.as_ref().map(|rule| ("herdgate-rule".to_owned(), rule.clone()));
@@ -44,7 +45,8 @@ pub fn shadowed(
     facts: &Facts<'_>,
 ) -> Changes {
     facts.host.meter.count(Metric::Shadowed(refusal.reason));
-    let why = why(Judged::Shadowed, Some(refusal.reason), request, known, facts);
+    let whose = whose(request, refusal, known, facts);
+    let why = why(Judged::Shadowed, Some(refusal.reason), request, whose, facts);
     log(&why, request.headers, facts);
     let mut changes = Changes::default();
     changes.edit().why = Some(Box::new(why));
@@ -60,25 +62,22 @@ pub fn admitted(
     known: Known<'_>,
     facts: &Facts<'_>,
 ) -> Box<Why> {
-    Box::new(why(judged, reason, request, known, facts))
+    // A public rule reads no token, so nothing is said of one.
+    let whose = known.map_or_else(Claimed::default, |verified| of_verified(verified, facts));
+    Box::new(why(judged, reason, request, whose, facts))
 }
 
 fn why(
     judged: Judged,
     reason: Option<Reason>,
     request: &Request<'_>,
-    known: Known<'_>,
+    whose: Claimed,
     facts: &Facts<'_>,
 ) -> Why {
     let config = &facts.runtime.config;
     let rule = rule_of(request, facts)
         .map(|(index, rule)| rule.name.clone().unwrap_or_else(|| index.to_string()));
-    let (issuer, subject) = match known {
-        Some(verified) => (Some(verified.issuer), subject(&verified.claims, facts)),
-        // A public rule reads no token, so nothing is said of one.
-        None if judged == Judged::Anonymous => (None, None),
-        None => claimed(request, facts),
-    };
+    let Claimed { issuer, subject } = whose;
     let issuer = issuer.and_then(|index| config.issuers.get(index));
     Why {
         judged,
@@ -89,33 +88,28 @@ fn why(
     }
 }
 
-/// The issuer and the subject that a token claims, if it can be read and its issuer is known here.
-fn claimed(request: &Request<'_>, facts: &Facts<'_>) -> (Option<usize>, Option<String>) {
-    let config = &facts.runtime.config;
-    let located = bearer::locate(
-        request.authorization,
-        request.headers.iter(),
-        request.target,
-        &config.bearer_sources,
-    );
-    let Ok(Some(candidate)) = located else { return (None, None) };
-    let Ok(token) = candidate.well_formed() else { return (None, None) };
-    let Ok(jwt) = jwt::parse(&token.bytes) else { return (None, None) };
-    let index = &facts.runtime.compiled.issuer_index;
-    match index.choose(&config.issuers, jwt.claims.iss.as_deref(), &jwt.claims.aud) {
-        Ok(issuer) => (Some(issuer), subject(&jwt.claims, facts)),
-        Err(_) => (None, None),
+/// Whose token it is: as its verification found, else as a refusal that has read it says, else as it
+/// is read now.
+fn whose(request: &Request<'_>, refusal: &Refusal, known: Known<'_>, facts: &Facts<'_>) -> Claimed {
+    match (known, &refusal.claimed) {
+        (Some(verified), _) => of_verified(verified, facts),
+        (None, Some(claimed)) => Claimed::clone(claimed),
+        (None, None) => claimed(request, facts),
     }
 }
 
-/// 64 bits under a key that nobody outside has, so that a subject can be followed through logs and
-/// not be found out from them.
-fn subject(claims: &Claims, facts: &Facts<'_>) -> Option<String> {
-    let (iss, sub) = (claims.iss.as_deref(), claims.sub.as_deref());
-    iss.or(sub)?;
-    let fields = [iss.unwrap_or_default(), sub.unwrap_or_default()];
-    let digest = facts.subject_key().digest("subject", &fields.map(str::as_bytes));
-    Some(digest.0.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+fn of_verified(verified: &Verified, facts: &Facts<'_>) -> Claimed {
+    Claimed { issuer: Some(verified.issuer), subject: facts.subject(&verified.claims) }
+}
+
+/// The issuer and the subject that a token claims, if it can be read and its issuer is known here.
+fn claimed(request: &Request<'_>, facts: &Facts<'_>) -> Claimed {
+    let sources = &facts.runtime.config.bearer_sources;
+    let located =
+        bearer::locate(request.authorization, request.headers.iter(), request.target, sources);
+    let Ok(Some(candidate)) = located else { return Claimed::default() };
+    let Ok(token) = candidate.well_formed() else { return Claimed::default() };
+    jwt::parse(&token.bytes).map_or_else(|_| Claimed::default(), |jwt| facts.claimed(&jwt.claims))
 }
 
 /// One line of the gateway's log, where the configuration wants it and there is room.

@@ -15,7 +15,7 @@ use crate::jwt::issuer::Issuer;
 use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
 use crate::proof::Binding;
-use crate::reply::Reason;
+use crate::reply::{Reason, Refusal};
 use crate::revocation::Names;
 use crate::time::{CLOCK_MIN, Time};
 
@@ -223,9 +223,16 @@ impl Facts<'_> {
             Err(Reason::Malformed) if self.is_encrypted(token) => {
                 return self.verify_encrypted(token);
             }
-            Err(reason) => return Err(reason.into()),
+            Err(reason) => {
+                let mut refusal = Refusal::from(reason);
+                // Nobody's, so that it isn't read a second time for logs.
+                refusal.claimed = Some(Box::default());
+                return Err(Stop::Refuse(Box::new(refusal)));
+            }
         };
-        let index = self.issuer_of(&jwt.claims, None)?;
+        let index = self
+            .issuer_of(&jwt.claims, None)
+            .map_err(|reason| self.of_claimed(reason.into(), &jwt.claims))?;
         self.verify_signed(token, index, jwt, false)
     }
 
@@ -244,7 +251,12 @@ impl Facts<'_> {
         sealed: bool,
     ) -> Result<Rc<Verified>, Stop> {
         let issuer = self.issuer(index)?;
-        let (key, first_seen) = self.vouched_by_key(index, issuer, &jwt)?;
+        let (key, first_seen) =
+            self.vouched_by_key(index, issuer, &jwt).map_err(|stop| match sealed {
+                // What was sealed isn't told.
+                true => stop,
+                false => self.of_claimed(stop, &jwt.claims),
+            })?;
         // Of a token as it came they are made when somebody asks for them.
         let names = sealed.then(|| {
             let inside = self.names_of(&jwt.claims, jwt.signed, jwt.whole);

@@ -101,6 +101,19 @@ fn a_challenge_says_which_schemes_would_do() {
     insta::assert_snapshot!(table);
 }
 
+/// Bodies are written without a writer of JSON: none of our texts needs one.
+#[test]
+fn every_body_is_the_json_that_a_writer_makes() {
+    for reason in Reason::ALL {
+        for style in [ErrorStyle::Oauth, ErrorStyle::Kong, ErrorStyle::Problem] {
+            let body = answer(&reason.into(), style, "api", Place::default()).body;
+            let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert!(read.is_object());
+            assert_eq!(read.to_string().as_bytes(), body, "{reason:?}");
+        }
+    }
+}
+
 /// RFC 9470, section 3, and RFC 9728, section 5.1.
 #[test]
 fn a_challenge_says_which_login_would_do_and_where_to_learn_more() {

@@ -2,6 +2,7 @@
 //! unexpected status is an absence here, never a trap.
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::cell::Cell;
 
 use crate::request::HeaderBlock;
@@ -290,7 +291,10 @@ pub fn property(path: &[&str]) -> Option<Vec<u8>> {
 
 /// Sets a property; tells whether the host took it.
 pub fn set_property(path: &[&str], value: &[u8]) -> bool {
-    let path = path.join("\0");
+    let path = match path {
+        [one] => Cow::Borrowed(*one),
+        several => Cow::Owned(several.join("\0")),
+    };
     // SAFETY: both slices outlive the call.
     unsafe { raw::proxy_set_property(path.as_ptr(), path.len(), value.as_ptr(), value.len()) == OK }
 }

@@ -10,12 +10,12 @@ use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
 use crate::facts::{Facts, Queue};
 use crate::metrics::{Metric, Took};
-use crate::proof::mtls;
 use crate::reply::Reason;
-use crate::request::{HeaderBlock, Surroundings};
+use crate::request::HeaderBlock;
 use crate::time::Time;
 
 use super::abi::{self, Buffer};
+use super::around::Around;
 use super::call::dispatch;
 use super::chain::Chain;
 use super::finish::{apply, carry_out_finish, refuse};
@@ -159,35 +159,17 @@ fn begin(
         abi::give_back(exchange.into_headers());
         return (Action::Continue, None);
     }
+    // Nor is anything of a request that is answered at once.
+    if let Some(Effect::Finish(finish @ Finish::Answer(_))) = &effect
+        && arrival.meeting.is_none()
+    {
+        let action = carry_out_finish(finish, chain.dialect);
+        abi::give_back(exchange.into_headers());
+        return (action, None);
+    }
     let mut http = Box::new(Http::new(id, chain, arrival));
     let action = http.go_on(exchange, effect, end_of_stream);
     (action, http.is_needed().then_some(http))
-}
-
-/// What the host knows beside the headers.
-pub struct Around<'a> {
-    /// The host that runs this worker.
-    pub dialect: Dialect,
-    /// The route, on a host that can't be asked for it at any time (Kong).
-    pub route: Option<&'a str>,
-}
-
-impl Surroundings for Around<'_> {
-    fn address(&self) -> Option<String> {
-        self.dialect.address()
-    }
-    fn route(&self) -> Option<String> {
-        match self.dialect.caps().tells_route_late {
-            true => self.dialect.route(),
-            false => self.route.map(str::to_owned),
-        }
-    }
-    fn client_certificate(&self) -> bool {
-        (self.dialect.caps().client_certificate)()
-    }
-    fn certificate_digest(&self) -> Option<[u8; 32]> {
-        mtls::of_hex(&abi::property(self.dialect.caps().certificate_digest?)?)
-    }
 }
 
 impl Http {

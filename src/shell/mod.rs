@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 mod abi;
+mod around;
 mod bodies;
 mod call;
 mod chain;

@@ -16,11 +16,11 @@ use crate::request::HeaderBlock;
 use crate::time::Time;
 
 use super::abi::{self, Buffer};
+use super::around::Around;
 use super::call::{Ordered, answer_of, dispatch, status};
 use super::chain::Chain;
 use super::finish::carry_out_finish;
 use super::hosts::Dialect;
-use super::http::Around;
 use super::log;
 use super::store::random;
 use super::wait::waiters::Waiter;

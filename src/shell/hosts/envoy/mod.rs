@@ -54,5 +54,5 @@ pub static CAPABILITIES: Capabilities = Capabilities {
         _ => format!("the cluster {cluster:?} has no healthy host, or takes no more calls"),
     },
     // Becomes the filter state `wasm.herdgate.<name>`.
-    tell: |name, value| abi::set_property(&[&format!("herdgate.{name}")], value.as_bytes()),
+    tell: |name, value| abi::set_property(&[&["herdgate.", name].concat()], value.as_bytes()),
 };
