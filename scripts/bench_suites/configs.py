@@ -5,12 +5,14 @@ import json
 import secrets
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from gateway import SECRETS
 from joserfc import jwe
 from joserfc.jwk import ECKey
 from load import token_file
 from proofs import ORIGIN, Prover
-from tokens import Key, claims, jwks
+from tokens import Key, claims, jwks, unb64
 
 from bench_suites.measure import TOKENS, TURNS, say
 
@@ -136,6 +138,30 @@ def encrypted(key: Key, **more) -> dict:
 def sealed(token: str) -> str:
     public = ECKey.import_key({name: value for name, value in RECIPIENT.items() if name != "d"})
     return jwe.encrypt_compact(SEALED, token, public, algorithms=[SEALED["alg"], SEALED["enc"]])
+
+
+def host_calls(key: Key) -> str:
+    """The empty filter's: the host calls of new tokens that the host verifies, without any of the filter's work. Several
+    tokens, since the processor would learn the way of one signature by heart."""
+    return "verify:" + ",".join(verification(key, key.token(claims(ISSUER, subject=f"user-{n}", lifetime_s=FOREVER_S))) for n in range(50))
+
+
+def verification(key: Key, token: str) -> str:
+    signed, _, signature = token.rpartition(".")
+    raw = unb64(signature)
+    if key.alg == "ES256":
+        raw = encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
+    spki = key.private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    # VerifySignatureArguments: hash_function = 1, public_key = 2, signature = 3, text = 4.
+    fields = [b"sha256", spki, raw, signed.encode()]
+    return b"".join(bytes([number << 3 | 2]) + varint(len(field)) + field for number, field in enumerate(fields, 1)).hex()
+
+
+def varint(value: int) -> bytes:
+    out = b""
+    while value >= 0x80:
+        out, value = out + bytes([value & 0x7F | 0x80]), value >> 7
+    return out + bytes([value])
 
 
 def small_memory(key: Key, **shared) -> dict:

@@ -33,11 +33,11 @@ def hot(stock: Stock) -> list[Variant]:
         Variant("herdgate, 10,000 tokens", herdgate(configs.plain(rs)), many, HIT),
         Variant("herdgate, rules, claim, revocation", herdgate(configs.full(rs)), one, HIT),
         Variant("herdgate, rules, claim, revocation, a limit", herdgate(configs.full_and_limited(rs)), one, HIT),
-        Variant("herdgate, known to another worker", herdgate(configs.small_memory(rs)), many, SHARED_HIT, long=True),
+        *([] if stock.quick else [Variant("herdgate, known to another worker, EdDSA", herdgate(configs.small_memory(stock.ed)), stock.many(stock.ed), SHARED_HIT, long=True)]),
         Variant("herdgate, opaque, hot", herdgate(configs.opaque()), stock.opaque, HIT),
         Variant("herdgate, encrypted, hot", herdgate(configs.encrypted(rs)), stock.sealed, HIT),
         # Its tokens are made in a long form alone: sealing them takes half a minute.
-        *([] if stock.quick else [Variant("herdgate, encrypted, opened anew", herdgate(configs.encrypted(rs, memory={"tokens_max": 1})), stock.many(rs, TOKENS, configs.sealed), SHARED_HIT, long=True)]),
+        *([] if stock.quick else [Variant("herdgate, encrypted, opened anew", herdgate(configs.encrypted(rs, memory={"tokens_max": 1})), stock.many(rs, TOKENS, configs.sealed), VERIFIED_BY_HOST, long=True)]),
         Variant("herdgate, DPoP, ES256 by Envoy", herdgate(configs.bound(rs)), stock.bound, HIT, prover=stock.prover),
         Variant("jwt_authn", filtered(configs.jwt_authn(rs)), one),
         Variant("jwt_authn with its cache", filtered(configs.jwt_authn(rs, 100)), one),
@@ -51,6 +51,8 @@ def cold(stock: Stock) -> list[Variant]:
     for key, by, way in [(stock.rs, " by Envoy", VERIFIED_BY_HOST), (stock.ec, " by Envoy", VERIFIED_BY_HOST), (stock.ed, "", VERIFIED)]:
         tokens = stock.many(key)
         out.append(Variant(f"herdgate, new tokens, {key.alg}{by}", herdgate(configs.small_memory(key, tokens_max=16)), tokens, way))
+        if way == VERIFIED_BY_HOST:
+            out.append(Variant(f"the same host calls alone, {key.alg}", make_listener(configs.host_calls(key), EMPTY, SECRETS), tokens))
         out.append(Variant(f"jwt_authn, {key.alg}", filtered(configs.jwt_authn(key)), tokens))
     return out
 
