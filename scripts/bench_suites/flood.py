@@ -59,7 +59,7 @@ def kinds(stock: Stock) -> dict[str, tuple[Key, list[str]]]:
         "unknown kid": (rs, forged(rs, {"alg": "RS256", "kid": "nobody"})),
         "expired, truly signed": (rs, ended),
         "forged RS256, verified by Envoy": (rs, forged(rs)),
-        "forged ES256, verified by Envoy": (ec_key, forged(ec_key)),
+        "forged ES256": (ec_key, forged(ec_key)),
         "forged ES384": (ec384, forged(ec384)),
         "forged PS256": (ps, forged(ps)),
         "forged EdDSA": (ed, forged(ed)),

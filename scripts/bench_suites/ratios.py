@@ -48,10 +48,10 @@ def hot(stock: Stock) -> list[Variant]:
 def cold(stock: Stock) -> list[Variant]:
     """Each token is new, or was forgotten since."""
     out = yardsticks(stock)
-    for key, by, way in [(stock.rs, " by Envoy", VERIFIED_BY_HOST), (stock.ec, " by Envoy", VERIFIED_BY_HOST), (stock.ed, "", VERIFIED)]:
+    for key, by, way in [(stock.rs, " by Envoy", VERIFIED_BY_HOST), (stock.ec, "", VERIFIED), (stock.ed, "", VERIFIED)]:
         tokens = stock.many(key)
         out.append(Variant(f"herdgate, new tokens, {key.alg}{by}", herdgate(configs.small_memory(key, tokens_max=16)), tokens, way))
-        if way == VERIFIED_BY_HOST:
+        if key.alg != "EdDSA":
             out.append(Variant(f"the same host calls alone, {key.alg}", make_listener(configs.host_calls(key), EMPTY, SECRETS), tokens))
         out.append(Variant(f"jwt_authn, {key.alg}", filtered(configs.jwt_authn(key)), tokens))
     return out

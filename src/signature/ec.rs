@@ -184,6 +184,15 @@ impl EcKey {
         if is_good { Ok(()) } else { Err(BadSignature) }
     }
 
+    /// Whether the key has its table; this counts as a use of it.
+    pub(super) fn has_table(&self) -> bool {
+        match self {
+            EcKey::P256(key) => key.has_table(),
+            EcKey::P384(key) => key.has_table(),
+            EcKey::P521(_) | EcKey::Secp256k1(_) => false,
+        }
+    }
+
     /// Whether the key would verify faster with a table, and the worker has no room for one.
     pub(super) fn is_crowded_out(&self) -> bool {
         match self {

@@ -70,6 +70,11 @@ pub trait HostVerify {
     fn takes(&self, _: Algorithm) -> bool {
         false
     }
+
+    /// Whether the code here is faster for `algorithm`, where a key has its table.
+    fn is_slower(&self, _: Algorithm) -> bool {
+        false
+    }
 }
 
 /// A host without a signature function.

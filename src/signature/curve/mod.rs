@@ -130,6 +130,11 @@ impl<C: Curve> Key<C> {
         self.is_good(digest, signature, self.table()).unwrap_or(false)
     }
 
+    /// Whether it has its table. This counts as a use, whoever then verifies.
+    pub fn has_table(&self) -> bool {
+        self.table().is_some()
+    }
+
     /// Whether it has been used often enough for a table, and there was no room for one.
     pub fn is_crowded_out(&self) -> bool {
         self.uses.load(Ordering::Relaxed) > USES_WITHOUT_TABLE && self.table.get().is_none()
