@@ -4,42 +4,28 @@ import io
 import json
 import re
 import socket
-import threading
+
+from listening import Listening
 
 ANSWER = json.dumps({"access_token": "as-the-server-made-it", "token_type": "Bearer", "expires_in": 3600, "blank": " "}).encode()
-
-
 CHUNKED = "/in-chunks"
 
 
-class RawServer:
-    """On loopback, a thread for each connection. `documents`: paths that are answered with a body and not written down.
-    A path that ends in CHUNKED is answered in chunks, with a trailer."""
+class RawServer(Listening):
+    """`documents`: paths that are answered with a body and not written down. A path that ends in CHUNKED is answered in
+    chunks, with a trailer."""
 
     def __init__(self, documents: dict[str, str] | None = None):
         self.documents = documents or {}
         self.requests: list[bytes] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
     def take(self) -> list[bytes]:
         """What has come since the last time."""
         taken, self.requests = self.requests, []
         return taken
 
-    def stop(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
             while head := read_head(stream):
                 body = read_body(head, stream)
