@@ -7,10 +7,14 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import envoy_process  # noqa: E402
 from gateway import WASM, kind, make_gateway, Upstreams  # noqa: E402
 from servers import Api, Idp  # noqa: E402
 from webdis import Redis, Webdis  # noqa: E402
 from world import World  # noqa: E402
+
+# As many as a test with several gateways needs at once, or three that drain by turns.
+KEPT_MAX = 4
 
 
 def pytest_report_header():
@@ -27,6 +31,11 @@ def pytest_collection_modifyitems(items):
 def pytest_configure(config):
     config.addinivalue_line("markers", "only(*gateways): the behaviour is one of these gateways'")
     config.addinivalue_line("markers", "dies: workers crash in this test, and are meant to")
+    envoy_process.kept_max = KEPT_MAX
+
+
+def pytest_unconfigure():
+    envoy_process.end_all()
 
 
 @pytest.fixture(scope="session")

@@ -61,12 +61,14 @@ class Gateway(ABC):
     kind: str
     base_url: str
 
-    def __init__(self, directory: Path, upstreams: Upstreams, wasm: Path = WASM, workers: int = 2):
+    def __init__(self, directory: Path, upstreams: Upstreams, wasm: Path = WASM, workers: int = 2, fresh: bool = False):
+        """`fresh`: in a process that has served no other test, where memory or gauges are looked at."""
         self.directory = directory
         self.directory.mkdir(parents=True, exist_ok=True)
         self.upstreams = upstreams
         self.wasm = wasm
         self.workers = workers
+        self.fresh = fresh
 
     @abstractmethod
     def start(self, config: dict) -> str:
@@ -78,7 +80,7 @@ class Gateway(ABC):
 
     @abstractmethod
     def refuses(self, config: dict) -> str:
-        """Starts with a configuration that must not work: checks that nothing passes, and returns what the log says."""
+        """Is given a configuration that must not work: checks that nothing passes, and returns what the log says."""
 
     @abstractmethod
     def stop(self) -> None: ...

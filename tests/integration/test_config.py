@@ -53,6 +53,13 @@ def test_bad_configuration_is_refused_with_all_mistakes(start_gateway, world: Wo
     assert world.api.seen() == 0
 
 
+@pytest.mark.only("envoy")
+def test_envoy_does_not_start_with_a_bad_configuration(start_gateway, world: World):
+    """One that runs keeps what it has: Gateway.refuses."""
+    log = start_gateway(None).starts_not(bad_config(world))
+    assert all(mistake in log for mistake in MISTAKES), log
+
+
 def test_bad_configuration_at_reload_opens_nothing(start_gateway, world: World):
     """Envoy keeps the old configuration; Kong has replaced it by then, so the filter denies everything."""
     gateway = start_gateway(world.config())

@@ -80,7 +80,8 @@ def test_many_devices_leave_memory_flat_and_limits_exact(start_gateway, world: W
             rules=[{"match": {"path_prefix": "/v1"}, "issuers": ["mobile"], "limits": ["per-device"]}],
             rate_limits=[{"name": "per-device", "key": ["issuer"], "limit": 60, "per_s": 60, "burst": BURST}],
             **SMALL,
-        )
+        ),
+        fresh=True,
     )
     url = gateway.base_url + "/v1/content"
     in_use = InUse(url, [token(f"in-use-{number}") for number in range(IN_USE)])

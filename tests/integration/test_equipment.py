@@ -79,7 +79,7 @@ def test_a_filter_that_cannot_load_is_refused(start_open, tmp_path, idp, api):
     gateway = Envoy(tmp_path / "broken", Upstreams(api.port, idp.port), wasm=broken)
     with pytest.raises(Refused):
         gateway.start({})
-    assert gateway.refuses({})
+    assert gateway.starts_not({})
 
 
 def test_without_the_filter_every_case_would_pass(open_gateway, world: World):

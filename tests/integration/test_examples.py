@@ -13,7 +13,7 @@ import yaml
 
 import doc_tables
 from envoy import connection_manager, loopback, plain_cluster, wasm_config
-from gateway import SECRETS, WASM
+from gateway import WASM
 from http_client import form, request
 from kong import KongHost
 from processes import ROOT
@@ -91,9 +91,8 @@ def test_the_document_for_service_extensions_loads(tmp_path):
 
 
 @envoy_alone
-def test_compose_envoy_does_its_work(start_gateway, idp, world, counted, monkeypatch):
+def test_compose_envoy_does_its_work(start_gateway, idp, world, counted):
     """Its listener, with this run's server in Keycloak's place."""
-    monkeypatch.setenv("HERDGATE_SECRET", SECRETS["HERDGATE_SECRET"])
     document = yaml.safe_load((EXAMPLES / "compose-envoy/envoy.yaml").read_text())
     listener = copy.deepcopy(document["static_resources"]["listeners"][0])
     listener["address"] = loopback(0)

@@ -57,7 +57,7 @@ def bearer(token: str) -> dict:
 
 @pytest.mark.only("envoy")
 def test_forged_tokens_push_out_nothing_and_fill_no_table(start_gateway, world: World, tmp_path):
-    gateway, chance, client = settled(start_gateway(config(world))), random.Random(13), Prover("EdDSA")
+    gateway, chance, client = settled(start_gateway(config(world), fresh=True)), random.Random(13), Prover("EdDSA")
     good = [world.own(jti=f"good {number}") for number in range(GOOD)]
     opaque = [world.idp.token(resource=RESOURCE) for _ in range(3)]
     bound, used = world.own(cnf=client.cnf), bearer(fresh(world))

@@ -106,6 +106,7 @@ def test_what_one_has_revoked_is_refused_by_all_within_the_bound(start, world, w
     heard_of = "herdgate.gateways.now"
     wait_until(lambda: all(one.metrics().get(heard_of) == GATEWAYS for one in gateways), PATIENCE_S, "all have heard of all")
     assert counted(gateways, "herdgate.gateways.forged") == 0 == counted(gateways, "herdgate.gateways.read_failed")
+
     # The script's text goes once, and nothing of a token is there, nor for ever.
 
     def by_text() -> float:

@@ -9,7 +9,7 @@ import yaml
 
 from control_planes import SPECS, configuration_of, http_filter, unknown_fields
 from envoy import connection_manager, loopback, plain_cluster, shipped
-from gateway import SECRETS, WASM
+from gateway import WASM
 from http_client import form, request
 from processes import ROOT, wait_until
 from servers import token_headers
@@ -56,9 +56,8 @@ def listener_with(http_filter: dict, of_routes: dict) -> dict:
 
 
 @pytest.fixture
-def start(start_gateway, idp, monkeypatch):
+def start(start_gateway, idp):
     """start(listener, cluster): Envoy with that listener, a cluster of that name, and the secret in its environment."""
-    monkeypatch.setenv("HERDGATE_SECRET", SECRETS["HERDGATE_SECRET"])
 
     def run(listener: dict, cluster: str):
         gateway = start_gateway(None, extra_clusters=[plain_cluster(cluster, idp.port)])

@@ -16,7 +16,7 @@ from world import World
 def test_age_of_keys_and_fill_of_tables(start_gateway, world: World):
     config = with_jwks(world, ttl_s=600)
     config["shared"] = {**config["shared"], "tokens_max": 256}
-    gateway = start_gateway(config)
+    gateway = start_gateway(config, fresh=True)
     statuses(gateway.base_url, [world.idp.token() for _ in range(200)])
     age, fill = f"herdgate.issuer.{config['issuers'][0]['name']}.jwks_age_s", "herdgate.table.tokens.filled_percent"
 
@@ -33,7 +33,7 @@ def test_age_of_keys_and_fill_of_tables(start_gateway, world: World):
 
 @pytest.mark.only("envoy")
 def test_what_waits_and_what_is_called_for_is_told(start_gateway, world: World):
-    client, gateway = fresh_client(), start_gateway(config(endpoint(wait_ms_max=8000)))
+    client, gateway = fresh_client(), start_gateway(config(endpoint(wait_ms_max=8000)), fresh=True)
     world.idp.fault(TOKEN_PATH, "slow", delay_ms=3000)
     answers: list = []
     callers = threading.Thread(target=lambda: answers.extend(at_once(gateway.base_url, 20, client)))
@@ -47,7 +47,7 @@ def test_what_waits_and_what_is_called_for_is_told(start_gateway, world: World):
 
 
 def test_how_long_calls_take(start_gateway, world: World):
-    gateway = start_gateway(config(endpoint()))
+    gateway = start_gateway(config(endpoint()), fresh=True)
     world.idp.fault(TOKEN_PATH, "slow", delay_ms=700)
     assert call(gateway.base_url, fresh_client()).status == 200
     assert 700 <= longest(gateway, "herdgate_token_took_ms") <= 5000
@@ -55,7 +55,7 @@ def test_how_long_calls_take(start_gateway, world: World):
 
 def test_how_long_fetches_and_waits_take(start_gateway, world: World):
     world.idp.fault("/jwks", "slow", delay_ms=700)
-    gateway = start_gateway(with_jwks(world))
+    gateway = start_gateway(with_jwks(world), fresh=True)
     assert statuses(gateway.base_url, [world.idp.token()]) == {200: 1}
     assert 700 <= longest(gateway, "herdgate_call_took_ms") <= 5000
     # Envoy's workers fetch ahead of the first request, which then waits for what is left of it.

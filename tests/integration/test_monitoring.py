@@ -95,7 +95,7 @@ pw_herdgate_herdgate.call.took_ms_sum 4
 
 
 def test_the_terminal_view_of_a_running_gateway(start_gateway, world: World, tmp_path):
-    gateway = start_gateway(world.config())
+    gateway = start_gateway(world.config(), fresh=True)
     for token in [world.own(), world.own(lifetime_s=-600), world.own()]:
         request(gateway.base_url + "/orders", headers={"authorization": f"Bearer {token}"})
 
