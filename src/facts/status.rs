@@ -7,6 +7,8 @@
 //! that counts now: so the number of that version is kept with a token that was seen to be valid,
 //! and a hot request looks at that number alone.
 
+mod stored;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -18,14 +20,17 @@ use crate::metrics::Metric;
 use crate::reply::{FailureMode, Reason};
 use crate::revocation::status::list::{self, Expected, List, ListError, VALID};
 use crate::revocation::status::{CLAIM, Reference, StatusLists, reference};
-use crate::shared::document::{META_BYTES, PART_BYTES};
-use crate::shared::{Documents, Opened, Registers, TableId};
+use crate::shared::Opened;
+use crate::shared::document::PART_BYTES;
 use crate::signature::{HostVerify, VerifyKey};
 use crate::time::{Span, Time};
 
 use super::call::CallAnswer;
 use super::memory::BoundedMap;
 use super::{Fact, Facts, KeySet, Stop, Verified};
+
+use stored::{Meta, Places};
+pub(super) use stored::{places, table};
 
 /// What a verified token says of its status, and what was last seen of that.
 pub struct Status {
@@ -83,8 +88,6 @@ impl Lists {
 const PAGES_MAX: usize = 4_096;
 /// Seconds for which it stays known when a list was signed: an older one is no news.
 const REMEMBERED_S: u64 = 600;
-/// Issuers whose lists in use are counted apart.
-const PLACES_MAX: u32 = 512;
 /// Lists of one issuer in use at most: their record has room for so many.
 pub const LISTS_MAX: u64 = 100;
 
@@ -437,94 +440,5 @@ impl Facts<'_> {
     }
 }
 
-/// The table of lists: twice as many slots as all lists can have pages, so that a page finds a free
-/// one and none gives way.
-pub(super) fn table(config: &Config) -> Documents {
-    let slots = config.status_lists.iter().flatten().map(|lists| {
-        let pages = lists.bytes_max.div_ceil(PART_BYTES).saturating_add(1);
-        pages.saturating_mul(lists.lists_max).saturating_mul(2)
-    });
-    let slots = u32::try_from(slots.sum::<usize>()).unwrap_or(u32::MAX);
-    Documents::settled(TableId::StatusLists, slots.max(SLOTS_MIN))
-}
-
-/// Which lists are in use, by issuer. Two issuers in one slot would only forget each other's.
-pub(super) fn places() -> Registers {
-    Registers::new(TableId::StatusPlaces, PLACES_MAX, LISTS_MAX as usize * PLACE_BYTES)
-}
-
-/// Slots of that table at least.
-const SLOTS_MIN: u32 = 64;
-/// Bytes of a list in its issuer's record.
-const PLACE_BYTES: usize = 16;
-
 /// How often a page is looked for that may have gone with its version.
 const LOOKS: usize = 3;
-
-/// What a list's head says beside what every document's does.
-struct Meta {
-    asked_at: Time,
-    fresh_until: Time,
-    issued_s: u64,
-    bits: u8,
-}
-
-impl Meta {
-    fn to_bytes(&self) -> [u8; META_BYTES] {
-        let mut bytes = [0; META_BYTES];
-        let fields =
-            [self.asked_at.ns(), self.fresh_until.ns(), self.issued_s, u64::from(self.bits)];
-        for (chunk, field) in bytes.chunks_mut(8).zip(fields) {
-            chunk.copy_from_slice(&field.to_le_bytes());
-        }
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Option<Meta> {
-        let mut fields = bytes.chunks(8).map(|chunk| chunk.try_into().map(u64::from_le_bytes));
-        let mut next = || fields.next()?.ok();
-        Some(Meta {
-            asked_at: Time::from_ns(next()?),
-            fresh_until: Time::from_ns(next()?),
-            issued_s: next()?,
-            bits: u8::try_from(next()?).ok().filter(|bits| matches!(bits, 1 | 2 | 4 | 8))?,
-        })
-    }
-}
-
-/// Which lists of an issuer are in use, and until when.
-#[derive(Default)]
-struct Places(Vec<(u64, Time)>);
-
-impl Places {
-    fn from_bytes(bytes: &[u8]) -> Places {
-        let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-        let one = |bytes: &[u8]| {
-            let (name, until) = bytes.split_at_checked(8)?;
-            Some((word(name), Time::from_ns(word(until))))
-        };
-        Places(bytes.chunks_exact(PLACE_BYTES).filter_map(one).collect())
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let one = |(name, until): &(u64, Time)| {
-            let mut bytes = name.to_le_bytes().to_vec();
-            bytes.extend(until.ns().to_le_bytes());
-            bytes
-        };
-        self.0.iter().flat_map(one).collect()
-    }
-
-    /// Takes a place until `end`; or tells when one is free. What ends after `end` was written
-    /// before the clock went back.
-    fn take(&mut self, name: u64, now: Time, end: Time, most: usize) -> Result<(), Time> {
-        self.0.retain(|(other, until)| *other != name && *until > now && *until <= end);
-        match self.0.iter().map(|(_, until)| *until).min() {
-            Some(first) if self.0.len() >= most => Err(first),
-            _ => {
-                self.0.push((name, end));
-                Ok(())
-            }
-        }
-    }
-}
