@@ -1,5 +1,7 @@
 //! One HTTP context: the host's callbacks for one exchange.
 
+mod body;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -14,7 +16,7 @@ use crate::reply::Reason;
 use crate::request::HeaderBlock;
 use crate::time::Time;
 
-use super::abi::{self, Buffer};
+use super::abi;
 use super::around::Around;
 use super::call::dispatch;
 use super::chain::Chain;
@@ -24,6 +26,8 @@ use super::own_calls::UnderWay;
 use super::response::Watching;
 use super::wait::poll::{self, Seat};
 use super::wait::waiters::Waiter;
+
+use body::Reading;
 
 /// One exchange as the host sees it.
 pub struct Http {
@@ -60,14 +64,6 @@ impl Arrival {
             latch::let_go_at_once(scheme);
         }
     }
-}
-
-/// A body on its way here.
-struct Reading {
-    exchange: Rc<RefCell<Exchange>>,
-    bytes_max: usize,
-    /// How much of it the host holds.
-    size: usize,
 }
 
 /// An exchange that isn't decided yet.
@@ -366,34 +362,6 @@ impl Http {
         Action::Pause
     }
 
-    /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before
-    /// anything goes on.
-    fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
-        self.pause(&exchange);
-        if self.chain.dialect.caps().wakes_others {
-            self.chain.bodies().wait(self.id, &exchange, abi::now());
-        }
-        self.reading = Some(Reading { exchange, bytes_max, size: 0 });
-        if self.chain.dialect.caps().holds_headers { Action::Pause } else { Action::Continue }
-    }
-
-    fn body_has_come(&mut self, body: Option<&[u8]>) -> Action {
-        let Some(Reading { exchange, .. }) = self.reading.take() else { return Action::Continue };
-        self.chain.bodies().forget(self.id);
-        let effect = self.step(&exchange, Input::Body(body));
-        self.carry_out(exchange, effect)
-    }
-
-    /// The body has ended, by its own end or by trailers after it.
-    fn body_has_ended(&mut self, size: usize) -> Action {
-        let body = if size == 0 {
-            Some(Vec::new())
-        } else {
-            abi::buffer(Buffer::Request, size).filter(|body| body.len() == size)
-        };
-        self.body_has_come(body.as_deref())
-    }
-
     /// Whether what comes after the headers stays behind them: while the exchange waits for its
     /// verdict.
     fn hold(&self) -> Action {
@@ -463,49 +431,7 @@ impl Http {
 }
 
 impl Http {
-    /// A part of the request's body has come; `size` is what there is of it.
-    pub fn on_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if self.reading.is_some() && end_of_stream && self.is_anothers() {
-            self.reading = None;
-            return Action::Continue;
-        }
-        let Some(reading) = &mut self.reading else { return self.hold() };
-        reading.size = size;
-        match (size > reading.bytes_max, end_of_stream) {
-            (true, _) => self.body_has_come(None),
-            (false, true) => self.body_has_ended(size),
-            (false, false) => Action::Pause,
-        }
-    }
 
-    /// Whether an instance before this one has answered the call or taken it on, so that this one
-    /// has no part in it (Kong).
-    fn is_anothers(&mut self) -> bool {
-        if !self.chain.dialect.caps().lets_requests_go {
-            return false;
-        }
-        if latch::is_answered() {
-            return true;
-        }
-        let is_taken = self.arrival.meeting.as_mut().is_some_and(|meeting| !meeting.take_call());
-        if is_taken {
-            self.paused = None;
-            if self.arrival.scheme.is_some() {
-                latch::let_go();
-            }
-        }
-        is_taken
-    }
-
-    /// The request's trailers have come.
-    pub fn on_request_trailers(&mut self) -> Action {
-        // They end a request whose headers and body never said that they do (HTTP/2): to let them
-        // go on is to let all of it go on.
-        match &self.reading {
-            Some(Reading { size, .. }) => self.body_has_ended(*size),
-            None => self.hold(),
-        }
-    }
 }
 
 impl Drop for Http {
