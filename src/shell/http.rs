@@ -430,9 +430,7 @@ impl Http {
     }
 }
 
-impl Http {
-
-}
+impl Http {}
 
 impl Drop for Http {
     fn drop(&mut self) {

@@ -23,7 +23,11 @@ pub(super) struct Reading {
 impl Http {
     /// Has the host bring the body: Envoy holds the headers meanwhile, Kong brings it before
     /// anything goes on.
-    pub(super) fn read_body(&mut self, exchange: Rc<RefCell<Exchange>>, bytes_max: usize) -> Action {
+    pub(super) fn read_body(
+        &mut self,
+        exchange: Rc<RefCell<Exchange>>,
+        bytes_max: usize,
+    ) -> Action {
         self.pause(&exchange);
         if self.chain.dialect.caps().wakes_others {
             self.chain.bodies().wait(self.id, &exchange, abi::now());
