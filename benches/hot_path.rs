@@ -2,7 +2,8 @@
 //! new or a refused token, without a host: signatures are verified by a function that does nothing.
 //!
 //! `cargo bench --bench hot_path`; `HOT_PATH_STEPS=n` runs each case n times and prints nothing,
-//! for counting instructions under a tool that does that.
+//! for counting instructions under a tool that does that; `HOT_PATH_CASE=text` runs the cases whose
+//! names end so.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, dead_code)]
 
 #[path = "../tests/hot_path/fixture.rs"]
@@ -11,7 +12,10 @@ mod fixture;
 use std::hint::black_box;
 use std::time::Instant;
 
-use fixture::{GOOD, Worker, plain, public, request, ruled, ruled_and_revoked, signed, token};
+use fixture::{
+    GOOD, Worker, plain, public, request, ruled, ruled_and_limited, ruled_and_revoked, signed,
+    token,
+};
 use herdgate::testing::request::HeaderBlock;
 use serde_json::json;
 
@@ -29,6 +33,9 @@ fn nanoseconds(mut call: impl FnMut(usize)) -> f64 {
 }
 
 fn row(name: &str, worker: &Worker, requests: &[HeaderBlock]) {
+    if std::env::var("HOT_PATH_CASE").is_ok_and(|end| !name.ends_with(&end)) {
+        return;
+    }
     let run = |n: usize| {
         black_box(worker.run(requests[n % requests.len()].clone()));
     };
@@ -52,6 +59,7 @@ fn main() {
     row("one token", &Worker::new(&plain()), &one);
     row("one token, rules, claim", &Worker::new(&ruled()), &one);
     row("one token, rules, claim, feed", &Worker::new(&ruled_and_revoked()), &one);
+    row("one token, rules, claim, limit", &Worker::new(&ruled_and_limited()), &one);
     row("10,000 tokens", &Worker::new(&plain()), &many);
     for (name, algorithm, first, audience) in [
         ("new token, RS256", "RS256", GOOD, "orders-api"),

@@ -1,7 +1,8 @@
 //! Limits of a request: keys from what is verified, one charge for all of them or for none.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
-use crate::digest::HostKey;
+use crate::config::Config;
+use crate::digest::{Digest, HostKey};
 use crate::facts::{Facts, Verified};
 use crate::gateways;
 use crate::jwt::issuer::IssuerMatch;
@@ -49,15 +50,11 @@ fn charge_each(
     payer: &Payer<'_>,
 ) -> Result<Option<LimitHeaders>, Box<Refusal>> {
     let config = &facts.runtime.config;
-    let charged: Vec<(usize, &RateLimit)> =
-        limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
-    let key = &facts.runtime.host_key;
-    let claims: Vec<Claim<'_>> =
-        charged.iter().map(|(index, limit)| claim_of(facts, *index, key, limit, payer)).collect();
-    carry_over(facts, &charged, &claims, payer);
+    let claims = claims_of(facts, limits, payer);
+    carry_over(facts, limits, &claims, payer);
     let outcome = rate_limit::charge(&facts.runtime.compiled.counters, &facts.moment(), &claims);
-    for ((index, _), status) in charged.iter().zip(&outcome.limits) {
-        count_limit(facts, *index, status);
+    for ((index, _), status) in named(config, limits).zip(&outcome.limits) {
+        count_limit(facts, index, status);
     }
     let headers = |only_asked: bool| {
         let told = claims.iter().zip(&outcome.limits);
@@ -70,11 +67,11 @@ fn charge_each(
     match outcome.verdict {
         rate_limit::Verdict::Allowed => {
             for (((index, limit), claim), status) in
-                charged.iter().zip(&claims).zip(&outcome.limits)
+                named(config, limits).zip(&claims).zip(&outcome.limits)
             {
                 if limit.sync.is_some() && status.what == What::Charged {
-                    gateways::note_charge(facts, *index, claim, |key| {
-                        claim_of(facts, *index, key, limit, payer).digest
+                    gateways::note_charge(facts, index, claim, |key| {
+                        counter_of(facts, key, limit, payer)
                     });
                 }
             }
@@ -90,15 +87,10 @@ fn charge_each(
 }
 
 /// While a secret is being replaced: what was charged under the other one counts too.
-fn carry_over(
-    facts: &Facts<'_>,
-    limits: &[(usize, &RateLimit)],
-    claims: &[Claim<'_>],
-    payer: &Payer<'_>,
-) {
+fn carry_over(facts: &Facts<'_>, limits: &[usize], claims: &[Claim<'_>], payer: &Payer<'_>) {
     let Some(key) = facts.runtime.host_key.previous() else { return };
-    for ((index, limit), claim) in limits.iter().zip(claims) {
-        let previous = claim_of(facts, *index, key, limit, payer).digest;
+    for ((_, limit), claim) in named(&facts.runtime.config, limits).zip(claims) {
+        let previous = counter_of(facts, key, limit, payer);
         let Some(charge) = claim.charge() else { continue };
         let counters = &facts.runtime.compiled.counters;
         // What can't be taken in now is with the next request.
@@ -116,20 +108,15 @@ fn carry_over(
 #[inline(never)]
 pub fn within(facts: &Facts<'_>, limits: &[usize], payer: &Payer<'_>) -> Result<(), Box<Refusal>> {
     let config = &facts.runtime.config;
-    let looked: Vec<(usize, &RateLimit)> =
-        limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?))).collect();
-    let claims: Vec<Claim<'_>> = looked
-        .iter()
-        .map(|(index, limit)| claim_of(facts, *index, &facts.runtime.host_key, limit, payer))
-        .collect();
-    carry_over(facts, &looked, &claims, payer);
+    let claims = claims_of(facts, limits, payer);
+    carry_over(facts, limits, &claims, payer);
     let Some((verdict, statuses)) =
         rate_limit::over(&facts.runtime.compiled.counters, &facts.moment(), &claims)
     else {
         return Ok(());
     };
-    for ((index, _), status) in looked.iter().zip(&statuses) {
-        count_limit(facts, *index, status);
+    for ((index, _), status) in named(config, limits).zip(&statuses) {
+        count_limit(facts, index, status);
     }
     let mut refusal = Refusal::from(Reason::Limited);
     if let rate_limit::Verdict::Refused { retry_after_s, .. } = verdict {
@@ -157,15 +144,46 @@ fn count_limit(facts: &Facts<'_>, index: usize, status: &Status) {
     }
 }
 
-/// What a request is charged to a limit, whose counter is named under a key: the host's, or
-/// that of all gateways.
-fn claim_of<'a>(
-    facts: &Facts<'_>,
-    index: usize,
-    key: &HostKey,
-    limit: &'a RateLimit,
-    payer: &Payer<'_>,
-) -> Claim<'a> {
+/// The limits at these indices.
+fn named<'a>(
+    config: &'a Config,
+    limits: &'a [usize],
+) -> impl Iterator<Item = (usize, &'a RateLimit)> {
+    limits.iter().filter_map(|index| Some((*index, config.rate_limits.get(*index)?)))
+}
+
+/// What a request is charged to each of these limits, in their order.
+fn claims_of<'a>(facts: &'a Facts<'_>, limits: &'a [usize], payer: &Payer<'_>) -> Vec<Claim<'a>> {
+    let claim = |(index, limit): (usize, &'a RateLimit)| {
+        let config = &facts.runtime.config;
+        let make = || counter_of(facts, &facts.runtime.host_key, limit, payer);
+        let digest = match payer.verified {
+            Some(verified) if is_by_token_alone(limit, payer) => {
+                verified.counters.of(index, config.rate_limits.len(), make)
+            }
+            _ => make(),
+        };
+        let claims = payer.verified.map(|verified| &verified.claims);
+        limit.claim(claims, digest, gateways::sharing(facts, index))
+    };
+    let mut claims = Vec::with_capacity(limits.len());
+    claims.extend(named(&facts.runtime.config, limits).map(claim));
+    claims
+}
+
+/// Whether the same token is charged to the same counter by each of its requests.
+fn is_by_token_alone(limit: &RateLimit, payer: &Payer<'_>) -> bool {
+    limit.key.iter().all(|part| match part {
+        KeyPart::Issuer | KeyPart::Subject | KeyPart::Consumer | KeyPart::Claim(_) => true,
+        KeyPart::ClientId => payer.claimed_client.is_none(),
+        KeyPart::Capture(name) => payer.captures.iter().all(|(known, _)| known != name),
+        KeyPart::Address | KeyPart::Header(_) | KeyPart::Route => false,
+    })
+}
+
+/// The name of the counter that a request is charged to, under a key: the host's, or that of all
+/// gateways.
+fn counter_of(facts: &Facts<'_>, key: &HostKey, limit: &RateLimit, payer: &Payer<'_>) -> Digest {
     let owned: Vec<Part> = limit.key.iter().map(|part| part_of(facts, part, payer)).collect();
     let values: Vec<KeyPartValue<'_>> = owned
         .iter()
@@ -175,8 +193,7 @@ fn claim_of<'a>(
             Part::Address(address) => KeyPartValue::Address(*address),
         })
         .collect();
-    let claims = payer.verified.map(|verified| &verified.claims);
-    limit.claim(claims, key, &values, gateways::sharing(facts, index))
+    limit.counter(payer.verified.map(|verified| &verified.claims), key, &values)
 }
 
 fn part_of(facts: &Facts<'_>, part: &KeyPart, payer: &Payer<'_>) -> Part {

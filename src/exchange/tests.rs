@@ -205,6 +205,7 @@ fn no_credential_id_climbs_to_another_path() {
     }
 }
 
+mod charged;
 mod permissive;
 mod shadow;
 mod strangers;

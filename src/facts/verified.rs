@@ -15,6 +15,7 @@ use crate::jwt::issuer::Issuer;
 use crate::jwt::{self, Claims, Form, Jwt, check};
 use crate::metrics::Metric;
 use crate::proof::Binding;
+use crate::rate_limit::CounterNames;
 use crate::reply::{Reason, Refusal};
 use crate::revocation::Names;
 use crate::time::{CLOCK_MIN, Time};
@@ -62,6 +63,8 @@ pub struct Verified {
     pub(super) names: OnceCell<Box<Names>>,
     /// What was known of revocations when it was last looked up.
     pub(super) looked_up: Cell<u64>,
+    /// The counters that it decides alone.
+    pub counters: CounterNames,
 }
 
 impl std::fmt::Debug for Verified {
@@ -312,7 +315,8 @@ impl Facts<'_> {
 
     /// Keeps a verified token in this worker's memory.
     pub(super) fn keep(&self, token: &[u8], verified: &Rc<Verified>) {
-        let bytes = verified.bytes();
+        let limits = self.runtime.config.rate_limits.len();
+        let bytes = verified.bytes().saturating_add(CounterNames::bytes(limits));
         self.forget_other_wrapping(token, verified);
         self.runtime.worker.borrow_mut().verified.put(
             self.short_hash(token),

@@ -10,6 +10,7 @@ use crate::jwt::issuer::Issuer;
 use crate::jwt::{Claims, check};
 use crate::metrics::{Meter, Metric};
 use crate::proof::Binding;
+use crate::rate_limit::CounterNames;
 use crate::request::forward;
 use crate::revocation::Names;
 use crate::time::{CLOCK_MIN, Time};
@@ -102,6 +103,7 @@ impl Facts<'_> {
             generation: Cell::new(vouched.generation),
             names: names.map(Box::new).map_or_else(OnceCell::new, OnceCell::from),
             looked_up: Cell::new(0),
+            counters: CounterNames::default(),
         });
         self.keep(token, &verified);
         Ok(verified)

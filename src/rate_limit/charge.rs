@@ -126,7 +126,10 @@ pub fn charge(counters: &Counters, at: &Moment<'_>, limits: &[Claim<'_>]) -> Out
                 let sketch = matches!(receipt, Receipt::Sketch(_));
                 *status =
                     Status { what: What::Charged, remaining, reset_s: seconds(reset_ns), sketch };
-                receipts.push((charge, receipt, reset_ns));
+                // The last one's is never taken back.
+                if index + 1 < limits.len() {
+                    receipts.push((charge, receipt, reset_ns));
+                }
                 None
             }
         };

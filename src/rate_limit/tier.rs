@@ -43,21 +43,22 @@ impl RateLimit {
         tier.map_or(self.amount, |tier| tier.amount)
     }
 
-    /// What a request with this verified token is to be charged.
-    pub fn claim(
+    /// What a request with this verified token is to be charged, on the counter of this name.
+    #[inline]
+    pub fn claim(&self, verified: Option<&Claims>, digest: Digest, gateways: u32) -> Claim<'_> {
+        Claim { limit: self, amount: self.amount_for(verified), digest, gateways }
+    }
+
+    /// The name of the counter for a request with this verified token and these values of the key;
+    /// one for all tiers.
+    pub fn counter(
         &self,
         verified: Option<&Claims>,
         host: &HostKey,
         parts: &[KeyPartValue<'_>],
-        gateways: u32,
-    ) -> Claim<'_> {
-        let amount = self.amount_for(verified);
-        Claim { limit: self, amount, digest: self.counter(amount, host, parts), gateways }
-    }
-
-    /// The counter, one for all tiers.
-    fn counter(&self, amount: Amount, host: &HostKey, parts: &[KeyPartValue<'_>]) -> Digest {
+    ) -> Digest {
         if broken(Twin::CounterPerTier) {
+            let amount = self.amount_for(verified);
             return counter_digest(host, &RateLimit { amount, ..self.clone() }, parts);
         }
         counter_digest(host, self, parts)

@@ -258,12 +258,12 @@ impl Bucket {
         let Some(place) = own.or_else(idle).and_then(|at| self.cells_mut().nth(at)) else {
             return false;
         };
-        let bytes = digest
-            .0
-            .into_iter()
-            .chain(cell.until.ns().to_le_bytes())
-            .chain(cell.word.to_le_bytes());
-        place.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
+        let Some((name, rest)) = place.split_first_chunk_mut::<32>() else { return false };
+        let Some((until, rest)) = rest.split_first_chunk_mut::<8>() else { return false };
+        let Some(word) = rest.first_chunk_mut::<8>() else { return false };
+        *name = digest.0;
+        *until = cell.until.ns().to_le_bytes();
+        *word = cell.word.to_le_bytes();
         true
     }
 

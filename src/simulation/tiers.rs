@@ -45,7 +45,9 @@ fn run(seed: u64, dialect: Dialect, twin: Option<Twin>, one: &RateLimit, tries: 
             for _ in 0..tries {
                 let plan = worker.below(2) as usize;
                 let (at, after) = (worker.now(), passed_ref.lock().unwrap().len());
-                let claim = one.claim(Some(&tokens[plan]), key, &[KeyPartValue::Absent], 1);
+                let verified = Some(&tokens[plan]);
+                let name = one.counter(verified, key, &[KeyPartValue::Absent]);
+                let claim = one.claim(verified, name, 1);
                 if ask(counters, worker, &[claim]) {
                     passed_ref.lock().unwrap().push(Pass { at, plan, after });
                 }

@@ -162,9 +162,8 @@ fn a_limit_of_several_gateways_costs_no_host_call_more() {
     assert_eq!(allocations, LIMIT_ALLOCATIONS);
 }
 
-/// The value that the host gives and its copy to be written, the parts of the counter's key, and
-/// lists of one limit.
-const LIMIT_ALLOCATIONS: u64 = 11;
+/// The value that the host gives and its copy to be written, and two lists of one limit.
+const LIMIT_ALLOCATIONS: u64 = 4;
 
 /// The yardstick is no other than the filter that refuses: a hit makes its checks again.
 #[test]
