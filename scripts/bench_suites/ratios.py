@@ -16,6 +16,7 @@ VERIFIED_BY_HOST = "herdgate.bearer.verified_by_host"
 TOKEN_HIT = "herdgate.token.hit"
 # Of the module that makes the same host calls and nothing else.
 CALLED = "calls.accepted"
+LIMITED = "calls.limited"
 
 
 def yardsticks(stock: Stock) -> list[Variant]:
@@ -71,7 +72,9 @@ def limits(stock: Stock) -> list[Variant]:
     subject, address, issuer = ["issuer", "subject"], ["address"], ["issuer"]
     return [
         *yardsticks(stock),
+        Variant("Herdgate's host calls alone", make_listener({}, EMPTY_CALLS, SECRETS), one, CALLED),
         Variant("herdgate, no limit", herdgate(configs.limited(rs)), one, HIT),
+        Variant("Herdgate's host calls alone, one limit", make_listener({"limit": True}, EMPTY_CALLS, SECRETS), one, LIMITED),
         Variant("herdgate, one limit", herdgate(configs.limited(rs, subject)), one, HIT),
         Variant("herdgate, three limits", herdgate(configs.limited(rs, subject, address, issuer)), one, HIT),
         Variant("herdgate, a limit with two tiers", herdgate(configs.limited(rs, subject, **configs.TIERS)), one, HIT),
