@@ -19,6 +19,8 @@ pub struct HostMeter {
     /// And what every one with a new token counts.
     verified: Cell<Counter>,
     verified_by_host: Cell<Counter>,
+    /// And what every one counts that a limit, by its index, lets pass.
+    allowed: Vec<Cell<Counter>>,
     ids: RefCell<HashMap<Metric, Counter>>,
     gauges: RefCell<HashMap<Gauge, Told>>,
     histograms: RefCell<HashMap<Took, Counter>>,
@@ -48,7 +50,8 @@ enum Counter {
 impl HostMeter {
     /// Of a configuration with these limits and issuers, in its order.
     pub fn new(limits: Vec<String>, issuers: Vec<String>) -> Self {
-        HostMeter { limits, issuers, ..HostMeter::default() }
+        let allowed = limits.iter().map(|_| Cell::default()).collect();
+        HostMeter { allowed, limits, issuers, ..HostMeter::default() }
     }
 
     /// The same on this host.
@@ -128,6 +131,11 @@ impl HostMeter {
         }
         if matches!(metric, Metric::VerifiedByHost) {
             return self.count_on(&self.verified_by_host, metric);
+        }
+        if let Metric::LimitAllowed(index) = metric
+            && let Some(allowed) = self.allowed.get(usize::from(index))
+        {
+            return self.count_on(allowed, metric);
         }
         let counter = *self.ids.borrow_mut().entry(metric).or_insert_with(|| self.define(metric));
         increment(counter);

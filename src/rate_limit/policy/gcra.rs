@@ -25,7 +25,7 @@ pub struct Gcra {
 
 /// No rate lets more than this many nanoseconds of requests pass at once: 146 years, so that no sum
 /// with a present moment overflows.
-const TOLERANCE_NS_MAX: u128 = 1 << 62;
+const TOLERANCE_NS_MAX: u64 = 1 << 62;
 
 impl Gcra {
     /// `limit` requests per `per_s` seconds, `burst` of them at one instant after idle. The
@@ -36,12 +36,15 @@ impl Gcra {
         if limit == 0 || per_s == 0 || burst == 0 {
             return None;
         }
-        let emission_ns = (u128::from(per_s) * u128::from(NS_PER_S)).div_ceil(u128::from(limit));
-        let tolerance_ns =
-            emission_ns.checked_mul(u128::from(burst)).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
-        let tolerance_ns = u64::try_from(tolerance_ns).ok()?;
+        let emission_ns = match per_s.checked_mul(NS_PER_S) {
+            Some(period_ns) => period_ns.div_ceil(limit),
+            None => {
+                let period_ns = u128::from(per_s) * u128::from(NS_PER_S);
+                u64::try_from(period_ns.div_ceil(u128::from(limit))).ok()?
+            }
+        };
+        let tolerance_ns = emission_ns.checked_mul(burst).filter(|ns| *ns <= TOLERANCE_NS_MAX)?;
         let plausible_ns = tolerance_ns.saturating_add(CLOCK_SLACK_NS);
-        let emission_ns = u64::try_from(emission_ns).ok()?;
         let others_ns = (emission_ns, emission_ns);
         Some(Gcra { emission_ns, others_ns, tolerance_ns, plausible_ns })
     }
