@@ -149,16 +149,22 @@ def short_value(value: float) -> str:
 # ---- bars with their spread --------------------------------------------------------------------------------------
 
 ROW_HEIGHT, BAR_HEIGHT, NAMES, ENDS = 26, 14, 330, 680
+# Bars longer than so many times the median one are cut off.
+CUT = 4
 
 
 def spreads(title: str, unit: str, rows: list[tuple[str, float, float, float]], one: str = "") -> str:
-    """A bar a row: name, median, least, greatest. `one` is what stands at 1.0, if that means something."""
+    """A bar a row: name, median, least, greatest. `one` is what stands at 1.0, if that means something; bars that would
+    make all others short are cut off then."""
     longest = max((greatest for *_, greatest in rows), default=1) or 1
+    if one:
+        most = CUT * sorted(median for _, median, *_ in rows)[len(rows) // 2]
+        longest = max((greatest for *_, greatest in rows if greatest <= most), default=longest)
     height = ROW_HEIGHT * len(rows) + 64
 
     def x(value: float) -> float:
         # What is below nothing is noise: it has no bar.
-        return round(NAMES + max(value, 0) / longest * (ENDS - NAMES), 1)
+        return round(NAMES + min(max(value, 0) / longest, 1) * (ENDS - NAMES), 1)
 
     out = begun(title, WIDTH, height)
     out.append(f'<text x="10" y="18" font-weight="bold">{escape(title)}</text>')
@@ -168,7 +174,9 @@ def spreads(title: str, unit: str, rows: list[tuple[str, float, float, float]], 
         colour = KINDS["with"] if name.startswith("herdgate") else KINDS["published"]
         out.append(f'<text x="{NAMES - 10}" y="{middle + 4.5}" text-anchor="end">{escape(name)}</text>')
         out.append(f'<rect class="f{colour}" x="{NAMES}" y="{top}" width="{x(median) - NAMES:.1f}" height="{BAR_HEIGHT}"/>')
-        if greatest > least:
+        if greatest > longest:
+            out.append(f'<path class="ink" fill="none" d="M{ENDS - 12} {top + BAR_HEIGHT + 2}l5 -{BAR_HEIGHT + 4}m3 0l-5 {BAR_HEIGHT + 4}"/>')
+        elif greatest > least:
             out.append(f'<path class="ink" fill="none" d="M{x(least)} {middle}H{x(greatest)}"/>')
         out.append(f'<text x="{x(greatest) + 8:.1f}" y="{middle + 4.5}">{f"{median:.2f}" if one else short_value(median)}</text>')
     if one and longest >= 1:

@@ -68,7 +68,8 @@ def pictures(results: dict) -> dict[Path, str]:
     out = {}
     for name, section in results.items():
         if section["bars"]:
-            out[picture_of(name)] = plots.spreads(section["title"], section["unit"], [tuple(row) for row in section["bars"]], section["one"])
+            title = f"{section['title']}: {section['unit']}" if section["one"] else section["title"]
+            out[picture_of(name)] = plots.spreads(title, section["unit"], [tuple(row) for row in section["bars"]], section["one"])
     return out
 
 

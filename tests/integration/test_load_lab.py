@@ -151,6 +151,16 @@ def test_bars_with_their_spread_are_well_formed():
     assert not re.search(r'(width|height)="-', text)
 
 
+def test_one_long_bar_leaves_the_others_their_length():
+    rows = [("none", 1.0, 0.9, 1.1), ("herdgate", 1.5, 1.4, 1.6), ("dear", 50.0, 49.0, 51.0)]
+
+    def widths(*rows) -> list[float]:
+        return [float(width) for width in re.findall(r'<rect[^>]* width="([\d.]+)"', plots.spreads("Cost", "us", list(rows), "1.00: none"))]
+
+    assert widths(*rows)[:2] == widths(*rows[:2])
+    assert widths(*rows)[2] == plots.ENDS - plots.NAMES and ">50.00<" in plots.spreads("Cost", "us", rows, "1.00: none")
+
+
 def test_the_report_is_one_file_that_asks_for_nothing(tmp_path):
     part = Part("matrix", "Tokens & rates", "<text>", [Table("caption", ["a"], [["<cell>"]])], [Plot("plot", "t", "x", "y", [Series("s", [(0, 1), (1, 2)])])])
     part.check("holds", True, "1")
