@@ -285,34 +285,40 @@ impl Facts<'_> {
         before.era != heard.newest.era || heard.newest.last < before.last
     }
 
-    /// Refuses what others have revoked. False if something isn't remembered that must be.
+    /// Refuses what others have revoked. False if something isn't remembered that must be, or isn't
+    /// certain to be refused by all workers: it is then read again.
     fn hear(&self, entries: &[Entry]) -> bool {
-        let mut is_news = false;
-        for entry in entries.iter().filter(|entry| entry.until() > self.now) {
-            let was_known = self.shared().is_revoked(&entry.name) == Some(true);
-            let kept = match entry.standing {
-                Standing::Verified => self.shared().revoke(&entry.name, entry.until(), None),
-                Standing::MadeUp(source) => {
-                    let until = match told::is_of_nobody(entry.standing) {
-                        // Its own end is for gateways that hear of it late.
-                        true => entry.until().min(self.now.plus_ms(IN_FLIGHT_MS)),
-                        false => entry.until(),
-                    };
-                    // Such names have a share of the room, and no more.
-                    self.shared().revoke(&entry.name, until, Some(source));
-                    true
-                }
-            };
-            let withdrawn = was_known || self.withdraw_at_all(&entry.name);
-            if !kept || !withdrawn {
-                return false;
-            }
-            if !was_known {
-                self.host.meter.count(Metric::GatewaysHeard);
-                is_news = true;
-            }
+        let mut in_force = entries.iter().filter(|entry| entry.until() > self.now).peekable();
+        if in_force.peek().is_none() {
+            return true;
         }
-        !is_news || self.shared().bump_revocations()
+        // One for which there is no room is no reason to admit the others.
+        let are_kept = in_force.fold(true, |all, entry| all & self.hear_one(entry));
+        // Also where all of them were known: who has left them here may not have come to tell the
+        // workers, and this reading is the last.
+        self.shared().bump_revocations() && are_kept
+    }
+
+    /// Remembers one of them, and takes back what is kept with it. False if that isn't certain.
+    fn hear_one(&self, entry: &Entry) -> bool {
+        let was_known = self.shared().is_revoked(&entry.name) == Some(true);
+        let is_kept = match entry.standing {
+            Standing::Verified => self.shared().revoke(&entry.name, entry.until(), None),
+            Standing::MadeUp(source) => {
+                let until = match told::is_of_nobody(entry.standing) {
+                    // Its own end is for gateways that hear of it late.
+                    true => entry.until().min(self.now.plus_ms(IN_FLIGHT_MS)),
+                    false => entry.until(),
+                };
+                // Such names have a share of the room, and no more.
+                self.shared().revoke(&entry.name, until, Some(source));
+                true
+            }
+        };
+        if is_kept && !was_known {
+            self.host.meter.count(Metric::GatewaysHeard);
+        }
+        self.withdraw_at_all(&entry.name) && is_kept
     }
 
     /// Notes up to where Redis had come when something was told.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::metrics::{Meter, Metric};
 use crate::request::Surroundings;
-use crate::shared::{Expect, Refused, Slot, Store, Version};
+use crate::shared::{Expect, Refused, Slot, Store, TableId, Version};
 use crate::simulation::host::{Dialect, Memory};
 use crate::simulation::schedule::Rng;
 
@@ -17,6 +17,8 @@ pub(crate) struct Shared {
     pub(crate) trace: RefCell<Vec<String>>,
     /// Whether writes are refused: a zone without room.
     pub(crate) is_full: Cell<bool>,
+    /// The table whose writes alone are refused.
+    pub(crate) is_full_for: Cell<Option<TableId>>,
     /// Whether documents look as if none were there, until the next lease is asked for.
     pub(crate) is_stale: Cell<bool>,
     /// The client's address.
@@ -35,6 +37,7 @@ impl Shared {
             counted: RefCell::default(),
             trace: RefCell::default(),
             is_full: Cell::default(),
+            is_full_for: Cell::default(),
             is_stale: Cell::default(),
             address: RefCell::new("192.0.2.1".to_owned()),
             certificate: Cell::default(),
@@ -63,7 +66,7 @@ impl Store for Shared {
     }
     fn set(&self, slot: Slot, value: &[u8], expect: Expect) -> Result<(), Refused> {
         self.trace.borrow_mut().push(format!("set {} {}", char::from(slot.0[2]), value.len()));
-        if self.is_full.get() {
+        if self.is_full.get() || self.is_full_for.get().is_some_and(|table| slot.is_of(table)) {
             return Err(Refused::Full);
         }
         self.memory.borrow_mut().set(slot, value, expect, &mut self.rng.borrow_mut())

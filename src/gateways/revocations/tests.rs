@@ -5,10 +5,12 @@ use std::cell::{Cell, RefCell};
 
 use serde_json::json;
 
+use crate::exchange::{Effect, Exchange, Finish, Input, ServerAnswer};
 use crate::facts::call::Call;
 use crate::metrics::Metric;
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
+use crate::shared::TableId;
 use crate::simulation::gateways::*;
 use crate::time::Time;
 use crate::world::*;
@@ -262,41 +264,89 @@ fn a_request_costs_the_same_whatever_redis_does() {
     assert_eq!(world.asked("gateways"), 0);
 }
 
+/// Whether a token call is answered with what is kept; where it isn't, an answer is kept now.
+fn is_answered_here(world: &World, now: Time) -> bool {
+    let form =
+        [("content-type", "application/x-www-form-urlencoded"), ("authorization", "Basic YTpi")];
+    let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
+    let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
+    let said = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 3600 });
+    let said = said.to_string();
+    world.with(0, now, |facts| {
+        exchange.step(Input::Begin, facts, &world.shared);
+        let body = b"grant_type=client_credentials";
+        match exchange.step(Input::Body(Some(body)), facts, &world.shared) {
+            Effect::Finish(Finish::Answer(_)) => true,
+            _ => {
+                let body = said.as_bytes();
+                exchange.answer_started(200, &json, facts);
+                let answer = ServerAnswer { status: 200, headers: &json, body, complete: true };
+                exchange.answered(&answer, facts);
+                exchange.close(facts);
+                false
+            }
+        }
+    })
+}
+
 #[test]
 fn an_answer_that_is_kept_is_withdrawn_at_all_gateways() {
-    use crate::exchange::{Effect, Exchange, Finish, Input, ServerAnswer};
     let redis = RefCell::default();
     let (a, b) = (gateway(1), gateway(2));
-    let get = |world: &World, now: Time| {
-        let form = [
-            ("content-type", "application/x-www-form-urlencoded"),
-            ("authorization", "Basic YTpi"),
-        ];
-        let mut exchange = Exchange::new(request("POST", "/token", &form), None, ENVOY);
-        let json = HeaderBlock::from_pairs([("content-type", &b"application/json"[..])]);
-        world.with(0, now, |facts| {
-            exchange.step(Input::Begin, facts, &world.shared);
-            let body = b"grant_type=client_credentials";
-            match exchange.step(Input::Body(Some(body)), facts, &world.shared) {
-                Effect::Finish(Finish::Answer(_)) => true,
-                _ => {
-                    let body = json!({ "access_token": "opaque", "token_type": "Bearer", "expires_in": 3600 }).to_string();
-                    exchange.answer_started(200, &json, facts);
-                    let answer = ServerAnswer { status: 200, headers: &json, body: body.as_bytes(), complete: true };
-                    exchange.answered(&answer, facts);
-                    exchange.close(facts);
-                    false
-                }
-            }
-        })
-    };
-    assert!(!get(&b, START) && get(&b, START));
+    assert!(!is_answered_here(&b, START) && is_answered_here(&b, START));
     revoke(&a, 0, START, "opaque");
     // Redis is away for longer than an answer is under way.
     let now = START.plus_s(600);
-    assert!(get(&b, now));
+    assert!(is_answered_here(&b, now));
     meet(&[&a, &b], &redis, now);
-    assert!(!get(&b, now.plus_ms(200)));
+    assert!(!is_answered_here(&b, now.plus_ms(200)));
+}
+
+/// What was remembered while the rest failed is known when it is read again, and yet it isn't done.
+#[test]
+fn what_could_not_be_done_when_it_was_heard_is_done_when_it_is_read_again() {
+    for table in [TableId::Epochs, TableId::Tokens] {
+        let redis = RefCell::default();
+        let (a, b) = (gateway(1), gateway(2));
+        // The number that tells of revocations is there, and both workers have looked since.
+        revoke(&b, 0, START, &token(9));
+        let now = START.plus_s(1);
+        assert!(!is_answered_here(&b, now) && is_answered_here(&b, now));
+        (0..2).for_each(|worker| assert_eq!(b.ask(worker, now, &token(0)), Outcome::Admitted));
+        for token in [token(0).as_str(), "opaque"] {
+            revoke(&a, 0, now, token);
+        }
+        b.shared.is_full_for.set(Some(table));
+        meet(&[&a, &b], &redis, now);
+        assert!(b.count(Metric::GatewaysFailed) > 0, "{table:?}");
+        b.shared.is_full_for.set(None);
+        let now = now.plus_s(4);
+        meet(&[&b], &redis, now);
+        for worker in [0, 1] {
+            assert_eq!(b.ask(worker, now.plus_ms(200), &token(0)), REVOKED, "{table:?}");
+        }
+        assert!(!is_answered_here(&b, now.plus_ms(200)), "{table:?}");
+    }
+}
+
+/// A name for which there is no room doesn't keep those beside it from being refused.
+#[test]
+fn what_finds_no_room_keeps_nothing_else_from_being_heard() {
+    let redis = RefCell::default();
+    let (a, b) = (gateway(1), gateway(2));
+    revoke(&b, 0, START, &token(9));
+    let now = START.plus_s(1);
+    (0..2).for_each(|worker| assert_eq!(b.ask(worker, now, &token(0)), Outcome::Admitted));
+    assert!(!is_answered_here(&b, now));
+    // Its answer can't be taken back.
+    for token in [token(0).as_str(), "opaque"] {
+        revoke(&a, 0, now, token);
+    }
+    b.shared.is_full_for.set(Some(TableId::Tokens));
+    meet(&[&a, &b], &redis, now);
+    for worker in [0, 1] {
+        assert_eq!(b.ask(worker, now.plus_ms(200), &token(0)), REVOKED);
+    }
 }
 
 #[test]
