@@ -290,3 +290,6 @@ fn limit_headers<'a>(
     headers.extend(by_period);
     headers
 }
+
+#[cfg(test)]
+mod tests;
