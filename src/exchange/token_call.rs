@@ -35,6 +35,8 @@ pub struct TokenCall {
     key: Option<Digest>,
     /// What other gateways know it as; none where nothing is shared with them.
     names: Vec<Names>,
+    /// What they know its secret as, where they know nothing of the call.
+    credentials: Vec<Digest>,
     /// While it asks them, or waits for one.
     waiting: Option<elsewhere::Waiting>,
     /// The key of the answer that a good one to this call replaces, where it asks for a fresh one.
@@ -143,9 +145,10 @@ impl TokenCall {
             .replaced_key(host_key, &configured.digest, request.host, path)
             .filter(|_| config.mode == Mode::Enforce);
         let credential = read.credential(host_key, request.host, path);
-        let names = match key {
-            Some(_) => elsewhere::names(&read, configured, (request.host, path), facts),
-            None => Vec::new(),
+        let names = elsewhere::names(&read, configured, (request.host, path), facts);
+        let credentials = match names.is_empty() {
+            true => elsewhere::credentials(&read, (request.host, path), facts),
+            false => Vec::new(),
         };
         let subject = read.jitter_subject(host_key, body);
         let client = facts.token_client(configured, request, &read);
@@ -156,6 +159,7 @@ impl TokenCall {
             request: read,
             key,
             names,
+            credentials,
             waiting: None,
             replaces,
             credential,

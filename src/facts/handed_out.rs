@@ -326,9 +326,14 @@ impl Facts<'_> {
 
     /// The same for a token that was found inactive.
     pub(super) fn withdraw_inactive(&self, token: &[u8]) {
-        let handle = token_handle(&self.runtime.names_key, token);
+        let key = &self.runtime.names_key;
+        let handle = token_handle(key, token);
         if self.was_handed_out(&handle) {
             self.withdraw_at_all(&handle);
+            // A gateway under the secret before has left it under another name.
+            if let Some(previous) = key.previous() {
+                self.tell_elsewhere(Tell::WithdrawToken(token_handle(previous, token)));
+            }
             self.shared().bump_revocations();
         }
     }

@@ -133,7 +133,8 @@ impl TokenCall {
             self.credential.as_ref().filter(|_| judged.refuses_client(answer.status, answer.body))
         {
             facts.withdraw_credential(credential);
-            for name in self.names.iter().filter_map(|names| names.credential) {
+            let of_call = self.names.iter().filter_map(|names| names.credential);
+            for name in of_call.chain(self.credentials.iter().copied()) {
                 facts.tell_elsewhere(Tell::WithdrawSecret(name));
             }
         }
@@ -144,6 +145,8 @@ impl TokenCall {
         let is_purged = judged.purges(answer.status);
         if is_purged {
             facts.purge(key);
+            // Or it would be taken from there again. A refusal alone doesn't take its place.
+            self.tell_ended(None, true, facts);
         }
         let stored = match &judged {
             answer::Answer::Storable(storable) => Stored::token(
@@ -184,11 +187,11 @@ impl TokenCall {
             !answer.complete || has_failed(answer.status),
             call.is_beside_an_answer(key, self.credential.as_ref(), endpoint, facts),
         ) {
-            (_, true) => self.tell_ended(call.lease, is_purged, facts),
+            (_, true) => self.tell_ended(call.lease, false, facts),
             (true, false) => self.keep_failure(key, call.lease, ended(answer, facts.now), facts),
             (false, false) => {
                 facts.keep_unshared(key);
-                self.tell_ended(call.lease, is_purged, facts);
+                self.tell_ended(call.lease, false, facts);
             }
         }
         false

@@ -13,7 +13,7 @@ use crate::time::{Span, Time};
 use crate::token_endpoint::TokenEndpoint;
 use crate::token_endpoint::elsewhere::Names;
 use crate::token_endpoint::freshness::Demand;
-use crate::token_endpoint::request::TokenRequest;
+use crate::token_endpoint::request::{Class, TokenRequest};
 
 /// Between two questions while another gateway calls the server, in milliseconds; more where many
 /// wait.
@@ -53,22 +53,40 @@ impl Asker {
     }
 }
 
-/// What a call is known as to other gateways, under each secret.
+/// What a call is known as to other gateways, under each secret: one that may be shared, or one
+/// that takes the place of such a one.
 pub(super) fn names(
     read: &TokenRequest,
     endpoint: &TokenEndpoint,
     (host, path): (&[u8], &[u8]),
     facts: &Facts<'_>,
 ) -> Vec<Names> {
+    under_each_secret(facts, |key| {
+        let call = match read.class() {
+            Class::Reusable => read.cache_key(key, &endpoint.digest, host, path),
+            Class::CoalesceRefresh | Class::PassThrough(_) => {
+                read.replaced_key(key, &endpoint.digest, host, path)
+            }
+        };
+        Some(Names { call: call?, credential: read.credential(key, host, path) })
+    })
+}
+
+/// What they know the secret as that a call shows which itself they know nothing of.
+pub(super) fn credentials(
+    read: &TokenRequest,
+    (host, path): (&[u8], &[u8]),
+    facts: &Facts<'_>,
+) -> Vec<Digest> {
+    under_each_secret(facts, |key| read.credential(key, host, path))
+}
+
+fn under_each_secret<T>(facts: &Facts<'_>, name: impl Fn(&HostKey) -> Option<T>) -> Vec<T> {
     if !facts.shares_answers() {
         return Vec::new();
     }
-    let under = |key: &HostKey| {
-        let call = read.cache_key(key, &endpoint.digest, host, path)?;
-        Some(Names { call, credential: read.credential(key, host, path) })
-    };
     let key = &facts.runtime.sync_key;
-    [Some(key), key.previous()].into_iter().flatten().filter_map(under).collect()
+    [Some(key), key.previous()].into_iter().flatten().filter_map(name).collect()
 }
 
 impl TokenCall {

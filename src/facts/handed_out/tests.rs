@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use serde_json::json;
+
 use crate::config::{Config, HostKind};
 use crate::digest::{Digest, HostKey};
 use crate::facts::{Facts, Host, Runtime};
@@ -11,8 +13,10 @@ use crate::shared::twin::Twin;
 use crate::signature::NoHost;
 use crate::simulation::host::Dialect;
 use crate::simulation::schedule::{Worker, World};
+use crate::token_endpoint::elsewhere::Tell;
 use crate::token_endpoint::jitter::Draw;
 use crate::token_endpoint::reuse::{Kind, Life, Stored};
+use crate::world::START;
 
 const TOKEN: &[u8] = b"opaque-token";
 
@@ -34,8 +38,12 @@ fn key(n: u8) -> Digest {
 }
 
 fn keep(runtime: &Runtime, at: &Moment<'_>, n: u8) {
-    let handle = super::token_handle(&runtime.names_key, TOKEN);
-    let life = Life { asked_at: at.now, expires_in_s: 3_600, jwt_exp_s: None, draw: Draw::NONE };
+    with(runtime, at, |facts| keep_here(facts, n));
+}
+
+fn keep_here(facts: &Facts<'_>, n: u8) {
+    let handle = super::token_handle(&facts.runtime.names_key, TOKEN);
+    let life = Life { asked_at: facts.now, expires_in_s: 3_600, jwt_exp_s: None, draw: Draw::NONE };
     let body =
         br#"{"access_token":"opaque-token","token_type":"Bearer","expires_in":3600}"#.to_vec();
     let stored = Stored {
@@ -45,8 +53,8 @@ fn keep(runtime: &Runtime, at: &Moment<'_>, n: u8) {
         challenge: None,
         kind: Kind::Token { life, handle },
     };
-    let endpoint = &runtime.config.token_endpoints[0];
-    with(runtime, at, |facts| facts.keep_answer(&key(n), Some(&key(9)), &stored, endpoint));
+    let endpoint = &facts.runtime.config.token_endpoints[0];
+    facts.keep_answer(&key(n), Some(&key(9)), &stored, endpoint);
 }
 
 fn is_served(runtime: &Runtime, at: &Moment<'_>, n: u8) -> bool {
@@ -131,4 +139,26 @@ fn what_gave_way_is_not_handed_out() {
         });
         assert_eq!(served, ([true, true], [false, false]));
     }
+}
+
+/// While `shared.secret` is replaced a gateway may have left it under the other name.
+#[test]
+fn a_token_that_is_found_inactive_is_withdrawn_under_both_names() {
+    let document = json!({
+        "token_endpoints": [{ "path": "/token", "jitter": 0 }],
+        "gateways": { "uri": "https://webdis.example/", "cluster": "webdis", "answers": true },
+        "shared": {
+            "secret": "the secret that is in use from today on",
+            "secret_previous": "the secret that was in use until today"
+        }
+    });
+    let world = crate::world::World::of(&[document]);
+    world.with(0, START, |facts| {
+        keep_here(facts, 1);
+        facts.withdraw_inactive(TOKEN);
+    });
+    let Runtime { names_key, worker, .. } = &world.workers[0];
+    let names = [names_key, names_key.previous().unwrap()];
+    let withdrawn = names.map(|key| Tell::WithdrawToken(super::token_handle(key, TOKEN)));
+    assert_eq!(worker.borrow_mut().elsewhere.outbox.take(START).unwrap(), withdrawn);
 }

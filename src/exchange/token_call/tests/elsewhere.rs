@@ -260,3 +260,44 @@ fn an_answer_under_either_secret_is_taken_and_withdrawn_under_both() {
         assert_eq!(after.count(Metric::AnswersForged), 1);
     }
 }
+
+/// Calls that are shared with nobody show the secret too. Where its answer still lay in Redis, the
+/// very gateway that has heard of the refusal would take it from there.
+#[test]
+fn a_secret_that_is_refused_in_any_call_is_withdrawn_at_all() {
+    let (_, credential) = left(&one_of_all(1), START);
+    let refresh = "grant_type=refresh_token&refresh_token=r";
+    let password = "grant_type=password&username=u&password=p";
+    let fresh = [("cache-control", "no-cache")];
+    for (more, body) in [(&fresh[..], BODY), (&fresh[..0], refresh), (&fresh[..0], password)] {
+        let world = one_of_all(2);
+        let (mut exchange, effect) = world.call(0, START, "secret", ENVOY, more, body);
+        assert!(is_led(&effect));
+        world.answered(0, START, &mut exchange, 401, r#"{"error":"invalid_client"}"#);
+        let withdrawn = Tell::WithdrawSecret(credential.unwrap());
+        assert!(world.tells(START).contains(&withdrawn), "{body}");
+    }
+}
+
+/// As here, where it is purged.
+#[test]
+fn what_the_server_refuses_now_is_purged_at_all() {
+    let refused = r#"{"error":"unauthorized_client"}"#;
+    let world = one_of_all(1);
+    let (mut exchange, fact) = world.asks(START, "secret", ENVOY);
+    assert!(is_led(&world.hears(START, &mut exchange, &fact, &["l"])));
+    world.answered(0, START, &mut exchange, 400, refused);
+    let tells = world.tells(START);
+    let [Tell::Ended(name, 0, Left::Nothing), Tell::Ended(refusals, 1.., Left::Sealed(_))] =
+        &tells[..]
+    else {
+        panic!("{tells:?}");
+    };
+    assert_eq!(name, refusals);
+    // Nobody waits for a call that wants a fresh answer, and none of its own is left.
+    let fresh = [("cache-control", "no-cache")];
+    let (mut exchange, effect) = world.call(0, START, "secret", ENVOY, &fresh, BODY);
+    assert!(is_led(&effect));
+    world.answered(0, START, &mut exchange, 400, refused);
+    assert_eq!(world.tells(START), [Tell::Ended(*name, 0, Left::Nothing)]);
+}
