@@ -284,6 +284,17 @@ impl Tell {
         }
     }
 
+    /// Whether it takes something out of force. What isn't told of these leaves an answer that is
+    /// not to be given; what isn't told of the others costs a call.
+    const fn withdraws(&self) -> bool {
+        match self {
+            Tell::WithdrawToken(_) | Tell::WithdrawSecret(_) | Tell::Ended(_, _, Left::Nothing) => {
+                true
+            }
+            Tell::Ended(_, _, Left::AsItWas | Left::Sealed(_)) => false,
+        }
+    }
+
     fn bytes(&self) -> usize {
         match self {
             Tell::Ended(_, _, Left::Sealed(sealed)) => 512 + sealed.text.len(),
@@ -319,8 +330,9 @@ pub struct Outbox {
     pub known: Known,
 }
 
-/// What waits in one worker at most, and what one call carries.
+/// What waits in one worker at most, how much of it isn't a withdrawal, and what one call carries.
 const WAITING_MAX: usize = 1_024;
+const WAITING_OTHERS_MAX: usize = WAITING_MAX / 4 * 3;
 const WAITING_BYTES_MAX: usize = 1 << 20;
 const BATCH_MAX: usize = 64;
 /// Less than the 80 KiB that Webdis takes in a path, where a host sends commands so.
@@ -330,7 +342,10 @@ impl Outbox {
     /// Notes one more; false if there is no room.
     pub fn note(&mut self, one: Tell) -> bool {
         let bytes = self.bytes.saturating_add(one.bytes());
-        let has_room = self.tells.len() < WAITING_MAX && bytes <= WAITING_BYTES_MAX;
+        let has_room = match one.withdraws() {
+            true => self.tells.len() < WAITING_MAX,
+            false => self.tells.len() < WAITING_OTHERS_MAX && bytes <= WAITING_BYTES_MAX,
+        };
         if has_room {
             self.bytes = bytes;
             self.tells.push_back(one);

@@ -119,7 +119,7 @@ fn each_question_has_its_names_under_each_secret() {
 fn what_waits_to_be_told_has_a_bound_and_keeps_its_order() {
     let mut outbox = Outbox::default();
     let of = |n: u64| Tell::Ended(Digest([0; 32]), n, Left::AsItWas);
-    assert!((1..=WAITING_MAX as u64).all(|n| outbox.note(of(n))) && !outbox.note(of(0)));
+    assert!((1..=WAITING_OTHERS_MAX as u64).all(|n| outbox.note(of(n))) && !outbox.note(of(0)));
     let batch = outbox.take(NOW).unwrap();
     assert_eq!((batch.len(), &batch[0]), (BATCH_MAX, &of(1)));
     assert_eq!(outbox.take(NOW), None, "one call at a time");
@@ -129,4 +129,29 @@ fn what_waits_to_be_told_has_a_bound_and_keeps_its_order() {
     assert_eq!(again[0], of(1));
     assert!(outbox.came(again, true, NOW, 100));
     assert_eq!(outbox.take(NOW).unwrap()[0], of(1 + BATCH_MAX as u64));
+}
+
+/// While Redis is away much waits, and who can cause it may be anyone.
+#[test]
+fn a_withdrawal_has_room_where_answers_have_none() {
+    let name = Digest([1; 32]);
+    let text = sealed(NOW.plus_s(10)).repeat(400);
+    let answer = Sealed { text, asked_at: NOW, end: NOW, token: None, credential: None };
+    let answer = Tell::Ended(name, 1, Left::Sealed(Box::new(answer)));
+    let withdrawals = [
+        Tell::WithdrawToken(name),
+        Tell::WithdrawSecret(name),
+        Tell::Ended(name, 0, Left::Nothing),
+    ];
+    for many in [answer, Tell::Ended(name, 1, Left::AsItWas)] {
+        let mut outbox = Outbox::default();
+        let before = (0..WAITING_MAX).take_while(|_| outbox.note(many.clone())).count();
+        assert!(before > 10 && withdrawals.iter().all(|one| outbox.note(one.clone())));
+        assert!(!outbox.note(many));
+        // They have a bound too, and what wasn't taken comes back all the same.
+        let batch = outbox.take(NOW).unwrap();
+        assert!(outbox.came(batch, false, NOW, 100));
+        let more = (0..WAITING_MAX).take_while(|_| outbox.note(Tell::WithdrawToken(name))).count();
+        assert_eq!(before + withdrawals.len() + more, WAITING_MAX);
+    }
 }
