@@ -173,7 +173,9 @@ class Process:
 def take(directory: Path, wasm: Path, workers: int, fresh: bool) -> Process:
     """A process that serves nothing yet: one that waits, or a new one."""
     may_wait = kept_max > 0 and wasm.parent == WASM.parent and wasm.name.startswith("herdgate") and not fresh
-    _waiting[:] = [one for one in _waiting if one.child.running()]
+    died = [one for one in _waiting if not one.child.running()]
+    _waiting[:] = [one for one in _waiting if one not in died]
+    assert not died, f"an Envoy has ended by itself after its test: {[one.child.log()[-2000:] for one in died]}"
     fitting = [one for one in _waiting if may_wait and (one.wasm, one.workers) == (wasm, workers)]
 
     def empty() -> Process | None:

@@ -38,9 +38,10 @@ def start(directory, idp, api, filter_wasm, webdis):
     """Starts gateways that meet; at the end all are stopped."""
     made = []
 
-    def one(document: dict, env: dict | None = None) -> Envoy:
+    def one(document: dict, env: dict | None = None, **options) -> Envoy:
         upstreams = Upstreams(api.port, idp.port, {**SECRETS, **(env or {})})
-        gateway = Envoy(directory / f"answers-{time.monotonic_ns()}", upstreams, extra_clusters=[plain_cluster("webdis", webdis.port)])
+        cluster = plain_cluster("webdis", webdis.port)
+        gateway = Envoy(directory / f"answers-{time.monotonic_ns()}", upstreams, extra_clusters=[cluster], **options)
         made.append(gateway)
         gateway.start(document)
         return gateway
