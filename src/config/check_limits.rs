@@ -177,6 +177,14 @@ impl Check {
         }
         let call = self.callout(node);
         let uri = self.url(node, "uri", false)?;
+        if uri.path.contains('?') {
+            // A host that sends commands in the path has them behind this one.
+            self.report.error(
+                &node.at("uri"),
+                "a URL without query",
+                shown_text(node.text("uri")?),
+            );
+        }
         Some(Sync { uri, call, every_ms: node.whole("every_ms") })
     }
 

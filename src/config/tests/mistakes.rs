@@ -169,6 +169,7 @@ fn of_limits_of_several_gateways() {
         r#"{ "shared": { "secret_previous": "short" } }"#,
         r#"{ "shared": { "secret": { "env": "A_SECRET" }, "secret_previous": { "env": "A_SECRET" } } }"#,
         r#"{ $S, "rate_limits": [ { $L, "sync": { "uri": "https://webdis/", "cluster": "w", "every_ms": 60000, "headers": { "authorization": "canary" } } } ] }"#,
+        r#"{ $S, "gateways": { "uri": "https://webdis/?canary", "cluster": "w" } }"#,
     ]
     .iter()
     .map(|document| document.replace("$L", LIMIT).replace("$S", SECRET))
