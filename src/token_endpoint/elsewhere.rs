@@ -309,13 +309,28 @@ pub fn tell(key: &HostKey, by_text: bool, now: Time, tells: &[Tell]) -> Vec<u8> 
     redis::call(&TELL, by_text, &prefixes(key), arguments)
 }
 
-/// How many of them found no room; nothing if they weren't taken.
-pub fn told(known: &mut Known, by_text: bool, status: u16, answer: &[u8]) -> Option<u32> {
+/// What came of telling.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// It is known now, but for so many that found no room.
+    Taken(u32),
+    /// Redis wants the script's text first.
+    TextNeeded,
+    /// Anything else.
+    Nothing,
+}
+
+/// Reads what came of telling.
+pub fn told(known: &mut Known, by_text: bool, status: u16, answer: &[u8]) -> Told {
     let said = redis::read(status, answer, ANSWER_BYTES_MAX);
     known.learn(by_text, &said, status);
     match said {
-        Said::Values(values) => values.first()?.as_str()?.parse().ok(),
-        Said::TextNeeded | Said::Nothing => None,
+        Said::Values(values) => {
+            let full = values.first().and_then(|full| full.as_str()?.parse().ok());
+            full.map_or(Told::Nothing, Told::Taken)
+        }
+        Said::TextNeeded => Told::TextNeeded,
+        Said::Nothing => Told::Nothing,
     }
 }
 
@@ -375,6 +390,14 @@ impl Outbox {
         Some(taken)
     }
 
+    /// What was told goes again at once: Redis has begun anew, and asks for the script's text. False
+    /// if not all of it can wait.
+    pub fn again(&mut self, told: Vec<Tell>) -> bool {
+        self.is_under_way = false;
+        self.pause.end();
+        self.put_back(told)
+    }
+
     /// What was told is known, or wasn't taken and goes with the next call. False if not all of it
     /// can wait.
     pub fn came(&mut self, told: Vec<Tell>, was_taken: bool, now: Time, pause_ms: u64) -> bool {
@@ -384,6 +407,10 @@ impl Outbox {
             return true;
         }
         self.pause.fail(now, pause_ms);
+        self.put_back(told)
+    }
+
+    fn put_back(&mut self, told: Vec<Tell>) -> bool {
         let mut has_room = true;
         for one in told.into_iter().rev() {
             has_room &= self.tells.len() < WAITING_MAX;
