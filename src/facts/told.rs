@@ -192,10 +192,15 @@ impl Facts<'_> {
             by_text: self.runtime.worker.borrow().outbox.known.by_text(),
         };
         Progress { cursor: reading.cursor, known: reading.known, .. } = self.progress(&reading);
+        reading.fresh = self.fresh_era();
+        Some(reading)
+    }
+
+    /// What becomes the era where Redis has none: never zeros alone, which stand for none.
+    pub(crate) fn fresh_era(&self) -> [u8; 16] {
         let random = [self.host.store.random().max(1), self.host.store.random()];
         let random = random.map(u64::to_le_bytes);
-        reading.fresh = *random.as_flattened().first_chunk()?;
-        Some(reading)
+        random.as_flattened().first_chunk().copied().unwrap_or_default()
     }
 
     fn progress(&self, reading: &Reading) -> Progress {

@@ -14,9 +14,7 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
         (outbox.take(facts.now)?, outbox.known.by_text())
     };
     let body = elsewhere::tell(&facts.runtime.sync_key, by_text, facts.now, &tells);
-    let call = Call::post_command(&gateways.at.uri, &gateways.at.call, body);
-    let timeout_ms = gateways.at.call.timeout_ms;
-    Some((Push { what: What::Answers(tells, by_text), asked_at: facts.now, timeout_ms }, call))
+    Some(Push::made(&gateways.at, What::Answers(tells, by_text), body, facts.now))
 }
 
 /// Takes in what came of it.

@@ -40,6 +40,12 @@ enum What {
 }
 
 impl Push {
+    /// The call that tells this.
+    fn made(at: &Sync, what: What, body: Vec<u8>, now: Time) -> (Push, Call) {
+        let call = Call::post_command(&at.uri, &at.call, body);
+        (Push { what, asked_at: now, timeout_ms: at.call.timeout_ms }, call)
+    }
+
     /// Whether its answer isn't waited for any more. Hosts answer for calls that they give up; one
     /// that doesn't must not keep a gateway silent.
     pub fn is_given_up(&self, now: Time) -> bool {
@@ -108,15 +114,7 @@ pub fn pushes_due(facts: &Facts<'_>) -> Vec<(Push, Call)> {
         };
         for batch in batches {
             let body = wire::body(&caller, &batch, facts.now);
-            let call = Call::post_command(&sync.uri, &sync.call, body);
-            due.push((
-                Push {
-                    what: What::Charges(index, batch),
-                    asked_at: facts.now,
-                    timeout_ms: sync.call.timeout_ms,
-                },
-                call,
-            ));
+            due.push(Push::made(sync, What::Charges(index, batch), body, facts.now));
         }
     }
     due

@@ -22,9 +22,8 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
         gateway: wire::Name::new(facts.runtime.host_key.digest("gateway", &[])),
         late_ns: 0,
     };
-    let call = Call::post_command(&at.uri, &at.call, wire::body(&caller, &[], facts.now));
-    let timeout_ms = at.call.timeout_ms;
-    Some((Push { what: What::Presence, asked_at: facts.now, timeout_ms }, call))
+    let body = wire::body(&caller, &[], facts.now);
+    Some(Push::made(at, What::Presence, body, facts.now))
 }
 
 /// Takes in what came of it. A failure needs no count of its own: revocations that can't be read

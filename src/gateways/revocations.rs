@@ -14,18 +14,9 @@ pub(super) fn due(facts: &Facts<'_>) -> Option<(Push, Call)> {
         let outbox = &mut facts.runtime.worker.borrow_mut().outbox;
         (outbox.take(facts.now)?, outbox.known.by_text())
     };
-    let random = [facts.host.store.random().max(1), facts.host.store.random()];
-    let fresh = random.map(u64::to_le_bytes);
-    let fresh = fresh.as_flattened().first_chunk().copied().unwrap_or_default();
     let key = &facts.runtime.sync_key;
-    let body = told::body(key, by_text, fresh, Read::default(), &batch);
-    let call = Call::post_command(&gateways.at.uri, &gateways.at.call, body);
-    let push = Push {
-        what: What::Revocations(batch, by_text),
-        asked_at: facts.now,
-        timeout_ms: gateways.at.call.timeout_ms,
-    };
-    Some((push, call))
+    let body = told::body(key, by_text, facts.fresh_era(), Read::default(), &batch);
+    Some(Push::made(&gateways.at, What::Revocations(batch, by_text), body, facts.now))
 }
 
 /// Takes in what came of it.
