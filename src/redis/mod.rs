@@ -3,13 +3,21 @@
 //!
 //! It knows nothing of what is told there, and makes no call.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use crate::digest::Digest;
 use crate::time::Time;
 
 /// What all keys begin with. The part in braces puts them into one slot of a Redis Cluster, whatever
 /// the secret is: a script names several, and of two secrets while one takes the other's place.
 pub const PREFIX: &str = "herdgate:{gateways}:";
+
+/// What stands for a digest in a name there: its first 144 bits.
+pub fn short(digest: &Digest) -> String {
+    URL_SAFE_NO_PAD.encode(digest.0.first_chunk::<18>().unwrap_or(&[0; 18]))
+}
 
 /// A script, and the SHA-1 by which Redis knows it once it has run.
 pub struct Script {

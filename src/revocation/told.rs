@@ -157,8 +157,7 @@ const SCRIPT: Script = Script {
 /// The names of what is kept in Redis.
 pub fn keys(key: &HostKey) -> [String; 4] {
     ["state", "ends", "order", "notes"].map(|part| {
-        let name = key.digest("told revocations", &[]).0;
-        let name = URL_SAFE_NO_PAD.encode(name.first_chunk::<18>().unwrap_or(&[0; 18]));
+        let name = redis::short(&key.digest("told revocations", &[]));
         format!("{}{name}:{part}", redis::PREFIX)
     })
 }

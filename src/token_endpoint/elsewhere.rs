@@ -109,9 +109,7 @@ pub fn open(key: &HostKey, purpose: &Purpose<'_>, now: Time, text: &str) -> Opti
 
 /// What all names in Redis begin with.
 fn prefix(key: &HostKey) -> String {
-    let name = key.digest("token answers", &[]).0;
-    let name = URL_SAFE_NO_PAD.encode(name.first_chunk::<18>().unwrap_or(&[0; 18]));
-    format!("{}{name}:", redis::PREFIX)
+    format!("{}{}:", redis::PREFIX, redis::short(&key.digest("token answers", &[])))
 }
 
 /// The same under each secret, that in force first.

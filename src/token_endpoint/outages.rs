@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::admission::Outage;
 use crate::digest::{Digest, HostKey};
+use crate::redis;
 use crate::time::Time;
 
 /// An outage, and whose.
@@ -64,7 +65,7 @@ fn mac(key: &HostKey, bytes: &[u8]) -> [u8; MAC_BYTES] {
 
 /// What the note about an endpoint is known as in Redis.
 pub fn note_name(endpoint: &Digest) -> String {
-    URL_SAFE_NO_PAD.encode(endpoint.0.first_chunk::<18>().unwrap_or(&[0; 18]))
+    redis::short(endpoint)
 }
 
 #[cfg(test)]

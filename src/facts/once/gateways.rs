@@ -9,8 +9,6 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use crate::config::Scope;
@@ -303,17 +301,13 @@ fn micros(at: Time) -> u64 {
     at.ns() / 1_000
 }
 
-fn short(digest: &Digest) -> String {
-    URL_SAFE_NO_PAD.encode(digest.0.first_chunk::<18>().unwrap_or(&[0; 18]))
-}
-
 fn member(named: &Named) -> String {
-    format!("{:04x}{}", named.owner.number(), short(&named.name))
+    format!("{:04x}{}", named.owner.number(), redis::short(&named.name))
 }
 
 /// The names of what is kept in Redis under a key.
 fn keys_of(key: &HostKey) -> [String; 2] {
-    let name = short(&key.digest("ids of gateways", &[]));
+    let name = redis::short(&key.digest("ids of gateways", &[]));
     ["state", "ids"].map(|part| format!("{}{name}:{part}", redis::PREFIX))
 }
 
