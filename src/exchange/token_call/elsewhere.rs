@@ -72,7 +72,7 @@ pub(super) fn names(
     })
 }
 
-/// What they know the secret as that a call shows which itself they know nothing of.
+/// What they know the secret of a call as, where they know nothing of the call itself.
 pub(super) fn credentials(
     read: &TokenRequest,
     (host, path): (&[u8], &[u8]),
