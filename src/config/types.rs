@@ -2,13 +2,14 @@
 //! lists.
 
 use crate::callout::Secret;
+use crate::digest::HostKey;
 use crate::jwe::Key;
 use crate::jwt::check::Requirements;
 use crate::jwt::introspection::Introspection;
 use crate::jwt::issuer::Issuer;
 use crate::proof::dpop::Dpop;
 use crate::proof::mtls::Mtls;
-use crate::rate_limit::{KeyPart, RateLimit, Sync};
+use crate::rate_limit::{KeyPart, RateLimit, Sync, sync};
 use crate::reply::{ErrorStyle, FailureMode, Metadata};
 use crate::request::bearer::BearerSource;
 use crate::request::path::{PathMatch, PathPolicy, RuleMatch};
@@ -274,6 +275,13 @@ pub struct Shared {
     pub counters_max: u32,
     /// Slots of token answers and documents.
     pub answers_max: u32,
+}
+
+impl Shared {
+    /// The key under which things are named and sealed where gateways meet.
+    pub fn sync_key(&self) -> HostKey {
+        sync::key(&self.secret, self.secret_previous.as_ref())
+    }
 }
 
 /// Per-worker memory.

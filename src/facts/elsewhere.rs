@@ -157,8 +157,7 @@ impl Asking {
     /// The call that asks.
     pub(super) fn call(&self, config: &Config) -> Option<Call> {
         let at = &config.gateways.as_ref()?.at;
-        let shared = &config.shared;
-        let key = crate::rate_limit::sync::key(&shared.secret, shared.secret_previous.as_ref());
+        let key = config.shared.sync_key();
         let questions = self.questions.iter().map(|question| {
             let endpoint = config.token_endpoints.get(question.endpoint);
             let lease_ms = endpoint.map_or(LEASE_MS_MIN, lease_ms);

@@ -62,7 +62,7 @@ use crate::jwt::issuer::Issuer;
 use crate::metrics::Meter;
 use crate::rate_limit::Charging;
 use crate::rate_limit::Counters;
-use crate::rate_limit::sync::{self, Ledger, Present, Targets};
+use crate::rate_limit::sync::{Ledger, Present, Targets};
 use crate::redis;
 use crate::reply::{Reason, Refusal};
 use crate::revocation::names;
@@ -118,7 +118,7 @@ impl Runtime {
     pub fn new(config: Rc<Config>, host_key: HostKey) -> Self {
         let compiled = Compiled::new(&config);
         let (secret, previous) = (&config.shared.secret, config.shared.secret_previous.as_ref());
-        let sync_key = sync::key(secret, previous);
+        let sync_key = config.shared.sync_key();
         let names_key = names::key(secret, previous).unwrap_or_else(|| host_key.clone());
         let subject_key = logged::key(&config);
         let memory = config.memory;

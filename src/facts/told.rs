@@ -88,8 +88,7 @@ impl Reading {
     /// The call that makes it.
     pub(super) fn call(&self, config: &Config) -> Option<Call> {
         let at = &config.gateways.as_ref()?.at;
-        let shared = &config.shared;
-        let key = told_key(shared);
+        let key = config.shared.sync_key();
         let key = self.secret.key(&key)?;
         let read = Read { cursor: self.cursor, known: self.known, max: READ_MAX };
         let body = told::body(key, self.by_text, self.fresh, read, &Batch::default());
@@ -112,10 +111,6 @@ impl Secret {
             Secret::Previous => b"previous",
         }
     }
-}
-
-fn told_key(shared: &crate::config::Shared) -> HostKey {
-    crate::rate_limit::sync::key(&shared.secret, shared.secret_previous.as_ref())
 }
 
 impl Facts<'_> {
