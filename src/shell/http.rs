@@ -10,7 +10,7 @@ use proxy_wasm::types::Action;
 use crate::digest::Digest;
 use crate::exchange::{Effect, Exchange, Finish, Input};
 use crate::facts::call::CallAnswer;
-use crate::facts::{Facts, Queue};
+use crate::facts::{Fact, Facts, Queue};
 use crate::metrics::{Metric, Took};
 use crate::reply::Reason;
 use crate::request::HeaderBlock;
@@ -257,6 +257,15 @@ impl Http {
             let (fact, sleep_until) = match effect {
                 Effect::Finish(finish) => return self.finish(Some(&exchange), finish),
                 Effect::ReadBody(bytes_max) => return self.read_body(exchange, bytes_max),
+                // Others fill all places: it calls the server without asking other gateways.
+                Effect::Fetch(Fact::Elsewhere(_), _)
+                    if self.chain.dialect.caps().wakes_others
+                        && !self.chain.has_room(Queue::Token) =>
+                {
+                    exchange.borrow_mut().cannot_wait();
+                    effect = self.step(&exchange, Input::Woken);
+                    continue;
+                }
                 Effect::Fetch(fact, deadline) if self.chain.dialect.caps().wakes_others => {
                     // The root makes the call, so that it outlives this exchange; this one waits
                     // like the others.

@@ -134,6 +134,8 @@ impl TokenCall {
         }
         let word = match asker.seat.word() {
             Some(word) => word,
+            // Its host has no place for it to wait.
+            None if !abilities.waits => Word::Unheard,
             None => {
                 let until = asked_at.plus_ms(2 * ASK_MS_MAX);
                 if (Span { from: asked_at, until }).holds(now) {

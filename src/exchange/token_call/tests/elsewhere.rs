@@ -151,6 +151,17 @@ fn without_a_word_of_redis_each_goes_on_alone() {
     }
 }
 
+/// Those who wait for others leave it no place: it isn't refused for a question that it can do
+/// without.
+#[test]
+fn who_finds_no_place_to_wait_calls_at_once() {
+    let world = one_of_all(1);
+    let (mut exchange, fact) = world.asks(START, "a", ENVOY);
+    exchange.cannot_wait();
+    assert!(is_led(&world.woken(0, START, &mut exchange)));
+    assert_eq!((world.seats(&fact), world.count(Metric::AnswersFailed)), (vec![false], 0));
+}
+
 /// The gateway that calls still does: nine others don't call beside it for one late answer.
 #[test]
 fn who_waits_for_a_gateway_goes_on_waiting_when_redis_falls_silent() {
