@@ -3,7 +3,7 @@
 //! Beside these calls the shell makes two, as for a known token; and for a refusal one for each thing
 //! that access logs are told, and the answer.
 
-use super::ALLOCATIONS;
+use super::cost;
 use super::fixture::{Calls, GOOD, Worker, plain, public, request, signed, token};
 use herdgate::testing::exchange::{Effect, Finish};
 use herdgate::testing::metrics::Metric;
@@ -17,18 +17,6 @@ fn by_host(algorithm: &str) -> Worker {
     worker.host.verifies.set(true);
     worker.run(request(&signed(algorithm, GOOD, |claims| claims["sub"] = "another".into())));
     worker
-}
-
-/// What one request with this token costs.
-fn cost(worker: &Worker, token: &str) -> (Effect, Calls, Vec<Metric>, u64) {
-    worker.host.take();
-    worker.host.make_room();
-    let headers = request(token);
-    let before = ALLOCATIONS.get();
-    let effect = worker.run(headers);
-    let allocations = ALLOCATIONS.get() - before;
-    let (calls, counted) = worker.host.take();
-    (effect, calls, counted, allocations)
 }
 
 fn is_admitted(effect: &Effect) -> bool {

@@ -54,6 +54,11 @@ fn hot(worker: &Worker) -> (Effect, Calls, Vec<Metric>, u64) {
 
 fn hot_with(worker: &Worker, token: &str) -> (Effect, Calls, Vec<Metric>, u64) {
     assert!(matches!(worker.run(request(token)), Effect::Finish(Finish::Admit(_))));
+    cost(worker, token)
+}
+
+/// What one request with this token costs.
+fn cost(worker: &Worker, token: &str) -> (Effect, Calls, Vec<Metric>, u64) {
     worker.host.take();
     worker.host.make_room();
     let headers = request(token);

@@ -8,7 +8,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import envoy_process  # noqa: E402
+from envoy import Envoy, plain_cluster  # noqa: E402
 from gateway import WASM, kind, make_gateway, Upstreams  # noqa: E402
+from relay import Relay  # noqa: E402
 from servers import Api, Idp  # noqa: E402
 from webdis import Redis, Webdis  # noqa: E402
 from world import World  # noqa: E402
@@ -122,6 +124,30 @@ def webdis(redis):
     server = Webdis(redis.directory, redis)
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def relays(webdis):
+    made = [Relay(webdis.port) for _ in range(2)]
+    yield made
+    for relay in made:
+        relay.close()
+
+
+@pytest.fixture(scope="module")
+def through_relays(directory, idp, api, filter_wasm, relays):
+    """Starts two Envoys that meet, each with a way to Redis of its own; at the end both are stopped."""
+    made = []
+
+    def pair(name: str, document: dict) -> list[Envoy]:
+        for number, relay in enumerate(relays):
+            made.append(Envoy(directory / f"{name}-{number}", Upstreams(api.port, idp.port), extra_clusters=[plain_cluster("webdis", relay.port)]))
+            made[-1].start(document)
+        return made
+
+    yield pair
+    for gateway in made:
+        gateway.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,9 @@ import time
 
 import pytest
 
-from envoy import Envoy, plain_cluster
-from gateway import Upstreams
 from http_client import form, request
 from processes import PATIENCE_S, wait_until
 from raw_server import RawServer
-from relay import Relay
 from servers import token_headers
 from test_answers import HOST, counted
 from token_calls import TOKEN_PATH, Flight, access_tokens, call, config, endpoint
@@ -28,29 +25,14 @@ CALLERS = 20
 
 
 @pytest.fixture(scope="module")
-def relays(webdis):
-    made = [Relay(webdis.port) for _ in range(2)]
-    yield made
-    for relay in made:
-        relay.close()
-
-
-@pytest.fixture(scope="module")
-def pair(directory, idp, api, filter_wasm, world, webdis, relays):
+def pair(world, webdis, through_relays):
     document = config(
         endpoint(),
         issuers=[world.own_issuer()],
         rules=[{"match": {"path_prefix": "/orders"}, "issuers": ["own"]}],
         gateways={**webdis.meeting(100), "answers": True},
     )
-    made = []
-    for number, relay in enumerate(relays):
-        clusters = [plain_cluster("webdis", relay.port)]
-        made.append(Envoy(directory / f"answers-amiss-{number}", Upstreams(api.port, idp.port), extra_clusters=clusters))
-        made[-1].start(document)
-    yield made
-    for gateway in made:
-        gateway.stop()
+    return through_relays("answers-amiss", document)
 
 
 @pytest.fixture(autouse=True)

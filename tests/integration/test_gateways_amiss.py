@@ -9,10 +9,7 @@ import time
 
 import pytest
 
-from envoy import Envoy, plain_cluster
-from gateway import Upstreams
 from processes import PATIENCE_S, ROOT, wait_until
-from relay import Relay
 from test_gateways import all_refuse, config, counted, revoke, server, start, status  # noqa: F401
 from webdis import Redis, Webdis, free_port
 
@@ -22,22 +19,8 @@ TURNS = 3
 
 
 @pytest.fixture(scope="module")
-def relays(webdis):
-    made = [Relay(webdis.port) for _ in range(2)]
-    yield made
-    for relay in made:
-        relay.close()
-
-
-@pytest.fixture(scope="module")
-def pair(directory, idp, api, filter_wasm, world, webdis, relays):
-    made = []
-    for number, relay in enumerate(relays):
-        made.append(Envoy(directory / f"amiss-{number}", Upstreams(api.port, idp.port), extra_clusters=[plain_cluster("webdis", relay.port)]))
-        made[-1].start(config(world, webdis))
-    yield made
-    for gateway in made:
-        gateway.stop()
+def pair(world, webdis, through_relays):
+    return through_relays("amiss", config(world, webdis))
 
 
 @pytest.fixture(autouse=True)
